@@ -1,0 +1,90 @@
+// The few libtorch calls that tch lacks. Every entry returns nullptr, or a malloc'd message that the Rust side
+// frees; no C++ exception leaves this file. Tensors cross as pointers that the caller owns.
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/variable.h>
+#include <cstring>
+#include <exception>
+#include <vector>
+
+#define GAAT_TRY try {
+#define GAAT_END                                                                 \
+  return nullptr;                                                                \
+  }                                                                              \
+  catch (const c10::Error& e) { return strdup(e.what_without_backtrace()); }     \
+  catch (const std::exception& e) { return strdup(e.what()); }                   \
+  catch (...) { return strdup("unknown C++ exception"); }
+
+static std::vector<at::Tensor> list(at::Tensor** items, int count) {
+  std::vector<at::Tensor> out;
+  out.reserve(count);
+  for (int i = 0; i < count; i++) out.push_back(items[i]->detach());
+  return out;
+}
+
+extern "C" {
+
+// torch.autograd.grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused=True).
+char* gaat_gradients(at::Tensor** outputs, at::Tensor** output_gradients, int output_count, at::Tensor** inputs,
+                     int input_count, int keep_graph, int create_graph, at::Tensor** results) {
+  GAAT_TRY
+  torch::autograd::edge_list roots, leaves;
+  torch::autograd::variable_list seeds;
+  for (int i = 0; i < output_count; i++) {
+    roots.push_back(torch::autograd::impl::gradient_edge(*outputs[i]));
+    seeds.push_back(output_gradients ? *output_gradients[i] : at::ones_like(*outputs[i]));
+  }
+  for (int i = 0; i < input_count; i++) leaves.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
+  auto found = torch::autograd::Engine::get_default_engine().execute(roots, seeds, keep_graph, create_graph,
+                                                                     /*accumulate_grad=*/false, leaves);
+  for (int i = 0; i < input_count; i++) results[i] = found[i].defined() ? new at::Tensor(found[i]) : nullptr;
+  GAAT_END
+}
+
+char* gaat_channels_last(at::Tensor* tensor, at::Tensor** result) {
+  GAAT_TRY
+  *result = new at::Tensor(tensor->contiguous(at::MemoryFormat::ChannelsLast));
+  GAAT_END
+}
+
+// In place over all tensors at once: weight decay (L2), momentum, optional Nesterov. No dampening.
+char* gaat_fused_sgd(at::Tensor** parameters, at::Tensor** gradients, at::Tensor** momenta, int count, double weight_decay,
+                     double momentum, double learning_rate, int nesterov, int is_first_step) {
+  GAAT_TRY
+  at::NoGradGuard no_grad;
+  auto p = list(parameters, count), g = list(gradients, count), m = list(momenta, count);
+  at::_fused_sgd_(p, g, m, weight_decay, momentum, learning_rate, /*dampening=*/0.0, nesterov, /*maximize=*/false,
+                  is_first_step);
+  GAAT_END
+}
+
+// In place over all tensors at once: Adam with L2 weight decay; `steps` holds one f32 scalar tensor a parameter.
+char* gaat_fused_adam(at::Tensor** parameters, at::Tensor** gradients, at::Tensor** first, at::Tensor** second,
+                      at::Tensor** steps, int count, double learning_rate, double beta1, double beta2, double weight_decay,
+                      double epsilon) {
+  GAAT_TRY
+  at::NoGradGuard no_grad;
+  auto p = list(parameters, count), g = list(gradients, count), a = list(first, count), b = list(second, count),
+       s = list(steps, count);
+  at::_fused_adam_(p, g, a, b, /*max_exp_avg_sqs=*/{}, s, learning_rate, beta1, beta2, weight_decay, epsilon,
+                   /*amsgrad=*/false, /*maximize=*/false);
+  GAAT_END
+}
+
+char* gaat_set_deterministic(int on) {
+  GAAT_TRY
+  auto& context = at::globalContext();
+  context.setDeterministicAlgorithms(on, /*warn_only=*/false);
+  context.setDeterministicCuDNN(on);
+  if (on) context.setBenchmarkCuDNN(false);
+  GAAT_END
+}
+
+char* gaat_set_flush_denormal(int on) {
+  GAAT_TRY
+  at::globalContext().setFlushDenormal(on);
+  GAAT_END
+}
+}

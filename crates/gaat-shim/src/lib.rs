@@ -1,0 +1,262 @@
+//! What tch 0.24 leaves out of libtorch, through one C++ file linked to the same library.
+//!
+//! Every call returns a [`Result`]: the C++ side catches its exceptions and hands over their first message, so
+//! nothing unwinds through Rust. This is the only crate of the project with `unsafe` code.
+#![deny(missing_docs)]
+
+use libc::{c_char, c_int};
+use std::ffi::CStr;
+use tch::Tensor;
+
+type Handle = *mut torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn gaat_gradients(
+        outputs: *const Handle,
+        output_gradients: *const Handle,
+        output_count: c_int,
+        inputs: *const Handle,
+        input_count: c_int,
+        keep_graph: c_int,
+        create_graph: c_int,
+        results: *mut Handle,
+    ) -> *mut c_char;
+    fn gaat_channels_last(tensor: Handle, result: *mut Handle) -> *mut c_char;
+    fn gaat_fused_sgd(
+        parameters: *const Handle,
+        gradients: *const Handle,
+        momenta: *const Handle,
+        count: c_int,
+        weight_decay: f64,
+        momentum: f64,
+        learning_rate: f64,
+        nesterov: c_int,
+        is_first_step: c_int,
+    ) -> *mut c_char;
+    fn gaat_fused_adam(
+        parameters: *const Handle,
+        gradients: *const Handle,
+        first: *const Handle,
+        second: *const Handle,
+        steps: *const Handle,
+        count: c_int,
+        learning_rate: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        epsilon: f64,
+    ) -> *mut c_char;
+    fn gaat_set_deterministic(on: c_int) -> *mut c_char;
+    fn gaat_set_flush_denormal(on: c_int) -> *mut c_char;
+}
+
+/// A message from libtorch, without its C++ backtrace.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("libtorch: {0}")]
+pub struct LibtorchError(String);
+
+/// What every call here returns.
+pub type Result<T> = std::result::Result<T, LibtorchError>;
+
+fn check(message: *mut c_char) -> Result<()> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a non-null answer is a NUL-terminated string from strdup that nobody else holds.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().trim().to_owned();
+    unsafe { libc::free(message.cast()) };
+    Err(LibtorchError(text))
+}
+
+fn handles(tensors: &[&Tensor]) -> Vec<Handle> {
+    tensors.iter().map(|tensor| tensor.as_ptr().cast()).collect()
+}
+
+/// Whether the graph of a backward pass stays usable afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Graph {
+    /// Free it: the usual case.
+    Free,
+    /// Keep it for another backward pass.
+    Keep,
+    /// Keep it and record this backward pass too, so that its results can be differentiated.
+    Record,
+}
+
+/// Gradients of `outputs` with respect to `inputs`, as `torch.autograd.grad` with `allow_unused=True`.
+///
+/// `output_gradients` weighs the outputs (same shapes); `None` means ones. An input that no output depends on
+/// gives `None`. Parameter `.grad` fields are not touched.
+///
+/// # Errors
+/// When an output does not require a gradient, shapes differ, or the graph is gone.
+pub fn gradients(
+    outputs: &[&Tensor],
+    output_gradients: Option<&[&Tensor]>,
+    inputs: &[&Tensor],
+    graph: Graph,
+) -> Result<Vec<Option<Tensor>>> {
+    if output_gradients.is_some_and(|seeds| seeds.len() != outputs.len()) {
+        return Err(LibtorchError("one output gradient is needed per output".to_owned()));
+    }
+    let seeds = output_gradients.map(handles);
+    let mut results: Vec<Handle> = vec![std::ptr::null_mut(); inputs.len()];
+    // SAFETY: all pointers belong to live tensors and arrays of the lengths given.
+    check(unsafe {
+        gaat_gradients(
+            handles(outputs).as_ptr(),
+            seeds.as_ref().map_or(std::ptr::null(), |seeds| seeds.as_ptr()),
+            outputs.len() as c_int,
+            handles(inputs).as_ptr(),
+            inputs.len() as c_int,
+            c_int::from(graph != Graph::Free),
+            c_int::from(graph == Graph::Record),
+            results.as_mut_ptr(),
+        )
+    })?;
+    // SAFETY: each non-null result is a new tensor that this call owns.
+    Ok(results.into_iter().map(|t| (!t.is_null()).then(|| unsafe { Tensor::from_ptr(t.cast()) })).collect())
+}
+
+/// A 4-dimensional tensor in channels-last (NHWC) memory order; the shape stays `[N, C, H, W]`.
+///
+/// # Errors
+/// When the tensor is not 4-dimensional.
+pub fn channels_last(tensor: &Tensor) -> Result<Tensor> {
+    let mut result: Handle = std::ptr::null_mut();
+    // SAFETY: both pointers are valid for the call; on success the result is a new tensor.
+    check(unsafe { gaat_channels_last(tensor.as_ptr().cast(), &raw mut result) })?;
+    Ok(unsafe { Tensor::from_ptr(result.cast()) })
+}
+
+/// Settings of one fused SGD step.
+#[derive(Debug, Clone, Copy)]
+pub struct SgdStep {
+    /// Step length.
+    pub learning_rate: f64,
+    /// Momentum factor; no dampening.
+    pub momentum: f64,
+    /// L2 penalty added to the gradient.
+    pub weight_decay: f64,
+    /// Nesterov momentum.
+    pub nesterov: bool,
+    /// On the first step the momentum buffers are set to the gradient instead of read.
+    pub is_first_step: bool,
+}
+
+/// One SGD step in place over all `parameters`, reading `gradients` and updating `momenta`.
+///
+/// # Errors
+/// When the three lists differ in length, shape, dtype or device.
+pub fn fused_sgd(
+    parameters: &[&Tensor],
+    gradients: &[&Tensor],
+    momenta: &[&Tensor],
+    step: SgdStep,
+) -> Result<()> {
+    same_length(&[parameters.len(), gradients.len(), momenta.len()])?;
+    // SAFETY: the arrays have `parameters.len()` live tensors each.
+    check(unsafe {
+        gaat_fused_sgd(
+            handles(parameters).as_ptr(),
+            handles(gradients).as_ptr(),
+            handles(momenta).as_ptr(),
+            parameters.len() as c_int,
+            step.weight_decay,
+            step.momentum,
+            step.learning_rate,
+            c_int::from(step.nesterov),
+            c_int::from(step.is_first_step),
+        )
+    })
+}
+
+/// Settings of one fused Adam step.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamStep {
+    /// Step length.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// L2 penalty added to the gradient.
+    pub weight_decay: f64,
+    /// Added to the denominator.
+    pub epsilon: f64,
+}
+
+/// One Adam step in place. `steps` holds one f32 scalar tensor a parameter: the number of this step, from 1.
+///
+/// # Errors
+/// When the lists differ in length, shape, dtype or device.
+pub fn fused_adam(
+    parameters: &[&Tensor],
+    gradients: &[&Tensor],
+    first_moments: &[&Tensor],
+    second_moments: &[&Tensor],
+    steps: &[&Tensor],
+    step: AdamStep,
+) -> Result<()> {
+    same_length(&[
+        parameters.len(),
+        gradients.len(),
+        first_moments.len(),
+        second_moments.len(),
+        steps.len(),
+    ])?;
+    // SAFETY: the arrays have `parameters.len()` live tensors each.
+    check(unsafe {
+        gaat_fused_adam(
+            handles(parameters).as_ptr(),
+            handles(gradients).as_ptr(),
+            handles(first_moments).as_ptr(),
+            handles(second_moments).as_ptr(),
+            handles(steps).as_ptr(),
+            parameters.len() as c_int,
+            step.learning_rate,
+            step.beta1,
+            step.beta2,
+            step.weight_decay,
+            step.epsilon,
+        )
+    })
+}
+
+fn same_length(lengths: &[usize]) -> Result<()> {
+    if lengths.windows(2).all(|pair| pair[0] == pair[1]) {
+        Ok(())
+    } else {
+        Err(LibtorchError(format!("lists of different lengths: {lengths:?}")))
+    }
+}
+
+/// Makes libtorch refuse algorithms whose results vary from run to run.
+///
+/// # Errors
+/// When libtorch does.
+pub fn set_deterministic(on: bool) -> Result<()> {
+    check(unsafe { gaat_set_deterministic(c_int::from(on)) })
+}
+
+/// Treats denormal floats as zero on this thread's processor: gradients near zero are slow otherwise.
+///
+/// # Errors
+/// When libtorch does.
+pub fn set_flush_denormal(on: bool) -> Result<()> {
+    check(unsafe { gaat_set_flush_denormal(c_int::from(on)) })
+}
+
+/// Keeps freed tensor memory in the process instead of returning it to the system after each use.
+///
+/// glibc maps every block over 32 MiB anew, and the page faults cost up to a sixth of a training step. Call once,
+/// before the first tensor. Peak memory stays allocated. Does nothing where the allocator is not glibc's.
+pub fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: mallopt only sets tuning parameters of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
+        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+    }
+}
