@@ -1,0 +1,183 @@
+//! Names of networks: one closed list, the same words in TOML, on the command line and in saved files.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Base width of the usual `preact-resnet-18`.
+const PREACT_WIDTH: u32 = 64;
+/// Beyond these a typing error is likelier than a network.
+const MOST_WIDTH: u32 = 1024;
+const MOST_DEPTH: u32 = 1000;
+const MOST_WIDENING: u32 = 64;
+
+const ACCEPTED: &str = "convnet, mlp, vgg-16, preact-resnet-18, preact-resnet-18-wW (base width W), \
+                        wide-resnet-D-K (depth D = 10, 16, 22, 28, 34, ...; widening K)";
+/// What a misspelt name is compared with.
+const WELL_KNOWN: [&str; 10] = [
+    "convnet",
+    "mlp",
+    "vgg-16",
+    "preact-resnet-18",
+    "preact-resnet-18-w16",
+    "wide-resnet-16-2",
+    "wide-resnet-28-4",
+    "wide-resnet-28-10",
+    "wide-resnet-34-10",
+    "wide-resnet-70-16",
+];
+
+/// A network that can be built, with the numbers that its name carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum ModelName {
+    /// `convnet`: two strided convolutions and two linear layers.
+    ConvNet,
+    /// `mlp`: three linear layers.
+    Mlp,
+    /// `vgg-16`: the CIFAR form with batch normalisation and one linear layer.
+    Vgg16,
+    /// `preact-resnet-18`, or `preact-resnet-18-wW` for another base width than 64.
+    PreActResNet18 {
+        /// Channels of the first stage.
+        width: u32,
+    },
+    /// `wide-resnet-D-K`.
+    WideResNet {
+        /// Depth D: 4 plus a multiple of 6.
+        depth: u32,
+        /// Widening factor K.
+        widening: u32,
+    },
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ConvNet => formatter.write_str("convnet"),
+            Self::Mlp => formatter.write_str("mlp"),
+            Self::Vgg16 => formatter.write_str("vgg-16"),
+            Self::PreActResNet18 { width: PREACT_WIDTH } => formatter.write_str("preact-resnet-18"),
+            Self::PreActResNet18 { width } => write!(formatter, "preact-resnet-18-w{width}"),
+            Self::WideResNet { depth, widening } => write!(formatter, "wide-resnet-{depth}-{widening}"),
+        }
+    }
+}
+
+impl From<ModelName> for String {
+    fn from(name: ModelName) -> Self {
+        name.to_string()
+    }
+}
+
+impl TryFrom<String> for ModelName {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "convnet" => return Ok(Self::ConvNet),
+            "mlp" => return Ok(Self::Mlp),
+            "vgg-16" => return Ok(Self::Vgg16),
+            "preact-resnet-18" => return Ok(Self::PreActResNet18 { width: PREACT_WIDTH }),
+            _ => {}
+        }
+        if let Some(width) = text.strip_prefix("preact-resnet-18-w") {
+            return preact(text, width);
+        }
+        if let Some(numbers) = text.strip_prefix("wide-resnet-") {
+            return wide(text, numbers);
+        }
+        let nearest = WELL_KNOWN
+            .into_iter()
+            .map(|known| (strsim::jaro_winkler(text, known), known))
+            .max_by(|first, second| first.0.total_cmp(&second.0))
+            .filter(|(similarity, _)| *similarity > 0.7)
+            .map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"));
+        Err(refused(text, format!("no such model; there are {ACCEPTED}{nearest}")))
+    }
+}
+
+fn preact(text: &str, width: &str) -> Result<ModelName, Error> {
+    match number(width) {
+        Some(width) if (1..=MOST_WIDTH).contains(&width) => Ok(ModelName::PreActResNet18 { width }),
+        _ => Err(refused(
+            text,
+            format!(
+                "the base width must be a whole number from 1 to {MOST_WIDTH}, as in `preact-resnet-18-w16`"
+            ),
+        )),
+    }
+}
+
+fn wide(text: &str, numbers: &str) -> Result<ModelName, Error> {
+    let parsed =
+        numbers.split_once('-').and_then(|(depth, widening)| Some((number(depth)?, number(widening)?)));
+    let Some((depth, widening)) = parsed else {
+        return Err(refused(text, "write depth and widening as whole numbers, as in `wide-resnet-28-4`"));
+    };
+    if !(10..=MOST_DEPTH).contains(&depth) || (depth - 4) % 6 != 0 {
+        let below = (depth.clamp(10, MOST_DEPTH) - 4) / 6 * 6 + 4;
+        return Err(refused(
+            text,
+            format!(
+                "the depth must be 4 plus a multiple of 6, from 10 to {MOST_DEPTH}: {below} is the nearest below"
+            ),
+        ));
+    }
+    if !(1..=MOST_WIDENING).contains(&widening) {
+        return Err(refused(text, format!("the widening factor must be from 1 to {MOST_WIDENING}")));
+    }
+    Ok(ModelName::WideResNet { depth, widening })
+}
+
+/// Digits only: no sign, no leading zero, so that each network has one name.
+fn number(text: &str) -> Option<u32> {
+    let is_plain = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_plain { text.parse().ok() } else { None }
+}
+
+fn refused(text: &str, reason: impl Into<String>) -> Error {
+    Error::Value { key: "model".to_owned(), value: text.to_owned(), reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_prints_as_it_was_read() {
+        for text in WELL_KNOWN.into_iter().chain(["wide-resnet-10-1", "preact-resnet-18-w1"]) {
+            assert_eq!(text.parse::<ModelName>().unwrap().to_string(), text);
+        }
+        assert_eq!("preact-resnet-18-w64".parse::<ModelName>().unwrap().to_string(), "preact-resnet-18");
+    }
+
+    #[test]
+    fn a_wrong_name_is_told_what_is_right() {
+        for (text, hint) in [
+            ("vgg16", "did you mean `vgg-16`?"),
+            ("wideresnet-28-4", "did you mean `wide-resnet-28-4`?"),
+            ("transformer", "there are convnet, mlp"),
+            ("wide-resnet-20-4", "16 is the nearest below"),
+            ("wide-resnet-4-4", "10 is the nearest below"),
+            ("wide-resnet-28-0", "widening"),
+            ("wide-resnet-28", "wide-resnet-28-4"),
+            ("wide-resnet-+28-4", "whole numbers"),
+            ("preact-resnet-18-w0", "base width"),
+            ("preact-resnet-18-w016", "base width"),
+            ("", "no such model"),
+        ] {
+            let message = text.parse::<ModelName>().unwrap_err().to_string();
+            assert!(message.contains(hint), "{text}: {message}");
+        }
+    }
+}

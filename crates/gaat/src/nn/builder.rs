@@ -1,0 +1,176 @@
+//! Builds a network by name.
+
+use super::input::InputStage;
+use super::layers::{BatchNorm, Conv, Linear};
+use super::models;
+use super::network::Network;
+use super::{Classifier, ComputePrecision, InputShape, Normalization, ParameterStore, Rng, Role};
+use crate::{Error, Result};
+use gaat_spec::ModelName;
+use tch::{Device, Kind, Tensor};
+
+/// How to build a network.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// Where its parameters live.
+    pub device: Device,
+    /// In which precision its body computes.
+    pub precision: ComputePrecision,
+    /// Dtype of parameters, statistics and logits: [`Kind::Float`], or [`Kind::Double`] for exact tests.
+    pub kind: Kind,
+    /// Seed of the initial weights.
+    pub seed: u64,
+    /// What is done to the pixels first.
+    pub normalization: Normalization,
+}
+
+/// Builds `model` for images of shape `input` and `classes` classes, freshly initialised.
+///
+/// Each parameter's first value depends on seed and parameter name only, and is the same on every device.
+///
+/// # Errors
+/// When the model cannot take such images, with what to use instead; when the options contradict each other.
+pub fn build(
+    model: &ModelName,
+    input: InputShape,
+    classes: i64,
+    options: &BuildOptions,
+) -> Result<Box<dyn Classifier>> {
+    let refuse = |reason: String| Err(Error::Model { model: model.to_string(), reason });
+    if input.channels < 1 || input.height < 1 || input.width < 1 {
+        return refuse(format!("images of shape {input} are empty"));
+    }
+    if classes < 2 {
+        return refuse(format!("{classes} classes: at least 2 are needed"));
+    }
+    match (options.kind, options.precision) {
+        (Kind::Float, _) | (Kind::Double, ComputePrecision::Fp32) => {}
+        (kind, precision) => return refuse(format!("parameters of {kind:?} with {precision} computation")),
+    }
+    let mut builder = Builder {
+        store: ParameterStore::new(options.device, options.kind),
+        rng: Rng::new(options.seed),
+        model: *model,
+    };
+    let models::Parts { body, head, is_spatial } = models::parts(&mut builder, input, classes)?;
+    let input = InputStage::new(
+        input,
+        options.normalization.clone(),
+        options.precision,
+        options.kind,
+        options.device,
+        is_spatial,
+    )?;
+    Ok(Box::new(Network { model: *model, classes, store: builder.store, input, body, head }))
+}
+
+/// How a weight starts out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start {
+    /// PyTorch's own: uniform in plus or minus `1 / sqrt(fan_in)`, for weight and bias alike.
+    Default,
+    /// He et al. 2015 over the outputs: normal with variance `2 / fan_out`; bias zero.
+    KaimingFanOut,
+    /// PyTorch's own for the weight; bias zero.
+    ZeroBias,
+}
+
+/// Shape of a convolution.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ConvShape {
+    pub(super) inputs: i64,
+    pub(super) outputs: i64,
+    pub(super) kernel: i64,
+    pub(super) stride: i64,
+    pub(super) padding: i64,
+    pub(super) has_bias: bool,
+}
+
+impl ConvShape {
+    /// 3x3, padded to keep the size, without bias.
+    pub(super) fn three(inputs: i64, outputs: i64, stride: i64) -> Self {
+        Self { inputs, outputs, kernel: 3, stride, padding: 1, has_bias: false }
+    }
+
+    /// 1x1 without bias.
+    pub(super) fn one(inputs: i64, outputs: i64, stride: i64) -> Self {
+        Self { inputs, outputs, kernel: 1, stride, padding: 0, has_bias: false }
+    }
+}
+
+/// Makes layers and enters their parameters into the store.
+pub(super) struct Builder {
+    store: ParameterStore,
+    rng: Rng,
+    model: ModelName,
+}
+
+impl Builder {
+    pub(super) fn model(&self) -> ModelName {
+        self.model
+    }
+
+    pub(super) fn conv(&mut self, name: &str, shape: ConvShape, start: Start) -> Result<Conv> {
+        let ConvShape { inputs, outputs, kernel, stride, padding, has_bias } = shape;
+        let fan_in = inputs * kernel * kernel;
+        let size = [outputs, inputs, kernel, kernel];
+        let weight = self.weight(name, &size, fan_in, outputs * kernel * kernel, start)?;
+        let bias = if has_bias { Some(self.bias(name, outputs, fan_in, start)?) } else { None };
+        Ok(Conv { weight, bias, stride, padding })
+    }
+
+    pub(super) fn linear(&mut self, name: &str, inputs: i64, outputs: i64, start: Start) -> Result<Linear> {
+        let weight = self.weight(name, &[outputs, inputs], inputs, outputs, start)?;
+        let bias = self.bias(name, outputs, inputs, start)?;
+        Ok(Linear { weight, bias })
+    }
+
+    pub(super) fn batch_norm(&mut self, name: &str, channels: i64) -> Result<BatchNorm> {
+        let ones = || Tensor::f_ones(channels, (Kind::Float, Device::Cpu));
+        let zeros = || Tensor::f_zeros(channels, (Kind::Float, Device::Cpu));
+        let mut add =
+            |suffix: &str, tensor: Tensor, role| self.store.add(&format!("{name}.{suffix}"), &tensor, role);
+        Ok(BatchNorm {
+            scale: add("weight", ones()?, Role::NormScale)?,
+            shift: add("bias", zeros()?, Role::NormShift)?,
+            running_mean: add("running_mean", zeros()?, Role::Buffer)?,
+            running_variance: add("running_var", ones()?, Role::Buffer)?,
+        })
+    }
+
+    fn weight(
+        &mut self,
+        name: &str,
+        size: &[i64],
+        fan_in: i64,
+        fan_out: i64,
+        start: Start,
+    ) -> Result<Tensor> {
+        let name = format!("{name}.weight");
+        let draws = self.rng.seeded(&format!("init/{name}"), 0);
+        // Always drawn as f32 on the CPU, so that device and dtype do not change the start.
+        let values = match start {
+            Start::Default | Start::ZeroBias => {
+                let bound = (fan_in as f64).sqrt().recip();
+                draws.uniform(size, -bound, bound, Kind::Float, Device::Cpu)?
+            }
+            Start::KaimingFanOut => {
+                draws.normal(size, 0.0, (2.0 / fan_out as f64).sqrt(), Kind::Float, Device::Cpu)?
+            }
+        };
+        self.store.add(&name, &values, Role::Weight)
+    }
+
+    fn bias(&mut self, name: &str, outputs: i64, fan_in: i64, start: Start) -> Result<Tensor> {
+        let name = format!("{name}.bias");
+        let values = match start {
+            Start::Default => {
+                let bound = (fan_in as f64).sqrt().recip();
+                let draws = self.rng.seeded(&format!("init/{name}"), 0);
+                draws.uniform(&[outputs], -bound, bound, Kind::Float, Device::Cpu)?
+            }
+            Start::KaimingFanOut | Start::ZeroBias => Tensor::f_zeros(outputs, (Kind::Float, Device::Cpu))?,
+        };
+        self.store.add(&name, &values, Role::Bias)
+    }
+}

@@ -1,0 +1,77 @@
+//! What the rest of the library sees of a network.
+
+use super::{ComputePrecision, Normalization, ParameterStore};
+use crate::Result;
+use std::fmt;
+use tch::Tensor;
+
+/// Which statistics batch normalisation uses, and whether it remembers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Statistics of the batch; running statistics are updated.
+    Train,
+    /// Statistics of the batch; running statistics stay untouched: for attacks while training.
+    TrainFrozenStats,
+    /// Running statistics.
+    Eval,
+}
+
+/// Shape of one image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputShape {
+    /// Colour channels.
+    pub channels: i64,
+    /// Rows.
+    pub height: i64,
+    /// Columns.
+    pub width: i64,
+}
+
+impl InputShape {
+    /// Numbers in one image.
+    pub fn size(&self) -> i64 {
+        self.channels * self.height * self.width
+    }
+}
+
+impl fmt::Display for InputShape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}
+
+/// A network that tells classes apart.
+pub trait Classifier: Send {
+    /// Logits of `pixels`, differentiable in the pixels and in the parameters.
+    ///
+    /// `pixels`: `[N, C, H, W]` with N at least 1, of the dtype and on the device of the store, meant to lie in
+    /// [0,1] (not checked: a Taylor anchor may lie outside). Returns `[N, classes]` of the same dtype.
+    ///
+    /// # Errors
+    /// When shape, dtype or device of the pixels do not fit, or libtorch fails.
+    fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor>;
+
+    /// Name of the model, such as `wide-resnet-28-4`.
+    fn name(&self) -> String;
+
+    /// What of the definition the name leaves open, such as `raw-shortcut, final-batchnorm`; empty if nothing.
+    ///
+    /// Two variants of one model can share all parameter names and shapes and yet compute different things:
+    /// a saved file records it.
+    fn variant(&self) -> &'static str;
+
+    /// Shape of the images that it takes.
+    fn input_shape(&self) -> InputShape;
+
+    /// Number of classes.
+    fn class_count(&self) -> i64;
+
+    /// Precision of its convolutions.
+    fn compute_precision(&self) -> ComputePrecision;
+
+    /// What is done to the pixels first.
+    fn normalization(&self) -> &Normalization;
+
+    /// Its parameters and buffers.
+    fn store(&self) -> &ParameterStore;
+}

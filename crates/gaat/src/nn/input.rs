@@ -1,0 +1,115 @@
+//! The door of every network: checks the pixels, normalises them, brings them into layout and precision.
+
+use super::{ComputePrecision, InputShape};
+use crate::{Error, Result};
+use tch::{Device, Kind, Tensor};
+
+/// What is subtracted from and divided out of each colour channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Normalization {
+    /// Subtracted; one number a channel, in units of pixels in [0,1].
+    pub mean: Vec<f64>,
+    /// Divided by; one number above zero a channel.
+    pub std: Vec<f64>,
+}
+
+impl Normalization {
+    /// Leaves the pixels as they are.
+    pub fn identity(channels: i64) -> Self {
+        let count = usize::try_from(channels).unwrap_or(0);
+        Self { mean: vec![0.0; count], std: vec![1.0; count] }
+    }
+
+    /// Whether it leaves the pixels as they are.
+    pub fn is_identity(&self) -> bool {
+        self.mean.iter().all(|&mean| mean == 0.0) && self.std.iter().all(|&std| std == 1.0)
+    }
+
+    fn check(&self, channels: i64) -> Result<()> {
+        let fits = |values: &[f64]| values.len() as i64 == channels && values.iter().all(|v| v.is_finite());
+        if fits(&self.mean) && fits(&self.std) && self.std.iter().all(|&std| std > 0.0) {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "normalisation needs {channels} means and {channels} deviations above zero, found mean {:?}, std {:?}",
+            self.mean, self.std
+        )))
+    }
+}
+
+/// Turns pixels into what the first layer wants.
+#[derive(Debug)]
+pub(super) struct InputStage {
+    pub(super) shape: InputShape,
+    pub(super) normalization: Normalization,
+    pub(super) precision: ComputePrecision,
+    kind: Kind,
+    device: Device,
+    /// Mean and deviation as `[1, C, 1, 1]`.
+    scaling: Option<(Tensor, Tensor)>,
+    is_spatial: bool,
+}
+
+impl InputStage {
+    /// `is_spatial`: whether the first layer is a convolution and gains from channels-last memory.
+    pub(super) fn new(
+        shape: InputShape,
+        normalization: Normalization,
+        precision: ComputePrecision,
+        kind: Kind,
+        device: Device,
+        is_spatial: bool,
+    ) -> Result<Self> {
+        normalization.check(shape.channels)?;
+        let column = |values: &[f64]| -> Result<Tensor> {
+            let row = Tensor::f_from_slice(values)?.f_view([1, shape.channels, 1, 1])?;
+            Ok(row.f_to_kind(kind)?.f_to_device(device)?)
+        };
+        let scaling = if normalization.is_identity() {
+            None
+        } else {
+            Some((column(&normalization.mean)?, column(&normalization.std)?))
+        };
+        Ok(Self { shape, normalization, precision, kind, device, scaling, is_spatial })
+    }
+
+    pub(super) fn prepare(&self, pixels: &Tensor) -> Result<Tensor> {
+        self.check(pixels)?;
+        let mut ready = pixels.shallow_clone();
+        if let Some((mean, deviation)) = &self.scaling {
+            ready = ready.f_sub(mean)?.f_div(deviation)?;
+        }
+        if self.precision == ComputePrecision::Bf16 {
+            ready = ready.f_to_kind(Kind::BFloat16)?;
+        }
+        if !self.is_spatial {
+            return Ok(ready);
+        }
+        if self.shape.channels > 1 {
+            return Ok(gaat_shim::channels_last(&ready)?);
+        }
+        // With one channel both layouts are the same bytes and libtorch would go on in NCHW: these strides say NHWC.
+        Ok(ready.f_contiguous()?.f_squeeze_dim(1)?.f_unsqueeze(-1)?.f_permute([0, 3, 1, 2])?)
+    }
+
+    fn check(&self, pixels: &Tensor) -> Result<()> {
+        let InputShape { channels, height, width } = self.shape;
+        let size = pixels.size();
+        let fits = size.len() == 4 && size[0] > 0 && size[1..] == [channels, height, width];
+        if !fits || pixels.kind() != self.kind {
+            return Err(Error::Shape {
+                what: "pixels".to_owned(),
+                expected: format!("[N >= 1, {channels}, {height}, {width}] of {:?}", self.kind),
+                found: format!("{size:?} of {:?}", pixels.kind()),
+            });
+        }
+        if pixels.device() != self.device {
+            return Err(Error::Usage(format!(
+                "the pixels are on {:?}, the network is on {:?}",
+                pixels.device(),
+                self.device
+            )));
+        }
+        Ok(())
+    }
+}

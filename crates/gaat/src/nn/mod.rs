@@ -1,0 +1,22 @@
+//! Networks: images in, logits out.
+//!
+//! A [`Classifier`] takes pixels in [0,1]; normalisation, memory layout and precision are its own business.
+//! Parameters carry the names of the public PyTorch definitions, so that state dicts exchange. Nothing here
+//! knows of losses, attacks or training.
+
+mod builder;
+mod classifier;
+mod input;
+mod layers;
+mod models;
+mod network;
+mod precision;
+mod rng;
+mod store;
+
+pub use builder::{BuildOptions, build};
+pub use classifier::{Classifier, InputShape, Mode};
+pub use input::Normalization;
+pub use precision::{ComputePrecision, PrecisionRequest, has_fast_bf16};
+pub use rng::{Draws, Rng};
+pub use store::{Entry, ParameterStore, Role};

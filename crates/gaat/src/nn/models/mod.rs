@@ -1,0 +1,46 @@
+//! One file an architecture.
+
+mod convnet;
+mod mlp;
+mod preact_resnet;
+mod vgg;
+mod wide_resnet;
+
+use super::InputShape;
+use super::builder::Builder;
+use super::layers::Linear;
+use super::network::Body;
+use crate::{Error, Result};
+use gaat_spec::ModelName;
+
+/// What an architecture contributes to a network.
+pub(super) struct Parts {
+    pub(super) body: Box<dyn Body>,
+    pub(super) head: Linear,
+    /// Whether the body starts with a convolution.
+    pub(super) is_spatial: bool,
+}
+
+/// The parts of the builder's model, with all parameters entered in the order of the PyTorch definition.
+pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> Result<Parts> {
+    match builder.model() {
+        ModelName::ConvNet => convnet::parts(builder, input, classes),
+        ModelName::Mlp => mlp::parts(builder, input, classes),
+        ModelName::Vgg16 => vgg::parts(builder, input, classes),
+        ModelName::PreActResNet18 { width } => preact_resnet::parts(builder, input, classes, width.into()),
+        ModelName::WideResNet { depth, widening } => {
+            wide_resnet::parts(builder, input, classes, depth.into(), widening.into())
+        }
+    }
+}
+
+/// Refuses images with a side below `least`.
+fn require_side(builder: &Builder, input: InputShape, least: i64, reason: &str) -> Result<()> {
+    if input.height.min(input.width) >= least {
+        return Ok(());
+    }
+    Err(Error::Model {
+        model: builder.model().to_string(),
+        reason: format!("images of {input} are too small: {reason}"),
+    })
+}

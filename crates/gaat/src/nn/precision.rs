@@ -1,0 +1,105 @@
+//! In which precision a network computes, and what the machine is good for.
+//!
+//! bfloat16 is never emulated: without hardware support it is many times slower than f32.
+
+use crate::{Error, Result};
+use std::fmt;
+use std::str::FromStr;
+use tch::Device;
+
+/// Precision of convolutions and hidden linear layers. Parameters, batch statistics, the last layer and logits
+/// keep the dtype of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComputePrecision {
+    /// The dtype of the store: f32.
+    Fp32,
+    /// bfloat16.
+    Bf16,
+}
+
+impl fmt::Display for ComputePrecision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+/// The precision that somebody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PrecisionRequest {
+    /// bfloat16 where it is faster, else f32.
+    #[default]
+    Auto,
+    /// f32.
+    Fp32,
+    /// bfloat16, or an error.
+    Bf16,
+}
+
+impl fmt::Display for PrecisionRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Auto => "auto",
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for PrecisionRequest {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "fp32" => Ok(Self::Fp32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(Error::Usage(format!("precision `{text}`: expected auto, fp32 or bf16"))),
+        }
+    }
+}
+
+impl PrecisionRequest {
+    /// The precision to use on `device`.
+    ///
+    /// # Errors
+    /// When bfloat16 was asked for by name and the device has none.
+    pub fn resolve(self, device: Device) -> Result<ComputePrecision> {
+        match self {
+            Self::Auto | Self::Bf16 if has_fast_bf16(device) => Ok(ComputePrecision::Bf16),
+            Self::Fp32 | Self::Auto => Ok(ComputePrecision::Fp32),
+            Self::Bf16 => Err(Error::Device(format!(
+                "{device:?} has no bfloat16 arithmetic (a CPU needs avx512_bf16 or Arm's bf16) and emulating it \
+                 would be slower than fp32: use --precision fp32 or auto"
+            ))),
+        }
+    }
+}
+
+/// Whether `device` computes in bfloat16 faster than in f32.
+pub fn has_fast_bf16(device: Device) -> bool {
+    match device {
+        Device::Cpu => cpu_has_bf16(),
+        // libtorch does not tell the compute capability here; every GPU of the last six years has it.
+        Device::Cuda(_) => tch::Cuda::is_available(),
+        Device::Mps | Device::Vulkan => false,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpu_has_bf16() -> bool {
+    // Every processor with amx-bf16 has this too.
+    std::arch::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn cpu_has_bf16() -> bool {
+    std::arch::is_aarch64_feature_detected!("bf16")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn cpu_has_bf16() -> bool {
+    false
+}

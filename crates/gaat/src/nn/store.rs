@@ -1,0 +1,203 @@
+//! Parameters and buffers of a network by name.
+
+use crate::{Error, Result};
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use tch::{Device, Kind, Tensor};
+
+/// PyTorch's batch normalisation counts batches; with a fixed momentum nothing reads the count.
+const IGNORED_SUFFIX: &str = "num_batches_tracked";
+
+/// What a tensor is for: weight decay and initialisation depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Weight of a convolution or linear layer.
+    Weight,
+    /// Bias of a convolution or linear layer.
+    Bias,
+    /// Scale of a batch normalisation.
+    NormScale,
+    /// Shift of a batch normalisation.
+    NormShift,
+    /// Running statistic: saved, but not trained.
+    Buffer,
+}
+
+impl Role {
+    /// Whether an optimiser changes it.
+    pub fn is_trainable(self) -> bool {
+        self != Self::Buffer
+    }
+}
+
+/// One named tensor of a network.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its key in a PyTorch state dict.
+    pub name: String,
+    /// The tensor itself, shared with the layer that uses it.
+    pub tensor: Tensor,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// All tensors of a network in the order of their definition.
+///
+/// Layers hold the same tensors, so a change in place is a change of the network.
+#[derive(Debug)]
+pub struct ParameterStore {
+    entries: Vec<Entry>,
+    device: Device,
+    kind: Kind,
+}
+
+impl ParameterStore {
+    /// An empty store whose tensors will live on `device` as `kind`.
+    pub fn new(device: Device, kind: Kind) -> Self {
+        Self { entries: Vec::new(), device, kind }
+    }
+
+    /// Takes in a tensor and hands back a handle that shares its memory.
+    ///
+    /// The tensor is moved to the device and dtype of the store, and requires a gradient unless it is a buffer.
+    ///
+    /// # Errors
+    /// When the name is taken, or libtorch cannot move the tensor.
+    pub fn add(&mut self, name: &str, tensor: &Tensor, role: Role) -> Result<Tensor> {
+        if self.entries.iter().any(|entry| entry.name == name) {
+            return Err(Error::Usage(format!("two parameters of a network are called `{name}`")));
+        }
+        let tensor = tensor.f_detach()?.f_to_device(self.device)?.f_to_kind(self.kind)?;
+        let tensor = tensor.f_set_requires_grad(role.is_trainable())?;
+        let handle = tensor.shallow_clone();
+        self.entries.push(Entry { name: name.to_owned(), tensor, role });
+        Ok(handle)
+    }
+
+    /// All entries in order.
+    pub fn named(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Handles of the tensors that an optimiser changes, in order.
+    pub fn trainable(&self) -> Vec<Tensor> {
+        self.trainable_entries().map(|entry| entry.tensor.shallow_clone()).collect()
+    }
+
+    /// The entries that an optimiser changes, in the order of [`trainable`](Self::trainable).
+    pub fn trainable_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.role.is_trainable())
+    }
+
+    /// Handles of the running statistics, in order.
+    pub fn buffers(&self) -> Vec<Tensor> {
+        let buffers = self.entries.iter().filter(|entry| entry.role == Role::Buffer);
+        buffers.map(|entry| entry.tensor.shallow_clone()).collect()
+    }
+
+    /// Number of trainable numbers.
+    pub fn parameter_count(&self) -> usize {
+        self.trainable_entries().map(|entry| entry.tensor.numel()).sum()
+    }
+
+    /// Where the tensors live.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The dtype of the tensors.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Copies of all tensors by name: a snapshot that later training does not change.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let copy = |entry: &Entry| Ok((entry.name.clone(), entry.tensor.f_detach()?.f_alias_copy()?));
+        self.entries.iter().map(copy).collect()
+    }
+
+    /// Sets all tensors from a state dict. `num_batches_tracked` is accepted and ignored.
+    ///
+    /// # Errors
+    /// Lists every missing, unexpected or repeated name and every differing shape; then nothing was changed.
+    pub fn load(&self, state: &[(String, Tensor)]) -> Result<()> {
+        let mut given = HashMap::new();
+        let mut faults = Vec::new();
+        for (name, tensor) in state {
+            if name.rsplit('.').next() == Some(IGNORED_SUFFIX) {
+                continue;
+            }
+            if given.insert(name.as_str(), tensor).is_some() {
+                faults.push(format!("`{name}` comes twice"));
+            }
+        }
+        let mut pairs = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            match given.get(entry.name.as_str()) {
+                None => faults.push(format!("`{}` is missing", entry.name)),
+                Some(tensor) if tensor.size() != entry.tensor.size() => faults.push(format!(
+                    "`{}` has shape {:?} instead of {:?}",
+                    entry.name,
+                    tensor.size(),
+                    entry.tensor.size()
+                )),
+                Some(tensor) if !tensor.is_floating_point() => {
+                    faults.push(format!(
+                        "`{}` holds {:?}, not floating-point numbers",
+                        entry.name,
+                        tensor.kind()
+                    ));
+                }
+                Some(tensor) => pairs.push((&entry.tensor, *tensor)),
+            }
+        }
+        let known: HashSet<&str> = self.entries.iter().map(|entry| entry.name.as_str()).collect();
+        let mut unexpected: Vec<_> = given.keys().filter(|name| !known.contains(*name)).collect();
+        unexpected.sort_unstable();
+        faults.extend(unexpected.into_iter().map(|name| format!("`{name}` is unexpected")));
+        if !faults.is_empty() {
+            return Err(misfit(&faults));
+        }
+        copy_all(&pairs)
+    }
+
+    /// Sets all tensors to those of a network of the same architecture.
+    ///
+    /// # Errors
+    /// When names or shapes differ; then nothing was changed.
+    pub fn copy_from(&self, other: &Self) -> Result<()> {
+        let is_same =
+            self.entries.len() == other.entries.len()
+                && self.entries.iter().zip(&other.entries).all(|(mine, theirs)| {
+                    mine.name == theirs.name && mine.tensor.size() == theirs.tensor.size()
+                });
+        if !is_same {
+            return Err(Error::Usage("parameters can be copied between equal networks only".to_owned()));
+        }
+        let tensors = self.entries.iter().zip(&other.entries);
+        copy_all(&tensors.map(|(mine, theirs)| (&mine.tensor, &theirs.tensor)).collect::<Vec<_>>())
+    }
+}
+
+fn copy_all(pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
+    tch::no_grad(|| {
+        for (target, source) in pairs {
+            target.shallow_clone().f_copy_(source)?;
+        }
+        Ok(())
+    })
+}
+
+/// The first faults in full, the rest as a count: a foreign state dict misses everything.
+fn misfit(faults: &[String]) -> Error {
+    const SHOWN: usize = 12;
+    let mut text = "the parameters do not fit the network: ".to_owned();
+    text.push_str(&faults.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; "));
+    if faults.len() > SHOWN {
+        let _ = write!(text, "; and {} more", faults.len() - SHOWN);
+    }
+    Error::Usage(text)
+}
