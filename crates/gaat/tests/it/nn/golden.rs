@@ -1,0 +1,246 @@
+//! Every network against PyTorch: `reference/models.py` wrote the expected numbers.
+
+use super::{network, options};
+use gaat::nn::{
+    BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Role, build, has_fast_bf16,
+};
+use gaat_shim::Graph;
+use serde::Deserialize;
+use tch::{Device, Kind, Reduction, Tensor};
+
+#[derive(Deserialize)]
+struct Golden {
+    epsilon: f64,
+    step_size: f64,
+    steps: usize,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    model: String,
+    input: [i64; 3],
+    classes: i64,
+    mean: Vec<f64>,
+    std: Vec<f64>,
+    labels: Vec<i64>,
+    state: Vec<(String, Vec<i64>)>,
+    eval: Pass,
+    train: Pass,
+    pgd: EndPoint,
+    running_mean_sum: f64,
+    running_var_sum: f64,
+}
+
+#[derive(Deserialize)]
+struct Pass {
+    logits: Vec<Vec<f64>>,
+    loss: f64,
+    gradient: Gradient,
+    parameter_gradient_l2: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Gradient {
+    l1: f64,
+    l2: f64,
+    samples: Vec<(i64, f64)>,
+}
+
+#[derive(Deserialize)]
+struct EndPoint {
+    loss: f64,
+    logits: Vec<Vec<f64>>,
+    samples: Vec<(i64, f64)>,
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("../../golden/models.json")).unwrap()
+}
+
+/// The numbers of `uniform` in `reference/models.py`.
+fn uniform(name: &str, size: &[i64]) -> Tensor {
+    let hash =
+        name.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let value = |place: u32| {
+        let mut x = hash.wrapping_add(place.wrapping_mul(0x9E37_79B9));
+        x = (x ^ (x >> 16)).wrapping_mul(0x85EB_CA6B);
+        x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
+        f64::from((x ^ (x >> 16)) >> 8) / f64::from(1 << 24)
+    };
+    let values: Vec<f64> = (0..size.iter().product::<i64>() as u32).map(value).collect();
+    Tensor::from_slice(&values).view(size)
+}
+
+/// The parameters of `fill` in `reference/models.py`.
+fn fill(classifier: &dyn Classifier) {
+    let value = |name: &str, role: Role, size: &[i64]| -> Tensor {
+        let signed = uniform(name, size) * 2.0 - 1.0;
+        let value = match role {
+            Role::Buffer if name.ends_with("running_var") => signed * 0.3 + 1.0,
+            Role::NormScale => signed * 0.1 + 1.0,
+            Role::NormShift | Role::Bias | Role::Buffer => signed * 0.1,
+            Role::Weight => {
+                let gain = if size.len() == 4 { 2.0 } else { 1.75 };
+                signed * (gain / (size[1..].iter().product::<i64>() as f64).sqrt())
+            }
+        };
+        value.to_kind(Kind::Float)
+    };
+    let entries = classifier.store().named().iter();
+    let state: Vec<_> = entries
+        .map(|entry| (entry.name.clone(), value(&entry.name, entry.role, &entry.tensor.size())))
+        .collect();
+    classifier.store().load(&state).unwrap();
+}
+
+impl Case {
+    fn network(&self, kind: Kind, precision: ComputePrecision) -> Box<dyn Classifier> {
+        let [channels, height, width] = self.input;
+        let normalization = Normalization { mean: self.mean.clone(), std: self.std.clone() };
+        let options = BuildOptions { kind, precision, normalization, ..options(channels) };
+        let input = InputShape { channels, height, width };
+        let classifier = build(&self.model.parse().unwrap(), input, self.classes, &options).unwrap();
+        fill(classifier.as_ref());
+        classifier
+    }
+
+    fn images(&self) -> Tensor {
+        let [channels, height, width] = self.input;
+        uniform("images", &[self.labels.len() as i64, channels, height, width])
+    }
+
+    fn differentiated(
+        &self,
+        classifier: &dyn Classifier,
+        images: &Tensor,
+        mode: Mode,
+    ) -> (Tensor, Tensor, Tensor) {
+        let pixels = images.to_kind(classifier.store().kind()).detach().copy().set_requires_grad(true);
+        let logits = classifier.logits(&pixels, mode).unwrap();
+        let labels = Tensor::from_slice(&self.labels);
+        let loss = logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Sum, -100, 0.0);
+        let gradient =
+            gaat_shim::gradients(&[&loss], None, &[&pixels], Graph::Keep).unwrap().remove(0).unwrap();
+        (logits, loss, gradient)
+    }
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    Vec::try_from(tensor.detach().to_kind(Kind::Double).flatten(0, -1)).unwrap()
+}
+
+/// Differences relative to the largest expected number.
+fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(f64::MIN_POSITIVE, |most, value| most.max(value.abs()));
+    let worst = found.iter().zip(expected).fold(0.0_f64, |most, (a, b)| most.max((a - b).abs() / scale));
+    assert!(worst <= tolerance, "{what}: off by {worst:.1e} of the largest, allowed {tolerance:.1e}");
+}
+
+fn assert_samples(what: &str, found: &Tensor, expected: &[(i64, f64)], tolerance: f64) {
+    let found = numbers(found);
+    let (places, values): (Vec<usize>, Vec<f64>) = expected.iter().map(|(p, v)| (*p as usize, *v)).unzip();
+    let found: Vec<f64> = places.into_iter().map(|place| found[place]).collect();
+    assert_close(what, &found, &values, tolerance);
+}
+
+fn check_pass(case: &Case, classifier: &dyn Classifier, mode: Mode, tolerance: f64) {
+    let expected = if mode == Mode::Eval { &case.eval } else { &case.train };
+    let what = |part: &str| format!("{} {:?} {mode:?} {part}", case.model, case.input);
+    let (logits, loss, gradient) = case.differentiated(classifier, &case.images(), mode);
+    assert_eq!(logits.kind(), classifier.store().kind());
+    assert_close(&what("logits"), &numbers(&logits), &expected.logits.concat(), tolerance);
+    assert_close(&what("loss"), &numbers(&loss), &[expected.loss], tolerance);
+    let norms = [gradient.abs().sum(Kind::Double).double_value(&[]), gradient.norm().double_value(&[])];
+    assert_close(&what("gradient norms"), &norms, &[expected.gradient.l1, expected.gradient.l2], tolerance);
+    assert_samples(&what("gradient"), &gradient, &expected.gradient.samples, tolerance);
+    let parameters = classifier.store().trainable();
+    let gradients =
+        gaat_shim::gradients(&[&loss], None, &parameters.iter().collect::<Vec<_>>(), Graph::Free).unwrap();
+    let norms: Vec<f64> = gradients.iter().map(|g| g.as_ref().unwrap().norm().double_value(&[])).collect();
+    assert_close(&what("parameter gradients"), &norms, &expected.parameter_gradient_l2, tolerance);
+}
+
+fn check_running_statistics(case: &Case, classifier: &dyn Classifier, tolerance: f64) {
+    let sum = |suffix: &str| -> f64 {
+        let entries = classifier.store().named().iter().filter(|entry| entry.name.ends_with(suffix));
+        entries.map(|entry| entry.tensor.sum(Kind::Double).double_value(&[])).sum()
+    };
+    let found = [sum("running_mean"), sum("running_var")];
+    let expected = [case.running_mean_sum, case.running_var_sum];
+    assert_close(&format!("{} running statistics", case.model), &found, &expected, tolerance);
+}
+
+#[test]
+fn state_dicts_have_the_names_and_shapes_of_pytorch() {
+    for case in golden().cases {
+        let classifier = case.network(Kind::Float, ComputePrecision::Fp32);
+        let entries = classifier.store().named().iter();
+        let found: Vec<_> = entries.map(|entry| (entry.name.clone(), entry.tensor.size())).collect();
+        assert_eq!(found, case.state, "{}", case.model);
+    }
+    let count = |name| network(name, super::shape(3, 32)).store().parameter_count();
+    assert_eq!(count("preact-resnet-18"), 11_172_170);
+    assert_eq!(count("wide-resnet-28-10"), 36_479_194);
+}
+
+#[test]
+fn double_precision_equals_pytorch() {
+    let golden = golden();
+    for case in &golden.cases {
+        let classifier = case.network(Kind::Double, ComputePrecision::Fp32);
+        check_pass(case, classifier.as_ref(), Mode::Eval, 1e-9);
+        check_pgd(&golden, case, classifier.as_ref());
+        check_pass(case, classifier.as_ref(), Mode::TrainFrozenStats, 1e-9);
+        check_pass(case, classifier.as_ref(), Mode::Train, 1e-9);
+        check_running_statistics(case, classifier.as_ref(), 1e-9);
+    }
+}
+
+fn check_pgd(golden: &Golden, case: &Case, classifier: &dyn Classifier) {
+    let clean = case.images();
+    let mut perturbed = clean.copy();
+    for _ in 0..golden.steps {
+        let (_, _, gradient) = case.differentiated(classifier, &perturbed, Mode::Eval);
+        let moved = &perturbed + gradient.sign() * golden.step_size;
+        let delta = (moved - &clean).clamp(-golden.epsilon, golden.epsilon);
+        perturbed = (&clean + delta).clamp(0.0, 1.0);
+    }
+    let (logits, loss, _) = case.differentiated(classifier, &perturbed, Mode::Eval);
+    let what = |part: &str| format!("{} PGD {part}", case.model);
+    assert_samples(&what("pixels"), &perturbed, &case.pgd.samples, 1e-9);
+    assert_close(&what("logits"), &numbers(&logits), &case.pgd.logits.concat(), 1e-9);
+    assert_close(&what("loss"), &numbers(&loss), &[case.pgd.loss], 1e-9);
+}
+
+#[test]
+fn single_precision_is_near_pytorch() {
+    for case in golden().cases {
+        let classifier = case.network(Kind::Float, ComputePrecision::Fp32);
+        check_pass(&case, classifier.as_ref(), Mode::Eval, 1e-4);
+        check_pass(&case, classifier.as_ref(), Mode::Train, 1e-4);
+        check_running_statistics(&case, classifier.as_ref(), 1e-5);
+    }
+}
+
+#[test]
+fn bfloat16_is_near_single_precision_or_refused() {
+    if !has_fast_bf16(Device::Cpu) {
+        println!("skipped: this processor has no bfloat16 arithmetic");
+        return;
+    }
+    for case in golden().cases {
+        let classifier = case.network(Kind::Float, ComputePrecision::Bf16);
+        for (mode, expected) in [(Mode::Eval, &case.eval), (Mode::Train, &case.train)] {
+            let what = |part: &str| format!("{} {:?} bf16 {mode:?} {part}", case.model, case.input);
+            let (logits, _, gradient) = case.differentiated(classifier.as_ref(), &case.images(), mode);
+            assert_eq!((logits.kind(), gradient.kind()), (Kind::Float, Kind::Float));
+            assert_close(&what("logits"), &numbers(&logits), &expected.logits.concat(), 0.05);
+            let norm = gradient.norm().double_value(&[]);
+            assert_close(&what("gradient"), &[norm], &[expected.gradient.l2], 0.05);
+        }
+        // The statistics are kept in f32, so that they are as good as the activations.
+        check_running_statistics(&case, classifier.as_ref(), 0.01);
+    }
+}

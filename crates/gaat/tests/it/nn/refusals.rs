@@ -1,0 +1,70 @@
+//! What a network takes and what it refuses, with the reason.
+
+use super::{network, options, shape};
+use gaat::nn::{BuildOptions, ComputePrecision, InputShape, Mode, Normalization, PrecisionRequest, build};
+use tch::{Device, Kind, Tensor};
+
+fn refusal(name: &str, input: InputShape, classes: i64, options: &BuildOptions) -> String {
+    build(&name.parse().unwrap(), input, classes, options).err().unwrap().to_string()
+}
+
+#[test]
+fn small_images_are_taken_or_refused_with_a_way_out() {
+    for name in ["convnet", "mlp", "preact-resnet-18-w4", "wide-resnet-10-1", "wide-resnet-16-2"] {
+        for channels in [1, 3] {
+            let classifier = network(name, shape(channels, 8));
+            assert_eq!(classifier.name(), name);
+            let images = Tensor::ones([2, channels, 8, 8], (Kind::Float, Device::Cpu));
+            assert_eq!(classifier.logits(&images, Mode::Eval).unwrap().size(), [2, 10]);
+        }
+    }
+    let odd = InputShape { channels: 2, height: 13, width: 19 };
+    let images = Tensor::ones([1, 2, 13, 19], (Kind::Float, Device::Cpu));
+    for name in ["convnet", "mlp", "preact-resnet-18-w4", "wide-resnet-10-1"] {
+        assert_eq!(network(name, odd).logits(&images, Mode::Eval).unwrap().size(), [1, 10]);
+    }
+    let message = refusal("vgg-16", shape(1, 28), 10, &options(1));
+    assert!(message.contains("32x32") && message.contains("wide-resnet"), "{message}");
+    assert!(refusal("convnet", shape(1, 3), 10, &options(1)).contains("mlp"));
+    assert!(refusal("preact-resnet-18", shape(1, 7), 10, &options(1)).contains("8x8"));
+    assert!(refusal("wide-resnet-10-1", shape(1, 4), 10, &options(1)).contains("8x8"));
+    assert!(network("preact-resnet-18-w1", shape(1, 8)).variant().contains("raw-shortcut"));
+}
+
+#[test]
+fn contradictory_options_are_refused() {
+    assert!(refusal("mlp", shape(1, 8), 1, &options(1)).contains("classes"));
+    assert!(refusal("mlp", shape(0, 8), 10, &options(0)).contains("empty"));
+    assert!(refusal("mlp", shape(3, 8), 10, &options(1)).contains("3 means"));
+    let flat = Normalization { mean: vec![0.5], std: vec![0.0] };
+    assert!(
+        refusal("mlp", shape(1, 8), 10, &BuildOptions { normalization: flat, ..options(1) }).contains("std")
+    );
+    let double = BuildOptions { kind: Kind::Double, precision: ComputePrecision::Bf16, ..options(1) };
+    assert!(refusal("mlp", shape(1, 8), 10, &double).contains("bf16"));
+    assert!("half".parse::<PrecisionRequest>().is_err());
+    for text in ["auto", "fp32", "bf16"] {
+        assert_eq!(text.parse::<PrecisionRequest>().unwrap().to_string(), text);
+    }
+    let absent = PrecisionRequest::Bf16.resolve(Device::Mps).unwrap_err().to_string();
+    assert!(absent.contains("--precision fp32"), "{absent}");
+    assert_eq!(PrecisionRequest::Auto.resolve(Device::Mps).unwrap(), ComputePrecision::Fp32);
+}
+
+#[test]
+fn pixels_of_another_shape_or_dtype_are_refused() {
+    let classifier = network("convnet", shape(1, 8));
+    for (size, kind) in [
+        (vec![2, 3, 8, 8], Kind::Float),
+        (vec![2, 1, 8, 9], Kind::Float),
+        (vec![1, 8, 8], Kind::Float),
+        (vec![0, 1, 8, 8], Kind::Float),
+        (vec![2, 1, 8, 8], Kind::Double),
+        (vec![2, 1, 8, 8], Kind::Uint8),
+    ] {
+        let pixels = Tensor::zeros(size.as_slice(), (kind, Device::Cpu));
+        let message = classifier.logits(&pixels, Mode::Eval).unwrap_err().to_string();
+        let found = format!("found {size:?} of {kind:?}");
+        assert!(message.contains("[N >= 1, 1, 8, 8] of Float") && message.contains(&found), "{message}");
+    }
+}
