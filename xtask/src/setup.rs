@@ -69,6 +69,9 @@ impl Setup {
         if let Some(folder) = self.in_place()? {
             return Ok(folder);
         }
+        if let State::Damaged(reason) = self.inspect() {
+            println!("libtorch: {} is made again, because {reason}", self.folder().display());
+        }
         if let Some(torch) = self.active_python() {
             return self.link(&torch.folder, &torch.version);
         }
@@ -90,7 +93,7 @@ impl Setup {
         }
         let _lock = self.lock()?;
         let link = self.folder();
-        let state = libtorch::inspect(&link, self.target.as_deref().ok());
+        let state = self.inspect();
         if let State::Foreign | State::Unusable(_) = state {
             return Err(format!("{} is not ours: move it away and run this again", link.display()));
         }
@@ -115,6 +118,10 @@ impl Setup {
 
     fn folder(&self) -> PathBuf {
         self.root.join("libtorch")
+    }
+
+    fn inspect(&self) -> State {
+        libtorch::inspect(&self.folder(), self.target.as_deref().ok())
     }
 
     /// What LIBTORCH names must be usable: a fallback would hide the mistake.
@@ -149,7 +156,7 @@ impl Setup {
         })?;
         println!("libtorch: using torch {} of {python}, as LIBTORCH_USE_PYTORCH asks", torch.version);
         let _lock = self.lock()?;
-        match libtorch::inspect(&self.folder(), self.target.as_deref().ok()) {
+        match self.inspect() {
             State::Missing | State::Damaged(_) | State::Linked(_) => self.link(&torch.folder, &torch.version),
             State::Fetched | State::Foreign | State::Unusable(_) => {
                 println!("note: without LIBTORCH_USE_PYTORCH, builds use {}", self.folder().display());
@@ -162,12 +169,8 @@ impl Setup {
     fn in_place(&self) -> Result<Option<PathBuf>> {
         let folder = self.folder();
         let shown = folder.display();
-        match libtorch::inspect(&folder, self.target.as_deref().ok()) {
-            State::Missing => return Ok(None),
-            State::Damaged(reason) => {
-                println!("libtorch: {shown} is made again, because {reason}");
-                return Ok(None);
-            }
+        match self.inspect() {
+            State::Missing | State::Damaged(_) => return Ok(None),
             State::Unusable(reason) => {
                 return Err(format!(
                     "{shown} cannot be used: {reason}. It was not made by this command, so it is left alone: move \
@@ -246,7 +249,7 @@ impl Setup {
         let mut command = self.tools.command(&self.tools.python);
         command.args(["-c", SCRIPT, "fetch"]).arg(&folder).args([target, &libtorch::stamp(target)]);
         self.run_script(command)?;
-        match libtorch::inspect(&folder, Some(target)) {
+        match self.inspect() {
             State::Fetched => println!("libtorch: ready"),
             other => {
                 return Err(format!("libtorch was fetched and yet is {other:?}: this is a bug in xtask"));
