@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Image sets for gaat: readers, splits and epoch order.
+//!
+//! Everything that is trained on fits in memory, so an [`ImageSet`] is a plain struct of bytes. There is no tensor, no
+//! augmentation and no download here, and nothing is printed: what a reader wants to say is in its result.
+//!
+//! Start at [`load`], which finds and reads a data set, and [`split`], which carves the validation set from the training
+//! set and gives the three parts types of their own.
+
+mod cifar;
+mod cifar_files;
+mod dataset;
+mod digits;
+mod error;
+mod folder;
+mod gzip;
+mod hexadecimal;
+mod idx;
+mod image_set;
+mod inspect;
+mod load;
+mod mnist;
+mod order;
+mod places;
+mod resize;
+mod split;
+mod stratify;
+
+pub use dataset::DatasetName;
+pub use error::{Error, Result};
+pub use image_set::{ImageSet, ImageShape};
+pub use inspect::{Contents, DatasetReport, FileReport, Verdict, info, info_with, verify, verify_with};
+pub use load::{Loaded, Location, Source, load, load_with};
+pub use order::epoch_order;
+pub use places::Places;
+pub use split::{SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};

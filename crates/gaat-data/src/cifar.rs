@@ -1,0 +1,173 @@
+//! CIFAR-10 and CIFAR-100 in their binary layout.
+//!
+//! Format: <https://www.cs.toronto.edu/~kriz/cifar.html>, "Binary version": records of one label byte (CIFAR-10) or two,
+//! coarse and fine (CIFAR-100; the fine label is used), then 1,024 bytes each of red, green and blue, row-major. Files with
+//! fewer records than the official ones are accepted. Not read: the Python and the Matlab versions.
+
+use std::path::Path;
+
+use crate::cifar_files::{Member, Members, Store};
+use crate::dataset::DatasetName;
+use crate::error::{Error, Result};
+use crate::image_set::{ImageSet, ImageShape};
+
+const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
+
+/// What tells the two data sets apart.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) dataset: DatasetName,
+    /// The directory inside the official archive.
+    pub(crate) directory: &'static str,
+    pub(crate) archive: &'static str,
+    pub(crate) train: &'static [&'static str],
+    pub(crate) test: &'static str,
+    /// The file with one class name a line; optional.
+    pub(crate) names: &'static str,
+    label_bytes: usize,
+    classes: u16,
+    /// Records of an official training file; a test file has 10,000 in both.
+    train_records: usize,
+}
+
+const TEST_RECORDS: usize = 10_000;
+
+/// CIFAR-10.
+pub(crate) const CIFAR10: Layout = Layout {
+    dataset: DatasetName::Cifar10,
+    directory: "cifar-10-batches-bin",
+    archive: "cifar-10-binary.tar.gz",
+    train: &[
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
+    test: "test_batch.bin",
+    names: "batches.meta.txt",
+    label_bytes: 1,
+    classes: 10,
+    train_records: 10_000,
+};
+
+/// CIFAR-100.
+pub(crate) const CIFAR100: Layout = Layout {
+    dataset: DatasetName::Cifar100,
+    directory: "cifar-100-binary",
+    archive: "cifar-100-binary.tar.gz",
+    train: &["train.bin"],
+    test: "test.bin",
+    names: "fine_label_names.txt",
+    label_bytes: 2,
+    classes: 100,
+    train_records: 50_000,
+};
+
+impl Layout {
+    /// The files with records, training first.
+    pub(crate) fn record_files(&self) -> impl Iterator<Item = &'static str> {
+        self.train.iter().copied().chain([self.test])
+    }
+
+    const fn record_bytes(&self) -> usize {
+        self.label_bytes + SHAPE.bytes()
+    }
+
+    /// The longest that a file may be; what is longer is not unpacked into memory.
+    pub(crate) fn longest(&self, file: &str) -> usize {
+        let records = if file == self.test { TEST_RECORDS } else { self.train_records };
+        if file == self.names { 64 << 10 } else { records * self.record_bytes() }
+    }
+
+    /// The images of an official training set and test set.
+    pub(crate) fn official_counts(&self) -> (usize, usize) {
+        (self.train.len() * self.train_records, TEST_RECORDS)
+    }
+}
+
+/// Reads (train, test).
+pub(crate) fn load(layout: &Layout, store: &Store) -> Result<(ImageSet, ImageSet)> {
+    let members = store.read(layout)?;
+    let class_names = class_names(layout, &members)?;
+    let train = read_part(layout, &members, layout.train, &class_names)?;
+    let test = read_part(layout, &members, &[layout.test], &class_names)?;
+    Ok((train, test))
+}
+
+fn read_part(layout: &Layout, members: &Members, files: &[&str], class_names: &[String]) -> Result<ImageSet> {
+    let members: Vec<&Member> = files.iter().filter_map(|file| members.get(*file)).collect();
+    let bytes: usize = members.iter().map(|member| member.bytes.len()).sum();
+    let mut pixels = Vec::with_capacity(bytes);
+    let mut labels = Vec::with_capacity(bytes / layout.record_bytes());
+    for member in members {
+        append_records(layout, member, &mut pixels, &mut labels)?;
+    }
+    ImageSet::new(pixels, SHAPE, labels, class_names.to_vec(), layout.dataset.to_string())
+}
+
+fn append_records(
+    layout: &Layout,
+    member: &Member,
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u16>,
+) -> Result<()> {
+    let Member { path, bytes } = member;
+    let record_bytes = layout.record_bytes();
+    if bytes.is_empty() || !bytes.len().is_multiple_of(record_bytes) {
+        let expected = format!("a whole number of records of {record_bytes} bytes");
+        let found = format!(
+            "{} bytes, {} more than {} records",
+            bytes.len(),
+            bytes.len() % record_bytes,
+            bytes.len() / record_bytes,
+        );
+        return Err(Error::malformed(path, expected, found));
+    }
+    for (index, record) in bytes.chunks_exact(record_bytes).enumerate() {
+        // The fine label of CIFAR-100 is the second byte: the last one before the pixels in both.
+        let label = u16::from(record[layout.label_bytes - 1]);
+        if label >= layout.classes {
+            let expected = format!("labels from 0 to {}", layout.classes - 1);
+            return Err(Error::malformed(path, expected, format!("label {label} in record {index}")));
+        }
+        labels.push(label);
+        pixels.extend_from_slice(&record[layout.label_bytes..]);
+    }
+    Ok(())
+}
+
+fn class_names(layout: &Layout, members: &Members) -> Result<Vec<String>> {
+    let Some(Member { path, bytes }) = members.get(layout.names) else {
+        return Ok(default_names(layout));
+    };
+    let expected = format!("{} class names, one a line", layout.classes);
+    let malformed = |found: String| Error::malformed(path, expected.clone(), found);
+    let text = std::str::from_utf8(bytes).map_err(|_| malformed("bytes that are not UTF-8".to_owned()))?;
+    let names: Vec<String> =
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    if names.len() == usize::from(layout.classes) {
+        Ok(names)
+    } else {
+        Err(malformed(format!("{} lines with text", names.len())))
+    }
+}
+
+/// Without the file of names, CIFAR-10 is known by heart and the hundred fine classes go by number.
+fn default_names(layout: &Layout) -> Vec<String> {
+    const CIFAR10_NAMES: [&str; 10] =
+        ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+    match layout.dataset {
+        DatasetName::Cifar10 => CIFAR10_NAMES.map(str::to_owned).to_vec(),
+        _ => (0..layout.classes).map(|class| format!("class-{class}")).collect(),
+    }
+}
+
+/// Insists that a file is no longer than an official one.
+pub(crate) fn check_length(layout: &Layout, file: &str, path: &Path, bytes: u64) -> Result<()> {
+    let longest = layout.longest(file);
+    if bytes <= longest as u64 {
+        return Ok(());
+    }
+    Err(Error::malformed(path, format!("at most {longest} bytes"), format!("{bytes} bytes")))
+}

@@ -1,0 +1,169 @@
+//! What can go wrong while data is found, read or split.
+//!
+//! Every message says which file, what was expected, what was found and, where there is something to do, what.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::dataset::DatasetName;
+
+/// The result of everything fallible in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused; the message names the path.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+
+    /// No place that was searched holds the data set.
+    #[error(
+        "no {dataset} data found. Searched:{}\nExpected: {expected}.\nPut the files in one of these places, or name their directory with --data-dir or GAAT_DATA.",
+        list(searched)
+    )]
+    Missing {
+        /// The data set that was asked for.
+        dataset: DatasetName,
+        /// Every place that was searched, in order.
+        searched: Vec<PathBuf>,
+        /// The files that would have been accepted.
+        expected: String,
+    },
+
+    /// A data set is there, but some of its parts are not.
+    #[error("{}: the {dataset} data here is incomplete, {} missing; add what is missing or name another directory", directory.display(), missing.join(", "))]
+    Incomplete {
+        /// The data set that was asked for.
+        dataset: DatasetName,
+        /// Where the other parts are.
+        directory: PathBuf,
+        /// The parts that are not there.
+        missing: Vec<String>,
+    },
+
+    /// An image folder is still packed.
+    #[error("{}: an image folder is read from a directory, not from an archive; unpack it first", path.display())]
+    Packed {
+        /// The archive.
+        path: PathBuf,
+    },
+
+    /// A file is not what its format says: cut short, padded, another format, a value out of range.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Malformed {
+        /// The file; a member of an archive is written as a path below the archive.
+        path: PathBuf,
+        /// What the format asks for.
+        expected: String,
+        /// What the file holds.
+        found: String,
+    },
+
+    /// An image cannot be decoded.
+    #[error("{}: not a readable image ({reason}); replace or remove it", path.display())]
+    Image {
+        /// The image file.
+        path: PathBuf,
+        /// What the decoder says.
+        reason: String,
+    },
+
+    /// The images of a folder do not share one size.
+    #[error("{}: expected {} x {} pixels (height x width) as in {}, found {} x {}; choose one size with --resize", path.display(), expected.0, expected.1, reference.display(), found.0, found.1)]
+    ImageSize {
+        /// The image that differs.
+        path: PathBuf,
+        /// Height and width of the first image.
+        expected: (usize, usize),
+        /// The first image.
+        reference: PathBuf,
+        /// Height and width of this image.
+        found: (usize, usize),
+    },
+
+    /// The test part has a class that training never shows.
+    #[error("{}: the test class {class:?} is not among the training classes: {}; add it to train or remove it from test", path.display(), known.join(", "))]
+    UnknownClass {
+        /// The folder of the class.
+        path: PathBuf,
+        /// Its name.
+        class: String,
+        /// The training classes.
+        known: Vec<String>,
+    },
+
+    /// Parts of an image set do not fit together.
+    #[error("image set {name:?}: expected {expected}, found {found}")]
+    Inconsistent {
+        /// The name of the set.
+        name: String,
+        /// What would fit.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+
+    /// The images do not fit into memory.
+    #[error("{}: {images} images of {channels} x {height} x {width} bytes do not fit into memory; choose a smaller size with --resize", path.display())]
+    TooLarge {
+        /// The image folder.
+        path: PathBuf,
+        /// How many images.
+        images: usize,
+        /// Bytes a pixel.
+        channels: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Width in pixels.
+        width: usize,
+    },
+
+    /// A name that is no data set.
+    #[error("unknown data set {given:?}; known: {known}")]
+    UnknownDataset {
+        /// What was given.
+        given: String,
+        /// The names that are known, separated by commas.
+        known: String,
+    },
+
+    /// An option is out of its range.
+    #[error("{option} must be {expected}, but is {found}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// Its value.
+        found: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn malformed(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Malformed { path: path.to_path_buf(), expected: expected.into(), found: found.into() }
+    }
+
+    /// A failed read: damaged content is told from a failing device.
+    pub(crate) fn reading(path: &Path, expected: &str, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::Other => Self::malformed(path, expected, format!("damaged data ({error})")),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let mut text = String::new();
+    for path in paths {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {}", path.display());
+    }
+    text
+}

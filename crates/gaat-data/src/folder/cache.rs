@@ -1,0 +1,199 @@
+//! Decoded image folders on disk.
+//!
+//! One file for each folder and size, named by their digest; inside it the fingerprint of everything that was decoded
+//! (path, resize, and each file's relative path, size and times) tells whether it still holds, and a checksum whether it
+//! is undamaged. A stale or damaged file is decoded anew and replaced. The format is this crate's own and no exchange
+//! format: integers are little-endian u64, and any change to it must change `MAGIC`.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use fs_err::File;
+use sha2::{Digest, Sha256};
+
+use super::scan::Scan;
+use crate::gzip::read_up_to;
+use crate::hexadecimal::hexadecimal;
+use crate::image_set::ImageShape;
+
+const MAGIC: [u8; 8] = *b"gaatimg1";
+/// Magic, fingerprint, channels, height, width, training images, test images.
+const HEADER_BYTES: usize = 8 + 32 + 5 * 8;
+const CHECKSUM_BYTES: usize = 4;
+
+/// Decoded pixels, `[N, C, H, W]` each.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) shape: ImageShape,
+    pub(crate) train: Vec<u8>,
+    pub(crate) test: Vec<u8>,
+}
+
+/// The place in the cache for one folder in one size.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    directory: PathBuf,
+    file: PathBuf,
+    fingerprint: [u8; 32],
+    train_images: usize,
+    test_images: usize,
+    settled: bool,
+}
+
+impl Cache {
+    pub(crate) fn new(directory: &Path, scan: &Scan, resize: Option<(usize, usize)>) -> Self {
+        let place = place(scan, resize);
+        let name = format!("folder-{}.pixels", &hexadecimal(&place)[..32]);
+        Self {
+            directory: directory.to_path_buf(),
+            file: directory.join(name),
+            fingerprint: fingerprint(&place, scan),
+            train_images: scan.train.len(),
+            test_images: scan.test.len(),
+            settled: scan.settled,
+        }
+    }
+
+    /// What is kept, if it still holds; the error is a warning for the user.
+    pub(crate) fn read(&self) -> Result<Option<Entry>, String> {
+        let unusable = |reason: String| {
+            format!(
+                "{}: the cache is not usable ({reason}); the images are decoded anew",
+                self.file.display()
+            )
+        };
+        match File::open(&self.file) {
+            Ok(file) => self.read_file(file).map_err(|error| unusable(error.to_string())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unusable(error.to_string())),
+        }
+    }
+
+    fn read_file(&self, file: File) -> io::Result<Option<Entry>> {
+        let length = file.metadata()?.len();
+        let mut reader = Checked { inner: file, checksum: 0 };
+        let header = reader.take_bytes(HEADER_BYTES)?;
+        if header[..8] != MAGIC {
+            return Err(damaged("it does not start as it should"));
+        }
+        if header[8..40] != self.fingerprint {
+            return Ok(None);
+        }
+        let mut numbers = [0; 5];
+        for (number, bytes) in numbers.iter_mut().zip(header[40..].as_chunks::<8>().0) {
+            *number = usize::try_from(u64::from_le_bytes(*bytes)).unwrap_or(usize::MAX);
+        }
+        let [channels, height, width, train, test] = numbers;
+        let shape = ImageShape { channels, height, width };
+        let pixels = train.checked_add(test).and_then(|images| images.checked_mul(shape.bytes()));
+        let expected = pixels.and_then(|pixels| pixels.checked_add(HEADER_BYTES + CHECKSUM_BYTES));
+        // From here on the file itself is as long as what is reserved.
+        if expected.map(|expected| expected as u64) != Some(length) {
+            return Err(damaged("its length does not fit its header"));
+        }
+        if (train, test) != (self.train_images, self.test_images) {
+            return Err(damaged("it holds another number of images"));
+        }
+        let train = reader.take_bytes(train * shape.bytes())?;
+        let test = reader.take_bytes(test * shape.bytes())?;
+        let checksum = reader.checksum;
+        if reader.take_bytes(CHECKSUM_BYTES)? != checksum.to_le_bytes() {
+            return Err(damaged("its checksum is wrong"));
+        }
+        Ok(Some(Entry { shape, train, test }))
+    }
+
+    /// Keeps an entry, atomically; the error is a warning for the user.
+    pub(crate) fn write(&self, entry: &Entry) -> Result<(), String> {
+        let not_kept = |reason: String| {
+            format!("{}: the decoded images could not be kept ({reason})", self.directory.display())
+        };
+        if !self.settled {
+            return Err(not_kept(
+                "the images carry times in the future, so that changes might not show".to_owned(),
+            ));
+        }
+        self.try_write(entry).map_err(|error| not_kept(error.to_string()))
+    }
+
+    fn try_write(&self, entry: &Entry) -> io::Result<()> {
+        fs_err::create_dir_all(&self.directory)?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        let header = self.header(entry.shape);
+        let mut checksum = 0;
+        for part in [&header, &entry.train, &entry.test] {
+            checksum = crc32c::crc32c_append(checksum, part);
+            file.write_all(part)?;
+        }
+        file.write_all(&checksum.to_le_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(&self.file).map_err(|error| error.error)?;
+        // Makes the new name last as well; not every system can do this with a directory.
+        let _ = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        Ok(())
+    }
+
+    fn header(&self, shape: ImageShape) -> Vec<u8> {
+        let numbers = [shape.channels, shape.height, shape.width, self.train_images, self.test_images];
+        let mut header = [MAGIC.as_slice(), &self.fingerprint].concat();
+        header.extend(numbers.iter().flat_map(|&number| (number as u64).to_le_bytes()));
+        header
+    }
+
+    #[cfg(test)]
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+/// Which folder and which size.
+fn place(scan: &Scan, resize: Option<(usize, usize)>) -> [u8; 32] {
+    let (height, width) = resize.unwrap_or((0, 0));
+    let mut hasher = Sha256::new();
+    hash_field(&mut hasher, &MAGIC);
+    hash_field(&mut hasher, scan.root.as_os_str().as_encoded_bytes());
+    hasher.update((height as u64).to_le_bytes());
+    hasher.update((width as u64).to_le_bytes());
+    hasher.finalize().into()
+}
+
+/// Everything that decides what was decoded.
+fn fingerprint(place: &[u8; 32], scan: &Scan) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(place);
+    for file in scan.files() {
+        let relative = file.path.strip_prefix(&scan.root).unwrap_or(&file.path);
+        hash_field(&mut hasher, relative.as_os_str().as_encoded_bytes());
+        hasher.update(file.bytes.to_le_bytes());
+        hasher.update(file.modified.to_le_bytes());
+        hasher.update(file.changed.to_le_bytes());
+    }
+    hasher.finalize().into()
+}
+
+/// With its length, so that no two lists of fields run into the same bytes.
+fn hash_field(hasher: &mut Sha256, field: &[u8]) {
+    hasher.update((field.len() as u64).to_le_bytes());
+    hasher.update(field);
+}
+
+/// Keeps the checksum of everything that is read.
+struct Checked<R> {
+    inner: R,
+    checksum: u32,
+}
+
+impl<R: Read> Checked<R> {
+    fn take_bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let bytes = read_up_to(&mut self.inner, count)?;
+        if bytes.len() < count {
+            return Err(damaged("it is cut short"));
+        }
+        self.checksum = crc32c::crc32c_append(self.checksum, &bytes);
+        Ok(bytes)
+    }
+}
+
+fn damaged(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}

@@ -1,0 +1,117 @@
+//! The user's own images: `<root>/train/<class>/*.png|jpg|jpeg` and `<root>/test/<class>/...`.
+//!
+//! Classes are the folders of `train`, sorted by name; `test` may lack some of them but has no others. Images are grey
+//! (1 channel) only if every file is stored as grey, else all become red, green, blue. Transparency is dropped and the
+//! orientation that a camera notes is ignored. Other folders beside `train` and `test` are left alone. Decoded images are
+//! kept in a cache that belongs to the user's cache directory, never beside the images.
+
+mod cache;
+mod decode;
+mod jpeg;
+mod scan;
+
+use std::path::{Path, PathBuf};
+
+use crate::dataset::DatasetName;
+use crate::error::{Error, Result};
+use crate::image_set::{ImageSet, ImageShape};
+use cache::{Cache, Entry};
+pub(crate) use scan::{ImageFile, Scan, scan_settled as scan};
+
+/// What is expected, for a message.
+const EXPECTED: &str =
+    "train/<class>/*.png, *.jpg or *.jpeg and test/<class>/..., in the directory itself or in folder/";
+
+/// The two parts of an image folder.
+#[derive(Debug)]
+pub(crate) struct FolderSets {
+    pub(crate) train: ImageSet,
+    pub(crate) test: ImageSet,
+    pub(crate) warnings: Vec<String>,
+    /// Whether the pixels came from the cache.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests ask"))]
+    pub(crate) cached: bool,
+}
+
+/// The directories in which `train` and `test` are looked for, in order.
+pub(crate) fn candidates(roots: &[PathBuf]) -> Vec<PathBuf> {
+    roots.iter().flat_map(|root| [root.join("folder"), root.clone()]).collect()
+}
+
+/// The first directory with `train` or `test` in it.
+pub(crate) fn find(roots: &[PathBuf]) -> Result<PathBuf> {
+    let searched = candidates(roots);
+    for directory in &searched {
+        let missing: Vec<&str> =
+            ["train", "test"].into_iter().filter(|part| !directory.join(part).is_dir()).collect();
+        match missing.as_slice() {
+            [] => return Ok(directory.clone()),
+            [_] => {
+                return Err(Error::Incomplete {
+                    dataset: DatasetName::Folder,
+                    directory: directory.clone(),
+                    missing: missing.iter().map(|part| format!("the folder {part}/")).collect(),
+                });
+            }
+            _ => {}
+        }
+    }
+    match searched.iter().find_map(|directory| packed(directory)) {
+        Some(path) => Err(Error::Packed { path }),
+        None => Err(Error::Missing { dataset: DatasetName::Folder, searched, expected: EXPECTED.to_owned() }),
+    }
+}
+
+/// An archive that stands where a directory of images was expected.
+fn packed(path: &Path) -> Option<PathBuf> {
+    const ARCHIVES: [&str; 9] = [".tar", ".gz", ".tgz", ".xz", ".txz", ".bz2", ".zst", ".zip", ".7z"];
+    let is_archive = |path: &Path| {
+        let name = path.to_string_lossy().to_lowercase();
+        path.is_file() && ARCHIVES.iter().any(|ending| name.ends_with(ending))
+    };
+    if is_archive(path) {
+        return Some(path.to_path_buf());
+    }
+    let mut inside: Vec<PathBuf> = fs_err::read_dir(path).ok()?.flatten().map(|entry| entry.path()).collect();
+    inside.sort();
+    inside.into_iter().find(|path| is_archive(path))
+}
+
+/// Reads an image folder, from the cache where that is possible.
+pub(crate) fn load(root: &Path, resize: Option<(usize, usize)>, cache: Option<&Path>) -> Result<FolderSets> {
+    let root = fs_err::canonicalize(root)?;
+    let mut scan = scan(&root)?;
+    let mut warnings = std::mem::take(&mut scan.warnings);
+    let cache = cache.map(|directory| Cache::new(directory, &scan, resize));
+    if cache.is_none() {
+        warnings.push("decoded images are not kept: no cache directory is known; set GAAT_CACHE".to_owned());
+    }
+    match cache.as_ref().map_or(Ok(None), Cache::read) {
+        Ok(Some(entry)) => {
+            let (train, test) = sets(entry, &scan)?;
+            return Ok(FolderSets { train, test, warnings, cached: true });
+        }
+        Ok(None) => {}
+        Err(warning) => warnings.push(warning),
+    }
+    let entry = decode::decode(&scan, resize)?;
+    if let Some(cache) = &cache {
+        warnings.extend(cache.write(&entry).err());
+    }
+    let (train, test) = sets(entry, &scan)?;
+    Ok(FolderSets { train, test, warnings, cached: false })
+}
+
+fn sets(entry: Entry, scan: &Scan) -> Result<(ImageSet, ImageSet)> {
+    let name =
+        scan.root.file_name().map_or_else(|| "folder".to_owned(), |name| name.to_string_lossy().into_owned());
+    let set = |pixels: Vec<u8>, shape: ImageShape, files: &[ImageFile]| {
+        let labels = files.iter().map(|file| file.label).collect();
+        ImageSet::new(pixels, shape, labels, scan.class_names.clone(), name.clone())
+    };
+    let Entry { shape, train, test } = entry;
+    Ok((set(train, shape, &scan.train)?, set(test, shape, &scan.test)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! The files of an image folder: names, labels, sizes and times, without opening one.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// What one look at an image folder shows. Files are ordered by class, then by name.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// Canonical, so that one folder has one name.
+    pub(crate) root: PathBuf,
+    pub(crate) class_names: Vec<String>,
+    pub(crate) train: Vec<ImageFile>,
+    pub(crate) test: Vec<ImageFile>,
+    pub(crate) warnings: Vec<String>,
+    /// Whether a later change to any file must show in its size or times.
+    pub(crate) settled: bool,
+}
+
+/// One image file.
+#[derive(Debug)]
+pub(crate) struct ImageFile {
+    pub(crate) path: PathBuf,
+    pub(crate) label: u16,
+    pub(crate) bytes: u64,
+    /// When the content changed, in nanoseconds since 1970.
+    pub(crate) modified: i128,
+    /// When anything changed, its times included; unlike `modified` no program can set it. 0 where unknown.
+    pub(crate) changed: i128,
+}
+
+/// Scans; where a file was written a moment ago, waits until its clock has moved on and scans again.
+///
+/// Times have a grain. A file that is written twice within one grain shows the same times, and what was decoded between
+/// the two would be kept for ever. Once the grain has passed, every change shows.
+pub(crate) fn scan_settled(root: &Path) -> Result<Scan> {
+    let now = SystemTime::now();
+    let mut scan = scan_once(root)?;
+    let Some(wait) = scan.time_to_settle(now) else {
+        return Ok(scan);
+    };
+    std::thread::sleep(wait);
+    let now = SystemTime::now();
+    scan = scan_once(root)?;
+    scan.settled = scan.time_to_settle(now).is_none();
+    Ok(scan)
+}
+
+fn scan_once(root: &Path) -> Result<Scan> {
+    let mut ignored = Ignored::default();
+    let class_names = class_folders(&root.join("train"), &mut ignored)?;
+    if class_names.is_empty() {
+        return Err(Error::malformed(&root.join("train"), "a folder for each class", "no folder"));
+    }
+    if class_names.len() > usize::from(u16::MAX) {
+        return Err(Error::malformed(
+            &root.join("train"),
+            "at most 65535 classes",
+            format!("{}", class_names.len()),
+        ));
+    }
+    let test_classes = class_folders(&root.join("test"), &mut ignored)?;
+    if let Some(class) = test_classes.iter().find(|class| !class_names.contains(class)) {
+        let path = root.join("test").join(class);
+        return Err(Error::UnknownClass { path, class: class.clone(), known: class_names });
+    }
+    let label =
+        |class: &String| class_names.iter().position(|known| known == class).unwrap_or_default() as u16;
+    let folders: Vec<(&str, PathBuf, u16)> = [("train", &class_names), ("test", &test_classes)]
+        .into_iter()
+        .flat_map(|(part, classes)| classes.iter().map(move |class| (part, class)))
+        .map(|(part, class)| (part, root.join(part).join(class), label(class)))
+        .collect();
+    let listed: Vec<Result<(Vec<ImageFile>, Ignored)>> =
+        folders.par_iter().map(|(_, folder, label)| image_files(folder, *label)).collect();
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for ((part, folder, _), listed) in folders.iter().zip(listed) {
+        let (files, ignored_here) = listed?;
+        ignored.merge(ignored_here);
+        match *part {
+            "train" if files.is_empty() => {
+                return Err(Error::malformed(folder, "at least one .png, .jpg or .jpeg file", "none"));
+            }
+            "train" => train.extend(files),
+            _ => test.extend(files),
+        }
+    }
+    if test.is_empty() {
+        return Err(Error::malformed(&root.join("test"), "at least one image in a class folder", "none"));
+    }
+    let warnings = ignored.warning(root).into_iter().collect();
+    Ok(Scan { root: root.to_path_buf(), class_names, train, test, warnings, settled: true })
+}
+
+impl Scan {
+    /// All files, training first.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &ImageFile> {
+        self.train.iter().chain(&self.test)
+    }
+
+    /// How long until a change can no longer hide in the grain of the clock; `None` if it cannot now.
+    fn time_to_settle(&self, now: SystemTime) -> Option<Duration> {
+        let newest = self.files().map(|file| file.modified.max(file.changed)).max().unwrap_or_default();
+        // File systems that keep whole seconds, or every other one, show times without a fraction.
+        let coarse =
+            self.files().all(|file| file.modified % 1_000_000_000 == 0 && file.changed % 1_000_000_000 == 0);
+        let grain = if coarse { Duration::from_millis(2100) } else { Duration::from_millis(50) };
+        let settled_at = newest + grain.as_nanos() as i128;
+        let missing = settled_at - nanoseconds(now);
+        // A clock that is ahead does not hold anybody up for longer than the grain.
+        (missing > 0).then(|| Duration::from_nanos(missing as u64).min(grain))
+    }
+}
+
+/// Names of the folders in a directory, sorted; hidden ones are left out.
+fn class_folders(directory: &Path, ignored: &mut Ignored) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs_err::read_dir(directory)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if is_hidden(&name) {
+            continue;
+        }
+        if !path.is_dir() {
+            ignored.add(path);
+            continue;
+        }
+        match name.into_string() {
+            Ok(name) => names.push(name),
+            Err(_) => return Err(Error::malformed(&path, "a class name in UTF-8", "other bytes")),
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn image_files(folder: &Path, label: u16) -> Result<(Vec<ImageFile>, Ignored)> {
+    let mut files = Vec::new();
+    let mut ignored = Ignored::default();
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if is_hidden(&name) {
+            continue;
+        }
+        if !is_image(&path) {
+            ignored.add(path);
+            continue;
+        }
+        // The entry's own metadata is the cheap one, but for a link it describes the link.
+        let mut metadata = entry.metadata()?;
+        if metadata.is_symlink() {
+            metadata = fs_err::metadata(&path)?;
+        }
+        let (modified, changed) = times(&metadata)?;
+        files.push(ImageFile { path, label, bytes: metadata.len(), modified, changed });
+    }
+    files.sort_unstable_by(|a, b| a.path.file_name().cmp(&b.path.file_name()));
+    Ok((files, ignored))
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["png", "jpg", "jpeg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "the portable version can fail")]
+fn times(metadata: &std::fs::Metadata) -> std::io::Result<(i128, i128)> {
+    use std::os::unix::fs::MetadataExt;
+    let at = |seconds: i64, nanoseconds: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+    Ok((at(metadata.mtime(), metadata.mtime_nsec()), at(metadata.ctime(), metadata.ctime_nsec())))
+}
+
+#[cfg(not(unix))]
+fn times(metadata: &std::fs::Metadata) -> std::io::Result<(i128, i128)> {
+    Ok((nanoseconds(metadata.modified()?), 0))
+}
+
+fn nanoseconds(time: SystemTime) -> i128 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => after.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    }
+}
+
+/// Files that were passed over because of their names.
+#[derive(Debug, Default)]
+struct Ignored {
+    count: usize,
+    first: Option<PathBuf>,
+}
+
+impl Ignored {
+    fn add(&mut self, path: PathBuf) {
+        self.count += 1;
+        self.first = self.first.take().into_iter().chain([path]).min();
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.first = self.first.take().into_iter().chain(other.first).min();
+    }
+
+    fn warning(&self, root: &Path) -> Option<String> {
+        let first = self.first.as_ref()?.display();
+        let count = self.count;
+        Some(format!(
+            "{}: {count} entries that are no .png, .jpg or .jpeg file of a class were ignored, such as {first}",
+            root.display(),
+        ))
+    }
+}

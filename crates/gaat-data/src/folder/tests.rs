@@ -1,0 +1,246 @@
+//! The image folder with its cache, on tiny files.
+
+use std::time::SystemTime;
+
+use image::{GrayImage, Luma, Rgb, RgbImage};
+
+use super::*;
+
+/// Red counts columns, green counts rows, blue tells the image: no transpose and no channel swap goes unseen.
+fn colour(seed: u8, height: u32, width: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |column, row| Rgb([10 + column as u8, 50 + row as u8, 100 + seed]))
+}
+
+struct Fixture {
+    home: tempfile::TempDir,
+}
+
+impl Fixture {
+    /// Two classes, three training images and two test images of 2 x 3 pixels.
+    fn new() -> Self {
+        let fixture = Self { home: tempfile::tempdir().unwrap() };
+        for (seed, path) in
+            ["train/b/1.png", "train/a/2.png", "train/a/1.png", "test/b/1.png", "test/a/1.png"]
+                .iter()
+                .enumerate()
+        {
+            fixture.save(path, &colour(seed as u8, 2, 3));
+        }
+        fixture
+    }
+
+    fn save(&self, path: &str, image: &RgbImage) {
+        let path = self.path(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        image.save(path).unwrap();
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.home.path().join("images").join(below)
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.home.path().join("cache")
+    }
+
+    fn load(&self, resize: Option<(usize, usize)>) -> Result<FolderSets> {
+        load(&self.path(""), resize, Some(&self.cache()))
+    }
+
+    fn cache_file(&self, resize: Option<(usize, usize)>) -> PathBuf {
+        let root = fs_err::canonicalize(self.path("")).unwrap();
+        Cache::new(&self.cache(), &scan(&root).unwrap(), resize).file().to_path_buf()
+    }
+
+    /// The message of the error that loading ends with.
+    fn failure(&self) -> String {
+        self.load(None).unwrap_err().to_string()
+    }
+}
+
+#[test]
+fn pixels_labels_and_order_are_right() {
+    let FolderSets { train, test, warnings, cached } = Fixture::new().load(None).unwrap();
+    assert_eq!(train.shape(), ImageShape { channels: 3, height: 2, width: 3 });
+    assert_eq!((train.labels(), test.labels()), (&[0, 0, 1][..], &[0, 1][..]));
+    assert_eq!(train.class_names(), ["a", "b"]);
+    let blue = |set: &ImageSet| (0..set.len()).map(|index| set.image(index)[12]).collect::<Vec<_>>();
+    assert_eq!((blue(&train), blue(&test)), (vec![102, 101, 100], vec![104, 103]));
+    assert_eq!(train.image(0)[..12], [10, 11, 12, 10, 11, 12, 50, 50, 50, 51, 51, 51]);
+    assert!(!cached);
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
+fn the_second_time_comes_from_the_cache_and_is_equal() {
+    let fixture = Fixture::new();
+    let first = fixture.load(None).unwrap();
+    let second = fixture.load(None).unwrap();
+    assert!(!first.cached && second.cached);
+    assert_eq!((first.train.digest(), first.test.digest()), (second.train.digest(), second.test.digest()));
+}
+
+#[test]
+fn a_change_to_any_file_is_seen() {
+    let fixture = Fixture::new();
+    fixture.load(None).unwrap();
+    // The same size and, below, the same time of modification.
+    let path = fixture.path("train/a/1.png");
+    let before: SystemTime = fs_err::metadata(&path).unwrap().modified().unwrap();
+    let length = fs_err::metadata(&path).unwrap().len();
+    fixture.save("train/a/1.png", &colour(9, 2, 3));
+    assert_eq!(fs_err::metadata(&path).unwrap().len(), length, "the fixture should not change the size");
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+    let changed = fixture.load(None).unwrap();
+    if cfg!(unix) {
+        assert!(!changed.cached);
+        assert_eq!(changed.train.image(0)[12], 109);
+    }
+    fixture.save("test/a/2.png", &colour(7, 2, 3));
+    assert_eq!(fixture.load(None).unwrap().test.len(), 3);
+    fs_err::remove_file(fixture.path("test/a/2.png")).unwrap();
+    assert_eq!(fixture.load(None).unwrap().test.len(), 2);
+    assert_eq!(fs_err::read_dir(fixture.cache()).unwrap().count(), 1, "replaced, not added");
+}
+
+#[test]
+fn two_changes_in_quick_succession_are_both_seen() {
+    let fixture = Fixture::new();
+    for seed in 20..26 {
+        fixture.save("train/a/1.png", &colour(seed, 2, 3));
+        assert_eq!(fixture.load(None).unwrap().train.image(0)[12], 100 + seed);
+    }
+}
+
+#[test]
+fn a_damaged_cache_is_rebuilt_with_a_warning() {
+    let fixture = Fixture::new();
+    let good = fixture.load(None).unwrap();
+    let path = fixture.cache_file(None);
+    let whole = fs_err::read(&path).unwrap();
+    let mut cases: Vec<Vec<u8>> = [0, 45, HEADER, whole.len() - 1]
+        .iter()
+        .map(|&at| whole.iter().enumerate().map(|(index, byte)| byte ^ u8::from(index == at)).collect())
+        .collect();
+    cases.extend([
+        vec![],
+        whole[..60].to_vec(),
+        whole[..whole.len() - 1].to_vec(),
+        [&whole[..], &[0]].concat(),
+    ]);
+    for case in cases {
+        fs_err::write(&path, &case).unwrap();
+        let again = fixture.load(None).unwrap();
+        assert!(!again.cached);
+        assert_eq!(again.warnings.len(), 1, "{:?}", again.warnings);
+        assert!(again.warnings[0].contains("decoded anew"), "{:?}", again.warnings);
+        assert_eq!(again.train.digest(), good.train.digest());
+        assert!(fixture.load(None).unwrap().cached);
+    }
+}
+
+/// The first pixel in a cache file.
+const HEADER: usize = 80;
+
+#[test]
+fn another_size_is_another_entry() {
+    let fixture = Fixture::new();
+    fixture.load(None).unwrap();
+    assert_ne!(fixture.cache_file(None), fixture.cache_file(Some((4, 6))));
+    assert_ne!(fixture.cache_file(Some((6, 4))), fixture.cache_file(Some((4, 6))));
+    let large = fixture.load(Some((4, 6))).unwrap();
+    assert!(!large.cached);
+    assert_eq!(large.train.shape(), ImageShape { channels: 3, height: 4, width: 6 });
+    assert!(fixture.load(None).unwrap().cached && fixture.load(Some((4, 6))).unwrap().cached);
+}
+
+#[test]
+fn no_cache_is_no_failure() {
+    let fixture = Fixture::new();
+    fs_err::write(fixture.cache(), "a file where the directory should be").unwrap();
+    let loaded = fixture.load(None).unwrap();
+    assert_eq!(loaded.train.len(), 3);
+    assert!(
+        loaded.warnings.iter().any(|warning| warning.contains("could not be kept")),
+        "{:?}",
+        loaded.warnings
+    );
+    let loaded = load(&fixture.path(""), None, None).unwrap();
+    assert!(loaded.warnings[0].contains("GAAT_CACHE"), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn grey_stays_one_channel_until_there_is_one_colour_image() {
+    let fixture = Fixture::new();
+    for entry in ["train/a/1.png", "train/a/2.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"] {
+        let grey = GrayImage::from_fn(3, 2, |column, row| Luma([10 * row as u8 + column as u8]));
+        grey.save(fixture.path(entry)).unwrap();
+    }
+    let grey = fixture.load(None).unwrap();
+    assert_eq!(grey.train.shape().channels, 1);
+    assert_eq!(grey.train.image(2), [0, 1, 2, 10, 11, 12]);
+    fixture.save("test/b/2.png", &colour(3, 2, 3));
+    let mixed = fixture.load(None).unwrap();
+    assert_eq!(mixed.train.image(0), [0, 1, 2, 10, 11, 12].repeat(3));
+    assert_eq!(mixed.test.image(2)[12], 103);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let fixture = Fixture::new();
+    fixture.save("test/a/1.png", &colour(0, 3, 2));
+    let message = fixture.failure();
+    assert!(message.contains("test/a/1.png") && message.contains("found 3 x 2"), "{message}");
+    assert!(fixture.load(Some((2, 2))).is_ok());
+
+    fs_err::write(fixture.path("test/a/1.png"), "no image").unwrap();
+    assert!(fixture.failure().contains("test/a/1.png"));
+    let whole = fs_err::read(fixture.path("test/b/1.png")).unwrap();
+    fs_err::write(fixture.path("test/a/1.png"), &whole[..whole.len() - 20]).unwrap();
+    assert!(fixture.failure().contains("test/a/1.png"));
+
+    fixture.save("test/a/1.png", &colour(0, 2, 3));
+    fixture.save("test/c/1.png", &colour(0, 2, 3));
+    let message = fixture.failure();
+    assert!(message.contains("\"c\" is not among the training classes: a, b"), "{message}");
+    fs_err::remove_dir_all(fixture.path("test/c")).unwrap();
+    fs_err::create_dir(fixture.path("train/c")).unwrap();
+    assert!(fixture.failure().contains("train/c"));
+}
+
+#[test]
+fn a_jpeg_that_is_cut_short_is_named() {
+    let fixture = Fixture::new();
+    fixture.save("train/a/3.jpeg", &colour(4, 2, 3));
+    assert_eq!(fixture.load(None).unwrap().train.len(), 4);
+    let whole = fs_err::read(fixture.path("train/a/3.jpeg")).unwrap();
+    for length in [whole.len() - 2, whole.len() - 4, 40, 0] {
+        fs_err::write(fixture.path("train/a/3.jpeg"), &whole[..length]).unwrap();
+        assert!(fixture.failure().contains("train/a/3.jpeg"), "cut to {length}");
+    }
+}
+
+#[test]
+fn other_files_are_ignored_aloud_and_hidden_ones_in_silence() {
+    let fixture = Fixture::new();
+    fs_err::write(fixture.path("train/a/notes.txt"), "").unwrap();
+    fs_err::write(fixture.path("train/a/.hidden.png"), "").unwrap();
+    fs_err::write(fixture.path("test/readme"), "").unwrap();
+    fs_err::create_dir_all(fixture.path("validation/z")).unwrap();
+    let warnings = fixture.load(None).unwrap().warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("2 entries") && warnings[0].contains("test/readme"), "{warnings:?}");
+}
+
+#[test]
+fn an_archive_is_to_be_unpacked() {
+    let home = tempfile::tempdir().unwrap();
+    let archive = home.path().join("images.tar.xz");
+    fs_err::write(&archive, "").unwrap();
+    for root in [home.path().to_path_buf(), archive] {
+        let message = find(&[root]).unwrap_err().to_string();
+        assert!(message.contains("images.tar.xz") && message.contains("unpack it first"), "{message}");
+    }
+    fs_err::create_dir(home.path().join("train")).unwrap();
+    assert!(find(&[home.path().to_path_buf()]).unwrap_err().to_string().contains("test/ missing"));
+}

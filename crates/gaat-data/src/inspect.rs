@@ -1,0 +1,299 @@
+//! What is on disk: where it was looked for, what was found, whether it is whole and whether it is the official data.
+//!
+//! Nothing is an error here: what is wrong becomes the verdict, for somebody else to print. Only MNIST has pinned digests;
+//! of the CIFAR sets the structure is checked.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::cifar::{CIFAR10, CIFAR100, Layout};
+use crate::cifar_files::Store;
+use crate::dataset::DatasetName;
+use crate::error::{Error, Result};
+use crate::hexadecimal::hexadecimal;
+use crate::image_set::ImageShape;
+use crate::load::{Loaded, Location, Source, load_with};
+use crate::places::Places;
+use crate::{folder, gzip, mnist};
+
+/// What is known of one data set.
+#[derive(Clone, Debug)]
+pub struct DatasetReport {
+    /// Which data set.
+    pub dataset: DatasetName,
+    /// Every place that would be searched, in order; empty for embedded data.
+    pub searched: Vec<PathBuf>,
+    /// Where it was found.
+    pub location: Option<Location>,
+    /// Its files, or for an image folder its class folders.
+    pub files: Vec<FileReport>,
+    /// What is in it, as far as it was read.
+    pub contents: Option<Contents>,
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// What else the user should hear.
+    pub notes: Vec<String>,
+}
+
+/// One file, or one class folder of an image folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileReport {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// How many images a class folder has; `None` for a file.
+    pub images: Option<usize>,
+    /// SHA-256 of the content, unpacked; only after [`verify`], and only where an official one is known.
+    pub sha256: Option<String>,
+    /// Whether that is the official digest.
+    pub official: Option<bool>,
+}
+
+/// What is in a data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// The names of the classes.
+    pub class_names: Vec<String>,
+    /// Training images of each class.
+    pub train_per_class: Vec<usize>,
+    /// Test images of each class.
+    pub test_per_class: Vec<usize>,
+    /// The shape of an image; `None` where none was decoded.
+    pub shape: Option<ImageShape>,
+}
+
+impl Contents {
+    /// How many training images there are.
+    pub fn train(&self) -> usize {
+        self.train_per_class.iter().sum()
+    }
+
+    /// How many test images there are.
+    pub fn test(&self) -> usize {
+        self.test_per_class.iter().sum()
+    }
+}
+
+/// The conclusion about a data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not found.
+    Missing {
+        /// What was expected, and what to do.
+        problem: String,
+    },
+    /// Found, but it cannot be used.
+    Unusable {
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// Whole and readable; whether the bytes are official was not asked, or is not known.
+    Readable,
+    /// Whole and readable, but not the official bytes.
+    NotOfficial,
+    /// The official bytes.
+    Official,
+}
+
+/// Looks for a data set and reads as much of it as is quick.
+pub fn info(source: &Source) -> DatasetReport {
+    info_with(source, &Places::from_environment())
+}
+
+/// [`info`] with places of the caller's choice.
+pub fn info_with(source: &Source, places: &Places) -> DatasetReport {
+    inspect(source, places, Depth::Quick)
+}
+
+/// Looks for a data set, reads all of it and compares digests where official ones are known.
+pub fn verify(source: &Source) -> DatasetReport {
+    verify_with(source, &Places::from_environment())
+}
+
+/// [`verify`] with places of the caller's choice.
+pub fn verify_with(source: &Source, places: &Places) -> DatasetReport {
+    inspect(source, places, Depth::Full)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Quick,
+    Full,
+}
+
+fn inspect(source: &Source, places: &Places, depth: Depth) -> DatasetReport {
+    let mut report = DatasetReport {
+        dataset: source.dataset,
+        searched: searched(source.dataset, &source.roots(places)),
+        location: None,
+        files: Vec::new(),
+        contents: None,
+        verdict: Verdict::Readable,
+        notes: Vec::new(),
+    };
+    if let Err(error) = fill(&mut report, source, places, depth) {
+        let problem = error.to_string();
+        report.verdict = match error {
+            Error::Missing { .. } => Verdict::Missing { problem },
+            _ => Verdict::Unusable { problem },
+        };
+    }
+    report
+}
+
+fn searched(dataset: DatasetName, roots: &[PathBuf]) -> Vec<PathBuf> {
+    match dataset {
+        DatasetName::Digits => Vec::new(),
+        DatasetName::Mnist => mnist::candidates(roots),
+        DatasetName::Cifar10 => Store::searched(&CIFAR10, roots),
+        DatasetName::Cifar100 => Store::searched(&CIFAR100, roots),
+        DatasetName::Folder => folder::candidates(roots),
+    }
+}
+
+fn fill(report: &mut DatasetReport, source: &Source, places: &Places, depth: Depth) -> Result<()> {
+    let roots = source.roots(places);
+    match source.dataset {
+        DatasetName::Digits => report.verdict = Verdict::Official,
+        DatasetName::Mnist => fill_mnist(report, &roots, depth)?,
+        DatasetName::Cifar10 => fill_cifar(report, &CIFAR10, &roots)?,
+        DatasetName::Cifar100 => fill_cifar(report, &CIFAR100, &roots)?,
+        DatasetName::Folder => {
+            let root = folder::find(&roots)?;
+            report.location = Some(Location::Path(root.clone()));
+            fill_folder(report, &root)?;
+            if depth == Depth::Quick {
+                return Ok(());
+            }
+        }
+    }
+    // A cached folder proves nothing about its files, so that verifying goes without the cache.
+    let loaded = load_with(source, &Places { cache: None, ..places.clone() })?;
+    report.location = Some(loaded.location.clone());
+    report.contents = Some(contents(&loaded));
+    note_partial(report);
+    Ok(())
+}
+
+fn contents(loaded: &Loaded) -> Contents {
+    Contents {
+        class_names: loaded.train.class_names().to_vec(),
+        train_per_class: loaded.train.images_per_class(),
+        test_per_class: loaded.test.images_per_class(),
+        shape: Some(loaded.train.shape()),
+    }
+}
+
+fn note_partial(report: &mut DatasetReport) {
+    let layout = match report.dataset {
+        DatasetName::Cifar10 => &CIFAR10,
+        DatasetName::Cifar100 => &CIFAR100,
+        _ => return,
+    };
+    let official = layout.official_counts();
+    let found = report.contents.as_ref().map(|contents| (contents.train(), contents.test()));
+    if let Some((train, test)) = found.filter(|&found| found != official) {
+        report.verdict = Verdict::NotOfficial;
+        report.notes.push(format!(
+            "partial: {train} of {} training images and {test} of {} test images",
+            official.0, official.1,
+        ));
+    }
+}
+
+fn fill_mnist(report: &mut DatasetReport, roots: &[PathBuf], depth: Depth) -> Result<()> {
+    let files = mnist::find(roots)?;
+    report.location = Some(Location::Path(files.directory.clone()));
+    for (path, official) in &files.parts {
+        let mut file = file_report(path)?;
+        if depth == Depth::Full {
+            let digest = digest_unpacked(path)?;
+            file.official = Some(digest == *official);
+            file.sha256 = Some(digest);
+        }
+        report.files.push(file);
+    }
+    if depth == Depth::Full {
+        let official = report.files.iter().all(|file| file.official == Some(true));
+        report.verdict = if official { Verdict::Official } else { Verdict::NotOfficial };
+    }
+    Ok(())
+}
+
+fn fill_cifar(report: &mut DatasetReport, layout: &Layout, roots: &[PathBuf]) -> Result<()> {
+    let store = Store::find(layout, roots)?;
+    report.location = Some(Location::Path(store.path().to_path_buf()));
+    report.files = match &store {
+        Store::Archive(path) => vec![file_report(path)?],
+        Store::Directory(path) => layout
+            .record_files()
+            .map(|file| path.join(file))
+            .filter(|path| path.is_file())
+            .map(|path| file_report(&path))
+            .collect::<Result<_>>()?,
+    };
+    Ok(())
+}
+
+fn fill_folder(report: &mut DatasetReport, root: &Path) -> Result<()> {
+    let scan = folder::scan(root)?;
+    let mut contents = Contents {
+        train_per_class: vec![0; scan.class_names.len()],
+        test_per_class: vec![0; scan.class_names.len()],
+        class_names: scan.class_names,
+        shape: None,
+    };
+    let parts = [
+        ("train", &scan.train, &mut contents.train_per_class),
+        ("test", &scan.test, &mut contents.test_per_class),
+    ];
+    for (part, files, counts) in parts {
+        let mut bytes = vec![0; counts.len()];
+        for file in files {
+            counts[usize::from(file.label)] += 1;
+            bytes[usize::from(file.label)] += file.bytes;
+        }
+        for ((class, bytes), images) in contents.class_names.iter().zip(bytes).zip(counts.iter()) {
+            let path = root.join(part).join(class);
+            report.files.push(FileReport {
+                path,
+                bytes,
+                images: Some(*images),
+                sha256: None,
+                official: None,
+            });
+        }
+    }
+    report.notes = scan.warnings;
+    report.contents = Some(contents);
+    Ok(())
+}
+
+fn file_report(path: &Path) -> Result<FileReport> {
+    let bytes = fs_err::metadata(path)?.len();
+    Ok(FileReport { path: path.to_path_buf(), bytes, images: None, sha256: None, official: None })
+}
+
+fn digest_unpacked(path: &Path) -> Result<String> {
+    let mut reader = gzip::open(path)?;
+    let mut writer = DigestWriter(Sha256::new());
+    let damaged = |error| Error::reading(path, "an undamaged file", error);
+    io::copy(&mut reader, &mut writer).and_then(|_| writer.flush()).map_err(damaged)?;
+    Ok(hexadecimal(&writer.0.finalize()))
+}
+
+struct DigestWriter(Sha256);
+
+impl io::Write for DigestWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! From the name of a data set to its images in memory.
+//!
+//! The one place that knows all readers. It finds and reads; splitting is next door.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::cifar::{self, CIFAR10, CIFAR100, Layout};
+use crate::cifar_files::Store;
+use crate::dataset::DatasetName;
+use crate::error::{Error, Result};
+use crate::image_set::ImageSet;
+use crate::places::Places;
+use crate::resize::{check_size, resize_set};
+use crate::{digits, folder, mnist};
+
+/// What to load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Which data set.
+    pub dataset: DatasetName,
+    /// Where it is; nothing else is searched then. `None` searches the usual places.
+    pub data_dir: Option<PathBuf>,
+    /// Height and width to bring every image to; `None` keeps the size of the files.
+    pub resize: Option<(usize, usize)>,
+}
+
+/// Where images came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// Part of the program.
+    Embedded,
+    /// Handed over by the caller.
+    Memory,
+    /// A directory or an archive.
+    Path(PathBuf),
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => formatter.pad("embedded"),
+            Self::Memory => formatter.pad("memory"),
+            Self::Path(path) => path.display().fmt(formatter),
+        }
+    }
+}
+
+/// A data set in memory, in its two official parts.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Images for training and validation.
+    pub train: ImageSet,
+    /// Images for judging.
+    pub test: ImageSet,
+    /// Where they came from.
+    pub location: Location,
+    /// What the user should hear, though it stopped nothing.
+    pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// Images of the caller's own.
+    ///
+    /// # Errors
+    /// When the two parts differ in image shape or classes.
+    pub fn from_sets(train: ImageSet, test: ImageSet) -> Result<Self> {
+        let loaded = Self { train, test, location: Location::Memory, warnings: Vec::new() };
+        loaded.check_parts_agree()?;
+        Ok(loaded)
+    }
+
+    pub(crate) fn check_parts_agree(&self) -> Result<()> {
+        let Self { train, test, .. } = self;
+        let inconsistent = |expected: String, found: String| {
+            Err(Error::Inconsistent { name: test.name().to_owned(), expected, found })
+        };
+        if train.shape() != test.shape() {
+            return inconsistent(format!("test images of {}", train.shape()), test.shape().to_string());
+        }
+        if train.class_names() != test.class_names() {
+            let classes = |set: &ImageSet| set.class_names().join(", ");
+            return inconsistent(format!("the test classes {}", classes(train)), classes(test));
+        }
+        Ok(())
+    }
+}
+
+/// Finds a data set in the usual places and reads it.
+///
+/// # Errors
+/// When it is not found, incomplete or damaged; the message says where and what to do.
+pub fn load(source: &Source) -> Result<Loaded> {
+    load_with(source, &Places::from_environment())
+}
+
+/// [`load`] with places of the caller's choice.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(source: &Source, places: &Places) -> Result<Loaded> {
+    check_size(source.resize)?;
+    let roots = source.roots(places);
+    let mut warnings = Vec::new();
+    let ((train, test), location) = match source.dataset {
+        DatasetName::Digits => (digits::load()?, Location::Embedded),
+        DatasetName::Mnist => {
+            let files = mnist::find(&roots)?;
+            (mnist::load(&files)?, Location::Path(files.directory))
+        }
+        DatasetName::Cifar10 => load_cifar(&CIFAR10, &roots)?,
+        DatasetName::Cifar100 => load_cifar(&CIFAR100, &roots)?,
+        DatasetName::Folder => {
+            let root = folder::find(&roots)?;
+            let sets = folder::load(&root, source.resize, places.cache.as_deref())?;
+            warnings = sets.warnings;
+            ((sets.train, sets.test), Location::Path(root))
+        }
+    };
+    let (train, test) = (resize_set(train, source.resize), resize_set(test, source.resize));
+    Ok(Loaded { train, test, location, warnings })
+}
+
+fn load_cifar(layout: &Layout, roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {
+    let store = Store::find(layout, roots)?;
+    Ok((cifar::load(layout, &store)?, Location::Path(store.path().to_path_buf())))
+}
+
+impl Source {
+    /// The roots to search: the one that was named, else the usual ones.
+    pub(crate) fn roots(&self, places: &Places) -> Vec<PathBuf> {
+        self.data_dir.clone().map_or_else(|| places.data_roots.clone(), |root| vec![root])
+    }
+}

@@ -1,0 +1,134 @@
+//! Train, validation and test as three different types.
+//!
+//! The validation set is carved from the training set by seed; the test set is never touched by that seed. Only this
+//! module makes the three types, so that holding one is proof of what it may be used for.
+
+use crate::error::{Error, Result};
+use crate::image_set::ImageSet;
+use crate::load::Loaded;
+use crate::order::Stream;
+use crate::stratify::{Division, divide};
+
+/// Images to train on.
+#[derive(Clone, Debug)]
+pub struct TrainSet(ImageSet);
+
+/// Images to choose checkpoints and stop by; carved from the training images.
+#[derive(Clone, Debug)]
+pub struct ValidationSet(ImageSet);
+
+/// Images to judge the finished model by, once.
+#[derive(Clone, Debug)]
+pub struct TestSet(ImageSet);
+
+impl TrainSet {
+    /// The images.
+    pub fn images(&self) -> &ImageSet {
+        &self.0
+    }
+}
+
+impl ValidationSet {
+    /// The images.
+    pub fn images(&self) -> &ImageSet {
+        &self.0
+    }
+}
+
+impl TestSet {
+    /// The images.
+    pub fn images(&self) -> &ImageSet {
+        &self.0
+    }
+}
+
+/// The three parts of a data set.
+#[derive(Clone, Debug)]
+pub struct Splits {
+    /// Images to train on.
+    pub train: TrainSet,
+    /// Images to choose checkpoints by; empty when the fraction is 0.
+    pub validation: ValidationSet,
+    /// Images to judge by.
+    pub test: TestSet,
+}
+
+/// How to split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SplitOptions {
+    /// The share of the training images that becomes the validation set, in [0, 1).
+    pub validation_fraction: f64,
+    /// Decides which images go where; the test set does not depend on it.
+    pub seed: u64,
+    /// At most so many training images, validation included, with the class shares of all.
+    pub limit_train: Option<usize>,
+    /// At most so many test images, with the class shares of all; the same ones for every seed.
+    pub limit_test: Option<usize>,
+}
+
+impl Default for SplitOptions {
+    fn default() -> Self {
+        Self { validation_fraction: 0.1, seed: 0, limit_train: None, limit_test: None }
+    }
+}
+
+/// The seed of the test subset: fixed, so that limited results stay comparable.
+const TEST_SEED: u64 = 0;
+
+/// Limits both parts, then carves the validation set from the training images, stratified by class.
+///
+/// # Errors
+/// When the fraction is outside [0, 1), a limit is 0, no training image would be left, or the two parts differ in image
+/// shape or classes.
+pub fn split(loaded: Loaded, options: &SplitOptions) -> Result<Splits> {
+    check(options)?;
+    loaded.check_parts_agree()?;
+    let SplitOptions { validation_fraction, seed, limit_train, limit_test } = *options;
+    let train = limited(loaded.train, limit_train, Stream::TrainLimit, seed);
+    let test = limited(loaded.test, limit_test, Stream::TestLimit, TEST_SEED);
+    let count = validation_count(train.len(), validation_fraction);
+    if count >= train.len() {
+        return Err(Error::Inconsistent {
+            name: train.name().to_owned(),
+            expected: "more training images than validation images need".to_owned(),
+            found: format!("{} in all", train.len()),
+        });
+    }
+    let Division { chosen, rest } =
+        divide(train.labels(), train.class_count(), count, Stream::Validation, seed);
+    let validation = train.select(&chosen);
+    let train = if chosen.is_empty() { train } else { train.select(&rest) };
+    Ok(Splits { train: TrainSet(train), validation: ValidationSet(validation), test: TestSet(test) })
+}
+
+fn check(options: &SplitOptions) -> Result<()> {
+    let SplitOptions { validation_fraction, limit_train, limit_test, .. } = *options;
+    if !(0.0..1.0).contains(&validation_fraction) {
+        return Err(Error::Option {
+            option: "validation fraction",
+            expected: "at least 0 and below 1",
+            found: validation_fraction.to_string(),
+        });
+    }
+    for (option, limit) in [("train limit", limit_train), ("test limit", limit_test)] {
+        if limit == Some(0) {
+            return Err(Error::Option { option, expected: "at least 1", found: "0".to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// A fraction above 0 gives at least one image.
+fn validation_count(length: usize, fraction: f64) -> usize {
+    let count = (length as f64 * fraction).round() as usize;
+    if fraction > 0.0 { count.max(1) } else { 0 }
+}
+
+fn limited(images: ImageSet, limit: Option<usize>, stream: Stream, seed: u64) -> ImageSet {
+    match limit {
+        Some(limit) if limit < images.len() => {
+            images.select(&divide(images.labels(), images.class_count(), limit, stream, seed).chosen)
+        }
+        _ => images,
+    }
+}
