@@ -69,7 +69,7 @@ fn check(message: *mut c_char) -> Result<()> {
 }
 
 fn handles(tensors: &[&Tensor]) -> Vec<Handle> {
-    tensors.iter().map(|tensor| tensor.as_ptr().cast()).collect()
+    tensors.iter().map(|tensor| tensor.as_ptr().cast_mut().cast()).collect()
 }
 
 /// Whether the graph of a backward pass stays usable afterwards.
@@ -125,7 +125,7 @@ pub fn gradients(
 pub fn channels_last(tensor: &Tensor) -> Result<Tensor> {
     let mut result: Handle = std::ptr::null_mut();
     // SAFETY: both pointers are valid for the call; on success the result is a new tensor.
-    check(unsafe { gaat_channels_last(tensor.as_ptr().cast(), &raw mut result) })?;
+    check(unsafe { gaat_channels_last(tensor.as_ptr().cast_mut().cast(), &raw mut result) })?;
     Ok(unsafe { Tensor::from_ptr(result.cast()) })
 }
 

@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Plain data of gaat and its checks: threat models, recipes, run records, events.
+//!
+//! Nothing here reads a file, draws a random number or knows a tensor; everything is serialisable and cheap to
+//! build, so that tools can depend on it without libtorch.
+#![deny(missing_docs)]
+
+pub mod defaults;
+pub mod error;
+pub mod evaluation;
+pub mod event;
+pub mod method;
+pub mod model;
+pub mod names;
+pub mod recipe;
+pub mod record;
+pub mod schedule;
+pub mod statistics;
+pub mod threat;
+
+pub use error::{Error, Result};
+pub use evaluation::{AttackName, AttackResult, AttackSpec, Evaluation};
+pub use event::Event;
+pub use method::{Anchor, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec};
+pub use model::ModelName;
+pub use names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName};
+pub use recipe::{CheckedRecipe, Recipe};
+pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};
+pub use threat::{Norm, PixelLength, ThreatModel};

@@ -1,0 +1,116 @@
+//! What a recipe means where it is silent: defaults by data set and by method.
+
+use crate::method::BaseMethod;
+use crate::names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName};
+use crate::{Anchor, Curvature, Delay, ModelName, Norm, PixelLength, Recipe};
+
+/// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
+pub const DELAY: Delay = Delay::Fraction(0.5);
+
+/// Total length of GAAT's path over epsilon: the largest that FGSM-RS trains with safely (Wong et al. 2020).
+const TRAVEL: f64 = 1.25;
+
+/// Defaults of everything that does not depend on the method.
+pub fn of_dataset(dataset: DatasetName) -> Recipe {
+    let small = matches!(dataset, DatasetName::Digits | DatasetName::Mnist);
+    let general = Recipe {
+        dataset: Some(dataset),
+        validation_fraction: Some(0.1),
+        normalization: Some(if small { NormalizationChoice::None } else { NormalizationChoice::Dataset }),
+        norm: Some(Norm::Linf),
+        attack_statistics: Some(AttackStatistics::Batch),
+        schedule: Some(ScheduleName::Cyclic),
+        peak: Some(0.4),
+        milestones: Some(vec![0.5, 0.75]),
+        decay_factor: Some(0.1),
+        momentum: Some(0.9),
+        nesterov: Some(false),
+        decay_norm_and_bias: Some(true),
+        clip_norm: Some(0.0),
+        weight_averaging: Some(0.0),
+        validation_steps: Some(10),
+        validation_limit: Some(1000),
+        seed: Some(0),
+        device: Some("cpu".to_owned()),
+        precision: Some("auto".to_owned()),
+        crop_padding: Some(if small { 0 } else { 4 }),
+        flip: Some(!small),
+        ..Recipe::default()
+    };
+    match dataset {
+        // Wong et al. (2020), train_mnist.py: Adam, cyclic to 5e-3 with the peak at 2/5, batches of 100.
+        DatasetName::Mnist => Recipe {
+            model: Some(ModelName::ConvNet),
+            epsilon: PixelLength::new(0.3).ok(),
+            epochs: Some(10),
+            batch_size: Some(100),
+            optimizer: Some(OptimizerName::Adam),
+            learning_rate: Some(5e-3),
+            weight_decay: Some(0.0),
+            ..general
+        },
+        DatasetName::Digits => Recipe {
+            model: Some(ModelName::ConvNet),
+            epsilon: PixelLength::new(0.15).ok(),
+            epochs: Some(40),
+            batch_size: Some(64),
+            optimizer: Some(OptimizerName::Adam),
+            learning_rate: Some(5e-3),
+            weight_decay: Some(0.0),
+            ..general
+        },
+        // Wong et al. (2020), train_fgsm.py with de Jorge et al.'s (2022) 30 epochs.
+        DatasetName::Cifar10 | DatasetName::Cifar100 | DatasetName::Folder => Recipe {
+            model: Some(ModelName::PreActResNet18 { width: 64 }),
+            epsilon: PixelLength::fraction(8.0, 255.0).ok(),
+            epochs: Some(30),
+            batch_size: Some(128),
+            optimizer: Some(OptimizerName::Sgd),
+            learning_rate: Some(0.2),
+            weight_decay: Some(5e-4),
+            ..general
+        },
+    }
+}
+
+/// Defaults of the training attack of `base`, given the data set, epsilon and steps that `recipe` has by now.
+pub fn of_method(recipe: &Recipe, base: BaseMethod) -> Recipe {
+    let epsilon = recipe.epsilon;
+    match base {
+        BaseMethod::Natural => Recipe::default(),
+        BaseMethod::Rat => pgd(recipe),
+        // As published, GAAT replaces the gradients of RAT and leaves its steps alone.
+        BaseMethod::GaatPaper | BaseMethod::GaatPaperDiagonal => Recipe {
+            anchor: Some(Anchor::Clean),
+            curvature: Some(if base == BaseMethod::GaatPaper {
+                Curvature::GaussNewton
+            } else {
+                Curvature::Diagonal
+            }),
+            ..pgd(recipe)
+        },
+        BaseMethod::Gaat => {
+            let steps = recipe.steps.unwrap_or(10);
+            Recipe {
+                steps: Some(steps),
+                step_size: epsilon.map(|epsilon| epsilon.scaled(TRAVEL / steps.max(1) as f64)),
+                random_start: Some(true),
+                anchor: Some(Anchor::RandomStart),
+                curvature: Some(Curvature::None),
+                ..Recipe::default()
+            }
+        }
+    }
+}
+
+/// PGD as the field trains with it: 40 steps of epsilon/30 on MNIST (Madry et al. 2018), 10 of epsilon/4 elsewhere.
+fn pgd(recipe: &Recipe) -> Recipe {
+    let (steps, share) =
+        if recipe.dataset == Some(DatasetName::Mnist) { (40, 1.0 / 30.0) } else { (10, 0.25) };
+    Recipe {
+        steps: Some(steps),
+        step_size: recipe.epsilon.map(|epsilon| epsilon.scaled(share)),
+        random_start: Some(true),
+        ..Recipe::default()
+    }
+}

@@ -1,0 +1,56 @@
+//! What a run tells its observers while it goes on.
+
+use crate::record::{EpochRecord, RunRecord};
+use serde::Serialize;
+
+/// Everything that can be observed; one JSON line each in `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A run begins or goes on.
+    Started {
+        /// The record as it stands.
+        record: Box<RunRecord>,
+        /// Steps of one epoch.
+        steps_per_epoch: usize,
+        /// Steps already done, when resumed.
+        steps_done: usize,
+    },
+    /// One optimiser step is done.
+    Step {
+        /// From 1.
+        epoch: usize,
+        /// Over the whole run, from 1.
+        step: usize,
+        /// Mean loss of the batch.
+        loss: f64,
+        /// Share of the batch classified rightly as trained on.
+        accuracy: f64,
+        /// Used in this step.
+        learning_rate: f64,
+        /// Actual over predicted increase of the loss by the attack.
+        gain_ratio: Option<f64>,
+    },
+    /// Validation of an epoch begins.
+    Validating {
+        /// From 1.
+        epoch: usize,
+    },
+    /// An epoch with its validation is done.
+    Epoch {
+        /// Its record.
+        record: EpochRecord,
+    },
+    /// A checkpoint is safely on disk.
+    Checkpoint {
+        /// Epoch it holds.
+        epoch: usize,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+    /// The run ended, in whatever way.
+    Ended {
+        /// The final record.
+        record: Box<RunRecord>,
+    },
+}

@@ -1,0 +1,237 @@
+//! Training methods as data: names, presets, and what each needs to run.
+
+use crate::names::{named, nearest};
+use crate::{Error, PixelLength, Result};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+named! {
+    /// How the input Hessian is modelled from the gradient at the anchor (method.md section 3).
+    Curvature, "curvature" {
+        /// First order: no curvature.
+        None = "none",
+        /// `H s = g (g.s)`, the Gauss-Newton form of the paper.
+        GaussNewton = "gauss-newton",
+        /// `H s = g * g * s`, the diagonal form of the paper.
+        Diagonal = "diagonal",
+    }
+}
+
+named! {
+    /// The point around which GAAT expands the loss.
+    Anchor, "anchor" {
+        /// The clean image, as published.
+        Clean = "clean",
+        /// The random start, so that the gradient is taken where the attack begins.
+        RandomStart = "random-start",
+    }
+}
+
+named! {
+    /// A method before any delay.
+    BaseMethod, "method" {
+        /// Training on clean images.
+        Natural = "natural",
+        /// PGD adversarial training (Madry et al. 2018): exact gradients, K per batch.
+        Rat = "rat",
+        /// Gradient-approximation adversarial training, the best setting known here.
+        Gaat = "gaat",
+        /// GAAT literally as published, Gauss-Newton curvature.
+        GaatPaper = "gaat-paper",
+        /// GAAT literally as published, diagonal curvature.
+        GaatPaperDiagonal = "gaat-paper-diagonal",
+    }
+}
+
+/// A method by name: `natural`, `rat`, `gaat`, `gaat-paper`, `gaat-paper-diagonal`, and `dat+` before any of them
+/// for delayed adversarial training (Gupta et al. 2020); `dat` alone is `dat+rat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MethodName {
+    /// The method once training is adversarial.
+    pub base: BaseMethod,
+    /// Whether natural training comes first.
+    pub delayed: bool,
+}
+
+impl MethodName {
+    /// A method without delay.
+    pub const fn plain(base: BaseMethod) -> Self {
+        Self { base, delayed: false }
+    }
+}
+
+impl fmt::Display for MethodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.delayed { f.pad(&format!("dat+{}", self.base)) } else { f.pad(self.base.as_str()) }
+    }
+}
+
+impl FromStr for MethodName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "dat" {
+            return Ok(Self { base: BaseMethod::Rat, delayed: true });
+        }
+        let (delayed, base) = text.strip_prefix("dat+").map_or((false, text), |rest| (true, rest));
+        let base: BaseMethod = base.parse().map_err(|error: Error| {
+            let known: Vec<&str> = BaseMethod::ALL.iter().map(|base| base.as_str()).collect();
+            let near =
+                nearest(base, &known).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+            match error {
+                Error::Value { .. } => Error::value(
+                    "method",
+                    format!("\"{text}\""),
+                    format!("{near}known: {}, dat; and dat+METHOD for a natural start", known.join(", ")),
+                ),
+                other => other,
+            }
+        })?;
+        if delayed && base == BaseMethod::Natural {
+            return Err(Error::value(
+                "method",
+                format!("\"{text}\""),
+                "natural training has nothing to delay",
+            ));
+        }
+        Ok(Self { base, delayed })
+    }
+}
+
+impl Serialize for MethodName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MethodName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// When adversarial training starts: a whole number is an epoch count, a number below 1 a share of the epochs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Delay {
+    /// This many natural epochs first.
+    Epochs(usize),
+    /// This share of all epochs, rounded to whole epochs.
+    Fraction(f64),
+}
+
+impl Delay {
+    /// Number of natural epochs out of `epochs`.
+    pub fn natural_epochs(self, epochs: usize) -> usize {
+        match self {
+            Self::Epochs(count) => count.min(epochs),
+            Self::Fraction(share) => (share * epochs as f64).round() as usize,
+        }
+    }
+
+    fn from_number(value: f64) -> Result<Self> {
+        if value == value.trunc() && (0.0..1e9).contains(&value) {
+            Ok(Self::Epochs(value as usize))
+        } else if (0.0..1.0).contains(&value) {
+            Ok(Self::Fraction(value))
+        } else {
+            Err(Error::value("delay", value, "write a number of epochs (3) or a share of them below 1 (0.5)"))
+        }
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Epochs(count) => write!(f, "{count}"),
+            Self::Fraction(share) => write!(f, "{share}"),
+        }
+    }
+}
+
+impl FromStr for Delay {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        text.trim().parse::<f64>().map_or_else(
+            |_| Err(Error::value("delay", format!("\"{text}\""), "needs a number, such as 3 or 0.5")),
+            Self::from_number,
+        )
+    }
+}
+
+impl Serialize for Delay {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Epochs(count) => serializer.serialize_u64(*count as u64),
+            Self::Fraction(share) => serializer.serialize_f64(*share),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Delay {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        Self::from_number(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Projected gradient descent inside the ball, exact gradients.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PgdSpec {
+    /// Gradient steps, at least 1.
+    pub steps: usize,
+    /// Length of one step, pixel units.
+    pub step_size: PixelLength,
+    /// Start uniformly in the ball instead of at the clean image.
+    pub random_start: bool,
+}
+
+/// PGD steps on a Taylor model of the loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GaatSpec {
+    /// Steps on the model, at least 1; they cost no pass.
+    pub steps: usize,
+    /// Length of one step, pixel units.
+    pub step_size: PixelLength,
+    /// Start uniformly in the ball instead of at the clean image.
+    pub random_start: bool,
+    /// Model of the input Hessian.
+    pub curvature: Curvature,
+    /// Where the loss is expanded.
+    pub anchor: Anchor,
+}
+
+/// A method with all that it needs to run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MethodSpec {
+    /// Clean images.
+    Natural,
+    /// PGD adversarial training.
+    Rat(PgdSpec),
+    /// Adversarial training with gradient approximation.
+    Gaat(GaatSpec),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn method_names_read_back_as_written() {
+        for text in ["natural", "rat", "gaat", "gaat-paper", "gaat-paper-diagonal", "dat+gaat", "dat+rat"] {
+            assert_eq!(text.parse::<MethodName>().unwrap().to_string(), text);
+        }
+        assert_eq!("dat".parse::<MethodName>().unwrap().to_string(), "dat+rat");
+        assert!("dat+natural".parse::<MethodName>().is_err());
+        let error = "gat".parse::<MethodName>().unwrap_err().to_string();
+        assert!(error.contains("did you mean `gaat`") || error.contains("did you mean `rat`"), "{error}");
+    }
+
+    #[test]
+    fn delays_count_epochs_or_shares() {
+        assert_eq!("3".parse::<Delay>().unwrap().natural_epochs(10), 3);
+        assert_eq!("0.5".parse::<Delay>().unwrap().natural_epochs(15), 8);
+        assert_eq!(Delay::Epochs(20).natural_epochs(10), 10);
+        for text in ["-1", "1.5", "soon"] {
+            assert!(text.parse::<Delay>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Closed lists of names: the same word in TOML, on the command line and in JSON.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Declares an enum whose variants each have one kebab-case name for every use.
+macro_rules! named {
+    ($(#[$outer:meta])* $name:ident, $key:literal { $($(#[$inner:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$outer])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+        pub enum $name {
+            $($(#[$inner])*
+            #[serde(rename = $text)]
+            #[cfg_attr(feature = "clap", value(name = $text))]
+            $variant,)+
+        }
+
+        impl $name {
+            /// Every member, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name used in TOML, on the command line and in JSON.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = Error;
+            fn from_str(text: &str) -> Result<Self> {
+                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or_else(|| {
+                    crate::names::unknown($key, text, &Self::ALL.iter().map(|item| item.as_str()).collect::<Vec<_>>())
+                })
+            }
+        }
+    };
+}
+pub(crate) use named;
+
+/// The error for a name outside a closed list: the nearest one if it is near, and all of them.
+pub fn unknown(key: &str, text: &str, known: &[&str]) -> Error {
+    let near = nearest(text, known).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+    Error::value(key, format!("\"{text}\""), format!("{near}known: {}", known.join(", ")))
+}
+
+/// The known word that `text` is probably a slip of.
+pub fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(text, name), *name))
+        .min()
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .map(|(_, name)| name)
+}
+
+named! {
+    /// A data set that gaat can read.
+    DatasetName, "dataset" {
+        /// 1,797 handwritten digits of 8x8 pixels, embedded (UCI optdigits).
+        Digits = "digits",
+        /// MNIST, IDX files.
+        Mnist = "mnist",
+        /// CIFAR-10, official binary layout.
+        Cifar10 = "cifar10",
+        /// CIFAR-100, official binary layout, fine labels.
+        Cifar100 = "cifar100",
+        /// Your own images: `<split>/<class>/*.png|jpg`.
+        Folder = "folder",
+    }
+}
+
+named! {
+    /// How parameters follow their gradients.
+    OptimizerName, "optimizer" {
+        /// Stochastic gradient descent with momentum.
+        Sgd = "sgd",
+        /// Adam (Kingma and Ba, 2015), weight decay as an L2 penalty.
+        Adam = "adam",
+    }
+}
+
+named! {
+    /// How the learning rate moves over a run.
+    ScheduleName, "schedule" {
+        /// The same throughout.
+        Constant = "constant",
+        /// Times `decay-factor` at each milestone.
+        Step = "step",
+        /// Triangular: from 0 up to the learning rate at `peak`, and back to 0.
+        Cyclic = "cyclic",
+        /// Half a cosine from the learning rate to 0.
+        Cosine = "cosine",
+        /// Cosine up from 1/25 of the learning rate until `peak`, cosine down to 1e-4 of that start.
+        OneCycle = "one-cycle",
+    }
+}
+
+named! {
+    /// Which BatchNorm statistics an attack sees while training (never updating the running ones).
+    AttackStatistics, "attack-statistics" {
+        /// Those of the batch under attack, as the training pass that follows.
+        Batch = "batch",
+        /// The running ones, as in evaluation.
+        Running = "running",
+    }
+}
+
+named! {
+    /// The scaling of pixels inside the model.
+    NormalizationChoice, "normalization" {
+        /// None: the network sees pixels in [0, 1].
+        None = "none",
+        /// Mean and standard deviation of each channel over the training images.
+        Dataset = "dataset",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_word_everywhere() {
+        for schedule in ScheduleName::ALL {
+            let json = serde_json::to_string(schedule).unwrap();
+            assert_eq!(json, format!("\"{schedule}\""));
+            assert_eq!(schedule.as_str().parse::<ScheduleName>().unwrap(), *schedule);
+        }
+    }
+
+    #[test]
+    fn a_slip_gets_the_nearest_name_and_all_of_them() {
+        let error = "cifar-10".parse::<DatasetName>().unwrap_err().to_string();
+        assert!(error.contains("did you mean `cifar10`") && error.contains("digits, mnist"), "{error}");
+        assert_eq!(nearest("zebra", &["sgd", "adam"]), None);
+    }
+}

@@ -1,0 +1,213 @@
+//! The threat model: which perturbations count as an attack.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// The norm that bounds a perturbation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
+pub enum Norm {
+    /// Largest absolute change of any pixel value.
+    #[default]
+    Linf,
+    /// Euclidean length over all pixels and channels of an image.
+    L2,
+}
+
+impl fmt::Display for Norm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linf => "linf",
+            Self::L2 => "l2",
+        })
+    }
+}
+
+/// A non-negative length in pixel units (pixels lie in `[0, 1]`), written `0.3` or `8/255` and shown as written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PixelLength {
+    numerator: f64,
+    denominator: f64,
+}
+
+impl PixelLength {
+    /// A length as a plain number.
+    ///
+    /// # Errors
+    /// When it is negative, infinite or not a number.
+    pub fn new(value: f64) -> Result<Self> {
+        Self::fraction(value, 1.0)
+    }
+
+    /// A length as a fraction, such as 8 / 255.
+    ///
+    /// # Errors
+    /// When the quotient is negative, infinite or not a number.
+    pub fn fraction(numerator: f64, denominator: f64) -> Result<Self> {
+        let length = Self { numerator, denominator };
+        let value = length.value();
+        if value.is_finite() && value >= 0.0 {
+            Ok(length)
+        } else {
+            Err(Error::value("length", length, "needs a finite number of at least 0, such as 0.3 or 8/255"))
+        }
+    }
+
+    /// The length as a number.
+    pub fn value(self) -> f64 {
+        self.numerator / self.denominator
+    }
+
+    /// The length times `factor` (which must not be negative), still shown over the same denominator.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { numerator: self.numerator * factor.max(0.0), ..self }
+    }
+}
+
+impl fmt::Display for PixelLength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.denominator == 1.0 {
+            write!(f, "{}", self.numerator)
+        } else {
+            write!(f, "{}/{}", self.numerator, self.denominator)
+        }
+    }
+}
+
+impl FromStr for PixelLength {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || {
+            Error::value(
+                "length",
+                format!("\"{text}\""),
+                "write a number or a fraction, such as 0.3 or 8/255",
+            )
+        };
+        let number = |part: &str| part.trim().parse::<f64>().map_err(|_| bad());
+        match text.split_once('/') {
+            None => Self::new(number(text)?),
+            Some((numerator, denominator)) => Self::fraction(number(numerator)?, number(denominator)?),
+        }
+        .map_err(|_| bad())
+    }
+}
+
+impl Serialize for PixelLength {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PixelLength {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a number or a fraction in quotes, such as 0.3 or \"8/255\"")]
+        enum Written {
+            Number(f64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(value) => Self::new(value),
+            Written::Text(text) => text.parse(),
+        }
+        .map_err(serde::de::Error::custom)
+    }
+}
+
+/// Perturbations of at most `epsilon` in `norm`, with every pixel of the result in `[0, 1]`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct ThreatModel {
+    norm: Norm,
+    epsilon: PixelLength,
+}
+
+#[derive(Deserialize)]
+struct Unchecked {
+    norm: Norm,
+    epsilon: PixelLength,
+}
+
+impl TryFrom<Unchecked> for ThreatModel {
+    type Error = Error;
+    fn try_from(raw: Unchecked) -> Result<Self> {
+        Self::new(raw.norm, raw.epsilon)
+    }
+}
+
+impl ThreatModel {
+    /// A threat model; epsilon 0 is allowed and means "no perturbation".
+    ///
+    /// # Errors
+    /// When an L-infinity epsilon is over 1: pixels span `[0, 1]`, so 8 was probably meant as 8/255.
+    pub fn new(norm: Norm, epsilon: PixelLength) -> Result<Self> {
+        if norm == Norm::Linf && epsilon.value() > 1.0 {
+            let reason = format!("pixels span [0, 1]; did you mean {epsilon}/255?");
+            return Err(Error::value("epsilon", epsilon, reason));
+        }
+        Ok(Self { norm, epsilon })
+    }
+
+    /// The norm.
+    pub fn norm(&self) -> Norm {
+        self.norm
+    }
+
+    /// The bound as a number in pixel units.
+    pub fn epsilon(&self) -> f64 {
+        self.epsilon.value()
+    }
+
+    /// The bound as it was written.
+    pub fn epsilon_length(&self) -> PixelLength {
+        self.epsilon
+    }
+}
+
+impl fmt::Display for ThreatModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.norm, self.epsilon)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_keep_their_form_and_value() {
+        let length: PixelLength = "8/255".parse().unwrap();
+        assert_eq!(length.to_string(), "8/255");
+        assert_eq!(length.value(), 8.0 / 255.0);
+        assert_eq!("0.3".parse::<PixelLength>().unwrap().to_string(), "0.3");
+        assert_eq!(length.scaled(1.25).to_string(), "10/255");
+    }
+
+    #[test]
+    fn nonsense_lengths_are_refused() {
+        for text in ["-1", "nan", "inf", "1/0", "8/-255", "8/255/2", "", "eight"] {
+            let error = text.parse::<PixelLength>().unwrap_err().to_string();
+            assert!(error.contains("8/255"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_epsilon_of_eight_is_taken_for_a_slip() {
+        let error = ThreatModel::new(Norm::Linf, PixelLength::new(8.0).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("8/255"), "{error}");
+        assert!(ThreatModel::new(Norm::L2, PixelLength::new(8.0).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn serialised_threat_models_come_back_equal() {
+        let threat = ThreatModel::new(Norm::L2, "128/255".parse().unwrap()).unwrap();
+        let text = serde_json::to_string(&threat).unwrap();
+        assert_eq!(serde_json::from_str::<ThreatModel>(&text).unwrap(), threat);
+        assert!(serde_json::from_str::<ThreatModel>(r#"{"norm":"linf","epsilon":-0.1}"#).is_err());
+    }
+}

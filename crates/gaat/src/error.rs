@@ -1,0 +1,81 @@
+//! The one error type of the library.
+
+use std::path::PathBuf;
+
+/// What every fallible call of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong, with what was found and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// libtorch refused a call.
+    #[error("libtorch: {0}")]
+    Libtorch(String),
+    /// A tensor or image has the wrong shape.
+    #[error("{what}: expected {expected}, found {found}")]
+    Shape {
+        /// Which tensor.
+        what: String,
+        /// The shape that was needed.
+        expected: String,
+        /// The shape that came.
+        found: String,
+    },
+    /// A model cannot be built as asked.
+    #[error("model {model}: {reason}")]
+    Model {
+        /// Its name.
+        model: String,
+        /// Why not, and what to use instead.
+        reason: String,
+    },
+    /// A device, precision or thread count is not to be had here.
+    #[error("{0}")]
+    Device(String),
+    /// A file could not be read or written; the message names it.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A file was read but does not hold what it should.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// A value of the recipe or of a call is out of its range.
+    #[error(transparent)]
+    Spec(#[from] gaat_spec::Error),
+    /// A data set could not be loaded.
+    #[error(transparent)]
+    Data(#[from] gaat_data::Error),
+    /// Training cannot go on.
+    #[error("training stopped at epoch {epoch}, step {step}: {reason}")]
+    Training {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step over the whole run, from 1.
+        step: usize,
+        /// Why, and where the last good checkpoint is.
+        reason: String,
+    },
+    /// A call that makes no sense, whatever the input.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        // libtorch appends a C++ backtrace; only its first line is meant for people.
+        let text = error.to_string();
+        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown error");
+        Self::Libtorch(line.trim().to_owned())
+    }
+}
+
+impl From<gaat_shim::LibtorchError> for Error {
+    fn from(error: gaat_shim::LibtorchError) -> Self {
+        Self::Libtorch(error.to_string().trim_start_matches("libtorch: ").to_owned())
+    }
+}
