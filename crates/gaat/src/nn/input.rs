@@ -113,3 +113,40 @@ impl InputStage {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_channel_is_channels_last_too() {
+        for channels in [1, 3] {
+            let shape = InputShape { channels, height: 5, width: 7 };
+            let identity = Normalization::identity(channels);
+            let precision = ComputePrecision::Fp32;
+            let stage = InputStage::new(shape, identity, precision, Kind::Float, Device::Cpu, true).unwrap();
+            let pixels =
+                Tensor::arange(2 * shape.size(), (Kind::Float, Device::Cpu)).view([2, channels, 5, 7]);
+            let ready = stage.prepare(&pixels).unwrap();
+            assert_eq!(ready.stride(), [shape.size(), 1, 7 * channels, channels]);
+            assert_eq!(ready, pixels);
+            // The layout lasts: a convolution's output has channels innermost.
+            let weight = Tensor::ones([4, channels, 3, 3], (Kind::Float, Device::Cpu));
+            assert_eq!(ready.conv2d::<Tensor>(&weight, None, 1, 1, 1, 1).stride()[1], 1);
+        }
+    }
+
+    #[test]
+    fn channels_are_scaled_one_by_one() {
+        let shape = InputShape { channels: 2, height: 1, width: 1 };
+        let normalization = Normalization { mean: vec![0.5, 0.25], std: vec![0.5, 2.0] };
+        let precision = ComputePrecision::Fp32;
+        let stage =
+            InputStage::new(shape, normalization, precision, Kind::Double, Device::Cpu, false).unwrap();
+        let pixels = Tensor::from_slice(&[1.0, 0.75]).view([1, 2, 1, 1]);
+        assert_eq!(
+            Vec::<f64>::try_from(stage.prepare(&pixels).unwrap().flatten(0, -1)).unwrap(),
+            [1.0, 0.25]
+        );
+    }
+}
