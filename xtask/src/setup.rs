@@ -238,7 +238,11 @@ impl Setup {
         self.tools.check_pip()?;
         self.tools.check_disk(&self.root, 3)?;
         let folder = self.folder();
-        let size = if target == "macos-aarch64" { "80 MB" } else { "about 540 MB" };
+        let size = match target {
+            "macos-aarch64" => "80 MB",
+            "linux-aarch64" => "430 MB",
+            _ => "540 MB",
+        };
         println!(
             "libtorch: downloading {size} with pip, keeping the CPU part (about 0.5 GB) in {}",
             folder.display()

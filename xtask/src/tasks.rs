@@ -9,7 +9,7 @@ use crate::tidy;
 
 /// Trains three methods on the embedded digits and compares them.
 pub(crate) fn demo(setup: &Setup) -> Result<()> {
-    println!("1/3 libtorch, the tensor library (the first time a download of about 540 MB)");
+    println!("1/3 libtorch, the tensor library (the first time a download of up to 540 MB)");
     setup.ensure()?;
     println!("\n2/3 building the release binary (the first time about 3 minutes on 2 cores)");
     run(&mut cargo(["build", "--release", "-p", "gaat-cli"]))?;
