@@ -3,7 +3,7 @@
 //! Everything that is trained on fits in memory, so an [`ImageSet`] is a plain struct of bytes. There is no tensor, no
 //! augmentation and no download here, and nothing is printed: what a reader wants to say is in its result.
 //!
-//! Start at [`load`], which finds and reads a data set, and [`split`], which carves the validation set from the training
+//! Start at [`load()`], which finds and reads a data set, and [`split()`], which carves the validation set from the training
 //! set and gives the three parts types of their own.
 
 mod cifar;

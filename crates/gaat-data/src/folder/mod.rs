@@ -16,7 +16,8 @@ use crate::dataset::DatasetName;
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
 use cache::{Cache, Entry};
-pub(crate) use scan::{ImageFile, Scan, scan_settled as scan};
+pub(crate) use scan::scan;
+use scan::{ImageFile, Scan, scan_settled};
 
 /// What is expected, for a message.
 const EXPECTED: &str =
@@ -80,7 +81,7 @@ fn packed(path: &Path) -> Option<PathBuf> {
 /// Reads an image folder, from the cache where that is possible.
 pub(crate) fn load(root: &Path, resize: Option<(usize, usize)>, cache: Option<&Path>) -> Result<FolderSets> {
     let root = fs_err::canonicalize(root)?;
-    let mut scan = scan(&root)?;
+    let mut scan = if cache.is_some() { scan_settled(&root)? } else { scan(&root)? };
     let mut warnings = std::mem::take(&mut scan.warnings);
     let cache = cache.map(|directory| Cache::new(directory, &scan, resize));
     if cache.is_none() {

@@ -17,7 +17,7 @@ pub(crate) struct Scan {
     pub(crate) train: Vec<ImageFile>,
     pub(crate) test: Vec<ImageFile>,
     pub(crate) warnings: Vec<String>,
-    /// Whether a later change to any file must show in its size or times.
+    /// Whether a later change to any file must show in its size or times; see [`scan_settled`].
     pub(crate) settled: bool,
 }
 
@@ -33,24 +33,27 @@ pub(crate) struct ImageFile {
     pub(crate) changed: i128,
 }
 
-/// Scans; where a file was written a moment ago, waits until its clock has moved on and scans again.
+/// [`scan`] for the cache: where a file was written a moment ago, waits until its clock has moved on and scans again.
 ///
 /// Times have a grain. A file that is written twice within one grain shows the same times, and what was decoded between
 /// the two would be kept for ever. Once the grain has passed, every change shows.
 pub(crate) fn scan_settled(root: &Path) -> Result<Scan> {
-    let now = SystemTime::now();
-    let mut scan = scan_once(root)?;
-    let Some(wait) = scan.time_to_settle(now) else {
-        return Ok(scan);
-    };
+    let (scan, wait) = scan_and_judge(root)?;
+    let Some(wait) = wait else { return Ok(scan) };
     std::thread::sleep(wait);
-    let now = SystemTime::now();
-    scan = scan_once(root)?;
-    scan.settled = scan.time_to_settle(now).is_none();
-    Ok(scan)
+    scan_and_judge(root).map(|(scan, _)| scan)
 }
 
-fn scan_once(root: &Path) -> Result<Scan> {
+fn scan_and_judge(root: &Path) -> Result<(Scan, Option<Duration>)> {
+    let now = SystemTime::now();
+    let mut scan = scan(root)?;
+    let wait = scan.time_to_settle(now);
+    scan.settled = wait.is_none();
+    Ok((scan, wait))
+}
+
+/// Lists the files of a canonical root.
+pub(crate) fn scan(root: &Path) -> Result<Scan> {
     let mut ignored = Ignored::default();
     let class_names = class_folders(&root.join("train"), &mut ignored)?;
     if class_names.is_empty() {
@@ -93,7 +96,7 @@ fn scan_once(root: &Path) -> Result<Scan> {
         return Err(Error::malformed(&root.join("test"), "at least one image in a class folder", "none"));
     }
     let warnings = ignored.warning(root).into_iter().collect();
-    Ok(Scan { root: root.to_path_buf(), class_names, train, test, warnings, settled: true })
+    Ok(Scan { root: root.to_path_buf(), class_names, train, test, warnings, settled: false })
 }
 
 impl Scan {
@@ -217,5 +220,34 @@ impl Ignored {
             "{}: {count} entries that are no .png, .jpg or .jpeg file of a class were ignored, such as {first}",
             root.display(),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long a scan with one file, of these times, waits at 1,000 s after 1970.
+    fn wait(modified: i128, changed: i128) -> Option<Duration> {
+        let file = ImageFile { path: PathBuf::new(), label: 0, bytes: 0, modified, changed };
+        let (root, class_names) = (PathBuf::new(), Vec::new());
+        let scan =
+            Scan { root, class_names, train: vec![file], test: vec![], warnings: vec![], settled: false };
+        scan.time_to_settle(UNIX_EPOCH + Duration::from_secs(1000))
+    }
+
+    #[test]
+    fn what_was_written_a_moment_ago_is_waited_for() {
+        let now = 1_000_000_000_000;
+        let millisecond = 1_000_000;
+        assert_eq!(wait(1, 1), None);
+        assert_eq!(wait(now - 60 * millisecond, 1), None);
+        assert_eq!(wait(now - 20 * millisecond, 1), Some(Duration::from_millis(30)));
+        assert_eq!(wait(1, now - 20 * millisecond), Some(Duration::from_millis(30)));
+        // Whole seconds only: the file system may keep no more.
+        assert_eq!(wait(now - 2_000 * millisecond, 0), Some(Duration::from_millis(100)));
+        assert_eq!(wait(now - 3_000 * millisecond, 0), None);
+        // Times far ahead do not keep anybody waiting.
+        assert_eq!(wait(2 * now + 1, 0), Some(Duration::from_millis(50)));
     }
 }

@@ -147,7 +147,8 @@ fn another_size_is_another_entry() {
     let fixture = Fixture::new();
     fixture.load(None).unwrap();
     assert_ne!(fixture.cache_file(None), fixture.cache_file(Some((4, 6))));
-    assert_ne!(fixture.cache_file(Some((6, 4))), fixture.cache_file(Some((4, 6))));
+    assert_ne!(fixture.cache_file(Some((4, 7))), fixture.cache_file(Some((4, 6))));
+    assert_ne!(fixture.cache_file(Some((5, 6))), fixture.cache_file(Some((4, 6))));
     let large = fixture.load(Some((4, 6))).unwrap();
     assert!(!large.cached);
     assert_eq!(large.train.shape(), ImageShape { channels: 3, height: 4, width: 6 });
@@ -172,16 +173,18 @@ fn no_cache_is_no_failure() {
 #[test]
 fn grey_stays_one_channel_until_there_is_one_colour_image() {
     let fixture = Fixture::new();
-    for entry in ["train/a/1.png", "train/a/2.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"] {
-        let grey = GrayImage::from_fn(3, 2, |column, row| Luma([10 * row as u8 + column as u8]));
+    let entries = ["train/a/1.png", "train/a/2.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"];
+    for (seed, entry) in (100..).step_by(20).zip(entries) {
+        let grey = GrayImage::from_fn(3, 2, |column, row| Luma([seed + 10 * row as u8 + column as u8]));
         grey.save(fixture.path(entry)).unwrap();
     }
     let grey = fixture.load(None).unwrap();
     assert_eq!(grey.train.shape().channels, 1);
-    assert_eq!(grey.train.image(2), [0, 1, 2, 10, 11, 12]);
+    assert_eq!(grey.train.image(1), [120, 121, 122, 130, 131, 132]);
+    assert_eq!(grey.train.image(2), [140, 141, 142, 150, 151, 152]);
     fixture.save("test/b/2.png", &colour(3, 2, 3));
     let mixed = fixture.load(None).unwrap();
-    assert_eq!(mixed.train.image(0), [0, 1, 2, 10, 11, 12].repeat(3));
+    assert_eq!(mixed.train.image(0), [100, 101, 102, 110, 111, 112].repeat(3));
     assert_eq!(mixed.test.image(2)[12], 103);
 }
 
