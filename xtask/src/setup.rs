@@ -19,6 +19,8 @@ const UNPACK_FAILED: i32 = 4;
 pub(crate) struct Setup {
     pub(crate) root: PathBuf,
     pub(crate) tools: Tools,
+    /// Where cargo builds.
+    pub(crate) builds: PathBuf,
     /// A LIBTORCH that is not just the default of `.cargo/config.toml`.
     pub(crate) own: Option<OsString>,
     /// torch-sys then asks Python itself, whatever LIBTORCH says.
@@ -43,6 +45,7 @@ impl Setup {
         Self {
             root,
             tools: Tools::from_env(),
+            builds: shell::target_dir(),
             own,
             use_pytorch: env::var_os("LIBTORCH_USE_PYTORCH").is_some(),
             environment: env::var_os("VIRTUAL_ENV")
@@ -229,7 +232,22 @@ impl Setup {
         }
         fs::rename(&draft, &folder).map_err(failed)?;
         println!("libtorch: {} is now a link to torch {version} in {}", folder.display(), torch.display());
+        self.forget_builds()?;
         Ok(folder)
+    }
+
+    /// Has cargo build against the new libtorch: the path stays the same, so it would not notice, and a build
+    /// for the CPU would go on without CUDA.
+    fn forget_builds(&self) -> Result<()> {
+        for (folder, profile) in [("debug", "dev"), ("release", "release")] {
+            let Ok(mut entries) = fs::read_dir(self.builds.join(folder).join("build")) else { continue };
+            let is_torch = |name: OsString| name.to_string_lossy().starts_with("torch-sys-");
+            if entries.any(|entry| entry.is_ok_and(|entry| is_torch(entry.file_name()))) {
+                let packages = ["-p", "torch-sys", "-p", "gaat-shim", "-p", "gaat", "-p", "gaat-cli"];
+                shell::run(shell::cargo(["clean", "--profile", profile]).args(packages))?;
+            }
+        }
+        Ok(())
     }
 
     /// Downloads the wheels and unpacks what a CPU build needs.
@@ -254,7 +272,7 @@ impl Setup {
         command.args(["-c", SCRIPT, "fetch"]).arg(&folder).args([target, &libtorch::stamp(target)]);
         self.run_script(command)?;
         match self.inspect() {
-            State::Fetched => println!("libtorch: ready"),
+            State::Fetched => self.forget_builds()?,
             other => {
                 return Err(format!("libtorch was fetched and yet is {other:?}: this is a bug in xtask"));
             }
@@ -329,6 +347,7 @@ mod tests {
                 python: "python3".into(),
                 compiler: "c++".into(),
             },
+            builds: scratch.path().join("target"),
             own: None,
             use_pytorch: false,
             environment: None,

@@ -47,6 +47,13 @@ pub(crate) fn stage(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()>
     outcome
 }
 
+/// The folder for build outputs, by cargo's own environment variable or its default.
+pub(crate) fn target_dir() -> PathBuf {
+    let set = env::var_os("CARGO_TARGET_DIR").or_else(|| env::var_os("CARGO_BUILD_TARGET_DIR"));
+    // Cargo runs in the repository (see `cargo`), so a relative folder is meant from there.
+    root().join(set.unwrap_or_else(|| OsString::from("target")))
+}
+
 fn describe(command: &Command) -> String {
     let program = Path::new(command.get_program());
     // cargo is known by its full path here; its name reads better and can be typed.
