@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::cifar_files::{Member, Members, Store};
-use crate::dataset::DatasetName;
+use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
 

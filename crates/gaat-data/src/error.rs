@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::dataset::DatasetName;
+use gaat_spec::DatasetName;
 
 /// The result of everything fallible in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -119,15 +119,6 @@ pub enum Error {
         height: usize,
         /// Width in pixels.
         width: usize,
-    },
-
-    /// A name that is no data set.
-    #[error("unknown data set {given:?}; known: {known}")]
-    UnknownDataset {
-        /// What was given.
-        given: String,
-        /// The names that are known, separated by commas.
-        known: String,
     },
 
     /// An option is out of its range.

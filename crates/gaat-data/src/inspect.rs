@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cifar::{CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
-use crate::dataset::DatasetName;
+use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::hexadecimal::hexadecimal;
 use crate::image_set::ImageShape;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::cifar::{self, CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
-use crate::dataset::DatasetName;
+use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::image_set::ImageSet;
 use crate::places::Places;

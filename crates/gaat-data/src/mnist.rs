@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dataset::DatasetName;
+use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::gzip;
 use crate::idx::{Images, read_images, read_labels};

@@ -60,6 +60,9 @@ pub enum Error {
         /// Why, and where the last good checkpoint is.
         reason: String,
     },
+    /// Whoever watches asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A call that makes no sense, whatever the input.
     #[error("{0}")]
     Usage(String),

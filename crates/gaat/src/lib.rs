@@ -1,7 +1,33 @@
 //! Adversarial training of image classifiers with gradient approximation.
+//!
+//! PGD adversarial training (RAT) recomputes the input gradient K times a batch. GAAT (Gong, arXiv 2309.09464)
+//! expands the loss around one point and drives the K steps of the attack with the gradient of that expansion, so
+//! that one gradient pays for all of them.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`nn`] | networks: pixels in, logits out |
+//! | [`taylor`] | expansions of the loss around an anchor, and how well they predict |
+//! | [`attack`] | the ball, gradient oracles, attacks |
+//! | [`train`] | the loop, the methods, checkpoints |
+//! | [`evaluate`] | clean and robust accuracy with exact gradients |
+//! | [`run`] | run directories: what training leaves and evaluation reads |
+//!
+//! Each module uses only those above it; training and evaluation do not see each other.
 #![deny(missing_docs)]
 
+pub mod attack;
+pub mod batch;
+mod control;
+pub mod dataset;
 pub mod error;
+pub mod evaluate;
+mod files;
 pub mod nn;
+pub mod run;
+pub mod taylor;
+mod tensors;
+pub mod train;
+pub mod weights;
 
 pub use error::{Error, Result};

@@ -12,7 +12,7 @@ mod scan;
 
 use std::path::{Path, PathBuf};
 
-use crate::dataset::DatasetName;
+use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
 use cache::{Cache, Entry};

@@ -1,0 +1,272 @@
+//! What can be typed: every command with its flags. Recipe keys come from `gaat-spec`, so that none is listed twice.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gaat_spec::{AttackName, DatasetName, MethodName, Norm, PixelLength, Recipe};
+use std::path::PathBuf;
+
+/// Adversarial training with gradient approximation: robust image classifiers at a fraction of the usual cost
+#[derive(Debug, Parser)]
+#[command(name = "gaat", version = crate::commands::version(), arg_required_else_help = true)]
+#[command(after_help = "Exit status: 0 done, 1 a threshold set by --require-... was missed, 2 error, 130 interrupted.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a network and write a run directory
+    Train(Box<TrainArguments>),
+    /// Judge a trained network on the test images: clean and robust accuracy
+    Evaluate(EvaluateArguments),
+    /// Train several methods under one recipe, judge them alike and print one table
+    Compare(Box<CompareArguments>),
+    /// Tell which data sets are there and whether they are whole
+    Data(DataArguments),
+}
+
+impl Command {
+    /// How the command is to speak.
+    pub(crate) fn output(&self) -> OutputArguments {
+        match self {
+            Self::Train(arguments) => arguments.output,
+            Self::Evaluate(arguments) => arguments.output,
+            Self::Compare(arguments) => arguments.output,
+            Self::Data(arguments) => OutputArguments { json: arguments.json, quiet: true },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct OutputArguments {
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "What neither a flag nor the recipe sets follows from the data set and the method; \
+                        recipe.toml in the run directory holds every value that was used.")]
+pub(crate) struct TrainArguments {
+    /// Recipe with the keys below; a flag goes before its key
+    #[arg(value_name = "RECIPE.toml")]
+    pub(crate) file: Option<PathBuf>,
+    /// Run directory; must be new or empty unless --resume is given
+    /// [default: runs/DATASET-MODEL-METHOD-sSEED]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with the run in --out, with the recipe saved there
+    #[arg(long)]
+    pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+    #[command(flatten)]
+    pub(crate) recipe: Recipe,
+}
+
+/// Which weights of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CheckpointChoice {
+    /// The epoch that was best on the validation images
+    Best,
+    /// The last epoch
+    Last,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The result for all test images, the best checkpoint and the threat model of the training \
+                        is also written to run.json of the run directory.")]
+pub(crate) struct EvaluateArguments {
+    /// Run directory, or a checkpoint (.safetensors)
+    #[arg(value_name = "RUN_OR_WEIGHTS")]
+    pub(crate) run: PathBuf,
+    /// Attacks, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
+    pub(crate) attack: Vec<AttackName>,
+    /// Steps of pgd
+    #[arg(long, value_name = "K", default_value_t = 50)]
+    pub(crate) steps: usize,
+    /// Random starts of pgd; an image counts only if it withstands all
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) restarts: usize,
+    /// Step of pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) step_size: Option<PixelLength>,
+    /// Bound of the threat model, such as 0.3 or 8/255 [default: that of the training]
+    #[arg(long)]
+    pub(crate) epsilon: Option<PixelLength>,
+    /// Norm of the threat model [default: that of the training]
+    #[arg(long)]
+    pub(crate) norm: Option<Norm>,
+    /// Judge only this many test images
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Images per batch
+    #[arg(long, value_name = "N", default_value_t = crate::judging::BATCH_SIZE)]
+    pub(crate) batch_size: usize,
+    /// Which weights of a run directory
+    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
+    pub(crate) checkpoint: CheckpointChoice,
+    /// Where the data lies [default: as in the training]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// cpu, or cuda:0 and so on [default: as in the training]
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// fp32, bf16 or auto [default: as in the training]
+    #[arg(long)]
+    pub(crate) precision: Option<String>,
+    /// Threads of libtorch [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Root of the random starts
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Exit with status 1 when the robust accuracy is below this fraction
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    pub(crate) require_robust: Option<f64>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+// The method is set by --methods; the flag of the recipe would only mislead.
+#[command(mut_arg("method", |argument| argument.hide(true)))]
+#[command(after_help = "The same command goes on where an interrupted comparison stopped: finished runs are kept. \
+                        Keys for one method alone go into a section of the recipe, such as [methods.rat]. A delay \
+                        applies to the dat methods alone.")]
+pub(crate) struct CompareArguments {
+    /// Recipe with the keys below; a flag goes before its key
+    #[arg(value_name = "RECIPE.toml")]
+    pub(crate) file: Option<PathBuf>,
+    /// Methods, separated by commas: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, dat+METHOD
+    #[arg(long, value_delimiter = ',', required = true, value_name = "METHODS")]
+    pub(crate) methods: Vec<MethodName>,
+    /// Runs of each method, with seeds counted up from --seed
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// Directory of all runs, of compare.json and README.md [default: runs/compare-DATASET-MODEL]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) judge: JudgeArguments,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+    #[command(flatten)]
+    pub(crate) recipe: Recipe,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Judging")]
+pub(crate) struct JudgeArguments {
+    /// Attacks to judge by, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
+    pub(crate) judge: Vec<AttackName>,
+    /// Steps of the judging pgd
+    #[arg(long, value_name = "K", default_value_t = 50)]
+    pub(crate) judge_steps: usize,
+    /// Random starts of the judging pgd
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) judge_restarts: usize,
+    /// Step of the judging pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) judge_step_size: Option<PixelLength>,
+    /// Judge on only this many test images
+    #[arg(long, value_name = "N")]
+    pub(crate) judge_limit: Option<usize>,
+    /// Which weights of each run to judge
+    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
+    pub(crate) checkpoint: CheckpointChoice,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArguments {
+    /// What to do
+    #[arg(value_enum)]
+    pub(crate) action: DataAction,
+    /// One data set [default: all]
+    pub(crate) dataset: Option<DatasetName>,
+    /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `gaat data` can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DataAction {
+    /// Say what is there
+    Info,
+    /// Read all of it and compare digests; exit status 2 when it cannot be used
+    Verify,
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        Ok(value) if (1.0..=100.0).contains(&value) => Err(format!("write it as a fraction: {}", value / 100.0)),
+        _ => Err("write a fraction from 0 to 1, such as 0.45".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_recipe_key_is_a_flag_of_train() {
+        let command = Arguments::command();
+        let train = command.find_subcommand("train").unwrap();
+        let flags: Vec<&str> = train.get_arguments().filter_map(clap::Arg::get_long).collect();
+        for key in Recipe::keys().iter().filter(|key| **key != "methods") {
+            assert!(flags.contains(key), "--{key} is missing");
+        }
+    }
+
+    #[test]
+    fn flags_become_recipe_keys() {
+        let parsed = parse("gaat train r.toml --method dat+gaat --epsilon 8/255 --milestones 0.2,0.6 --flip false");
+        let Command::Train(train) = parsed.unwrap().command else { panic!("not train") };
+        assert_eq!(train.recipe.method.unwrap().to_string(), "dat+gaat");
+        assert_eq!(train.recipe.epsilon.unwrap().to_string(), "8/255");
+        assert_eq!((train.recipe.milestones, train.recipe.flip), (Some(vec![0.2, 0.6]), Some(false)));
+    }
+
+    #[test]
+    fn attacks_come_as_a_list_or_one_by_one() {
+        for line in ["gaat evaluate x --attack fgsm,pgd", "gaat evaluate x --attack fgsm --attack pgd", "gaat evaluate x"] {
+            let Command::Evaluate(evaluate) = parse(line).unwrap().command else { panic!("not evaluate") };
+            assert_eq!(evaluate.attack, [AttackName::Fgsm, AttackName::Pgd], "{line}");
+        }
+    }
+
+    #[test]
+    fn training_steps_and_judging_steps_are_apart() {
+        let parsed = parse("gaat compare --methods rat,gaat --steps 7 --judge-steps 20 --seeds 3");
+        let Command::Compare(compare) = parsed.unwrap().command else { panic!("not compare") };
+        assert_eq!((compare.recipe.steps, compare.judge.judge_steps, compare.seeds), (Some(7), 20, 3));
+    }
+
+    #[test]
+    fn a_percentage_is_told_its_fraction() {
+        let error = parse("gaat evaluate x --require-robust 45").unwrap_err().to_string();
+        assert!(error.contains("0.45"), "{error}");
+        assert!(parse("gaat evaluate x --require-robust nan").is_err());
+    }
+}

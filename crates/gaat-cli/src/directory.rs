@@ -1,0 +1,58 @@
+//! Files that the command line itself leaves: written whole or not at all.
+
+use anyhow::{Context, Result};
+use std::io::Write;
+use std::path::Path;
+
+/// Replaces `path` by `text` in one step.
+pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        fs_err::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}
+
+/// Whether there is nothing at `path`, or an empty directory.
+pub(crate) fn is_free(path: &Path) -> Result<bool> {
+    Ok(!path.exists() || (path.is_dir() && fs_err::read_dir(path)?.next().is_none()))
+}
+
+/// A path as it can be typed into a shell.
+pub(crate) fn typed(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+=:,@%".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_replaced_whole_and_folders_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new/file.txt");
+        assert!(is_free(path.parent().unwrap()).unwrap());
+        write_whole(&path, "one").unwrap();
+        write_whole(&path, "two").unwrap();
+        assert_eq!(fs_err::read_to_string(&path).unwrap(), "two");
+        assert_eq!(fs_err::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        assert!(!is_free(path.parent().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn odd_paths_are_quoted() {
+        assert_eq!(typed(Path::new("runs/digits-convnet-dat+gaat-s0")), "runs/digits-convnet-dat+gaat-s0");
+        assert_eq!(typed(Path::new("my runs/it's")), r"'my runs/it'\''s'");
+    }
+}

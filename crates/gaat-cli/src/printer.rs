@@ -1,0 +1,110 @@
+//! The one owner of stdout and stderr.
+
+use crate::arguments::OutputArguments;
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::io::{ErrorKind, IsTerminal, Write};
+
+/// Redraws per second: enough to be alive, few enough to be calm.
+const REDRAWS: u8 = 4;
+const LIVE: &str = "{prefix}  [{bar:24}] {percent:>3} %  {eta} left\n  {wide_msg}";
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Not at all.
+    Silent,
+    /// A line now and then, for files and pipes.
+    Lines,
+    /// A display that redraws itself, for terminals.
+    Live,
+}
+
+/// Writes results to stdout, and progress and errors to stderr.
+#[derive(Debug)]
+pub(crate) struct Printer {
+    json: bool,
+    style: Style,
+}
+
+impl Printer {
+    pub(crate) fn new(output: OutputArguments) -> Self {
+        let style = match (output.quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Style::Silent,
+            (false, true) => Style::Live,
+            (false, false) => Style::Lines,
+        };
+        Self { json: output.json, style }
+    }
+
+    /// Prints the result in the form that was asked for: `document`, or what `text` makes of it.
+    pub(crate) fn result<T: Serialize>(
+        &self,
+        document: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        let text = if self.json { serde_json::to_string_pretty(document)? } else { text(document) };
+        let mut stdout = std::io::stdout().lock();
+        match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+            // Whoever closed the pipe has read enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("writing the result to stdout"),
+        }
+    }
+
+    /// A line of progress that stays.
+    pub(crate) fn progress(&self, line: &str) {
+        if self.style != Style::Silent {
+            to_stderr(line);
+        }
+    }
+
+    /// A line that matters although the command goes on; shown even when progress is not.
+    pub(crate) fn warning(&self, line: &str) {
+        to_stderr(&format!("warning: {line}"));
+    }
+
+    /// A line that says how the command ended, such as that it was interrupted.
+    pub(crate) fn notice(&self, line: &str) {
+        to_stderr(line);
+    }
+
+    /// Why the command failed, and what led to it.
+    pub(crate) fn error(&self, error: &anyhow::Error) {
+        let mut said = error.to_string();
+        let mut text = format!("error: {said}");
+        for cause in error.chain().skip(1).map(ToString::to_string) {
+            // Transparent errors repeat the text of what they wrap.
+            if !said.contains(&cause) {
+                text.push_str("\n  because: ");
+                text.push_str(&cause);
+            }
+            said = cause;
+        }
+        to_stderr(&text);
+    }
+
+    /// Whether progress is plain lines.
+    pub(crate) fn shows_lines(&self) -> bool {
+        self.style == Style::Lines
+    }
+
+    /// A live display of `total` units, where stderr is a terminal.
+    pub(crate) fn live(&self, total: u64) -> Option<ProgressBar> {
+        if self.style != Style::Live {
+            return None;
+        }
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(REDRAWS));
+        // The template is fixed; were it wrong, the plain bar would still do.
+        Some(match ProgressStyle::with_template(LIVE) {
+            Ok(style) => bar.with_style(style.progress_chars("=> ")),
+            Err(_) => bar,
+        })
+    }
+}
+
+/// A closed stderr is no reason to stop a training.
+fn to_stderr(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

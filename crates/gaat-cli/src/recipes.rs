@@ -1,0 +1,63 @@
+//! From a recipe file and flags to one recipe: flags over file, the rest from the defaults of `gaat-spec`.
+
+use anyhow::{Result, anyhow, bail};
+use gaat_spec::Recipe;
+use std::path::Path;
+
+/// Reads `file`, where one is given, and lays `flags` over it.
+pub(crate) fn read(file: Option<&Path>, flags: &Recipe) -> Result<Recipe> {
+    let base = match file {
+        None => Recipe::default(),
+        Some(path) if path.is_dir() => {
+            bail!("{} is a directory, not a recipe; to go on with a run there, add --resume", path.display())
+        }
+        Some(path) => {
+            let text = fs_err::read_to_string(path)?;
+            Recipe::from_toml(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?
+        }
+    };
+    Ok(base.overlaid_with(flags)?)
+}
+
+/// Keys that differ between two resolved recipes, each with both values.
+pub(crate) fn differences(there: &Recipe, here: &Recipe) -> Result<Vec<String>> {
+    let (there, here) = (toml::Table::try_from(there)?, toml::Table::try_from(here)?);
+    let shown = |value: Option<&toml::Value>| value.map_or_else(|| "absent".to_owned(), ToString::to_string);
+    let mut keys: Vec<&String> = there.keys().chain(here.keys()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys
+        .into_iter()
+        .filter(|key| there.get(*key) != here.get(*key))
+        .map(|key| format!("{key} = {} there, {} here", shown(there.get(key)), shown(here.get(key))))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_go_before_the_file_and_unknown_keys_name_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("recipe.toml");
+        fs_err::write(&path, "epochs = 3\nseed = 5").unwrap();
+        let flags = Recipe { epochs: Some(7), ..Recipe::default() };
+        let recipe = read(Some(&path), &flags).unwrap();
+        assert_eq!((recipe.epochs, recipe.seed), (Some(7), Some(5)));
+        fs_err::write(&path, "epoch = 3").unwrap();
+        let error = read(Some(&path), &flags).unwrap_err().to_string();
+        assert!(error.contains("recipe.toml") && error.contains("did you mean `epochs`"), "{error}");
+        let error = read(Some(directory.path()), &flags).unwrap_err().to_string();
+        assert!(error.contains("--resume"), "{error}");
+    }
+
+    #[test]
+    fn differences_name_key_and_both_values() {
+        let there = Recipe { epochs: Some(3), ..Recipe::default() };
+        let here = Recipe { epochs: Some(4), seed: Some(1), ..Recipe::default() };
+        let expected = ["epochs = 3 there, 4 here", "seed = absent there, 1 here"];
+        assert_eq!(differences(&there, &here).unwrap(), expected);
+        assert!(differences(&here, &here).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,79 @@
+//! The only projection code: the ball of a threat model and the pixel box, one implementation a norm.
+//!
+//! `delta` is a perturbation `[N, C, H, W]`; everything works on each example by itself and keeps dtype and device.
+
+use crate::Result;
+use crate::nn::Draws;
+use gaat_spec::{Norm, ThreatModel};
+use tch::{Kind, Tensor};
+
+/// Divides by an L2 length only where it is above this; a gradient that small has no direction.
+const LEAST_LENGTH: f64 = 1e-12;
+
+/// A random point of the ball: uniform in every coordinate for L-infinity; for L2 a uniform direction and a
+/// uniform length (the convention of torchattacks). The pixel box is not looked at.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn random_start(clean: &Tensor, threat: &ThreatModel, draws: &Draws) -> Result<Tensor> {
+    let (shape, kind, device) = (clean.size(), clean.kind(), clean.device());
+    let epsilon = threat.epsilon();
+    match threat.norm() {
+        Norm::Linf => draws.uniform(&shape, -epsilon, epsilon, kind, device),
+        Norm::L2 => {
+            let direction = draws.normal(&shape, 0.0, 1.0, kind, device)?;
+            let lengths = draws.uniform(&[shape[0], 1, 1, 1], 0.0, epsilon, kind, device)?;
+            Ok(unit(&direction) * lengths)
+        }
+    }
+}
+
+/// The direction of unit length in the norm along which a linear function grows fastest. Zero where the gradient
+/// is zero (`sign(0) = 0`).
+pub fn steepest_ascent(gradient: &Tensor, norm: Norm) -> Tensor {
+    match norm {
+        Norm::Linf => gradient.sign(),
+        Norm::L2 => unit(gradient),
+    }
+}
+
+/// The nearest point of the ball; the pixel box is not looked at.
+pub fn project(delta: &Tensor, threat: &ThreatModel) -> Tensor {
+    match threat.norm() {
+        Norm::Linf => delta.clamp(-threat.epsilon(), threat.epsilon()),
+        Norm::L2 => {
+            let over = lengths(delta, Norm::L2) / threat.epsilon().max(LEAST_LENGTH);
+            delta / column(&over.clamp_min(1.0))
+        }
+    }
+}
+
+/// `delta` projected on the ball and cut so that `clean + delta` lies in `[0, 1]`. Cutting moves every pixel
+/// towards the clean one, so the result stays in the ball.
+pub fn project_into_box(clean: &Tensor, delta: &Tensor, threat: &ThreatModel) -> Tensor {
+    (clean + project(delta, threat)).clamp(0.0, 1.0) - clean
+}
+
+/// Length of each example's perturbation, `[N]`.
+pub fn lengths(delta: &Tensor, norm: Norm) -> Tensor {
+    let flat = delta.flatten(1, -1);
+    match norm {
+        Norm::Linf => flat.abs().amax(1, false),
+        Norm::L2 => flat.norm_scalaropt_dim(2.0, [1i64].as_slice(), false),
+    }
+}
+
+fn unit(direction: &Tensor) -> Tensor {
+    let lengths = lengths(direction, Norm::L2);
+    let tiny = lengths.le(LEAST_LENGTH);
+    direction / column(&lengths.where_self(&tiny.logical_not(), &lengths.full_like(f64::INFINITY)))
+}
+
+fn column(values: &Tensor) -> Tensor {
+    values.view([-1, 1, 1, 1])
+}
+
+/// Largest amount by which a point of the ball may overshoot it through rounding in `kind`.
+pub fn tolerance(kind: Kind) -> f64 {
+    if kind == Kind::Double { 1e-12 } else { 1e-6 }
+}

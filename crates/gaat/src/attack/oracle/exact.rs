@@ -1,0 +1,51 @@
+//! The exact oracle: one forward and one backward pass to the pixels for every question.
+
+use super::{GradientOracle, InputGradient};
+use crate::Result;
+use crate::nn::{Classifier, Mode};
+use gaat_spec::Passes;
+use tch::{Reduction, Tensor};
+
+/// Runs the network. Weight gradients are never computed, and parameters and their `.grad` stay untouched.
+pub struct Exact<'a> {
+    classifier: &'a dyn Classifier,
+    mode: Mode,
+    passes: Passes,
+}
+
+impl<'a> Exact<'a> {
+    /// An oracle for `classifier` with BatchNorm in `mode`.
+    pub fn new(classifier: &'a dyn Classifier, mode: Mode) -> Self {
+        Self { classifier, mode, passes: Passes::default() }
+    }
+}
+
+/// Cross-entropy of each example, `[N]`.
+pub(crate) fn losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0)?)
+}
+
+impl GradientOracle for Exact<'_> {
+    fn at(&mut self, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
+        let points = points.f_detach()?.f_set_requires_grad(true)?;
+        let logits = self.classifier.logits(&points, self.mode)?;
+        let losses = losses(&logits, labels)?;
+        let gradient = Tensor::f_run_backward(&[losses.f_sum(losses.kind())?], &[&points], false, false)?;
+        let count = points.size()[0] as u64;
+        self.passes += Passes { forward: count, input_backward: count, ..Passes::default() };
+        Ok(InputGradient {
+            losses: losses.f_detach()?,
+            // Some networks hand back channels-last memory; the arithmetic that follows wants one layout.
+            gradient: gradient[0].f_contiguous()?,
+            logits: Some(logits.f_detach()?),
+        })
+    }
+
+    fn passes(&self) -> Passes {
+        self.passes
+    }
+
+    fn is_exact(&self) -> bool {
+        true
+    }
+}

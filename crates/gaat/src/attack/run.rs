@@ -1,0 +1,69 @@
+//! The frame round every attack: it checks what goes in, projects what comes out.
+
+use super::{GradientOracle, ball};
+use crate::nn::Draws;
+use crate::{Error, Result};
+use gaat_spec::ThreatModel;
+use tch::Tensor;
+
+/// A way to look for a perturbation that raises the loss.
+pub trait Attack {
+    /// Proposes a perturbation of `clean` (`[N, C, H, W]` in `[0, 1]`); it need not lie in the ball or the box.
+    ///
+    /// # Errors
+    /// When the oracle fails.
+    fn propose(
+        &self,
+        oracle: &mut dyn GradientOracle,
+        clean: &Tensor,
+        labels: &Tensor,
+        threat: &ThreatModel,
+        draws: &Draws,
+    ) -> Result<Tensor>;
+}
+
+/// A batch that is known to lie in the ball round its clean images and in the pixel box: only [`run`] makes one.
+#[derive(Debug)]
+pub struct Perturbed {
+    pixels: Tensor,
+}
+
+impl Perturbed {
+    /// The perturbed images, `[N, C, H, W]` in `[0, 1]`.
+    pub fn pixels(&self) -> &Tensor {
+        &self.pixels
+    }
+
+    /// The perturbed images, by value.
+    pub fn into_pixels(self) -> Tensor {
+        self.pixels
+    }
+}
+
+/// Runs `attack` on a batch and projects its proposal.
+///
+/// # Errors
+/// When `clean` and `labels` differ in length, or the attack fails.
+pub fn run(
+    attack: &dyn Attack,
+    oracle: &mut dyn GradientOracle,
+    clean: &Tensor,
+    labels: &Tensor,
+    threat: &ThreatModel,
+    draws: &Draws,
+) -> Result<Perturbed> {
+    let (size, count) = (clean.size(), labels.size());
+    if size.len() != 4 || count.len() != 1 || size[0] != count[0] {
+        return Err(Error::Shape {
+            what: "batch under attack".to_owned(),
+            expected: "pixels [N, C, H, W] and labels [N]".to_owned(),
+            found: format!("pixels {size:?} and labels {count:?}"),
+        });
+    }
+    if threat.epsilon() == 0.0 {
+        return Ok(Perturbed { pixels: clean.f_detach()? });
+    }
+    let delta = attack.propose(oracle, clean, labels, threat, draws)?;
+    let pixels = tch::no_grad(|| (clean + ball::project(&delta, threat)).clamp_(0.0, 1.0));
+    Ok(Perturbed { pixels })
+}

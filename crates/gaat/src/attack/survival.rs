@@ -1,0 +1,52 @@
+//! Which images withstand an attack: the judgement that validation and evaluation share.
+
+use super::{Attack, Exact, run};
+use crate::Result;
+use crate::batch::Batch;
+use crate::nn::{Classifier, Draws, Mode};
+use gaat_spec::{Passes, ThreatModel};
+use tch::Tensor;
+
+/// Which images of a batch are classified rightly, `[N]`, bool. Evaluation mode, no gradient.
+///
+/// # Errors
+/// When the network refuses the batch.
+pub fn correct(classifier: &dyn Classifier, pixels: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let _no_grad = tch::no_grad_guard();
+    Ok(classifier.logits(pixels, Mode::Eval)?.f_argmax(-1, false)?.f_eq_tensor(labels)?)
+}
+
+/// Which of the images at `standing` (`[M]`, i64, places in `batch`) are still classified rightly under `attack`:
+/// their places, and the passes it took. The attack uses exact gradients in evaluation mode, and the verdict is the
+/// network's own on the projected result.
+///
+/// # Errors
+/// When the network refuses the batch.
+pub fn survivors(
+    classifier: &dyn Classifier,
+    batch: &Batch,
+    standing: &Tensor,
+    attack: &dyn Attack,
+    threat: &ThreatModel,
+    draws: &Draws,
+) -> Result<(Tensor, Passes)> {
+    if standing.size()[0] == 0 {
+        return Ok((standing.shallow_clone(), Passes::default()));
+    }
+    let clean = batch.pixels.f_index_select(0, standing)?;
+    let labels = batch.labels.f_index_select(0, standing)?;
+    let mut oracle = Exact::new(classifier, Mode::Eval);
+    let perturbed = run(attack, &mut oracle, &clean, &labels, threat, draws)?;
+    let kept = correct(classifier, perturbed.pixels(), &labels)?;
+    let mut passes = crate::attack::GradientOracle::passes(&oracle);
+    passes.forward += labels.size()[0] as u64;
+    Ok((standing.f_masked_select(&kept)?, passes))
+}
+
+/// Places of the images that are classified rightly clean, `[M]`, i64.
+///
+/// # Errors
+/// When the network refuses the batch.
+pub fn standing_clean(classifier: &dyn Classifier, batch: &Batch) -> Result<Tensor> {
+    Ok(correct(classifier, &batch.pixels, &batch.labels)?.f_nonzero()?.f_squeeze_dim(1)?)
+}

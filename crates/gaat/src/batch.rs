@@ -1,0 +1,87 @@
+//! Images on a device: from the bytes of an [`ImageSet`] to the float batches that networks take.
+
+use crate::Result;
+use gaat_data::ImageSet;
+use tch::{Device, Kind, Tensor};
+
+/// Some images with their labels, ready for a network.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[N, C, H, W]`, floating point, in `[0, 1]`.
+    pub pixels: Tensor,
+    /// `[N]`, i64, in `0..classes`.
+    pub labels: Tensor,
+}
+
+impl Batch {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.size().first().copied().unwrap_or(0) as usize
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A whole image set on a device, as bytes.
+#[derive(Debug)]
+pub struct Images {
+    pixels: Tensor,
+    labels: Tensor,
+}
+
+impl Images {
+    /// Copies `images` to `device`.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn upload(images: &ImageSet, device: Device) -> Result<Self> {
+        let shape = images.shape();
+        let size = [images.len() as i64, shape.channels as i64, shape.height as i64, shape.width as i64];
+        let pixels = Tensor::f_from_data_size(images.pixels(), &size, Kind::Uint8)?.f_to_device(device)?;
+        let labels = Tensor::f_from_slice(images.labels())?.f_to_device(device)?;
+        Ok(Self { pixels, labels })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.size().first().copied().unwrap_or(0) as usize
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The images at `indices` as bytes `[N, C, H, W]` in `0..=255`, with their labels.
+    ///
+    /// # Errors
+    /// When an index is out of range.
+    pub fn gather(&self, indices: &[usize]) -> Result<(Tensor, Tensor)> {
+        let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
+        let indices = Tensor::f_from_slice(&indices)?.f_to_device(self.labels.device())?;
+        Ok((self.pixels.f_index_select(0, &indices)?, self.labels.f_index_select(0, &indices)?))
+    }
+
+    /// Images `start..end` as a batch of `kind`.
+    ///
+    /// # Errors
+    /// When the range is out of bounds.
+    pub fn range(&self, start: usize, end: usize, kind: Kind) -> Result<Batch> {
+        let (start, length) = (start as i64, end.saturating_sub(start) as i64);
+        let pixels = to_unit(&self.pixels.f_narrow(0, start, length)?, kind)?;
+        Ok(Batch { pixels, labels: self.labels.f_narrow(0, start, length)? })
+    }
+}
+
+/// Bytes in `0..=255` as floating-point numbers in `[0, 1]`.
+///
+/// # Errors
+/// When libtorch has no room.
+pub fn to_unit(bytes: &Tensor, kind: Kind) -> Result<Tensor> {
+    // By division, as torchvision's ToTensor: multiplying by 1/255 rounds some values differently.
+    let scale = Tensor::f_from_slice(&[255f32])?.f_to_device(bytes.device())?.f_to_kind(kind)?;
+    Ok(bytes.f_to_kind(kind)?.f_div_(&scale)?)
+}

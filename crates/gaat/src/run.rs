@@ -1,0 +1,291 @@
+//! Run directories: `recipe.toml`, `run.json`, `events.jsonl`, `checkpoints/`; what training leaves and everything else
+//! reads.
+
+use crate::files::write_atomically;
+use crate::nn::{Classifier, ComputePrecision, PrecisionRequest};
+use crate::weights::{self, Description};
+use crate::{Error, Result, dataset};
+use gaat_data::TestSet;
+use gaat_spec::record::{Environment, TestRecord};
+use gaat_spec::{CheckedRecipe, Evaluation, Recipe, RunRecord};
+use std::path::{Path, PathBuf};
+use tch::Device;
+
+/// Sets up the process before the first tensor: allocator, denormals, threads.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn prepare_process(threads: Option<usize>) -> Result<()> {
+    gaat_shim::keep_freed_memory();
+    gaat_shim::set_flush_denormal(true)?;
+    if let Some(threads) = threads {
+        if threads == 0 {
+            return Err(Error::Device("threads = 0: at least 1 is needed".to_owned()));
+        }
+        tch::set_num_threads(threads as i32);
+    }
+    Ok(())
+}
+
+/// Where and in which precision a run computes.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Device.
+    pub device: Device,
+    /// Precision of the network's body.
+    pub precision: ComputePrecision,
+}
+
+impl Place {
+    /// From a device (`cpu`, `cuda:0`) and a precision (`auto`, `fp32`, `bf16`) as written.
+    ///
+    /// # Errors
+    /// When either is unknown or not to be had on this machine.
+    pub fn parse(device: &str, precision: &str) -> Result<Self> {
+        let device = parse_device(device)?;
+        let precision = precision.parse::<PrecisionRequest>()?.resolve(device)?;
+        Ok(Self { device, precision })
+    }
+
+    pub(crate) fn of_recipe(recipe: &CheckedRecipe) -> Result<Self> {
+        Self::parse(&recipe.device, &recipe.precision)
+    }
+
+    /// What a record says about this machine.
+    pub fn environment(&self) -> Environment {
+        Environment {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: libtorch_version().to_owned(),
+            device: match self.device {
+                Device::Cuda(index) => format!("cuda:{index}"),
+                _ => "cpu".to_owned(),
+            },
+            threads: tch::get_num_threads() as usize,
+            precision: self.precision.to_string(),
+            cpu: cpu_name(),
+        }
+    }
+}
+
+/// Version of libtorch that this build is made for.
+pub fn libtorch_version() -> &'static str {
+    // tch 0.24 checks when it is built that it finds exactly this one.
+    "2.11.0"
+}
+
+fn parse_device(text: &str) -> Result<Device> {
+    let unknown = || Error::Device(format!("device `{text}`: expected cpu, or cuda:0 and so on"));
+    if text == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    let index = match text.strip_prefix("cuda") {
+        Some("") => 0,
+        Some(rest) => rest.strip_prefix(':').and_then(|n| n.parse::<usize>().ok()).ok_or_else(unknown)?,
+        None => return Err(unknown()),
+    };
+    let found = tch::Cuda::device_count() as usize;
+    if index >= found {
+        return Err(Error::Device(format!(
+            "device `{text}`: libtorch sees {found} CUDA devices here; use --device cpu, or build against a libtorch \
+             with CUDA (`cargo xtask setup --cuda`)"
+        )));
+    }
+    Ok(Device::Cuda(index))
+}
+
+/// The processor's own name where the system tells it.
+fn cpu_name() -> String {
+    let text = fs_err::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("model name"));
+    let name = line.and_then(|rest| rest.split_once(':')).map(|(_, name)| name.trim().to_owned());
+    name.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+/// Which saved weights of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// The epoch that validation chose.
+    Best,
+    /// The last whole epoch.
+    Last,
+}
+
+/// The layout of a run directory.
+#[derive(Debug, Clone)]
+pub(crate) struct RunDirectory {
+    root: PathBuf,
+}
+
+impl RunDirectory {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn weights(&self, name: &str) -> PathBuf {
+        self.root.join("checkpoints").join(format!("{name}.safetensors"))
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("checkpoints").join("state.safetensors")
+    }
+
+    pub(crate) fn events(&self) -> PathBuf {
+        self.root.join("events.jsonl")
+    }
+
+    fn recipe(&self) -> PathBuf {
+        self.root.join("recipe.toml")
+    }
+
+    fn record(&self) -> PathBuf {
+        self.root.join("run.json")
+    }
+
+    /// Refuses a directory that holds anything.
+    pub(crate) fn check_vacant(&self) -> Result<()> {
+        let taken = self.root.exists() && (!self.root.is_dir() || fs_err::read_dir(&self.root)?.next().is_some());
+        if taken {
+            let reason = "exists and is not an empty directory; nothing was changed. Go on with --resume, or choose \
+                          another --out";
+            return Err(Error::File { path: self.root.clone(), reason: reason.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Whether there is a state to go on from; refuses a directory of another recipe.
+    pub(crate) fn check_resumable(&self, recipe: &CheckedRecipe) -> Result<bool> {
+        if !self.recipe().exists() {
+            self.check_vacant()?;
+            return Ok(false);
+        }
+        let saved = self.read_recipe()?;
+        let differing = differing_keys(&saved, &recipe.resolved)?;
+        if !differing.is_empty() {
+            let reason = format!(
+                "was started with another recipe ({}); resume with the same one, or choose another --out",
+                differing.join(", ")
+            );
+            return Err(Error::File { path: self.recipe(), reason });
+        }
+        Ok(self.state().exists())
+    }
+
+    pub(crate) fn create(&self, recipe: &CheckedRecipe) -> Result<()> {
+        fs_err::create_dir_all(self.root.join("checkpoints"))?;
+        write_atomically(&self.recipe(), recipe.resolved.to_toml()?.as_bytes())
+    }
+
+    pub(crate) fn write_record(&self, record: &RunRecord) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(record).map_err(std::io::Error::from)?;
+        text.push(b'\n');
+        write_atomically(&self.record(), &text)
+    }
+
+    pub(crate) fn read_record(&self) -> Result<RunRecord> {
+        let path = self.record();
+        let text = fs_err::read_to_string(&path)?;
+        serde_json::from_str(&text).map_err(|error| Error::File { path, reason: format!("cannot be read: {error}") })
+    }
+
+    pub(crate) fn read_recipe(&self) -> Result<Recipe> {
+        let path = self.recipe();
+        let text = fs_err::read_to_string(&path)?;
+        Recipe::from_toml(&text).map_err(|error| Error::File { path, reason: error.to_string() })
+    }
+}
+
+/// Keys that may change between the parts of a run: where it computes and where the data lies.
+const FREE_KEYS: [&str; 3] = ["data-dir", "device", "threads"];
+
+fn differing_keys(saved: &Recipe, now: &Recipe) -> Result<Vec<String>> {
+    let table = |recipe: &Recipe| -> Result<serde_json::Map<String, serde_json::Value>> {
+        match serde_json::to_value(recipe).map_err(std::io::Error::from)? {
+            serde_json::Value::Object(table) => Ok(table),
+            _ => Ok(serde_json::Map::new()),
+        }
+    };
+    let (saved, now) = (table(saved)?, table(now)?);
+    let keys = now.keys().filter(|key| !FREE_KEYS.contains(&key.as_str()));
+    Ok(keys.filter(|key| saved.get(*key) != now.get(*key)).cloned().collect())
+}
+
+/// A trained network, ready to judge.
+pub struct OpenedRun {
+    /// The network.
+    pub classifier: Box<dyn Classifier>,
+    /// What the weights file says about it.
+    pub description: Description,
+    /// The record, when a run directory was opened.
+    pub record: Option<RunRecord>,
+}
+
+/// Opens a run directory, or a weights file saved by [`weights::save`].
+///
+/// `device` and `precision` default to those of the run, or cpu and auto.
+///
+/// # Errors
+/// When there is nothing to open, or it is damaged.
+pub fn open(
+    path: &Path,
+    checkpoint: Checkpoint,
+    device: Option<&str>,
+    precision: Option<&str>,
+) -> Result<OpenedRun> {
+    let directory = RunDirectory::new(path);
+    let record = if path.is_dir() { Some(directory.read_record()?) } else { None };
+    let file = match (&record, checkpoint) {
+        (None, _) => path.to_owned(),
+        (Some(_), Checkpoint::Best) => directory.weights("best"),
+        (Some(_), Checkpoint::Last) => directory.weights("last"),
+    };
+    if record.is_some() && !file.exists() {
+        let reason = "is missing: the run has not finished an epoch; go on with `gaat train --resume`";
+        return Err(Error::File { path: file, reason: reason.to_owned() });
+    }
+    let recipe = record.as_ref().map(|record| &record.recipe);
+    let place = Place::parse(
+        device.or(recipe.and_then(|recipe| recipe.device.as_deref())).unwrap_or("cpu"),
+        precision.or(recipe.and_then(|recipe| recipe.precision.as_deref())).unwrap_or("auto"),
+    )?;
+    let (classifier, description) = weights::open(&file, place.device, place.precision)?;
+    Ok(OpenedRun { classifier, description, record })
+}
+
+/// The test images of a recipe.
+///
+/// # Errors
+/// When the data is missing or damaged, or its classes are not those of the network.
+pub fn test_images(recipe: &Recipe, data_dir: Option<PathBuf>) -> Result<TestSet> {
+    Ok(dataset::load(&recipe.check()?, data_dir)?.splits.test)
+}
+
+/// The resolved recipe of a run directory.
+///
+/// # Errors
+/// When it is missing or damaged.
+pub fn recipe(run_dir: &Path) -> Result<Recipe> {
+    RunDirectory::new(run_dir).read_recipe()
+}
+
+/// The record of a run directory.
+///
+/// # Errors
+/// When it is missing or damaged.
+pub fn record(run_dir: &Path) -> Result<RunRecord> {
+    RunDirectory::new(run_dir).read_record()
+}
+
+/// Writes a verdict on the test images into the record of a run directory.
+///
+/// # Errors
+/// When the record cannot be read or written.
+pub fn record_test(run_dir: &Path, evaluation: &Evaluation) -> Result<()> {
+    let directory = RunDirectory::new(run_dir);
+    let mut record = directory.read_record()?;
+    record.test = Some(TestRecord {
+        examples: evaluation.examples,
+        clean: evaluation.clean_accuracy,
+        robust: evaluation.attacks.iter().map(|attack| (attack.name.clone(), attack.robust_accuracy)).collect(),
+    });
+    directory.write_record(&record)
+}

@@ -1,0 +1,50 @@
+//! Sums over the steps of an epoch, which survive a stop in its middle.
+
+use super::StepReport;
+use crate::taylor::GainRatio;
+use gaat_spec::{EpochRecord, Seconds};
+use serde::{Deserialize, Serialize};
+
+/// What an epoch has added up so far.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct EpochSums {
+    loss: f64,
+    images: usize,
+    correct: usize,
+    gain: GainRatio,
+    refreshes: usize,
+    steps: usize,
+    pub(super) seconds: Seconds,
+    learning_rate: f64,
+}
+
+impl EpochSums {
+    pub(super) fn add(&mut self, report: &StepReport, images: usize, learning_rate: f64) {
+        self.loss += report.loss;
+        self.images += images;
+        self.correct += report.correct;
+        if let Some(gain) = report.gain {
+            self.gain.add(gain);
+        }
+        self.refreshes += report.refreshes;
+        self.steps += 1;
+        self.learning_rate = learning_rate;
+    }
+
+    /// The record of the epoch, without its validation.
+    pub(super) fn record(&self, epoch: usize) -> EpochRecord {
+        let images = self.images.max(1) as f64;
+        EpochRecord {
+            epoch,
+            seconds: self.seconds,
+            loss: self.loss / images,
+            train_accuracy: self.correct as f64 / images,
+            validation_clean: None,
+            validation_robust: None,
+            learning_rate: self.learning_rate,
+            gain_ratio: self.gain.value(),
+            refreshes: self.refreshes as f64 / self.steps.max(1) as f64,
+            alarms: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! RAT: PGD adversarial training (Madry et al. 2018), the method whose cost GAAT cuts.
+
+use crate::Result;
+use crate::attack::{Pgd, Start, StopRule, Walk};
+use crate::batch::Batch;
+use crate::train::{StepContext, StepReport, TrainingMethod};
+use gaat_spec::PgdSpec;
+
+/// K exact input gradients a batch, then one step on what they led to. Cost: K (F + Bi) + 3 units.
+#[derive(Debug, Clone, Copy)]
+pub struct Rat {
+    attack: Pgd,
+}
+
+impl Rat {
+    /// RAT with the given attack.
+    pub fn new(spec: PgdSpec) -> Self {
+        Self {
+            attack: Pgd {
+                steps: spec.steps,
+                step_size: spec.step_size.value(),
+                start: if spec.random_start { Start::Random } else { Start::Clean },
+                walk: Walk::InBox,
+                stop: StopRule::Never,
+            },
+        }
+    }
+}
+
+impl TrainingMethod for Rat {
+    fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
+        let perturbed = context.perturb(&self.attack, batch)?;
+        let descent = context.descend(perturbed.pixels(), &batch.labels)?;
+        let refreshes = self.attack.steps;
+        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes })
+    }
+}

@@ -1,0 +1,161 @@
+//! Optimisers whose whole state can be saved: SGD with momentum and Adam, fused over all parameters.
+
+use crate::nn::{ParameterStore, Role};
+use crate::{Error, Result};
+use gaat_shim::{AdamStep, SgdStep};
+use gaat_spec::OptimizerName;
+use gaat_spec::recipe::OptimizerSpec;
+use tch::{Kind, Tensor};
+
+/// Adam's decay rates and denominator (Kingma and Ba 2015, and PyTorch's defaults).
+const BETAS: (f64, f64) = (0.9, 0.999);
+const ADAM_EPSILON: f64 = 1e-8;
+
+/// Follows gradients; owns momentum and moments by parameter name.
+#[derive(Debug)]
+pub struct Optimizer {
+    spec: OptimizerSpec,
+    slots: Vec<Slot>,
+    steps: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    parameter: Tensor,
+    decays: bool,
+    /// Momentum of SGD, first moment of Adam.
+    first: Tensor,
+    /// Second moment of Adam.
+    second: Option<Tensor>,
+}
+
+impl Optimizer {
+    /// An optimiser of all trainable parameters of `store`, with empty memory.
+    pub fn new(store: &ParameterStore, spec: OptimizerSpec) -> Self {
+        let slots = store.trainable_entries().map(|entry| Slot {
+            name: entry.name.clone(),
+            parameter: entry.tensor.shallow_clone(),
+            decays: entry.role == Role::Weight || spec.decay_norm_and_bias,
+            first: entry.tensor.detach().zeros_like(),
+            second: (spec.name == OptimizerName::Adam).then(|| entry.tensor.detach().zeros_like()),
+        });
+        Self { spec, slots: slots.collect(), steps: 0 }
+    }
+
+    /// One step of length `learning_rate` against `gradients`, one for each trainable parameter in order.
+    ///
+    /// # Errors
+    /// When the gradients do not fit the parameters.
+    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<()> {
+        if gradients.len() != self.slots.len() {
+            let (found, needed) = (gradients.len(), self.slots.len());
+            return Err(Error::Usage(format!("{found} gradients for {needed} parameters")));
+        }
+        for decays in [true, false] {
+            let group: Vec<(&Slot, &Tensor)> =
+                self.slots.iter().zip(gradients).filter(|(slot, _)| slot.decays == decays).collect();
+            if !group.is_empty() {
+                let weight_decay = if decays { self.spec.weight_decay } else { 0.0 };
+                self.step_group(&group, learning_rate, weight_decay)?;
+            }
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    fn step_group(&self, group: &[(&Slot, &Tensor)], learning_rate: f64, weight_decay: f64) -> Result<()> {
+        let parameters: Vec<&Tensor> = group.iter().map(|(slot, _)| &slot.parameter).collect();
+        let gradients: Vec<&Tensor> = group.iter().map(|(_, gradient)| *gradient).collect();
+        let first: Vec<&Tensor> = group.iter().map(|(slot, _)| &slot.first).collect();
+        match self.spec.name {
+            OptimizerName::Sgd => {
+                let step = SgdStep {
+                    learning_rate,
+                    momentum: self.spec.momentum,
+                    weight_decay,
+                    nesterov: self.spec.nesterov,
+                    is_first_step: self.steps == 0,
+                };
+                gaat_shim::fused_sgd(&parameters, &gradients, &first, step)?;
+            }
+            OptimizerName::Adam => {
+                let second: Vec<&Tensor> = group.iter().filter_map(|(slot, _)| slot.second.as_ref()).collect();
+                let device = parameters[0].device();
+                let count = Tensor::f_full([1], (self.steps + 1) as f64, (Kind::Float, device))?;
+                let counts = vec![&count; group.len()];
+                let (beta1, beta2) = BETAS;
+                let step = AdamStep { learning_rate, beta1, beta2, weight_decay, epsilon: ADAM_EPSILON };
+                gaat_shim::fused_adam(&parameters, &gradients, &first, &second, &counts, step)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps done.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Its memory by name, sharing storage with the optimiser.
+    pub fn state(&self) -> Vec<(String, Tensor)> {
+        let mut state = Vec::new();
+        for slot in &self.slots {
+            state.push((format!("first.{}", slot.name), slot.first.shallow_clone()));
+            if let Some(second) = &slot.second {
+                state.push((format!("second.{}", slot.name), second.shallow_clone()));
+            }
+        }
+        state
+    }
+
+    /// Goes on from `state` after `steps` steps.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape; then nothing was changed.
+    pub fn load(&mut self, state: &[(String, Tensor)], steps: u64) -> Result<()> {
+        let mut pairs = Vec::new();
+        for (name, target) in self.state() {
+            let found = state.iter().find(|(key, _)| *key == name).map(|(_, tensor)| tensor);
+            match found {
+                Some(tensor) if tensor.size() == target.size() => pairs.push((target, tensor)),
+                Some(tensor) => {
+                    return Err(Error::Shape {
+                        what: format!("optimiser memory `{name}`"),
+                        expected: format!("{:?}", target.size()),
+                        found: format!("{:?}", tensor.size()),
+                    });
+                }
+                None => return Err(Error::Usage(format!("optimiser memory `{name}` is missing"))),
+            }
+        }
+        tch::no_grad(|| -> Result<()> {
+            for (mut target, tensor) in pairs {
+                target.f_copy_(tensor)?;
+            }
+            Ok(())
+        })?;
+        self.steps = steps;
+        Ok(())
+    }
+}
+
+/// Scales `gradients` in place so that their joint L2 norm is at most `limit`.
+///
+/// # Errors
+/// When libtorch fails.
+pub(super) fn clip(gradients: &mut [Tensor], limit: f64) -> Result<()> {
+    let _no_grad = tch::no_grad_guard();
+    let mut squares = 0.0;
+    for gradient in &*gradients {
+        squares += gradient.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
+    }
+    let norm = squares.sqrt();
+    if norm > limit {
+        for gradient in gradients {
+            let factor = Tensor::f_full([1], limit / norm, (gradient.kind(), gradient.device()))?;
+            let _ = gradient.f_mul_(&factor)?;
+        }
+    }
+    Ok(())
+}

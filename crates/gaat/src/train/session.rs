@@ -1,0 +1,267 @@
+//! One run in memory: networks, data, optimiser, record; and how a step, a validation and a checkpoint are done.
+
+use super::averaging::Averaging;
+use super::checkpoint::{self, Position};
+use super::epoch::EpochSums;
+use super::methods;
+use super::validation::Validation;
+use super::{Augmentation, Natural, Optimizer, StepContext, StepReport, TrainingMethod};
+use crate::batch::{Batch, Images, to_unit};
+use crate::dataset::{self, Dataset};
+use crate::nn::{BuildOptions, Classifier, InputShape, Mode, Rng, build};
+use crate::run::{Place, RunDirectory};
+use crate::weights::{self, Description};
+use crate::{Error, Result};
+use gaat_data::epoch_order;
+use gaat_spec::record::{ModelRecord, SCHEMA};
+use gaat_spec::{AttackStatistics, CheckedRecipe, EpochRecord, Passes, RunRecord, Seconds, Status};
+use std::time::Instant;
+use tch::Kind;
+
+pub(super) struct Session<'a> {
+    recipe: &'a CheckedRecipe,
+    directory: &'a RunDirectory,
+    classifier: Box<dyn Classifier>,
+    averaging: Option<Averaging>,
+    optimizer: Optimizer,
+    natural: Natural,
+    method: Box<dyn TrainingMethod>,
+    augmentation: Augmentation,
+    train: Images,
+    validation: Images,
+    /// The part of the validation images that is attacked.
+    attacked: Images,
+    class_names: Vec<String>,
+    rng: Rng,
+    order: Vec<usize>,
+    order_epoch: usize,
+    pub(super) record: RunRecord,
+    pub(super) sums: EpochSums,
+    pub(super) steps: usize,
+}
+
+impl<'a> Session<'a> {
+    /// Loads the data and builds everything, at step 0.
+    pub(super) fn new(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, place: Place) -> Result<Self> {
+        let Dataset { splits, digest, warnings: _ } = dataset::load(recipe, None)?;
+        let train = splits.train.images();
+        let shape = train.shape();
+        let input = InputShape {
+            channels: shape.channels as i64,
+            height: shape.height as i64,
+            width: shape.width as i64,
+        };
+        let options = BuildOptions {
+            device: place.device,
+            precision: place.precision,
+            kind: Kind::Float,
+            seed: recipe.seed,
+            normalization: dataset::normalization(recipe.normalization, train),
+        };
+        let network = || build(&recipe.model, input, train.class_count() as i64, &options);
+        let classifier = network()?;
+        let averaging = match recipe.weight_averaging {
+            Some(decay) => Some(Averaging::new(network()?, classifier.store(), decay)?),
+            None => None,
+        };
+        let validation = splits.validation.images();
+        // The split may keep the order of the files, class by class; the attacked part must not.
+        let mut attacked = epoch_order(recipe.seed, 0, validation.len());
+        attacked.truncate(recipe.validation_limit);
+        let upload = |images| Images::upload(images, place.device);
+        let record = RunRecord {
+            schema: SCHEMA.to_owned(),
+            status: Status::Running,
+            failure: None,
+            recipe: recipe.resolved.clone(),
+            environment: place.environment(),
+            data_digest: digest,
+            model: ModelRecord {
+                name: classifier.name(),
+                variant: classifier.variant().to_owned(),
+                parameters: classifier.store().parameter_count() as u64,
+            },
+            passes: Passes::default(),
+            images: 0,
+            seconds: Seconds::default(),
+            cost_ratio: f64::NAN,
+            epochs: Vec::new(),
+            best_epoch: None,
+            test: None,
+        };
+        Ok(Self {
+            optimizer: Optimizer::new(classifier.store(), recipe.optimizer),
+            natural: Natural,
+            method: methods::build(recipe.method),
+            augmentation: Augmentation::new(recipe.augmentation),
+            train: upload(train)?,
+            validation: upload(validation)?,
+            attacked: upload(&validation.select(&attacked))?,
+            class_names: train.class_names().to_vec(),
+            rng: Rng::new(recipe.seed),
+            order: Vec::new(),
+            order_epoch: 0,
+            sums: EpochSums::default(),
+            steps: 0,
+            recipe,
+            directory,
+            classifier,
+            averaging,
+            record,
+        })
+    }
+
+    /// Goes to where the saved state of the run directory was.
+    pub(super) fn restore(&mut self) -> Result<()> {
+        let average = self.averaging.as_ref().map(Averaging::network);
+        let path = self.directory.state();
+        let position = checkpoint::load(&path, self.classifier.as_ref(), average, &mut self.optimizer)?;
+        if position.record.data_digest != self.record.data_digest {
+            return Err(Error::File {
+                path,
+                reason: "was trained on other images than those found now; point --data-dir to the first ones"
+                    .to_owned(),
+            });
+        }
+        let environment = self.record.environment.clone();
+        self.record = RunRecord { environment, status: Status::Running, failure: None, ..position.record };
+        self.sums = position.sums;
+        self.steps = position.steps;
+        Ok(())
+    }
+
+    pub(super) fn steps_per_epoch(&self) -> usize {
+        self.train.len().div_ceil(self.recipe.batch_size)
+    }
+
+    pub(super) fn total_steps(&self) -> usize {
+        self.steps_per_epoch() * self.recipe.epochs
+    }
+
+    /// The epoch of the next step, from 1.
+    pub(super) fn epoch(&self) -> usize {
+        self.steps / self.steps_per_epoch() + 1
+    }
+
+    /// One optimiser step: report, images, learning rate.
+    pub(super) fn step(&mut self) -> Result<(StepReport, usize, f64)> {
+        let started = Instant::now();
+        let learning_rate = self.recipe.schedule.at(self.schedule_position());
+        let batch = self.next_batch()?;
+        let natural = self.epoch() <= self.recipe.natural_epochs;
+        let attack_mode = match self.recipe.attack_statistics {
+            AttackStatistics::Batch => Mode::TrainFrozenStats,
+            AttackStatistics::Running => Mode::Eval,
+        };
+        let mut context = StepContext {
+            classifier: self.classifier.as_ref(),
+            optimizer: &mut self.optimizer,
+            threat: &self.recipe.threat,
+            attack_mode,
+            draws: self.rng.seeded("attack", self.steps as u64),
+            learning_rate,
+            clip_norm: self.recipe.clip_norm,
+            passes: Passes::default(),
+            attack_seconds: 0.0,
+        };
+        let method: &mut dyn TrainingMethod = if natural { &mut self.natural } else { self.method.as_mut() };
+        let report = method.step(&mut context, &batch)?;
+        let (passes, attack) = (context.passes, context.attack_seconds);
+        if let Some(averaging) = &self.averaging {
+            averaging.update(self.classifier.store())?;
+        }
+        let total = started.elapsed().as_secs_f64();
+        self.sums.seconds += Seconds { attack, train: total - attack, evaluation: 0.0, total };
+        self.sums.add(&report, batch.len(), learning_rate);
+        self.record.passes += passes;
+        self.record.images += batch.len() as u64;
+        self.steps += 1;
+        Ok((report, batch.len(), learning_rate))
+    }
+
+    /// Progress of the schedule in the middle of the coming step, so that neither end has a rate of 0.
+    fn schedule_position(&self) -> f64 {
+        (self.steps as f64 + 0.5) / self.total_steps() as f64
+    }
+
+    fn next_batch(&mut self) -> Result<Batch> {
+        let epoch = self.epoch();
+        if self.order_epoch != epoch {
+            self.order = epoch_order(self.recipe.seed, epoch as u64, self.train.len());
+            self.order_epoch = epoch;
+        }
+        let start = (self.steps % self.steps_per_epoch()) * self.recipe.batch_size;
+        let end = (start + self.recipe.batch_size).min(self.train.len());
+        let (bytes, labels) = self.train.gather(&self.order[start..end])?;
+        let bytes = self.augmentation.apply(&bytes, &self.rng.seeded("augment", self.steps as u64))?;
+        Ok(Batch { pixels: to_unit(&bytes, self.classifier.store().kind())?, labels })
+    }
+
+    /// Whether the step just done was the last of its epoch.
+    pub(super) fn is_epoch_end(&self) -> bool {
+        self.steps.is_multiple_of(self.steps_per_epoch())
+    }
+
+    /// Validates, and closes the books of the epoch just done.
+    pub(super) fn finish_epoch(&mut self) -> Result<EpochRecord> {
+        let started = Instant::now();
+        let validation = Validation {
+            threat: self.recipe.threat,
+            steps: self.recipe.validation_steps,
+            rng: self.rng,
+        };
+        let accuracy = validation.judge(self.judged(), &self.validation, &self.attacked)?;
+        let evaluation = started.elapsed().as_secs_f64();
+        self.sums.seconds += Seconds { evaluation, ..Seconds::default() };
+        let mut record = self.sums.record(self.epoch() - 1);
+        record.validation_clean = accuracy.clean;
+        record.validation_robust = accuracy.robust;
+        self.record.seconds += self.sums.seconds;
+        self.record.cost_ratio = self.record.passes.cost_ratio(self.record.images);
+        self.record.epochs.push(record.clone());
+        self.sums = EpochSums::default();
+        Ok(record)
+    }
+
+    /// The network that is judged and saved: the average where there is one.
+    fn judged(&self) -> &dyn Classifier {
+        self.averaging.as_ref().map_or(self.classifier.as_ref(), Averaging::network)
+    }
+
+    /// Saves state and weights after a whole epoch; tells whether it is the best by validation.
+    pub(super) fn checkpoint_epoch(&mut self) -> Result<bool> {
+        let epoch = self.record.epochs.len();
+        let is_best = self.record.best_epoch.is_none_or(|best| {
+            let score = |epoch: usize| score(&self.record.epochs[epoch - 1], self.is_natural());
+            score(epoch) >= score(best)
+        });
+        let description = Description::new(self.judged(), self.recipe.model, &self.class_names, epoch);
+        weights::save(&self.directory.weights("last"), self.judged(), &description)?;
+        if is_best {
+            weights::save(&self.directory.weights("best"), self.judged(), &description)?;
+            self.record.best_epoch = Some(epoch);
+        }
+        self.save_state()?;
+        Ok(is_best)
+    }
+
+    fn is_natural(&self) -> bool {
+        self.recipe.method == gaat_spec::MethodSpec::Natural
+    }
+
+    /// Saves everything that the next step depends on, and the record.
+    pub(super) fn save_state(&self) -> Result<()> {
+        let position = Position { steps: self.steps, sums: self.sums.clone(), record: self.record.clone() };
+        let average = self.averaging.as_ref().map(Averaging::network);
+        let path = self.directory.state();
+        checkpoint::save(&path, &position, self.classifier.as_ref(), average, &self.optimizer)?;
+        self.directory.write_record(&self.record)
+    }
+}
+
+/// What the best epoch has most of: robust accuracy; clean accuracy for natural training or where nothing is attacked.
+fn score(epoch: &EpochRecord, natural: bool) -> f64 {
+    let robust = if natural { None } else { epoch.validation_robust };
+    // Without validation images the last epoch counts as the best.
+    robust.or(epoch.validation_clean).unwrap_or(epoch.epoch as f64)
+}

@@ -1,0 +1,130 @@
+//! The loop: steps, epochs, events, checkpoints, and every way to end.
+
+use super::events::JsonLines;
+use super::session::Session;
+use super::{Control, Observer};
+use crate::run::{Place, RunDirectory};
+use crate::{Error, Result};
+use gaat_spec::{CheckedRecipe, Event, RunRecord, Status};
+use std::path::PathBuf;
+
+/// Where a run goes, and whether it goes on.
+#[derive(Debug, Clone)]
+pub struct TrainOptions {
+    /// The run directory. A new run needs it absent or empty.
+    pub run_dir: PathBuf,
+    /// Go on from the saved state of that directory.
+    pub resume: bool,
+}
+
+/// Trains as `recipe` says and writes the run directory.
+///
+/// The record that comes back has status [`Status::Done`], or [`Status::Interrupted`] when an observer asked to stop.
+/// With `resume` a finished run comes back as it is, an unfinished one goes on bit for bit (on the same thread count).
+///
+/// # Errors
+/// When data, model or device cannot be had; when the run directory is taken or holds another recipe; when the loss is
+/// not a number. The last checkpoint stays whole and the record says what happened.
+pub fn train(recipe: &CheckedRecipe, options: &TrainOptions, observer: &mut dyn Observer) -> Result<RunRecord> {
+    let directory = RunDirectory::new(&options.run_dir);
+    let has_state = if options.resume {
+        directory.check_resumable(recipe)?
+    } else {
+        directory.check_vacant()?;
+        false
+    };
+    if has_state {
+        let record = directory.read_record()?;
+        if record.status == Status::Done {
+            return Ok(record);
+        }
+    }
+    let place = Place::of_recipe(recipe)?;
+    let mut session = Session::new(recipe, &directory, place)?;
+    directory.create(recipe)?;
+    if has_state {
+        session.restore()?;
+    }
+    let mut observers = Observers { lines: JsonLines::append_to(&directory.events())?, user: observer };
+    match run(&mut session, &mut observers) {
+        Ok(status) => {
+            session.record.status = status;
+            session.save_state()?;
+            observers.tell(&Event::Ended { record: Box::new(session.record.clone()) })?;
+            Ok(session.record)
+        }
+        Err(error) => {
+            // The state on disk stays that of the last checkpoint: it is whole and the weights now may not be.
+            session.record.status = Status::Failed;
+            session.record.failure = Some(error.to_string());
+            directory.write_record(&session.record)?;
+            observers.tell(&Event::Ended { record: Box::new(session.record.clone()) })?;
+            Err(error)
+        }
+    }
+}
+
+fn run(session: &mut Session<'_>, observers: &mut Observers<'_>) -> Result<Status> {
+    observers.tell(&Event::Started {
+        record: Box::new(session.record.clone()),
+        steps_per_epoch: session.steps_per_epoch(),
+        steps_done: session.steps,
+    })?;
+    while session.steps < session.total_steps() {
+        let epoch = session.epoch();
+        let step = session.steps + 1;
+        let (report, images, learning_rate) = session.step().map_err(|error| located(error, epoch, step))?;
+        let mut control = observers.tell(&Event::Step {
+            epoch,
+            step,
+            loss: report.loss / images as f64,
+            accuracy: report.correct as f64 / images as f64,
+            learning_rate,
+            gain_ratio: report.gain.and_then(|gain| gain.value()),
+        })?;
+        if session.is_epoch_end() {
+            if observers.tell(&Event::Validating { epoch })? == Control::Stop {
+                control = Control::Stop;
+            }
+            let record = session.finish_epoch()?;
+            let best = session.checkpoint_epoch()?;
+            for event in [Event::Epoch { record }, Event::Checkpoint { epoch, best }] {
+                if observers.tell(&event)? == Control::Stop {
+                    control = Control::Stop;
+                }
+            }
+        }
+        if control == Control::Stop && session.steps < session.total_steps() {
+            return Ok(Status::Interrupted);
+        }
+    }
+    Ok(Status::Done)
+}
+
+/// Says where in the run something went wrong, and what is left.
+fn located(error: Error, epoch: usize, step: usize) -> Error {
+    match error {
+        Error::Usage(reason) => Error::Training {
+            epoch,
+            step,
+            reason: format!(
+                "{reason}; the checkpoints of the last whole epoch are untouched. A lower --learning-rate or a \
+                 --clip-norm usually helps"
+            ),
+        },
+        other => other,
+    }
+}
+
+/// The run's own log and whoever else listens.
+struct Observers<'a> {
+    lines: JsonLines,
+    user: &'a mut dyn Observer,
+}
+
+impl Observers<'_> {
+    fn tell(&mut self, event: &Event) -> Result<Control> {
+        self.lines.on_event(event)?;
+        self.user.on_event(event)
+    }
+}

@@ -1,0 +1,69 @@
+//! Validation after each epoch: clean accuracy, and PGD accuracy on a part of the validation images.
+
+use crate::Result;
+use crate::attack::survival::{correct, standing_clean, survivors};
+use crate::attack::{Pgd, Start, StopRule, Walk};
+use crate::batch::{Batch, Images};
+use crate::nn::{Classifier, Rng};
+use gaat_spec::ThreatModel;
+use tch::Kind;
+
+/// Images judged at once.
+const BATCH: usize = 500;
+
+/// How to validate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Validation {
+    pub(super) threat: ThreatModel,
+    /// PGD steps of epsilon/4, one random start.
+    pub(super) steps: usize,
+    pub(super) rng: Rng,
+}
+
+/// Fractions; `None` where there is nothing to judge.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Accuracy {
+    pub(super) clean: Option<f64>,
+    pub(super) robust: Option<f64>,
+}
+
+impl Validation {
+    /// Judges `classifier`. The attack's draws are the same every epoch, so that epochs compare.
+    /// Clean accuracy is that on `images`, robust accuracy that on `attacked`.
+    pub(super) fn judge(&self, classifier: &dyn Classifier, images: &Images, attacked: &Images) -> Result<Accuracy> {
+        if images.is_empty() || attacked.is_empty() {
+            return Ok(Accuracy::default());
+        }
+        let kind = classifier.store().kind();
+        let mut right = 0;
+        for (_, batch) in batches(images, kind) {
+            let batch = batch?;
+            let hits = correct(classifier, &batch.pixels, &batch.labels)?;
+            right += hits.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+        }
+        let attack = Pgd {
+            steps: self.steps,
+            step_size: self.threat.epsilon() / 4.0,
+            start: Start::Random,
+            walk: Walk::InBox,
+            stop: StopRule::WhenFooled,
+        };
+        let mut withstood = 0;
+        for (index, batch) in batches(attacked, kind) {
+            let batch = batch?;
+            let standing = standing_clean(classifier, &batch)?;
+            let draws = self.rng.seeded("validation", index as u64);
+            withstood += survivors(classifier, &batch, &standing, &attack, &self.threat, &draws)?.0.size()[0];
+        }
+        Ok(Accuracy {
+            clean: Some(right as f64 / images.len() as f64),
+            robust: Some(withstood as f64 / attacked.len() as f64),
+        })
+    }
+}
+
+fn batches(images: &Images, kind: Kind) -> impl Iterator<Item = (usize, Result<Batch>)> + '_ {
+    let count = images.len();
+    let starts = (0..count).step_by(BATCH).enumerate();
+    starts.map(move |(index, start)| (index, images.range(start, (start + BATCH).min(count), kind)))
+}

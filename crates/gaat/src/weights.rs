@@ -1,0 +1,109 @@
+//! Weights on disk: a safetensors file with public PyTorch names that says which network it belongs to.
+
+use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, build};
+use crate::{Error, Result, tensors};
+use gaat_spec::ModelName;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+
+/// Key of the description in the metadata of the file.
+const KEY: &str = "gaat";
+const SCHEMA: &str = "gaat-weights-1";
+
+/// All that is needed, beside the weights, to build the network again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    schema: String,
+    /// Model name.
+    pub model: ModelName,
+    /// Which of the public definitions under that name.
+    pub variant: String,
+    /// Channels, height, width of an image.
+    pub input: (i64, i64, i64),
+    /// Class names in the order of the logits.
+    pub class_names: Vec<String>,
+    /// Subtracted from each channel, pixels in `[0, 1]`.
+    pub mean: Vec<f64>,
+    /// Divided out of each channel.
+    pub std: Vec<f64>,
+    /// Epochs trained.
+    pub epoch: usize,
+}
+
+impl Description {
+    /// Describes `classifier` after `epoch` epochs.
+    pub fn new(classifier: &dyn Classifier, model: ModelName, class_names: &[String], epoch: usize) -> Self {
+        let InputShape { channels, height, width } = classifier.input_shape();
+        let Normalization { mean, std } = classifier.normalization().clone();
+        Self {
+            schema: SCHEMA.to_owned(),
+            model,
+            variant: classifier.variant().to_owned(),
+            input: (channels, height, width),
+            class_names: class_names.to_vec(),
+            mean,
+            std,
+            epoch,
+        }
+    }
+
+    /// Builds the described network, freshly initialised from `seed`.
+    ///
+    /// # Errors
+    /// When the description contradicts itself.
+    pub fn build(&self, device: Device, precision: ComputePrecision, seed: u64) -> Result<Box<dyn Classifier>> {
+        let (channels, height, width) = self.input;
+        let normalization = Normalization { mean: self.mean.clone(), std: self.std.clone() };
+        let options = BuildOptions { device, precision, kind: Kind::Float, seed, normalization };
+        build(&self.model, InputShape { channels, height, width }, self.class_names.len() as i64, &options)
+    }
+}
+
+/// Saves the weights of `classifier` with its description, atomically.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save(path: &Path, classifier: &dyn Classifier, description: &Description) -> Result<()> {
+    let text = serde_json::to_string(description).map_err(std::io::Error::from)?;
+    tensors::write(path, &classifier.store().state()?, HashMap::from([(KEY.to_owned(), text)]))
+}
+
+/// Reads a description and weights.
+///
+/// # Errors
+/// When the file is damaged, is not from [`save`], or is of a newer layout.
+pub fn load(path: &Path) -> Result<(Description, Vec<(String, Tensor)>)> {
+    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
+    let document = tensors::read(path)?;
+    let Some(text) = document.metadata.get(KEY) else {
+        let reason = "does not say which network it belongs to; give a run directory, or weights saved by gaat";
+        return Err(failed(reason.to_owned()));
+    };
+    let description: Description =
+        serde_json::from_str(text).map_err(|error| failed(format!("its description cannot be read: {error}")))?;
+    if description.schema != SCHEMA {
+        return Err(failed(format!("has layout {}, this version reads {SCHEMA}", description.schema)));
+    }
+    Ok((description, document.tensors))
+}
+
+/// Builds the network of a weights file and loads it.
+///
+/// # Errors
+/// As [`load`]; and when variant, names or shapes do not fit this version's network.
+pub fn open(path: &Path, device: Device, precision: ComputePrecision) -> Result<(Box<dyn Classifier>, Description)> {
+    let (description, state) = load(path)?;
+    let classifier = description.build(device, precision, 0)?;
+    if classifier.variant() != description.variant {
+        let (found, ours) = (&description.variant, classifier.variant());
+        let reason = format!("holds the variant `{found}` of {}, this version builds `{ours}`", description.model);
+        return Err(Error::File { path: path.to_owned(), reason });
+    }
+    classifier
+        .store()
+        .load(&state)
+        .map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;
+    Ok((classifier, description))
+}
