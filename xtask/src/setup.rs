@@ -262,7 +262,7 @@ impl Setup {
             _ => "540 MB",
         };
         println!(
-            "libtorch: downloading {size} with pip, keeping the CPU part (about 0.5 GB) in {}",
+            "libtorch: downloading {size} with pip, keeping the CPU part (0.3 to 0.5 GB) in {}",
             folder.display()
         );
         println!(
@@ -277,6 +277,7 @@ impl Setup {
                 return Err(format!("libtorch was fetched and yet is {other:?}: this is a bug in xtask"));
             }
         }
+        println!("libtorch: ready");
         Ok(folder)
     }
 
