@@ -7,7 +7,9 @@ use std::path::PathBuf;
 /// Adversarial training with gradient approximation: robust image classifiers at a fraction of the usual cost
 #[derive(Debug, Parser)]
 #[command(name = "gaat", version = crate::commands::version(), arg_required_else_help = true)]
-#[command(after_help = "Exit status: 0 done, 1 a threshold set by --require-... was missed, 2 error, 130 interrupted.")]
+#[command(
+    after_help = "Exit status: 0 done, 1 a threshold set by --require-... was missed, 2 error, 130 interrupted."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -18,7 +20,7 @@ pub(crate) enum Command {
     /// Train a network and write a run directory
     Train(Box<TrainArguments>),
     /// Judge a trained network on the test images: clean and robust accuracy
-    Evaluate(EvaluateArguments),
+    Evaluate(Box<EvaluateArguments>),
     /// Train several methods under one recipe, judge them alike and print one table
     Compare(Box<CompareArguments>),
     /// Tell which data sets are there and whether they are whole
@@ -78,8 +80,10 @@ pub(crate) enum CheckpointChoice {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The result for all test images, the best checkpoint and the threat model of the training \
-                        is also written to run.json of the run directory.")]
+#[command(
+    after_help = "The result for all test images, the best checkpoint and the threat model of the training \
+                        is also written to run.json of the run directory."
+)]
 pub(crate) struct EvaluateArguments {
     /// Run directory, or a checkpoint (.safetensors)
     #[arg(value_name = "RUN_OR_WEIGHTS")]
@@ -111,6 +115,9 @@ pub(crate) struct EvaluateArguments {
     /// Which weights of a run directory
     #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
     pub(crate) checkpoint: CheckpointChoice,
+    /// Data set whose test images are used [default: that of the training]
+    #[arg(long)]
+    pub(crate) dataset: Option<DatasetName>,
     /// Where the data lies [default: as in the training]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -136,9 +143,11 @@ pub(crate) struct EvaluateArguments {
 #[derive(Debug, Args)]
 // The method is set by --methods; the flag of the recipe would only mislead.
 #[command(mut_arg("method", |argument| argument.hide(true)))]
-#[command(after_help = "The same command goes on where an interrupted comparison stopped: finished runs are kept. \
+#[command(
+    after_help = "The same command goes on where an interrupted comparison stopped: finished runs are kept. \
                         Keys for one method alone go into a section of the recipe, such as [methods.rat]. A delay \
-                        applies to the dat methods alone.")]
+                        applies to the dat methods alone."
+)]
 pub(crate) struct CompareArguments {
     /// Recipe with the keys below; a flag goes before its key
     #[arg(value_name = "RECIPE.toml")]
@@ -210,7 +219,9 @@ pub(crate) enum DataAction {
 fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        Ok(value) if (1.0..=100.0).contains(&value) => Err(format!("write it as a fraction: {}", value / 100.0)),
+        Ok(value) if (1.0..=100.0).contains(&value) => {
+            Err(format!("write it as a fraction: {}", value / 100.0))
+        }
         _ => Err("write a fraction from 0 to 1, such as 0.45".to_owned()),
     }
 }
@@ -241,7 +252,8 @@ mod tests {
 
     #[test]
     fn flags_become_recipe_keys() {
-        let parsed = parse("gaat train r.toml --method dat+gaat --epsilon 8/255 --milestones 0.2,0.6 --flip false");
+        let parsed =
+            parse("gaat train r.toml --method dat+gaat --epsilon 8/255 --milestones 0.2,0.6 --flip false");
         let Command::Train(train) = parsed.unwrap().command else { panic!("not train") };
         assert_eq!(train.recipe.method.unwrap().to_string(), "dat+gaat");
         assert_eq!(train.recipe.epsilon.unwrap().to_string(), "8/255");
@@ -250,7 +262,11 @@ mod tests {
 
     #[test]
     fn attacks_come_as_a_list_or_one_by_one() {
-        for line in ["gaat evaluate x --attack fgsm,pgd", "gaat evaluate x --attack fgsm --attack pgd", "gaat evaluate x"] {
+        for line in [
+            "gaat evaluate x --attack fgsm,pgd",
+            "gaat evaluate x --attack fgsm --attack pgd",
+            "gaat evaluate x",
+        ] {
             let Command::Evaluate(evaluate) = parse(line).unwrap().command else { panic!("not evaluate") };
             assert_eq!(evaluate.attack, [AttackName::Fgsm, AttackName::Pgd], "{line}");
         }

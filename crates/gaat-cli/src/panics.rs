@@ -29,7 +29,10 @@ fn explanation(message: &str) -> String {
     let line = inner.split("\\n").flat_map(str::lines).find(|line| !line.trim().is_empty());
     let line = line.unwrap_or("no message").trim().trim_end_matches("\")");
     let lower = line.to_lowercase();
-    if lower.contains("out of memory") || lower.contains("not enough memory") || lower.contains("can't allocate") {
+    if lower.contains("out of memory")
+        || lower.contains("not enough memory")
+        || lower.contains("can't allocate")
+    {
         return format!("out of memory: a smaller --batch-size or model needs less; libtorch said: {line}");
     }
     if from_libtorch {

@@ -28,6 +28,7 @@ pub(crate) struct Printer {
     style: Style,
 }
 
+#[expect(clippy::unused_self, reason = "whoever prints needs the printer, so that none prints past it")]
 impl Printer {
     pub(crate) fn new(output: OutputArguments) -> Self {
         let style = match (output.quiet, std::io::stderr().is_terminal()) {

@@ -1,0 +1,121 @@
+//! Which runs a comparison consists of, all checked before the first begins.
+
+use crate::arguments::{CheckpointChoice, CompareArguments};
+use crate::judging::Attacks;
+use crate::recipes;
+use anyhow::{Context, Result, bail};
+use gaat_spec::method::BaseMethod;
+use gaat_spec::{AttackSpec, CheckedRecipe, MethodName, Recipe, ThreatModel};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// How every run is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Judging {
+    pub(super) threat: ThreatModel,
+    pub(super) attacks: Vec<AttackSpec>,
+    pub(super) checkpoint: CheckpointChoice,
+    pub(super) limit: Option<usize>,
+    pub(super) seed: u64,
+}
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) method: MethodName,
+    pub(super) seed: u64,
+    pub(super) directory: PathBuf,
+    pub(super) recipe: CheckedRecipe,
+}
+
+/// The whole comparison.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) out: PathBuf,
+    pub(super) title: String,
+    pub(super) threads: Option<usize>,
+    pub(super) judging: Judging,
+    pub(super) jobs: Vec<Job>,
+}
+
+impl Plan {
+    pub(super) fn new(arguments: &CompareArguments) -> Result<Self> {
+        if arguments.recipe.method.is_some() {
+            bail!("--method is for one run; a comparison takes --methods natural,rat,gaat");
+        }
+        if arguments.seeds == 0 {
+            bail!("--seeds 0: at least 1 run of each method is needed");
+        }
+        let written = recipes::read(arguments.file.as_deref(), &arguments.recipe)?;
+        check_methods(&arguments.methods)?;
+        let shared = shared(&written)?;
+        let out = arguments
+            .out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(format!("runs/compare-{}-{}", shared.dataset, shared.model)));
+        let judging = judging(arguments, &shared)?;
+        let mut jobs = Vec::new();
+        for offset in 0..arguments.seeds {
+            let seed =
+                shared.seed.checked_add(offset).context("--seed and --seeds count beyond all numbers")?;
+            for method in &arguments.methods {
+                jobs.push(job(&written, *method, seed, &out)?);
+            }
+        }
+        Ok(Self { title: title(&shared, &judging), threads: shared.resolved.threads, out, judging, jobs })
+    }
+}
+
+/// What all methods have in common: the recipe without method and sections. Natural training asks the least of it.
+fn shared(written: &Recipe) -> Result<CheckedRecipe> {
+    let recipe = Recipe { methods: BTreeMap::new(), delay: None, ..written.clone() };
+    Ok(Recipe { method: Some(MethodName::plain(BaseMethod::Natural)), ..recipe }.check()?)
+}
+
+fn job(written: &Recipe, method: MethodName, seed: u64, out: &Path) -> Result<Job> {
+    // A delay that is shared is meant for the methods that are delayed by name.
+    let delay = written.delay.filter(|_| method.delayed);
+    let recipe = Recipe { seed: Some(seed), delay, ..written.clone() };
+    let recipe = recipe.for_method(method)?.check().with_context(|| format!("method {method}"))?;
+    if recipe.seed != seed {
+        bail!("[methods.{method}] sets a seed; seeds are counted up from --seed for all methods alike");
+    }
+    Ok(Job { method, seed, directory: out.join(format!("{method}-s{seed}")), recipe })
+}
+
+/// Refuses a method that is named twice.
+fn check_methods(methods: &[MethodName]) -> Result<()> {
+    for (index, method) in methods.iter().enumerate() {
+        if methods[..index].contains(method) {
+            bail!("--methods names {method} twice");
+        }
+    }
+    Ok(())
+}
+
+fn judging(arguments: &CompareArguments, shared: &CheckedRecipe) -> Result<Judging> {
+    let judge = &arguments.judge;
+    let attacks = Attacks {
+        names: &judge.judge,
+        steps: judge.judge_steps,
+        restarts: judge.judge_restarts,
+        step_size: judge.judge_step_size,
+    };
+    if judge.judge_limit == Some(0) {
+        bail!("--judge-limit 0: at least 1 image is needed");
+    }
+    Ok(Judging {
+        threat: shared.threat,
+        attacks: attacks.specs(&shared.threat, shared.dataset)?,
+        checkpoint: judge.checkpoint,
+        limit: judge.judge_limit,
+        seed: 0,
+    })
+}
+
+fn title(shared: &CheckedRecipe, judging: &Judging) -> String {
+    let CheckedRecipe { dataset, model, epochs, .. } = shared;
+    let epochs = if *epochs == 1 { "1 epoch".to_owned() } else { format!("{epochs} epochs") };
+    format!("{dataset}, {model}, {epochs}, {}", judging.threat)
+}

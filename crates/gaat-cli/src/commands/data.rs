@@ -1,0 +1,165 @@
+//! `gaat data info` and `gaat data verify`.
+
+use super::Outcome;
+use crate::arguments::{DataAction, DataArguments};
+use crate::printer::Printer;
+use anyhow::{Result, bail};
+use gaat_data::{DatasetReport, FileReport, Source, Verdict};
+use gaat_report::format::count;
+use gaat_spec::DatasetName;
+use serde::Serialize;
+use std::path::Path;
+
+/// A report as JSON.
+#[derive(Serialize)]
+struct Shown {
+    dataset: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    location: Option<String>,
+    searched: Vec<String>,
+    image: Option<String>,
+    classes: Vec<ShownClass>,
+    train: Option<usize>,
+    test: Option<usize>,
+    files: Vec<ShownFile>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ShownClass {
+    name: String,
+    train: usize,
+    test: usize,
+}
+
+#[derive(Serialize)]
+struct ShownFile {
+    path: String,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    official: Option<bool>,
+}
+
+pub(crate) fn run(arguments: &DataArguments, printer: &Printer) -> Result<Outcome> {
+    let datasets = arguments.dataset.map_or_else(|| DatasetName::ALL.to_vec(), |dataset| vec![dataset]);
+    let mut shown = Vec::new();
+    let mut bad = Vec::new();
+    for dataset in datasets {
+        let source = Source { dataset, data_dir: arguments.data_dir.clone(), resize: None };
+        let report = match arguments.action {
+            DataAction::Info => gaat_data::info(&source),
+            DataAction::Verify => gaat_data::verify(&source),
+        };
+        let unusable = match &report.verdict {
+            // Nobody has all data sets; one that was asked for by name is missed.
+            Verdict::Missing { .. } => arguments.dataset.is_some(),
+            Verdict::Unusable { .. } => true,
+            Verdict::Readable | Verdict::NotOfficial | Verdict::Official => false,
+        };
+        if unusable {
+            bad.push(dataset.to_string());
+        }
+        shown.push(Shown::of(report));
+    }
+    printer.result(&shown, |shown| {
+        let brief = arguments.dataset.is_none();
+        shown.iter().map(|report| report.text(brief)).collect::<Vec<String>>().join("\n")
+    })?;
+    if arguments.action == DataAction::Verify && !bad.is_empty() {
+        bail!("cannot be used: {} (see above)", bad.join(", "));
+    }
+    Ok(Outcome::Done)
+}
+
+impl Shown {
+    fn of(report: DatasetReport) -> Self {
+        let (state, problem) = match report.verdict {
+            Verdict::Missing { problem } => ("missing", Some(problem)),
+            Verdict::Unusable { problem } => ("unusable", Some(problem)),
+            Verdict::Readable => ("readable", None),
+            Verdict::NotOfficial => ("not-official", None),
+            Verdict::Official => ("official", None),
+        };
+        let contents = report.contents.as_ref();
+        let classes = contents.map_or_else(Vec::new, |contents| {
+            let counts = contents.train_per_class.iter().zip(&contents.test_per_class);
+            let class = |(name, (train, test)): (&String, (&usize, &usize))| ShownClass {
+                name: name.clone(),
+                train: *train,
+                test: *test,
+            };
+            contents.class_names.iter().zip(counts).map(class).collect()
+        });
+        Self {
+            dataset: report.dataset.to_string(),
+            state,
+            problem,
+            location: report.location.map(|location| location.to_string()),
+            searched: report.searched.iter().map(|path| shown(path)).collect(),
+            image: contents.and_then(|contents| contents.shape).map(|shape| shape.to_string()),
+            train: contents.map(gaat_data::Contents::train),
+            test: contents.map(gaat_data::Contents::test),
+            classes,
+            files: report.files.into_iter().map(ShownFile::of).collect(),
+            notes: report.notes,
+        }
+    }
+
+    /// What a person wants to know; `brief` when it is one of many.
+    fn text(&self, brief: bool) -> String {
+        let state = match self.state {
+            "official" => "whole and official",
+            "not-official" => "readable, not the official files",
+            other => other,
+        };
+        let mut lines = vec![match &self.location {
+            Some(location) => format!("{:<9} {state}, {location}", self.dataset),
+            None => format!("{:<9} {state}", self.dataset),
+        }];
+        let mut more = |text: String| lines.push(format!("{:<9} {text}", ""));
+        if let (Some(train), Some(test)) = (self.train, self.test) {
+            let image = self.image.as_ref().map(|image| format!(", {image}")).unwrap_or_default();
+            let (train, test) = (count(train as u64), count(test as u64));
+            more(format!("{train} training and {test} test images, {} classes{image}", self.classes.len()));
+        }
+        // A missing data set among all is normal; the way to mend it is told on request.
+        if let Some(problem) = self.problem.as_ref().filter(|_| !brief || self.state != "missing") {
+            more(problem.clone());
+        }
+        self.notes.iter().cloned().for_each(&mut more);
+        if !brief {
+            for class in &self.classes {
+                more(format!("class {}: {} training, {} test", class.name, class.train, class.test));
+            }
+            self.files.iter().map(ShownFile::text).for_each(&mut more);
+        }
+        lines.join("\n")
+    }
+}
+
+impl ShownFile {
+    fn of(file: FileReport) -> Self {
+        let FileReport { path, bytes, images, sha256, official } = file;
+        Self { path: shown(&path), bytes, images, sha256, official }
+    }
+
+    fn text(&self) -> String {
+        let images = self.images.map(|images| format!(", {images} images")).unwrap_or_default();
+        let digest = match self.official {
+            Some(true) => ", official",
+            Some(false) => ", NOT the official content",
+            None => "",
+        };
+        format!("{} ({} bytes{images}{digest})", self.path, count(self.bytes))
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

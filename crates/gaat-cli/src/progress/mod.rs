@@ -1,0 +1,12 @@
+//! What is seen while a command works: a calm display on a terminal, plain lines elsewhere, nothing with `--quiet`.
+
+mod evaluation;
+mod training;
+
+pub(crate) use evaluation::EvaluationProgress;
+pub(crate) use training::TrainingProgress;
+
+/// `prefix` and `text`, with room between them where there is a prefix.
+fn joined(prefix: &str, text: &str) -> String {
+    if prefix.is_empty() { text.to_owned() } else { format!("{prefix}  {text}") }
+}
