@@ -1,6 +1,7 @@
 //! Names of networks: one closed list, the same words in TOML, on the command line and in saved files.
 
 use crate::Error;
+use crate::names::nearest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -96,13 +97,9 @@ impl FromStr for ModelName {
         if let Some(numbers) = text.strip_prefix("wide-resnet-") {
             return wide(text, numbers);
         }
-        let nearest = WELL_KNOWN
-            .into_iter()
-            .map(|known| (strsim::jaro_winkler(text, known), known))
-            .max_by(|first, second| first.0.total_cmp(&second.0))
-            .filter(|(similarity, _)| *similarity > 0.7)
-            .map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"));
-        Err(refused(text, format!("no such model; there are {ACCEPTED}{nearest}")))
+        let near =
+            nearest(text, &WELL_KNOWN).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+        Err(refused(text, format!("{near}known: {ACCEPTED}")))
     }
 }
 
@@ -146,7 +143,7 @@ fn number(text: &str) -> Option<u32> {
 }
 
 fn refused(text: &str, reason: impl Into<String>) -> Error {
-    Error::Value { key: "model".to_owned(), value: text.to_owned(), reason: reason.into() }
+    Error::value("model", format!("\"{text}\""), reason)
 }
 
 #[cfg(test)]
@@ -166,7 +163,7 @@ mod tests {
         for (text, hint) in [
             ("vgg16", "did you mean `vgg-16`?"),
             ("wideresnet-28-4", "did you mean `wide-resnet-28-4`?"),
-            ("transformer", "there are convnet, mlp"),
+            ("transformer", "known: convnet, mlp"),
             ("wide-resnet-20-4", "16 is the nearest below"),
             ("wide-resnet-4-4", "10 is the nearest below"),
             ("wide-resnet-28-0", "widening"),
@@ -174,7 +171,7 @@ mod tests {
             ("wide-resnet-+28-4", "whole numbers"),
             ("preact-resnet-18-w0", "base width"),
             ("preact-resnet-18-w016", "base width"),
-            ("", "no such model"),
+            ("", "known: convnet"),
         ] {
             let message = text.parse::<ModelName>().unwrap_err().to_string();
             assert!(message.contains(hint), "{text}: {message}");

@@ -11,12 +11,13 @@ mod layers;
 mod models;
 mod network;
 mod precision;
+mod probe;
 mod rng;
 mod store;
 
 pub use builder::{BuildOptions, build};
 pub use classifier::{Classifier, InputShape, Mode};
 pub use input::Normalization;
-pub use precision::{ComputePrecision, PrecisionRequest, has_fast_bf16};
+pub use precision::{ComputePrecision, PrecisionRequest, has_bf16};
 pub use rng::{Draws, Rng};
 pub use store::{Entry, ParameterStore, Role};

@@ -1,8 +1,11 @@
 //! In which precision a network computes, and what the machine is good for.
 //!
-//! bfloat16 is never emulated: without hardware support it is many times slower than f32.
+//! bfloat16 is never emulated: without hardware support it is many times slower than f32. With it, it can still be
+//! the slower one, so `auto` measures.
 
+use super::probe::bf16_pays;
 use crate::{Error, Result};
+use gaat_spec::ModelName;
 use std::fmt;
 use std::str::FromStr;
 use tch::Device;
@@ -29,7 +32,7 @@ impl fmt::Display for ComputePrecision {
 /// The precision that somebody asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PrecisionRequest {
-    /// bfloat16 where it is faster, else f32.
+    /// bfloat16 where it is clearly faster, else f32.
     #[default]
     Auto,
     /// f32.
@@ -62,13 +65,28 @@ impl FromStr for PrecisionRequest {
 }
 
 impl PrecisionRequest {
-    /// The precision to use on `device`.
+    /// The precision to use for `model` on `device`: as [`resolve`](Self::resolve), but `auto` knows that the small
+    /// models gain nothing from bfloat16 anywhere.
     ///
     /// # Errors
     /// When bfloat16 was asked for by name and the device has none.
+    pub fn resolve_for(self, model: &ModelName, device: Device) -> Result<ComputePrecision> {
+        match (self, model) {
+            // Their layers are so small that converting costs more than computing.
+            (Self::Auto, ModelName::ConvNet | ModelName::Mlp) => Ok(ComputePrecision::Fp32),
+            _ => self.resolve(device),
+        }
+    }
+
+    /// The precision to use for large convolutions on `device`. `auto` measures, once a process, whether bfloat16 is
+    /// the faster one there.
+    ///
+    /// # Errors
+    /// When bfloat16 was asked for by name and the device has none, or libtorch cannot compute there.
     pub fn resolve(self, device: Device) -> Result<ComputePrecision> {
         match self {
-            Self::Auto | Self::Bf16 if has_fast_bf16(device) => Ok(ComputePrecision::Bf16),
+            Self::Auto if has_bf16(device) && bf16_pays(device)? => Ok(ComputePrecision::Bf16),
+            Self::Bf16 if has_bf16(device) => Ok(ComputePrecision::Bf16),
             Self::Fp32 | Self::Auto => Ok(ComputePrecision::Fp32),
             Self::Bf16 => Err(Error::Device(format!(
                 "{device:?} has no bfloat16 arithmetic (a CPU needs avx512_bf16 or Arm's bf16) and emulating it \
@@ -78,8 +96,8 @@ impl PrecisionRequest {
     }
 }
 
-/// Whether `device` computes in bfloat16 faster than in f32.
-pub fn has_fast_bf16(device: Device) -> bool {
+/// Whether `device` computes in bfloat16 itself; not whether that is faster than f32.
+pub fn has_bf16(device: Device) -> bool {
     match device {
         Device::Cpu => cpu_has_bf16(),
         // libtorch does not tell the compute capability here; every GPU of the last six years has it.

@@ -1,7 +1,9 @@
 //! What a network takes and what it refuses, with the reason.
 
 use super::{network, options, shape};
-use gaat::nn::{BuildOptions, ComputePrecision, InputShape, Mode, Normalization, PrecisionRequest, build};
+use gaat::nn::{
+    BuildOptions, ComputePrecision, InputShape, Mode, Normalization, PrecisionRequest, build, has_bf16,
+};
 use tch::{Device, Kind, Tensor};
 
 fn refusal(name: &str, input: InputShape, classes: i64, options: &BuildOptions) -> String {
@@ -46,6 +48,11 @@ fn contradictory_options_are_refused() {
     for text in ["auto", "fp32", "bf16"] {
         assert_eq!(text.parse::<PrecisionRequest>().unwrap().to_string(), text);
     }
+    // The small models have no use for it, wherever they run.
+    let small = PrecisionRequest::Auto.resolve_for(&"convnet".parse().unwrap(), Device::Cpu);
+    assert_eq!(small.unwrap(), ComputePrecision::Fp32);
+    let automatic = PrecisionRequest::Auto.resolve(Device::Cpu).unwrap();
+    assert!(has_bf16(Device::Cpu) || automatic == ComputePrecision::Fp32, "never emulated");
     let absent = PrecisionRequest::Bf16.resolve(Device::Mps).unwrap_err().to_string();
     assert!(absent.contains("--precision fp32"), "{absent}");
     assert_eq!(PrecisionRequest::Auto.resolve(Device::Mps).unwrap(), ComputePrecision::Fp32);
