@@ -1,8 +1,10 @@
 //! A comparison as people read it: one table with footnotes, as text and as a Markdown page.
 
-use crate::compare::{ComparedRun, Row, Summary};
+use crate::compare::{ComparedRun, Row, Spread, Summary};
 use crate::format::{NOTHING, count, decimals, percent, ratio, seconds, spread, spread_of_seconds};
 use crate::table::{Align, Table};
+use gaat_spec::AttackSpec;
+use gaat_spec::record::Environment;
 
 const COLLAPSED: &str = "†";
 const FAILED: &str = "‡";
@@ -28,7 +30,9 @@ impl Document<'_> {
 
     /// A page: title, table, footnotes, and every run with its directory.
     pub fn to_markdown(&self) -> String {
-        let notes = self.notes().join("\n- ");
+        let mut notes = self.notes();
+        notes.extend(circumstances(self.runs));
+        let notes = notes.join("\n- ");
         let mut runs = Table::new([
             ("run", Align::Left),
             ("state", Align::Left),
@@ -71,9 +75,10 @@ impl Document<'_> {
             .map(|row| row.attacks.iter().map(|attack| format!("{} %", attack.name)).collect())
             .unwrap_or_default();
         let mut columns = vec![("method".to_owned(), Align::Left)];
-        let numbers = ["clean %".to_owned()].into_iter().chain(attacks.iter().cloned()).chain(
-            ["seconds", "passes", "time/natural", "time/rat", "rat time saved %", "runs"].map(str::to_owned),
-        );
+        let numbers = ["clean %".to_owned()]
+            .into_iter()
+            .chain(attacks.iter().cloned())
+            .chain(["seconds", "passes", "vs natural", "vs rat", "saved %", "runs"].map(str::to_owned));
         columns.extend(numbers.map(|title| (title, Align::Right)));
         let mut table = Table::new(columns);
         for row in &self.summary.rows {
@@ -99,9 +104,9 @@ impl Document<'_> {
         cells.push(spread_of_seconds(row.seconds.as_ref()));
         // Passes of one recipe do not depend on the seed, nor do their ratios.
         cells.push(row.cost_ratio.map_or_else(|| NOTHING.to_owned(), |passes| ratio(passes.mean)));
-        cells.push(spread(row.seconds_over_natural.as_ref(), ratio));
-        cells.push(spread(row.seconds_over_rat.as_ref(), ratio));
-        cells.push(spread(row.rat_seconds_saved.as_ref(), |share| percent(share, 1)));
+        cells.push(of_ratio(row.seconds_over_natural, ratio));
+        cells.push(of_ratio(row.seconds_over_rat, ratio));
+        cells.push(of_ratio(row.rat_seconds_saved, |share| percent(share, 1)));
         cells.push(if row.finished == row.runs {
             row.runs.to_string()
         } else {
@@ -112,16 +117,17 @@ impl Document<'_> {
 
     fn notes(&self) -> Vec<String> {
         let rows = &self.summary.rows;
-        let spread = if rows.iter().any(|row| row.finished > 1) {
-            "; mean ± standard deviation over the seeds"
-        } else {
-            "; one seed, so no spread is known"
-        };
-        let mut notes = vec![
-            format!("Accuracy on {} test images{spread}.", count(self.summary.examples as u64)),
-            "Seconds: attack and training pass, without validation; passes: counted, over natural training."
+        let images = count(self.summary.examples as u64);
+        let mut notes = vec![match rows.iter().map(|row| row.finished).max().unwrap_or(0) {
+            0 => "No run finished.".to_owned(),
+            1 => format!("Accuracy on {images} test images; one seed, so no spread is known."),
+            _ => format!("Accuracy on {images} test images; mean ± standard deviation over the seeds."),
+        }];
+        notes.push(
+            "Seconds: attack and training pass, without validation; vs natural, vs rat: over the seconds of that \
+             method; saved: of the seconds of rat. Passes: counted, over those of natural training."
                 .to_owned(),
-        ];
+        );
         for row in rows {
             for run in &row.collapsed {
                 let (method, seed, how) = (row.method, run.seed, run.collapse);
@@ -134,6 +140,35 @@ impl Document<'_> {
         notes.extend(self.summary.warnings.iter().map(|warning| format!("Note: {warning}.")));
         notes
     }
+}
+
+/// A ratio with its spread; that of a method to itself has none to show.
+fn of_ratio(value: Option<Spread>, one: impl Fn(f64) -> String) -> String {
+    let shown = value.map(|value| Spread {
+        standard_deviation: value.standard_deviation.filter(|deviation| *deviation != 0.0),
+        ..value
+    });
+    spread(shown.as_ref(), one)
+}
+
+/// How the attacks were set and where the runs were made, from the first finished one.
+fn circumstances(runs: &[ComparedRun]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(evaluation) = runs.iter().find_map(|run| run.evaluation.as_ref()) {
+        lines.push(format!("Threat model: {}.", evaluation.threat));
+        lines.extend(evaluation.attacks.iter().map(|result| {
+            let AttackSpec { steps, restarts, step_size, .. } = result.attack;
+            format!("{}: steps {steps} of {:.5}, starts {restarts}.", result.name, step_size.value())
+        }));
+    }
+    if let Some(record) = runs.iter().find_map(|run| run.record.as_ref()) {
+        let Environment { version, libtorch, device, threads, precision, cpu } = &record.environment;
+        lines.push(format!(
+            "Machine: {cpu}, device {device}, threads {threads}, precision {precision}; gaat {version}, libtorch \
+             {libtorch}."
+        ));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -166,6 +201,7 @@ mod tests {
         assert!(text.contains("10,000 test images; one seed"), "{text}");
         assert!(markdown.starts_with("# digits, convnet\n\n| method"), "{markdown}");
         assert!(markdown.contains("| gaat-s0"), "{markdown}");
+        assert!(markdown.contains("- pgd-50x10: steps 50 of 0.01500, starts 10.\n- Machine: "), "{markdown}");
     }
 
     #[test]
@@ -189,12 +225,14 @@ mod tests {
         }
         assert_eq!(line(&text, "gaat ‡")[2], "failed");
         assert!(text.contains("1 of 2") && text.contains("0 of 1"), "{text}");
+        assert!(self::text(&[failed("gaat", 0)]).0.contains("No run finished."));
     }
 
     #[test]
     fn several_seeds_show_their_spread() {
         let (text, _) = text(&[run("rat", 0, 100.0, 0.9, 0.8), run("rat", 1, 110.0, 0.9, 0.9)]);
         assert!(text.contains("85.00 ± 7.07") && text.contains("105.0 ± 7.1"), "{text}");
+        assert!(text.contains(" 1.00x      0.0 "), "no spread of rat over itself: {text}");
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Shown {
             Some(location) => format!("{:<9} {state}, {location}", self.dataset),
             None => format!("{:<9} {state}", self.dataset),
         }];
-        let mut more = |text: String| lines.push(format!("{:<9} {text}", ""));
+        let mut more = |text: String| lines.extend(text.lines().map(|line| format!("{:<9} {line}", "")));
         if let (Some(train), Some(test)) = (self.train, self.test) {
             let image = self.image.as_ref().map(|image| format!(", {image}")).unwrap_or_default();
             let (train, test) = (count(train as u64), count(test as u64));

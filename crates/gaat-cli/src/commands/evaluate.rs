@@ -24,6 +24,7 @@ impl From<CheckpointChoice> for Checkpoint {
 }
 
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Outcome> {
+    check_there(&arguments.run)?;
     gaat::run::prepare_process(arguments.threads)?;
     let (device, precision) = (arguments.device.as_deref(), arguments.precision.as_deref());
     let opened = gaat::run::open(&arguments.run, arguments.checkpoint.into(), device, precision)?;
@@ -59,6 +60,16 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
     let title = title(&arguments.run, &opened, trained.dataset, &evaluation);
     printer.result(&evaluation, |evaluation| text(&title, evaluation))?;
     Ok(verdict(&evaluation, arguments.require_robust, printer))
+}
+
+fn check_there(run: &Path) -> Result<()> {
+    if !run.exists() {
+        bail!("{}: nothing there; expected a run directory of `gaat train`, or a checkpoint", run.display());
+    }
+    if run.is_dir() && !run.join("run.json").exists() {
+        bail!("{}: no run directory, for it holds no run.json; is the run below it?", run.display());
+    }
+    Ok(())
 }
 
 /// Judges on `images`; `None` when the user stopped it.

@@ -1,0 +1,111 @@
+//! Commands that train, on a part of the embedded digits.
+
+use super::{gaat, refusal, status, stderr, stdout, success};
+use serde_json::Value;
+use std::path::Path;
+use tempfile::tempdir;
+
+const SMALL: &str = "--dataset digits --epochs 1 --limit 300 --threads 1";
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn read(path: &Path) -> String {
+    fs_err::read_to_string(path).unwrap()
+}
+
+#[test]
+fn a_run_is_trained_judged_and_not_overwritten() {
+    let directory = tempdir().unwrap();
+    let here = directory.path();
+    let summary = success(here, &format!("train --method natural {SMALL}"));
+    let run = "runs/digits-convnet-natural-s0";
+    assert!(summary.contains(&format!("gaat evaluate {run}")), "{summary}");
+
+    let judge = format!("evaluate {run} --steps 3 --restarts 1 --threads 1 --json");
+    let document = json(&success(here, &judge));
+    let clean = document["clean_accuracy"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&clean));
+    assert_eq!((&document["examples"], &document["attacks"][1]["name"]), (&359.into(), &"pgd-3".into()));
+    let record = json(&read(&here.join(run).join("run.json")));
+    assert_eq!(record["test"]["clean"].as_f64(), Some(clean));
+
+    let missed = gaat(here, &format!("{judge} --limit 50 --require-robust 1.0"));
+    assert_eq!(status(&missed), 1, "{}", stderr(&missed));
+    assert_eq!(json(&stdout(&missed))["examples"], 50, "the result comes all the same");
+    // A part of the test images does not speak for the run.
+    assert_eq!(json(&read(&here.join(run).join("run.json"))), record);
+
+    let weights = read_bytes(&here.join(run).join("checkpoints/last.safetensors"));
+    let text = refusal(here, &format!("train --method natural {SMALL}"));
+    assert!(text.contains("--resume") && text.contains("--out"), "{text}");
+    assert_eq!(read_bytes(&here.join(run).join("checkpoints/last.safetensors")), weights);
+    // A finished run that is resumed is finished.
+    let again = json(&success(here, &format!("train --resume {run} --json")));
+    assert_eq!((&again["status"], &again["directory"]), (&"done".into(), &run.into()));
+}
+
+fn read_bytes(path: &Path) -> Vec<u8> {
+    fs_err::read(path).unwrap()
+}
+
+#[test]
+fn progress_goes_to_stderr_and_quiet_silences_it() {
+    let directory = tempdir().unwrap();
+    let loud = gaat(directory.path(), &format!("train --method natural --out loud --json {SMALL}"));
+    assert!(stderr(&loud).contains("epoch 1/1  loss"), "{}", stderr(&loud));
+    assert_eq!(json(&stdout(&loud))["status"], "done");
+    let quiet = gaat(directory.path(), &format!("train --method natural --out quiet --quiet {SMALL}"));
+    assert_eq!((status(&quiet), stderr(&quiet)), (0, String::new()));
+}
+
+#[test]
+fn a_comparison_prints_one_table_and_goes_on_where_it_stopped() {
+    let directory = tempdir().unwrap();
+    let here = directory.path();
+    let line = |rest: &str| {
+        format!("compare {SMALL} --judge-steps 2 --judge-restarts 1 --judge-limit 60 --out c {rest}")
+    };
+    let first = gaat(here, &line("--methods natural"));
+    assert_eq!(status(&first), 0, "{}", stderr(&first));
+    let events = read(&here.join("c/natural-s0/events.jsonl"));
+
+    let second = gaat(here, &line("--methods natural,gaat"));
+    assert_eq!(status(&second), 0, "{}", stderr(&second));
+    let table = stdout(&second);
+    assert_eq!(table.lines().filter(|line| line.starts_with("method ")).count(), 1, "{table}");
+    let methods: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|word| ["natural", "gaat"].contains(word))
+        .collect();
+    assert_eq!(methods, ["natural", "gaat"]);
+    assert_eq!(read(&here.join("c/natural-s0/events.jsonl")), events, "a finished run is not trained again");
+
+    let document = json(&read(&here.join("c/compare.json")));
+    assert_eq!((&document["planned"], document["runs"].as_array().unwrap().len()), (&2.into(), 2));
+    let gaat_row = &document["summary"]["rows"][1];
+    assert!((gaat_row["cost_ratio"]["mean"].as_f64().unwrap() - 5.0 / 3.0).abs() < 1e-9);
+    assert!(read(&here.join("c/README.md")).starts_with("# digits, convnet, 1 epoch, linf 0.15\n"));
+    assert_eq!(
+        json(&success(here, &format!("{} --json", line("--methods natural,gaat"))))["runs"],
+        document["runs"]
+    );
+
+    let text = refusal(here, &line("--methods natural --epsilon 0.1"));
+    assert!(text.contains("epsilon") && text.contains("--out"), "{text}");
+}
+
+#[test]
+fn a_run_that_fails_keeps_its_row_and_the_others_run() {
+    let directory = tempdir().unwrap();
+    let recipe = "[methods.rat]\nlearning-rate = 1e30\nsteps = 2\n";
+    fs_err::write(directory.path().join("r.toml"), recipe).unwrap();
+    let line = format!("compare r.toml {SMALL} --methods rat,natural --judge fgsm --judge-limit 60 --out c");
+    let output = gaat(directory.path(), &line);
+    assert_eq!(status(&output), 2);
+    let (table, log) = (stdout(&output), stderr(&output));
+    assert!(table.contains("rat ‡") && table.contains("0 of 1") && table.contains("natural"), "{table}");
+    assert!(log.contains("1 of 2 runs failed"), "{log}");
+}

@@ -1,0 +1,45 @@
+//! The binary from outside: what is typed, what comes back on stdout and stderr, and the exit status.
+
+mod commands;
+mod refusals;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs `gaat` with the words of `line` in `directory`.
+fn gaat(directory: &Path, line: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gaat"));
+    command.args(line.split_whitespace()).current_dir(directory);
+    // The data of whoever runs the tests must not decide them.
+    command.env_remove("GAAT_DATA").env("XDG_DATA_HOME", directory).env_remove("RUST_BACKTRACE");
+    command.output().unwrap()
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// What a command that must succeed prints.
+fn success(directory: &Path, line: &str) -> String {
+    let output = gaat(directory, line);
+    assert_eq!(status(&output), 0, "gaat {line}\n{}", stderr(&output));
+    stdout(&output)
+}
+
+/// What a command that must fail says, which is all on stderr.
+fn refusal(directory: &Path, line: &str) -> String {
+    let output = gaat(directory, line);
+    assert_eq!(status(&output), 2, "gaat {line}\n{}", stderr(&output));
+    assert_eq!(stdout(&output), "", "gaat {line}");
+    let text = stderr(&output);
+    assert!(text.starts_with("error: "), "gaat {line}\n{text}");
+    text
+}

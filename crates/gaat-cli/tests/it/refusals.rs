@@ -1,0 +1,90 @@
+//! Help, and what is refused: named, with what to do.
+
+use super::{gaat, refusal, status, success};
+use tempfile::tempdir;
+
+#[test]
+fn help_names_the_keys_of_each_command() {
+    let directory = tempdir().unwrap();
+    let expected: [(&str, &[&str]); 5] = [
+        ("--help", &["train", "evaluate", "compare", "data", "130 interrupted"]),
+        (
+            "train --help",
+            &["--epsilon", "--learning-rate", "--resume", "--out", "--json", "--weight-averaging"],
+        ),
+        ("evaluate --help", &["--attack", "--restarts", "--step-size", "--require-robust", "--checkpoint"]),
+        (
+            "compare --help",
+            &["--methods", "--seeds", "--judge-steps", "--judge-limit", "--steps", "--epochs"],
+        ),
+        ("data --help", &["info", "verify", "--data-dir"]),
+    ];
+    for (line, keys) in expected {
+        let help = success(directory.path(), line);
+        for key in keys {
+            assert!(help.contains(key), "{line}: {key} is missing");
+        }
+    }
+    // The one method of a recipe has no place beside the list of methods.
+    assert!(!success(directory.path(), "compare --help").contains("--method "));
+}
+
+#[test]
+fn the_version_names_libtorch() {
+    let version = success(tempdir().unwrap().path(), "--version");
+    assert!(version.starts_with("gaat 0.") && version.contains("libtorch 2."), "{version}");
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_would_be_right() {
+    let directory = tempdir().unwrap();
+    for (line, needle) in [
+        ("train --metod rat", "--method"),
+        ("train --method gat", "did you mean `gaat`"),
+        ("train --epsilon 8", "8/255"),
+        ("train --epsilon eight", "8/255"),
+        ("train --model vgg16", "vgg-16"),
+        ("train --device tpu", "cpu"),
+        ("train absent.toml", "absent.toml"),
+        ("train .", "--resume"),
+        ("evaluate absent", "run directory"),
+        ("evaluate .", "run.json"),
+        ("evaluate . --attack pgt", "pgd"),
+        ("evaluate . --require-robust 45", "0.45"),
+        ("compare", "--methods"),
+        ("compare --methods rat,rot", "did you mean `rat`"),
+        ("compare --methods rat,rat", "twice"),
+        ("compare --methods rat --method gaat", "--methods"),
+        ("compare --methods rat --seeds 0", "--seeds"),
+        ("compare --methods rat --judge-restarts 0", "restarts"),
+        ("train --dataset mnist --data-dir nowhere", "nowhere"),
+    ] {
+        let text = refusal(directory.path(), line);
+        assert!(text.contains(needle), "gaat {line}\n{text}");
+    }
+    assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 0, "a refusal leaves nothing behind");
+}
+
+#[test]
+fn an_unknown_recipe_key_names_the_file_and_the_nearest_key() {
+    let directory = tempdir().unwrap();
+    fs_err::write(directory.path().join("r.toml"), "epsilom = 0.3").unwrap();
+    let text = refusal(directory.path(), "train r.toml");
+    assert!(text.contains("r.toml") && text.contains("did you mean `epsilon`"), "{text}");
+}
+
+#[test]
+fn data_is_described_and_missing_data_is_explained() {
+    let directory = tempdir().unwrap();
+    let text = success(directory.path(), "data info");
+    assert!(
+        text.contains("digits    whole and official, embedded") && text.contains("mnist     missing"),
+        "{text}"
+    );
+    let json = success(directory.path(), "data info digits --json");
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&document[0]["train"], &document[0]["test"]), (&1438.into(), &359.into()));
+    let output = gaat(directory.path(), "data verify mnist");
+    assert_eq!(status(&output), 2);
+    assert!(super::stdout(&output).contains("--data-dir") && super::stderr(&output).contains("mnist"));
+}
