@@ -103,7 +103,7 @@ fn what(recipe: &Recipe) -> String {
         recipe.method.map(|method| method.to_string()),
         recipe.dataset.map(|dataset| dataset.to_string()),
         recipe.model.map(|model| model.to_string()),
-        recipe.epochs.map(|epochs| format!("{epochs} epochs")),
+        recipe.epochs.map(|epochs| format!("{epochs} epoch{}", if epochs == 1 { "" } else { "s" })),
         recipe.seed.map(|seed| format!("seed {seed}")),
     ];
     parts.into_iter().flatten().collect::<Vec<String>>().join(", ")

@@ -1,4 +1,5 @@
 //! The binary from outside: what is typed, what comes back on stdout and stderr, and the exit status.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod commands;
 mod refusals;
