@@ -45,7 +45,7 @@ pub trait Classifier: Send {
     /// Logits of `pixels`, differentiable in the pixels and in the parameters.
     ///
     /// `pixels`: `[N, C, H, W]` with N at least 1, of the dtype and on the device of the store, meant to lie in
-    /// [0,1] (not checked: a Taylor anchor may lie outside). Returns `[N, classes]` of the same dtype.
+    /// `[0, 1]` (not checked: a Taylor anchor may lie outside). Returns `[N, classes]` of the same dtype.
     ///
     /// # Errors
     /// When shape, dtype or device of the pixels do not fit, or libtorch fails.

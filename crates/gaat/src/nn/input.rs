@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 /// What is subtracted from and divided out of each colour channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Normalization {
-    /// Subtracted; one number a channel, in units of pixels in [0,1].
+    /// Subtracted; one number a channel, in units of pixels in `[0, 1]`.
     pub mean: Vec<f64>,
     /// Divided by; one number above zero a channel.
     pub std: Vec<f64>,

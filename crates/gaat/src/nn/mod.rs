@@ -1,6 +1,6 @@
 //! Networks: images in, logits out.
 //!
-//! A [`Classifier`] takes pixels in [0,1]; normalisation, memory layout and precision are its own business.
+//! A [`Classifier`] takes pixels in `[0, 1]`; normalisation, memory layout and precision are its own business.
 //! Parameters carry the names of the public PyTorch definitions, so that state dicts exchange. Nothing here
 //! knows of losses, attacks or training.
 
