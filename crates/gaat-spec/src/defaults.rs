@@ -19,6 +19,7 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
         normalization: Some(if small { NormalizationChoice::None } else { NormalizationChoice::Dataset }),
         norm: Some(Norm::Linf),
         attack_statistics: Some(AttackStatistics::Batch),
+        epsilon_warmup: Some(0.0),
         schedule: Some(ScheduleName::Cyclic),
         peak: Some(0.4),
         milestones: Some(vec![0.5, 0.75]),

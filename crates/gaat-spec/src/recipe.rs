@@ -78,6 +78,9 @@ pub struct Recipe {
     /// Natural training first: so many epochs (3) or such a share of them (0.5)
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub delay: Option<Delay>,
+    /// Share of the run over which epsilon and the step size of the training attack grow from 0; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Model and method"))]
+    pub epsilon_warmup: Option<f64>,
 
     /// Passes over the training images
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Optimisation"))]
@@ -265,6 +268,8 @@ pub struct CheckedRecipe {
     pub threat: ThreatModel,
     /// BatchNorm statistics under the training attack.
     pub attack_statistics: AttackStatistics,
+    /// Share of the run over which the training attack grows to its full size.
+    pub epsilon_warmup: f64,
     /// Passes over the training images.
     pub epochs: usize,
     /// Images per step.
@@ -320,6 +325,11 @@ pub struct AugmentationSpec {
 }
 
 impl CheckedRecipe {
+    /// Size of the training attack, as a share of its full size, at `progress` in `[0, 1]` of the run.
+    pub fn attack_scale(&self, progress: f64) -> f64 {
+        if progress >= self.epsilon_warmup { 1.0 } else { progress / self.epsilon_warmup }
+    }
+
     fn new(filled: &Recipe, method_name: MethodName) -> Result<Self> {
         let f = filled;
         let threat = ThreatModel::new(need(f.norm, "norm")?, need(f.epsilon, "epsilon")?)?;
@@ -344,6 +354,7 @@ impl CheckedRecipe {
             natural_epochs: delay.map_or(0, |delay| delay.natural_epochs(epochs)),
             threat,
             attack_statistics: need(f.attack_statistics, "attack-statistics")?,
+            epsilon_warmup: within(f.epsilon_warmup, "epsilon-warmup", 0.0, 1.0)?,
             epochs,
             batch_size: at_least(f.batch_size, "batch-size", 1)?,
             schedule: schedule(f)?,
@@ -570,6 +581,13 @@ mod tests {
             let error = check(text).unwrap_err().to_string();
             assert!(error.contains(needle), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn the_attack_grows_to_its_full_size_and_stays_there() {
+        let checked = check("epsilon-warmup = 0.2").unwrap();
+        assert_eq!([0.0, 0.1, 0.2, 1.0].map(|progress| checked.attack_scale(progress)), [0.0, 0.5, 1.0, 1.0]);
+        assert_eq!(Recipe::default().check().unwrap().attack_scale(0.0), 1.0);
     }
 
     #[test]

@@ -153,6 +153,12 @@ impl ThreatModel {
         Ok(Self { norm, epsilon })
     }
 
+    /// The same norm with `factor` (from 0 to 1) of the bound.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        Self { norm: self.norm, epsilon: self.epsilon.scaled(factor.min(1.0)) }
+    }
+
     /// The norm.
     pub fn norm(&self) -> Norm {
         self.norm

@@ -51,6 +51,12 @@ pub struct Pgd {
 }
 
 impl Pgd {
+    /// The same attack with steps of `factor` times the length.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { step_size: self.step_size * factor, ..self }
+    }
+
     fn constrain(&self, clean: &Tensor, delta: &Tensor, threat: &ThreatModel) -> Tensor {
         match self.walk {
             Walk::InBox => ball::project_into_box(clean, delta, threat),

@@ -146,7 +146,9 @@ impl<'a> Session<'a> {
     /// One optimiser step: report, images, learning rate.
     pub(super) fn step(&mut self) -> Result<(StepReport, usize, f64)> {
         let started = Instant::now();
-        let learning_rate = self.recipe.schedule.at(self.schedule_position());
+        let progress = self.progress();
+        let learning_rate = self.recipe.schedule.at(progress);
+        let attack_scale = self.recipe.attack_scale(progress);
         let batch = self.next_batch()?;
         let natural = self.epoch() <= self.recipe.natural_epochs;
         let attack_mode = match self.recipe.attack_statistics {
@@ -156,7 +158,8 @@ impl<'a> Session<'a> {
         let mut context = StepContext {
             classifier: self.classifier.as_ref(),
             optimizer: &mut self.optimizer,
-            threat: &self.recipe.threat,
+            threat: self.recipe.threat.scaled(attack_scale),
+            attack_scale,
             attack_mode,
             draws: self.rng.seeded("attack", self.steps as u64),
             learning_rate,
@@ -179,8 +182,8 @@ impl<'a> Session<'a> {
         Ok((report, batch.len(), learning_rate))
     }
 
-    /// Progress of the schedule in the middle of the coming step, so that neither end has a rate of 0.
-    fn schedule_position(&self) -> f64 {
+    /// Share of the run done in the middle of the coming step, so that neither end has a learning rate of 0.
+    fn progress(&self) -> f64 {
         (self.steps as f64 + 0.5) / self.total_steps() as f64
     }
 

@@ -47,7 +47,10 @@ pub struct Descent {
 pub struct StepContext<'a> {
     pub(super) classifier: &'a dyn Classifier,
     pub(super) optimizer: &'a mut Optimizer,
-    pub(super) threat: &'a ThreatModel,
+    /// As large as the attack is by now.
+    pub(super) threat: ThreatModel,
+    /// Share of its full size that the attack has by now.
+    pub(super) attack_scale: f64,
     /// BatchNorm under the attack.
     pub(super) attack_mode: Mode,
     pub(super) draws: Draws,
@@ -58,9 +61,14 @@ pub struct StepContext<'a> {
 }
 
 impl<'a> StepContext<'a> {
-    /// The threat model to train against.
+    /// The threat model to train against in this step: smaller than the recipe's while the attack warms up.
     pub fn threat(&self) -> &ThreatModel {
-        self.threat
+        &self.threat
+    }
+
+    /// Share of their full size that attack lengths have in this step.
+    pub fn attack_scale(&self) -> f64 {
+        self.attack_scale
     }
 
     /// Runs `attack` with exact gradients.
@@ -70,7 +78,7 @@ impl<'a> StepContext<'a> {
     pub fn perturb(&mut self, attack: &dyn Attack, batch: &Batch) -> Result<Perturbed> {
         let started = Instant::now();
         let mut oracle = Exact::new(self.classifier, self.attack_mode);
-        let perturbed = run(attack, &mut oracle, &batch.pixels, &batch.labels, self.threat, &self.draws)?;
+        let perturbed = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
         self.passes += oracle.passes();
         self.attack_seconds += started.elapsed().as_secs_f64();
         Ok(perturbed)
@@ -89,7 +97,7 @@ impl<'a> StepContext<'a> {
         let started = Instant::now();
         let exact = Exact::new(self.classifier, self.attack_mode);
         let mut oracle = Taylor::new(exact, &batch.pixels, model.anchor, model.curvature);
-        let perturbed = run(attack, &mut oracle, &batch.pixels, &batch.labels, self.threat, &self.draws)?;
+        let perturbed = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
         self.passes += oracle.passes();
         self.attack_seconds += started.elapsed().as_secs_f64();
         Ok((perturbed, oracle))

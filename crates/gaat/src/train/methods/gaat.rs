@@ -37,7 +37,8 @@ impl Gaat {
 
 impl TrainingMethod for Gaat {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
-        let (perturbed, oracle) = context.perturb_by_model(&self.attack, batch, self.spec)?;
+        let attack = self.attack.scaled(context.attack_scale());
+        let (perturbed, oracle) = context.perturb_by_model(&attack, batch, self.spec)?;
         let prediction = predict(oracle.expansion(), perturbed.pixels())?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
         let gain = GainRatio::new(descent.loss - prediction.anchor_loss, prediction.gain);
