@@ -15,6 +15,8 @@ pub enum Event {
         steps_per_epoch: usize,
         /// Steps already done, when resumed.
         steps_done: usize,
+        /// What the reader of the data had to say though it stopped nothing, such as files left out.
+        warnings: Vec<String>,
     },
     /// One optimiser step is done.
     Step {

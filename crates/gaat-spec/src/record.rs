@@ -26,9 +26,9 @@ impl Passes {
         self.forward + self.input_backward + 2 * self.full_backward + 4 * self.hessian_vector
     }
 
-    /// Cost over that of natural training on `images` images, which is 3 units each; NaN for none.
+    /// Cost over that of natural training on `images` images, which is 3 units each; 0 for none.
     pub fn cost_ratio(&self, images: u64) -> f64 {
-        self.units() as f64 / (3 * images) as f64
+        if images == 0 { 0.0 } else { self.units() as f64 / (3 * images) as f64 }
     }
 }
 
@@ -166,7 +166,7 @@ pub struct RunRecord {
     pub images: u64,
     /// Time.
     pub seconds: Seconds,
-    /// [`Passes::cost_ratio`].
+    /// [`Passes::cost_ratio`]; 0 before the first image.
     pub cost_ratio: f64,
     /// Epochs done.
     pub epochs: Vec<EpochRecord>,

@@ -7,7 +7,7 @@ use crate::weights::{self, Description};
 use crate::{Error, Result, dataset};
 use gaat_data::TestSet;
 use gaat_spec::record::{Environment, TestRecord};
-use gaat_spec::{CheckedRecipe, Evaluation, Recipe, RunRecord};
+use gaat_spec::{CheckedRecipe, Evaluation, ModelName, Recipe, RunRecord};
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -37,18 +37,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// From a device (`cpu`, `cuda:0`) and a precision (`auto`, `fp32`, `bf16`) as written.
+    /// From a device (`cpu`, `cuda:0`) and a precision (`auto`, `fp32`, `bf16`) as written, for `model`.
     ///
     /// # Errors
     /// When either is unknown or not to be had on this machine.
-    pub fn parse(device: &str, precision: &str) -> Result<Self> {
+    pub fn parse(device: &str, precision: &str, model: &ModelName) -> Result<Self> {
         let device = parse_device(device)?;
-        let precision = precision.parse::<PrecisionRequest>()?.resolve(device)?;
+        let precision = precision.parse::<PrecisionRequest>()?.resolve_for(model, device)?;
         Ok(Self { device, precision })
-    }
-
-    pub(crate) fn of_recipe(recipe: &CheckedRecipe) -> Result<Self> {
-        Self::parse(&recipe.device, &recipe.precision)
     }
 
     /// What a record says about this machine.
@@ -243,11 +239,14 @@ pub fn open(
         return Err(Error::File { path: file, reason: reason.to_owned() });
     }
     let recipe = record.as_ref().map(|record| &record.recipe);
+    let (description, state) = weights::load(&file)?;
+    let trained = record.as_ref().map(|record| record.environment.precision.as_str());
     let place = Place::parse(
         device.or(recipe.and_then(|recipe| recipe.device.as_deref())).unwrap_or("cpu"),
-        precision.or(recipe.and_then(|recipe| recipe.precision.as_deref())).unwrap_or("auto"),
+        precision.or(trained).unwrap_or("auto"),
+        &description.model,
     )?;
-    let (classifier, description) = weights::open(&file, place.device, place.precision)?;
+    let classifier = weights::build_network(&file, &description, &state, place)?;
     Ok(OpenedRun { classifier, description, record })
 }
 

@@ -1,6 +1,7 @@
 //! Weights on disk: a safetensors file with public PyTorch names that says which network it belongs to.
 
 use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, build};
+use crate::run::Place;
 use crate::{Error, Result, tensors};
 use gaat_spec::ModelName;
 use serde::{Deserialize, Serialize};
@@ -89,21 +90,20 @@ pub fn load(path: &Path) -> Result<(Description, Vec<(String, Tensor)>)> {
     Ok((description, document.tensors))
 }
 
-/// Builds the network of a weights file and loads it.
-///
-/// # Errors
-/// As [`load`]; and when variant, names or shapes do not fit this version's network.
-pub fn open(path: &Path, device: Device, precision: ComputePrecision) -> Result<(Box<dyn Classifier>, Description)> {
-    let (description, state) = load(path)?;
-    let classifier = description.build(device, precision, 0)?;
+/// Builds the network of a weights file and loads it; `path` is named in errors.
+pub(crate) fn build_network(
+    path: &Path,
+    description: &Description,
+    state: &[(String, Tensor)],
+    place: Place,
+) -> Result<Box<dyn Classifier>> {
+    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
+    let classifier = description.build(place.device, place.precision, 0)?;
     if classifier.variant() != description.variant {
         let (found, ours) = (&description.variant, classifier.variant());
-        let reason = format!("holds the variant `{found}` of {}, this version builds `{ours}`", description.model);
-        return Err(Error::File { path: path.to_owned(), reason });
+        let model = description.model;
+        return Err(failed(format!("holds the variant `{found}` of {model}, this version builds `{ours}`")));
     }
-    classifier
-        .store()
-        .load(&state)
-        .map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;
-    Ok((classifier, description))
+    classifier.store().load(state).map_err(|error| failed(error.to_string()))?;
+    Ok(classifier)
 }

@@ -78,7 +78,10 @@ impl<'a> TrainingProgress<'a> {
 
     fn show(&mut self, event: &Event) {
         match event {
-            Event::Started { record, steps_per_epoch, steps_done } => {
+            Event::Started { record, steps_per_epoch, steps_done, warnings } => {
+                for warning in warnings {
+                    self.line(&format!("warning: {warning}"));
+                }
                 self.epochs = record.recipe.epochs.unwrap_or(0);
                 self.batch_size = record.recipe.batch_size.unwrap_or(0);
                 self.bar = self.printer.live((self.epochs * steps_per_epoch) as u64);

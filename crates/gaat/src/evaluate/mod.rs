@@ -12,6 +12,7 @@ use gaat_spec::statistics::wilson_interval;
 use gaat_spec::{AttackResult, AttackSpec, Evaluation, ThreatModel};
 use judge::{Judge, Tally};
 use std::time::Instant;
+use tch::Tensor;
 
 /// What to judge, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +100,7 @@ pub fn evaluate(
         standing.push(judge.clean(&batch, &mut clean)?);
         tell(Stage::Clean, &clean)?;
     }
-    let mut robust = standing.iter().map(|places| places.copy()).collect::<Vec<_>>();
+    let mut robust = standing.iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
     let mut attacks = Vec::with_capacity(options.attacks.len());
     for spec in &options.attacks {
         let attack_started = Instant::now();

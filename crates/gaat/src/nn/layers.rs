@@ -24,6 +24,36 @@ impl Conv {
     }
 }
 
+/// A convolution of kernel 4, stride 2 and padding 1 on images of even sides, computed as one of kernel 2 and stride
+/// 1 on 2x2 blocks of pixels taken as channels.
+///
+/// The sums are the same, up to their order. With one input channel oneDNN's gradient of the strided form in the
+/// pixels takes most of an attack's time; this form takes a third off it.
+#[derive(Debug)]
+pub(super) struct BlockConv {
+    pub(super) conv: Conv,
+}
+
+impl BlockConv {
+    pub(super) fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let size = input.size();
+        let (count, channels, height, width) = (size[0], size[1], size[2], size[3]);
+        if height % 2 != 0 || width % 2 != 0 {
+            return self.conv.forward(input);
+        }
+        let (rows, columns) = (height / 2 + 1, width / 2 + 1);
+        let padded = input.f_contiguous()?.f_constant_pad_nd([1, 1, 1, 1])?;
+        let blocks = padded.f_reshape([count, channels, rows, 2, columns, 2])?.f_permute([0, 1, 3, 5, 2, 4])?;
+        let blocks = blocks.f_reshape([count, 4 * channels, rows, columns])?;
+        let weight = self.conv.weight.f_to_kind(input.kind())?;
+        let outputs = weight.size()[0];
+        let weight = weight.f_reshape([outputs, channels, 2, 2, 2, 2])?.f_permute([0, 1, 3, 5, 2, 4])?;
+        let weight = weight.f_reshape([outputs, 4 * channels, 2, 2])?;
+        let bias = self.conv.bias.as_ref().map(|bias| bias.f_to_kind(input.kind())).transpose()?;
+        Ok(blocks.f_conv2d(&weight, bias, 1, 0, 1, 1)?)
+    }
+}
+
 /// A linear layer with bias.
 #[derive(Debug)]
 pub(super) struct Linear {

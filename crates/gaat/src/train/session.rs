@@ -32,6 +32,8 @@ pub(super) struct Session<'a> {
     /// The part of the validation images that is attacked.
     attacked: Images,
     class_names: Vec<String>,
+    /// What the reader of the data had to say.
+    pub(super) warnings: Vec<String>,
     rng: Rng,
     order: Vec<usize>,
     order_epoch: usize,
@@ -43,7 +45,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Loads the data and builds everything, at step 0.
     pub(super) fn new(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, place: Place) -> Result<Self> {
-        let Dataset { splits, digest, warnings: _ } = dataset::load(recipe, None)?;
+        let Dataset { splits, digest, warnings } = dataset::load(recipe, None)?;
         let train = splits.train.images();
         let shape = train.shape();
         let input = InputShape {
@@ -84,7 +86,7 @@ impl<'a> Session<'a> {
             passes: Passes::default(),
             images: 0,
             seconds: Seconds::default(),
-            cost_ratio: f64::NAN,
+            cost_ratio: 0.0,
             epochs: Vec::new(),
             best_epoch: None,
             test: None,
@@ -97,6 +99,7 @@ impl<'a> Session<'a> {
             train: upload(train)?,
             validation: upload(validation)?,
             attacked: upload(&validation.select(&attacked))?,
+            warnings,
             class_names: train.class_names().to_vec(),
             rng: Rng::new(recipe.seed),
             order: Vec::new(),

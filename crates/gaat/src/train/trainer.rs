@@ -33,13 +33,16 @@ pub fn train(recipe: &CheckedRecipe, options: &TrainOptions, observer: &mut dyn 
         directory.check_vacant()?;
         false
     };
+    let mut precision = recipe.precision.clone();
     if has_state {
         let record = directory.read_record()?;
         if record.status == Status::Done {
             return Ok(record);
         }
+        // `auto` may choose otherwise today; a run keeps to what it started with.
+        precision = record.environment.precision;
     }
-    let place = Place::of_recipe(recipe)?;
+    let place = Place::parse(&recipe.device, &precision, &recipe.model)?;
     let mut session = Session::new(recipe, &directory, place)?;
     directory.create(recipe)?;
     if has_state {
@@ -69,6 +72,7 @@ fn run(session: &mut Session<'_>, observers: &mut Observers<'_>) -> Result<Statu
         record: Box::new(session.record.clone()),
         steps_per_epoch: session.steps_per_epoch(),
         steps_done: session.steps,
+        warnings: session.warnings.clone(),
     })?;
     while session.steps < session.total_steps() {
         let epoch = session.epoch();

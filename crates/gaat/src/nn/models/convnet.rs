@@ -3,13 +3,13 @@
 use super::{Parts, require_side};
 use crate::Result;
 use crate::nn::builder::{Builder, ConvShape, Start};
-use crate::nn::layers::{Conv, Linear, relu};
+use crate::nn::layers::{BlockConv, Conv, Linear, relu};
 use crate::nn::network::Body;
 use crate::nn::{InputShape, Mode};
 use tch::{Kind, Tensor};
 
 struct ConvNet {
-    first: Conv,
+    first: BlockConv,
     second: Conv,
     hidden: Linear,
 }
@@ -20,7 +20,7 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
     let shape =
         |inputs, outputs| ConvShape { inputs, outputs, kernel: 4, stride: 2, padding: 1, has_bias: true };
     let body = ConvNet {
-        first: builder.conv("0", shape(input.channels, 16), Start::Default)?,
+        first: BlockConv { conv: builder.conv("0", shape(input.channels, 16), Start::Default)? },
         second: builder.conv("2", shape(16, 32), Start::Default)?,
         hidden: builder.linear("5", 32 * (input.height / 4) * (input.width / 4), 100, Start::Default)?,
     };
