@@ -1,0 +1,104 @@
+//! What the published method is: on a trained network, literal GAAT equals one long sign step.
+//!
+//! With one gradient row `g` an example, `g + J^T J d = g (1 + g.d)`, and the diagonal form is `g_i (1 + g_i d_i)`:
+//! the sign of `g` survives unless the bracket is negative. So K steps of length alpha are one step of length K alpha
+//! from the random start, clipped: FGSM with a random start whose gradient is taken at the clean image.
+
+use gaat::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, Walk, ball, run};
+use gaat::batch::Images;
+use gaat::nn::{
+    BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build,
+};
+use gaat::train::{Quiet, TrainOptions, train};
+use gaat_data::{Source, load};
+use gaat_spec::{Anchor, Curvature, DatasetName, ModelName, Norm, Recipe, ThreatModel};
+use tch::{Device, Kind, Tensor};
+
+/// The network of the digits after a few natural epochs, in double precision.
+fn trained() -> Box<dyn Classifier> {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let text = "dataset = \"digits\"\nmethod = \"natural\"\nepochs = 4\nprecision = \"fp32\"";
+    let recipe = Recipe::from_toml(text).unwrap().check().unwrap();
+    train(&recipe, &TrainOptions { run_dir: run_dir.clone(), resume: false }, &mut Quiet).unwrap();
+    let (_, state) = gaat::weights::load(&run_dir.join("checkpoints/last.safetensors")).unwrap();
+    let options = BuildOptions {
+        device: Device::Cpu,
+        precision: ComputePrecision::Fp32,
+        kind: Kind::Double,
+        seed: 0,
+        normalization: Normalization::identity(1),
+    };
+    let input = InputShape { channels: 1, height: 8, width: 8 };
+    let network = build(&ModelName::ConvNet, input, 10, &options).unwrap();
+    network.store().load(&state).unwrap();
+    network
+}
+
+#[test]
+fn literal_gaat_is_one_sign_step_on_a_trained_network() {
+    tch::set_num_threads(1);
+    let network = trained();
+    let data = load(&Source { dataset: DatasetName::Digits, data_dir: None, resize: None }).unwrap();
+    let images = Images::upload(&data.train, Device::Cpu).unwrap();
+    let batch = images.range(0, 1000, Kind::Double).unwrap();
+    let threat = ThreatModel::new(Norm::Linf, "0.15".parse().unwrap()).unwrap();
+    let attack = Pgd {
+        steps: 10,
+        step_size: threat.epsilon() / 4.0,
+        start: Start::Random,
+        walk: Walk::InBox,
+        stop: StopRule::Never,
+    };
+    let travel = attack.step_size * attack.steps as f64;
+    let gradient = Exact::new(network.as_ref(), Mode::Eval).at(&batch.pixels, &batch.labels).unwrap().gradient;
+    let draws = || Rng::new(1).seeded("attack", 0);
+    let start = ball::random_start(&batch.pixels, &threat, &draws()).unwrap();
+    let start = ball::project_into_box(&batch.pixels, &start, &threat);
+    let predicted = ball::project_into_box(&batch.pixels, &(start + gradient.sign() * travel), &threat);
+
+    for (curvature, bound) in [(Curvature::GaussNewton, 0.02), (Curvature::Diagonal, 0.002)] {
+        let exact = Exact::new(network.as_ref(), Mode::Eval);
+        let mut oracle = Taylor::new(exact, &batch.pixels, Anchor::Clean, curvature);
+        let perturbed =
+            run(&attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
+        let delta = perturbed.pixels() - &batch.pixels;
+        let differing = (&delta - &predicted).abs().gt(1e-9).to_kind(Kind::Double).mean(Kind::Double);
+        let share = differing.double_value(&[]);
+        println!("{curvature}: {:.3e} of {} coordinates differ from one sign step", share, delta.numel());
+        assert!(share <= bound, "{curvature}: {share} of the coordinates differ, at most {bound} expected");
+        assert_eq!(oracle.passes().forward, 1000, "K steps cost one forward pass an image");
+        assert_eq!(oracle.passes().input_backward, 1000);
+    }
+
+    // The prediction itself can fail: a curvature-free model leaves nothing to differ, a shorter step differs a lot.
+    let mut first_order =
+        Taylor::new(Exact::new(network.as_ref(), Mode::Eval), &batch.pixels, Anchor::Clean, Curvature::None);
+    let same = run(&attack, &mut first_order, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
+    let gap = |pixels: &Tensor| (pixels - &batch.pixels - &predicted).abs().max().double_value(&[]);
+    assert!(gap(same.pixels()) < 1e-12);
+    let short = Pgd { steps: 2, ..attack };
+    let other = run(&short, &mut first_order, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
+    assert!(gap(other.pixels()) > 0.01);
+}
+
+#[test]
+fn gaat_at_the_random_start_without_curvature_is_fgsm_rs() {
+    tch::set_num_threads(1);
+    let network = trained();
+    let data = load(&Source { dataset: DatasetName::Digits, data_dir: None, resize: None }).unwrap();
+    let batch = Images::upload(&data.train, Device::Cpu).unwrap().range(0, 200, Kind::Double).unwrap();
+    let threat = ThreatModel::new(Norm::Linf, "0.15".parse().unwrap()).unwrap();
+    let start = Start::Random;
+    let attack = Pgd { steps: 10, step_size: 0.125 * 0.15, start, walk: Walk::InBall, stop: StopRule::Never };
+    let exact = || Exact::new(network.as_ref(), Mode::Eval);
+    let draws = || Rng::new(2).seeded("attack", 0);
+    let mut oracle = Taylor::new(exact(), &batch.pixels, Anchor::RandomStart, Curvature::None);
+    let found = run(&attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
+    // Wong et al. (2020), algorithm 3: noise, gradient there, one step of 1.25 epsilon, clip, cut.
+    let noise = ball::random_start(&batch.pixels, &threat, &draws()).unwrap();
+    let gradient = exact().at(&(&batch.pixels + &noise), &batch.labels).unwrap().gradient;
+    let delta = (noise + gradient.sign() * (1.25 * 0.15)).clamp(-0.15, 0.15);
+    let expected = (&batch.pixels + delta).clamp(0.0, 1.0);
+    assert!((found.pixels() - expected).abs().max().double_value(&[]) < 1e-12);
+}
