@@ -3,7 +3,9 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
     // An installed `bin/gaat` looks beside itself first; a built one in the folder it was linked against.
-    println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/gaat");
+    let target = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    let origin = if target == "macos" { "@loader_path" } else { "$ORIGIN" };
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{origin}/../lib/gaat");
     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
     if std::path::Path::new(&lib).join("libtorch_cuda.so").exists() {
         // Without this the linker drops libtorch_cuda and CUDA "is not available".

@@ -1,9 +1,7 @@
-//! Lets the binary and the tests of this package find libtorch without an environment variable.
+//! Lets the tests and examples of this package find libtorch without an environment variable.
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
-    // An installed `bin/gaat` looks beside itself first; a built one in the folder it was linked against.
-    println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/gaat");
     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
     if std::path::Path::new(&lib).join("libtorch_cuda.so").exists() {
         // Without this the linker drops libtorch_cuda and CUDA "is not available".

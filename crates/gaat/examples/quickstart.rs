@@ -4,7 +4,7 @@
 use gaat::evaluate::{EvaluateOptions, evaluate};
 use gaat::run::{Checkpoint, open, prepare_process, test_images};
 use gaat::train::{Control, Observer, TrainOptions, train};
-use gaat_spec::{AttackSpec, Event, Recipe};
+use gaat::spec::{AttackSpec, Event, Recipe};
 use std::path::PathBuf;
 
 /// Prints a line an epoch.

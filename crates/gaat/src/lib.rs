@@ -31,3 +31,10 @@ pub mod train;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use gaat_data as data;
+pub use gaat_spec as spec;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -66,10 +66,11 @@ pub(super) fn load(
             .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone())))
             .collect()
     };
-    classifier.store().load(&part(WEIGHTS))?;
+    let misfit = |error: Error| failed(error.to_string());
+    classifier.store().load(&part(WEIGHTS)).map_err(misfit)?;
     if let Some(average) = average {
-        average.store().load(&part(AVERAGE))?;
+        average.store().load(&part(AVERAGE)).map_err(misfit)?;
     }
-    optimizer.load(&part(OPTIMIZER), position.steps as u64)?;
+    optimizer.load(&part(OPTIMIZER), position.steps as u64).map_err(misfit)?;
     Ok(position)
 }

@@ -70,12 +70,14 @@ impl Optimizer {
         let first: Vec<&Tensor> = group.iter().map(|(slot, _)| &slot.first).collect();
         match self.spec.name {
             OptimizerName::Sgd => {
+                // libtorch's fused step wants a momentum over 0; the first step of any momentum is one without.
+                let is_plain = self.spec.momentum == 0.0;
                 let step = SgdStep {
                     learning_rate,
-                    momentum: self.spec.momentum,
+                    momentum: if is_plain { 1.0 } else { self.spec.momentum },
                     weight_decay,
-                    nesterov: self.spec.nesterov,
-                    is_first_step: self.steps == 0,
+                    nesterov: self.spec.nesterov && !is_plain,
+                    is_first_step: is_plain || self.steps == 0,
                 };
                 gaat_shim::fused_sgd(&parameters, &gradients, &first, step)?;
             }

@@ -181,6 +181,7 @@ impl<'a> Session<'a> {
         self.sums.add(&report, batch.len(), learning_rate);
         self.record.passes += passes;
         self.record.images += batch.len() as u64;
+        self.record.cost_ratio = self.record.passes.cost_ratio(self.record.images);
         self.steps += 1;
         Ok((report, batch.len(), learning_rate))
     }
@@ -223,7 +224,6 @@ impl<'a> Session<'a> {
         record.validation_clean = accuracy.clean;
         record.validation_robust = accuracy.robust;
         self.record.seconds += self.sums.seconds;
-        self.record.cost_ratio = self.record.passes.cost_ratio(self.record.images);
         self.record.epochs.push(record.clone());
         self.sums = EpochSums::default();
         Ok(record)

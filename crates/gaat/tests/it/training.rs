@@ -1,0 +1,324 @@
+//! Runs from start to end: stopping and going on, refusals, failure, what is logged, and that training works.
+
+use crate::support::{Witness, digits, file_tensors, network, options, recipe, threat, trained};
+use gaat::Error;
+use gaat::evaluate::{Control, EvaluateOptions, evaluate};
+use gaat::nn::Role;
+use gaat::run::{Checkpoint, open};
+use gaat::train::{Optimizer, Quiet, train};
+use gaat_spec::recipe::OptimizerSpec;
+use gaat_spec::{AttackSpec, Event, Norm, OptimizerName, RunRecord, Seconds, Status};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tch::{Kind, Tensor};
+
+/// 360 training images, so 18 steps an epoch and 54 in all.
+const SHORT: &str = "model = \"convnet\"\nlimit = 400\nbatch-size = 20\nepochs = 3\nvalidation-steps = 2\n";
+
+/// Everything that a step can depend on, switched on.
+const SGD: &str = "method = \"dat+gaat\"\ndelay = 1\nepsilon-warmup = 0.8\noptimizer = \"sgd\"\nlearning-rate = 0.1\n\
+    nesterov = true\nweight-decay = 5e-4\ndecay-norm-and-bias = false\nclip-norm = 0.5\nweight-averaging = 0.9\n\
+    crop-padding = 1\nflip = true\n";
+
+const ADAM: &str = "method = \"rat\"\nsteps = 2\noptimizer = \"adam\"\nschedule = \"one-cycle\"\n";
+
+/// A record without what a clock writes.
+fn timeless(mut record: RunRecord) -> RunRecord {
+    record.seconds = Seconds::default();
+    for epoch in &mut record.epochs {
+        epoch.seconds = Seconds::default();
+    }
+    record
+}
+
+/// The lines of `events.jsonl`, each parsed.
+fn lines(run_dir: &Path) -> Vec<serde_json::Value> {
+    let text = fs_err::read_to_string(run_dir.join("events.jsonl")).unwrap();
+    assert!(text.ends_with('\n'));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// All files below a directory: bytes by path.
+fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs_err::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.display().to_string(), fs_err::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_run_that_was_stopped_ends_as_if_it_never_was() {
+    tch::set_num_threads(1);
+    // Stops in the middle of the first epoch, of the second, at the end of one, and twice.
+    for (text, stops) in [(SGD, &[25][..]), (SGD, &[7, 36]), (ADAM, &[25]), (ADAM, &[1])] {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = recipe(&format!("{SHORT}{text}"));
+        let whole = trained(&recipe, &folder.path().join("whole"));
+        assert_eq!((whole.status, whole.images), (Status::Done, 3 * 360));
+
+        let run_dir = folder.path().join("stopped");
+        for (index, stop) in stops.iter().enumerate() {
+            let mut witness = Witness { stop_after: Some(*stop), ..Witness::default() };
+            let record = train(&recipe, &options(&run_dir, index > 0), &mut witness).unwrap();
+            assert_eq!((record.status, record.images), (Status::Interrupted, 20 * *stop as u64), "{stops:?}");
+            assert_eq!(record.epochs.len(), stop / 18, "{stops:?}");
+            assert_eq!(record.cost_ratio, record.passes.cost_ratio(record.images), "{stops:?}");
+            assert_eq!(gaat::run::record(&run_dir).unwrap(), record, "{stops:?}");
+        }
+        let resumed = train(&recipe, &options(&run_dir, true), &mut Quiet).unwrap();
+
+        assert_eq!(timeless(resumed.clone()), timeless(whole), "{stops:?}");
+        assert_eq!(gaat::run::record(&run_dir).unwrap(), resumed, "{stops:?}");
+        let optimiser = if text == SGD { "optimizer.first.fc.1.weight" } else { "optimizer.second.fc.1.weight" };
+        for (file, needle) in [("last", ""), ("best", ""), ("state", "weights."), ("state", optimiser)] {
+            let path = format!("checkpoints/{file}.safetensors");
+            let (left, right) =
+                (file_tensors(&run_dir.join(&path)), file_tensors(&folder.path().join("whole").join(&path)));
+            let names: Vec<_> = left.keys().collect();
+            assert!(names.iter().any(|name| name.starts_with(needle)), "{file}: no {needle} in {names:?}");
+            assert!(left == right, "{stops:?}: {file} differs");
+        }
+        let steps = lines(&run_dir).into_iter().filter(|line| line["event"] == "step");
+        let steps: Vec<_> = steps.map(|line| line["step"].as_u64().unwrap()).collect();
+        assert_eq!(steps, (1..=54).collect::<Vec<_>>(), "{stops:?}: every step once");
+
+        let before = files(&run_dir);
+        assert_eq!(train(&recipe, &options(&run_dir, true), &mut Quiet).unwrap(), resumed, "already done");
+        assert!(files(&run_dir) == before, "a finished run is left alone");
+    }
+}
+
+#[test]
+fn sgd_takes_the_steps_of_its_formula() {
+    let network = network("mlp", Kind::Double);
+    // The names are those of the recipe: momentum, Nesterov, decay of everything.
+    for (momentum, nesterov, everything) in [(0.0, false, true), (0.9, false, true), (0.9, true, false)] {
+        let (weight_decay, rate) = (0.1, 0.5);
+        let name = OptimizerName::Sgd;
+        let spec =
+            OptimizerSpec { name, momentum, nesterov, weight_decay, decay_norm_and_bias: everything };
+        let mut optimizer = Optimizer::new(network.store(), spec);
+        let entries: Vec<_> = network.store().trainable_entries().collect();
+        let copies = || entries.iter().map(|entry| entry.tensor.detach().copy()).collect::<Vec<_>>();
+        let mut memory: Vec<Tensor> = copies().iter().map(Tensor::zeros_like).collect();
+        for step in 1..=3 {
+            let before = copies();
+            let gradients: Vec<Tensor> = before.iter().map(|tensor| (tensor * 7.0 + step).sin()).collect();
+            optimizer.step(&gradients, rate).unwrap();
+            for (index, entry) in entries.iter().enumerate() {
+                let decays = everything || entry.role == Role::Weight;
+                let gradient =
+                    &gradients[index] + &before[index] * if decays { weight_decay } else { 0.0 };
+                memory[index] = &memory[index] * momentum + &gradient;
+                let direction =
+                    if nesterov { gradient + &memory[index] * momentum } else { memory[index].copy() };
+                let gap = (&before[index] - direction * rate - entry.tensor.detach()).abs().max();
+                assert!(gap.double_value(&[]) < 1e-12, "{spec:?}, step {step}, {}: {gap}", entry.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_does_not_fit_is_refused_and_left_as_it_was() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let text = format!("{SHORT}{SGD}");
+    let stopped = &mut Witness { stop_after: Some(20), ..Witness::default() };
+    train(&recipe(&text), &options(&run_dir, false), stopped).unwrap();
+    let before = files(folder.path());
+    let refused = |text: &str, run_dir: &Path, resume: bool| {
+        let error = train(&recipe(text), &options(run_dir, resume), &mut Quiet).unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{error:?}");
+        assert!(files(folder.path()) == before, "something was changed: {error}");
+        error.to_string()
+    };
+    let needs = |message: &str, parts: &[&str]| {
+        assert!(parts.iter().all(|part| message.contains(part)), "{message} lacks one of {parts:?}");
+    };
+    needs(&refused(&text, &run_dir, false), &["/run", "nothing was changed", "--resume"]);
+    needs(&refused(&text, &run_dir.join("run.json"), false), &["run.json", "not an empty directory"]);
+    for (key, value) in [("seed", "4"), ("epochs", "5"), ("learning-rate", "0.2"), ("delay", "2"), ("flip", "false")] {
+        let kept = text.lines().filter(|line| !line.starts_with(&format!("{key} ="))).collect::<Vec<_>>();
+        let other = format!("{}\n{key} = {value}\n", kept.join("\n"));
+        let message = refused(&other, &run_dir, true);
+        needs(&message, &["recipe.toml", &format!("({key})"), "--out"]);
+    }
+    // A run directory without a recipe is somebody else's.
+    needs(&refused(&text, &run_dir.join("checkpoints"), true), &["checkpoints", "nothing was changed"]);
+}
+
+#[test]
+fn a_state_that_is_not_whole_is_refused_by_name() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let checked = recipe(&format!("{SHORT}{SGD}"));
+    let stopped = &mut Witness { stop_after: Some(20), ..Witness::default() };
+    train(&checked, &options(&run_dir, false), stopped).unwrap();
+    let state = run_dir.join("checkpoints/state.safetensors");
+    let whole = fs_err::read(&state).unwrap();
+    let weights = fs_err::read(run_dir.join("checkpoints/last.safetensors")).unwrap();
+    let cut = |length: usize| (whole[..length].to_vec(), "not a whole safetensors file");
+    // The names of one tensor of each part, replaced by others of the same length.
+    let renamed = |from: &str, to: &str| {
+        let place = whole.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+        let mut bytes = whole.clone();
+        bytes[place..place + from.len()].copy_from_slice(to.as_bytes());
+        (bytes, "is missing")
+    };
+    let cases = [
+        cut(0),
+        cut(7),
+        cut(100),
+        cut(whole.len() / 2),
+        cut(whole.len() - 1),
+        (weights, "not the state of a run"),
+        renamed("\"weights.", "\"weighty."),
+        renamed("\"average.", "\"averagy."),
+        renamed("\"optimizer.", "\"optimizes."),
+    ];
+    for (bytes, needle) in cases {
+        fs_err::write(&state, &bytes).unwrap();
+        let error = train(&checked, &options(&run_dir, true), &mut Quiet).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("state.safetensors") && message.contains(needle), "{needle}: {message}");
+    }
+    // With the file back in place the run goes on.
+    fs_err::write(&state, &whole).unwrap();
+    assert_eq!(train(&checked, &options(&run_dir, true), &mut Quiet).unwrap().status, Status::Done);
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoints() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    // Decay of 1 at a rate of 3 doubles every weight at every step: whole for some epochs, then infinite.
+    let text = "method = \"natural\"\nmodel = \"mlp\"\nlimit = 100\nbatch-size = 10\nepochs = 40\nvalidation-steps = 1\n\
+        optimizer = \"sgd\"\nmomentum = 0\nweight-decay = 1\nlearning-rate = 3\nschedule = \"constant\"\n";
+    let checked = recipe(text);
+    let mut witness = Witness::default();
+    let error = train(&checked, &options(&run_dir, false), &mut witness).unwrap_err();
+    let message = error.to_string();
+    let Error::Training { epoch, step, reason } = error else { panic!("{message}") };
+    println!("{message}");
+    assert_eq!(epoch, (step - 1) / 9 + 1, "{message}");
+    assert!(epoch > 2 && reason.contains("the loss is"), "{message}");
+    assert!(message.contains(&format!("epoch {epoch}, step {step}")), "{message}");
+
+    let record = gaat::run::record(&run_dir).unwrap();
+    assert_eq!((record.status, record.failure.as_ref()), (Status::Failed, Some(&message)));
+    assert_eq!(record.epochs.len(), epoch - 1);
+    for checkpoint in [Checkpoint::Best, Checkpoint::Last] {
+        let run = open(&run_dir, checkpoint, None, None).unwrap();
+        let expected = if checkpoint == Checkpoint::Last { epoch - 1 } else { record.best_epoch.unwrap() };
+        assert_eq!(run.description.epoch, expected);
+        let state = run.classifier.store().state().unwrap();
+        assert!(state.iter().all(|(_, tensor)| tensor.isfinite().all().int64_value(&[]) == 1));
+    }
+    let Some(Event::Ended { record: told }) = witness.events.last() else { panic!("not told of the end") };
+    assert_eq!(**told, record);
+    assert_eq!(lines(&run_dir).last().unwrap()["record"]["status"], "failed");
+    // Going on meets the same end; the state was that of the last whole epoch.
+    let again = train(&checked, &options(&run_dir, true), &mut Quiet).unwrap_err().to_string();
+    assert_eq!(again, message);
+
+    let hopeless = text.replace("learning-rate = 3", "learning-rate = 1e20");
+    let error = train(&recipe(&hopeless), &options(&folder.path().join("b"), false), &mut Quiet).unwrap_err();
+    assert!(matches!(error, Error::Training { epoch: 1, .. }), "{error}");
+    let error = open(&folder.path().join("b"), Checkpoint::Last, None, None).err().unwrap().to_string();
+    assert!(error.contains("last.safetensors") && error.contains("has not finished an epoch"), "{error}");
+}
+
+#[test]
+fn what_happens_is_told_and_logged_in_order() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let schedules = [
+        "schedule = \"constant\"",
+        "schedule = \"step\"\nmilestones = [0.3, 0.6]\ndecay-factor = 0.5",
+        "schedule = \"cyclic\"\npeak = 0.3",
+        "schedule = \"cosine\"",
+        "schedule = \"one-cycle\"\npeak = 0.25",
+    ];
+    for (index, schedule) in schedules.into_iter().enumerate() {
+        let run_dir = folder.path().join(index.to_string());
+        // 90 training images: 5 steps an epoch, the last of 10 images.
+        let text = "method = \"gaat\"\nlimit = 100\nbatch-size = 20\nepochs = 2\nvalidation-steps = 1\n";
+        let checked = recipe(&format!("{text}{schedule}"));
+        let mut witness = Witness::default();
+        let record = train(&checked, &options(&run_dir, false), &mut witness).unwrap();
+
+        let mut rates = Vec::new();
+        let mut kinds = String::new();
+        for event in &witness.events {
+            match event {
+                Event::Started { steps_per_epoch, steps_done, .. } => {
+                    assert_eq!((*steps_per_epoch, *steps_done), (5, 0));
+                    kinds.push('<');
+                }
+                Event::Step { epoch, step, learning_rate, loss, accuracy, gain_ratio } => {
+                    rates.push(*learning_rate);
+                    assert_eq!((*epoch, *step), ((rates.len() - 1) / 5 + 1, rates.len()));
+                    assert!(*loss > 0.0 && (0.0..=1.0).contains(accuracy) && gain_ratio.is_some());
+                    kinds.push('s');
+                }
+                Event::Validating { .. } => kinds.push('v'),
+                Event::Epoch { record: epoch } => {
+                    assert_eq!(*epoch, record.epochs[epoch.epoch - 1]);
+                    assert_eq!(epoch.learning_rate, *rates.last().unwrap());
+                    kinds.push('e');
+                }
+                Event::Checkpoint { .. } => kinds.push('c'),
+                Event::Ended { record: told } => {
+                    assert_eq!(**told, record);
+                    kinds.push('>');
+                }
+            }
+        }
+        assert_eq!(kinds, "<sssssvecsssssvec>", "{schedule}");
+        let expected: Vec<f64> = (0..10).map(|step| checked.schedule.at((step as f64 + 0.5) / 10.0)).collect();
+        assert_eq!(rates, expected, "{schedule}");
+        let told: Vec<_> = witness.events.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
+        assert_eq!(lines(&run_dir), told, "{schedule}");
+    }
+}
+
+#[test]
+fn training_learns_and_adversarial_training_withstands() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |method: &str| {
+        let run_dir = folder.path().join(method.replace('"', "").replace(['\n', ' ', '='], "-"));
+        let text = format!("method = {method}\nmodel = \"convnet\"\nepsilon = 0.15\nepochs = 6\nbatch-size = 64\n");
+        let record = trained(&recipe(&text), &run_dir);
+        let network = open(&run_dir, Checkpoint::Last, None, Some("fp32")).unwrap().classifier;
+        let threat = threat(Norm::Linf, 0.15);
+        let attacks = vec![AttackSpec::pgd(&threat, 10, 1, None).unwrap()];
+        let options = EvaluateOptions { threat, attacks, batch_size: 200, limit: None, seed: 0 };
+        let verdict =
+            evaluate(network.as_ref(), &digits(200), &options, &mut |_| Control::Continue).unwrap();
+        println!("{method}: clean {}, robust {}", verdict.clean_accuracy, verdict.robust_accuracy);
+        (record, verdict)
+    };
+    let (natural, natural_verdict) = run("\"natural\"");
+    let losses: Vec<f64> = natural.epochs.iter().map(|epoch| epoch.loss).collect();
+    assert!(losses[5] < 0.3 * losses[0], "{losses:?}");
+    assert!(natural.epochs[5].validation_clean.unwrap() > 0.8, "{:?}", natural.epochs[5]);
+    assert!(natural_verdict.clean_accuracy > 0.8);
+    let (rat, rat_verdict) = run("\"rat\"\nsteps = 5\nstep-size = 0.06");
+    assert!(rat.epochs[5].loss < rat.epochs[0].loss);
+    assert!(rat_verdict.robust_accuracy > natural_verdict.robust_accuracy + 0.15);
+    assert!(rat.epochs[5].validation_robust.unwrap() > natural.epochs[5].validation_robust.unwrap() + 0.1);
+}
