@@ -54,7 +54,12 @@ impl Description {
     ///
     /// # Errors
     /// When the description contradicts itself.
-    pub fn build(&self, device: Device, precision: ComputePrecision, seed: u64) -> Result<Box<dyn Classifier>> {
+    pub fn build(
+        &self,
+        device: Device,
+        precision: ComputePrecision,
+        seed: u64,
+    ) -> Result<Box<dyn Classifier>> {
         let (channels, height, width) = self.input;
         let normalization = Normalization { mean: self.mean.clone(), std: self.std.clone() };
         let options = BuildOptions { device, precision, kind: Kind::Float, seed, normalization };
@@ -79,11 +84,12 @@ pub fn load(path: &Path) -> Result<(Description, Vec<(String, Tensor)>)> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     let document = tensors::read(path)?;
     let Some(text) = document.metadata.get(KEY) else {
-        let reason = "does not say which network it belongs to; give a run directory, or weights saved by gaat";
+        let reason =
+            "does not say which network it belongs to; give a run directory, or weights saved by gaat";
         return Err(failed(reason.to_owned()));
     };
-    let description: Description =
-        serde_json::from_str(text).map_err(|error| failed(format!("its description cannot be read: {error}")))?;
+    let description: Description = serde_json::from_str(text)
+        .map_err(|error| failed(format!("its description cannot be read: {error}")))?;
     if description.schema != SCHEMA {
         return Err(failed(format!("has layout {}, this version reads {SCHEMA}", description.schema)));
     }
@@ -98,7 +104,8 @@ pub(crate) fn build_network(
     place: Place,
 ) -> Result<Box<dyn Classifier>> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-    let classifier = description.build(place.device, place.precision, 0)?;
+    let built = description.build(place.device, place.precision, 0);
+    let classifier = built.map_err(|error| failed(error.to_string()))?;
     if classifier.variant() != description.variant {
         let (found, ours) = (&description.variant, classifier.variant());
         let model = description.model;

@@ -2,7 +2,8 @@
 
 use crate::support::{bits, file_tensors, network, noise, recipe, threat, trained};
 use gaat::attack::{
-    Attack, Exact, Fgsm, GradientOracle, InputGradient, Pgd, Start, StopRule, Taylor, Walk, ball, run, survival,
+    Attack, Exact, Fgsm, GradientOracle, InputGradient, Pgd, Start, StopRule, Taylor, Walk, ball, run,
+    survival,
 };
 use gaat::batch::Batch;
 use gaat::nn::{Classifier, ComputePrecision, Draws, Mode, Rng};
@@ -28,7 +29,12 @@ impl Origin {
         all
     }
 
-    fn oracle<'a>(self, classifier: &'a dyn Classifier, clean: &Tensor, mode: Mode) -> Box<dyn GradientOracle + 'a> {
+    fn oracle<'a>(
+        self,
+        classifier: &'a dyn Classifier,
+        clean: &Tensor,
+        mode: Mode,
+    ) -> Box<dyn GradientOracle + 'a> {
         let exact = Exact::new(classifier, mode);
         match self {
             Self::Exact => Box::new(exact),
@@ -81,7 +87,10 @@ fn check_passes(passes: Passes, origin: Origin, pgd: Option<Pgd>, count: u64, ca
     match (origin, pgd.map(|pgd| pgd.stop)) {
         (Origin::Taylor(..), _) => assert_eq!(passes.forward, count, "{case}: one gradient whatever K"),
         (Origin::Exact, Some(StopRule::WhenFooled)) => {
-            assert!((count..steps * count).contains(&passes.forward), "{case}: {passes:?}, yet some are fooled");
+            assert!(
+                (count..steps * count).contains(&passes.forward),
+                "{case}: {passes:?}, yet some are fooled"
+            );
         }
         (Origin::Exact, _) => assert_eq!(passes.forward, steps * count, "{case}: K gradients an image"),
     }
@@ -157,7 +166,12 @@ fn one_step_of_length_epsilon_is_fgsm_bit_for_bit() {
                 for pgd in every_pgd(epsilon) {
                     if pgd.start == Start::Clean && pgd.stop == StopRule::Never {
                         let one = found(&Pgd { steps: 1, step_size: epsilon, ..pgd });
-                        assert_eq!(bits(&one), bits(&single), "{:?}, {origin:?}, {mode:?}, {threat}", pgd.walk);
+                        assert_eq!(
+                            bits(&one),
+                            bits(&single),
+                            "{:?}, {origin:?}, {mode:?}, {threat}",
+                            pgd.walk
+                        );
                     }
                 }
             }
@@ -252,7 +266,11 @@ fn who_leaves_early_is_fooled_and_who_stays_was_never_fooled() {
         }
         assert_eq!(early, never_fooled, "{threat}");
         println!("{threat}: {} of 40 left", early.len());
-        assert!(!early.is_empty() && early.len() < 40, "{threat}: {} left: the case shows nothing", early.len());
+        assert!(
+            !early.is_empty() && early.len() < 40,
+            "{threat}: {} left: the case shows nothing",
+            early.len()
+        );
         assert_eq!((full_passes.forward, full_passes.input_backward), (6 * 40, 5 * 40), "{threat}");
         assert!(early_passes.forward < full_passes.forward, "{threat}");
 
@@ -268,7 +286,8 @@ fn images_and_labels_that_do_not_belong_together_are_refused() {
     let (clean, labels) = noise(3, Kind::Float);
     let flat = clean.flatten(1, -1);
     let threat = threat(Norm::Linf, 0.1);
-    let cases = [(&clean, labels.narrow(0, 0, 2)), (&clean, labels.view([3, 1])), (&flat, labels.shallow_clone())];
+    let cases =
+        [(&clean, labels.narrow(0, 0, 2)), (&clean, labels.view([3, 1])), (&flat, labels.shallow_clone())];
     for (pixels, labels) in cases {
         let error = run(&Fgsm, &mut Flat, pixels, &labels, &threat, &draws(1)).unwrap_err();
         let (found, message) = (format!("{:?}", labels.size()), error.to_string());

@@ -1,9 +1,16 @@
 //! Tests of the library from outside; one binary, because linking libtorch is the slow part.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test may panic, and prints what it measured")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and prints what it measured"
+)]
 
 mod contract;
+mod evaluation;
 mod literal_gaat;
 mod nn;
 mod support;
 mod taylor;
 mod training;
+mod weights;

@@ -78,7 +78,7 @@ fn a_run_that_was_stopped_ends_as_if_it_never_was() {
 
         assert_eq!(timeless(resumed.clone()), timeless(whole), "{stops:?}");
         assert_eq!(gaat::run::record(&run_dir).unwrap(), resumed, "{stops:?}");
-        let optimiser = if text == SGD { "optimizer.first.fc.1.weight" } else { "optimizer.second.fc.1.weight" };
+        let optimiser = if text == SGD { "optimizer.first.7.weight" } else { "optimizer.second.7.weight" };
         for (file, needle) in [("last", ""), ("best", ""), ("state", "weights."), ("state", optimiser)] {
             let path = format!("checkpoints/{file}.safetensors");
             let (left, right) =
@@ -104,8 +104,7 @@ fn sgd_takes_the_steps_of_its_formula() {
     for (momentum, nesterov, everything) in [(0.0, false, true), (0.9, false, true), (0.9, true, false)] {
         let (weight_decay, rate) = (0.1, 0.5);
         let name = OptimizerName::Sgd;
-        let spec =
-            OptimizerSpec { name, momentum, nesterov, weight_decay, decay_norm_and_bias: everything };
+        let spec = OptimizerSpec { name, momentum, nesterov, weight_decay, decay_norm_and_bias: everything };
         let mut optimizer = Optimizer::new(network.store(), spec);
         let entries: Vec<_> = network.store().trainable_entries().collect();
         let copies = || entries.iter().map(|entry| entry.tensor.detach().copy()).collect::<Vec<_>>();
@@ -116,8 +115,7 @@ fn sgd_takes_the_steps_of_its_formula() {
             optimizer.step(&gradients, rate).unwrap();
             for (index, entry) in entries.iter().enumerate() {
                 let decays = everything || entry.role == Role::Weight;
-                let gradient =
-                    &gradients[index] + &before[index] * if decays { weight_decay } else { 0.0 };
+                let gradient = &gradients[index] + &before[index] * if decays { weight_decay } else { 0.0 };
                 memory[index] = &memory[index] * momentum + &gradient;
                 let direction =
                     if nesterov { gradient + &memory[index] * momentum } else { memory[index].copy() };
@@ -148,7 +146,9 @@ fn a_directory_that_does_not_fit_is_refused_and_left_as_it_was() {
     };
     needs(&refused(&text, &run_dir, false), &["/run", "nothing was changed", "--resume"]);
     needs(&refused(&text, &run_dir.join("run.json"), false), &["run.json", "not an empty directory"]);
-    for (key, value) in [("seed", "4"), ("epochs", "5"), ("learning-rate", "0.2"), ("delay", "2"), ("flip", "false")] {
+    for (key, value) in
+        [("seed", "4"), ("epochs", "5"), ("learning-rate", "0.2"), ("delay", "2"), ("flip", "false")]
+    {
         let kept = text.lines().filter(|line| !line.starts_with(&format!("{key} ="))).collect::<Vec<_>>();
         let other = format!("{}\n{key} = {value}\n", kept.join("\n"));
         let message = refused(&other, &run_dir, true);
@@ -204,8 +204,8 @@ fn a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoints() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     let run_dir = folder.path().join("run");
-    // Decay of 1 at a rate of 3 doubles every weight at every step: whole for some epochs, then infinite.
-    let text = "method = \"natural\"\nmodel = \"mlp\"\nlimit = 100\nbatch-size = 10\nepochs = 40\nvalidation-steps = 1\n\
+    // Decay of 1 at a rate of 3 doubles every weight at every step: whole for an epoch or two, then infinite.
+    let text = "method = \"natural\"\nmodel = \"mlp\"\nlimit = 100\nbatch-size = 30\nepochs = 40\nvalidation-steps = 1\n\
         optimizer = \"sgd\"\nmomentum = 0\nweight-decay = 1\nlearning-rate = 3\nschedule = \"constant\"\n";
     let checked = recipe(text);
     let mut witness = Witness::default();
@@ -213,8 +213,8 @@ fn a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoints() {
     let message = error.to_string();
     let Error::Training { epoch, step, reason } = error else { panic!("{message}") };
     println!("{message}");
-    assert_eq!(epoch, (step - 1) / 9 + 1, "{message}");
-    assert!(epoch > 2 && reason.contains("the loss is"), "{message}");
+    assert_eq!(epoch, (step - 1) / 3 + 1, "{message}");
+    assert!(epoch > 1 && reason.contains("the loss is"), "{message}");
     assert!(message.contains(&format!("epoch {epoch}, step {step}")), "{message}");
 
     let record = gaat::run::record(&run_dir).unwrap();
@@ -288,7 +288,8 @@ fn what_happens_is_told_and_logged_in_order() {
             }
         }
         assert_eq!(kinds, "<sssssvecsssssvec>", "{schedule}");
-        let expected: Vec<f64> = (0..10).map(|step| checked.schedule.at((step as f64 + 0.5) / 10.0)).collect();
+        let expected: Vec<f64> =
+            (0..10).map(|step| checked.schedule.at((step as f64 + 0.5) / 10.0)).collect();
         assert_eq!(rates, expected, "{schedule}");
         let told: Vec<_> = witness.events.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
         assert_eq!(lines(&run_dir), told, "{schedule}");
@@ -301,14 +302,14 @@ fn training_learns_and_adversarial_training_withstands() {
     let folder = tempfile::tempdir().unwrap();
     let run = |method: &str| {
         let run_dir = folder.path().join(method.replace('"', "").replace(['\n', ' ', '='], "-"));
-        let text = format!("method = {method}\nmodel = \"convnet\"\nepsilon = 0.15\nepochs = 6\nbatch-size = 64\n");
+        let text =
+            format!("method = {method}\nmodel = \"convnet\"\nepsilon = 0.15\nepochs = 6\nbatch-size = 64\n");
         let record = trained(&recipe(&text), &run_dir);
         let network = open(&run_dir, Checkpoint::Last, None, Some("fp32")).unwrap().classifier;
         let threat = threat(Norm::Linf, 0.15);
         let attacks = vec![AttackSpec::pgd(&threat, 10, 1, None).unwrap()];
         let options = EvaluateOptions { threat, attacks, batch_size: 200, limit: None, seed: 0 };
-        let verdict =
-            evaluate(network.as_ref(), &digits(200), &options, &mut |_| Control::Continue).unwrap();
+        let verdict = evaluate(network.as_ref(), &digits(200), &options, &mut |_| Control::Continue).unwrap();
         println!("{method}: clean {}, robust {}", verdict.clean_accuracy, verdict.robust_accuracy);
         (record, verdict)
     };

@@ -1,0 +1,294 @@
+//! Judging: the worst case over attacks and restarts, what may not change a verdict, and alarms.
+
+use crate::support::{digits, network, robust_network, threat};
+use gaat::attack::{Attack, Exact, Fgsm, GradientOracle, Pgd, Start, StopRule, Walk, run};
+use gaat::batch::Images;
+use gaat::evaluate::{Control, EvaluateOptions, Progress, Stage, evaluate};
+use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore, Rng};
+use gaat::{Error, Result};
+use gaat_data::{ImageSet, ImageShape};
+use gaat_spec::{AttackSpec, Evaluation, Norm, ThreatModel};
+use tch::{Device, Kind, Tensor};
+
+fn options(threat: ThreatModel, attacks: Vec<AttackSpec>) -> EvaluateOptions {
+    EvaluateOptions { threat, attacks, batch_size: 64, limit: None, seed: 0 }
+}
+
+fn judge(classifier: &dyn Classifier, images: &ImageSet, options: &EvaluateOptions) -> Evaluation {
+    evaluate(classifier, images, options, &mut |_| Control::Continue).unwrap()
+}
+
+#[test]
+fn the_worst_case_is_what_counts() {
+    tch::set_num_threads(1);
+    let network = robust_network();
+    let images = digits(250);
+    for (norm, epsilon) in [(Norm::Linf, 0.12), (Norm::L2, 0.6)] {
+        let threat = threat(norm, epsilon);
+        let pgd = |restarts| AttackSpec::pgd(&threat, 3, restarts, None).unwrap();
+        let attacks = vec![AttackSpec::fgsm(&threat), pgd(1), pgd(3), pgd(10)];
+        let verdict = judge(network.as_ref(), &images, &options(threat, attacks.clone()));
+        let robust: Vec<f64> = verdict.attacks.iter().map(|attack| attack.robust_accuracy).collect();
+        println!("{threat}: clean {}, {robust:?}, worst {}", verdict.clean_accuracy, verdict.robust_accuracy);
+        assert_eq!((verdict.examples, verdict.threat), (250, threat));
+        assert!(robust.iter().all(|robust| *robust <= verdict.clean_accuracy && *robust > 0.0));
+        assert!(robust[0] < verdict.clean_accuracy - 0.05, "FGSM finds something");
+        // The first restart of three is that of one, so this holds exactly.
+        assert!(robust[1] >= robust[2] && robust[2] >= robust[3] && robust[1] > robust[3], "{robust:?}");
+        let least = robust.iter().copied().fold(1.0, f64::min);
+        assert!(verdict.robust_accuracy <= least, "an image falls to any attack");
+        let names: Vec<_> = verdict.attacks.iter().map(|attack| attack.name.as_str()).collect();
+        assert_eq!(names, ["fgsm", "pgd-3", "pgd-3x3", "pgd-3x10"]);
+        for (share, (low, high)) in [
+            (verdict.clean_accuracy, verdict.clean_interval),
+            (verdict.robust_accuracy, verdict.robust_interval),
+            (robust[3], verdict.attacks[3].interval),
+        ] {
+            assert!(low < share && share < high, "{share} in {low}..{high}");
+        }
+        assert!(verdict.alarms.is_empty(), "{:?}", verdict.alarms);
+
+        // Passes: FGSM one gradient and one look at the result for each image that was right at first.
+        let right = (verdict.clean_accuracy * 250.0).round() as u64;
+        let fgsm = verdict.attacks[0].passes;
+        assert_eq!((fgsm.forward, fgsm.input_backward), (2 * right, right));
+
+        // Company, order and repetition change nothing.
+        for (index, attack) in attacks.iter().enumerate() {
+            let alone = judge(network.as_ref(), &images, &options(threat, vec![*attack]));
+            assert_eq!(alone.attacks[0].robust_accuracy, robust[index], "{attack}");
+            assert_eq!(alone.robust_accuracy, robust[index], "{attack}");
+        }
+        let reversed: Vec<_> = attacks.into_iter().rev().collect();
+        let again = judge(network.as_ref(), &images, &options(threat, reversed));
+        assert_eq!(again.robust_accuracy, verdict.robust_accuracy);
+    }
+}
+
+#[test]
+fn images_fall_to_different_attacks_and_count_once() {
+    tch::set_num_threads(1);
+    // Left half falls to FGSM alone, right half to PGD alone, so each attack leaves a half and the worst case nothing.
+    let network = Trap::new();
+    let threat = threat(Norm::Linf, 0.1);
+    let pgd = AttackSpec::pgd(&threat, 10, 1, None).unwrap();
+    let images = flat_images(&[(128, 0), (64, 0)]);
+    let verdict = judge(&network, &images, &options(threat, vec![AttackSpec::fgsm(&threat), pgd]));
+    let robust: Vec<f64> = verdict.attacks.iter().map(|attack| attack.robust_accuracy).collect();
+    assert_eq!((verdict.clean_accuracy, robust.as_slice()), (1.0, [0.5, 0.5].as_slice()));
+    assert_eq!(verdict.robust_accuracy, 0.0);
+}
+
+#[test]
+fn nothing_but_the_attack_changes_a_verdict() {
+    tch::set_num_threads(1);
+    let network = robust_network();
+    let images = digits(150);
+    let zero = threat(Norm::Linf, 0.0);
+    let attacks = |threat| vec![AttackSpec::fgsm(threat), AttackSpec::pgd(threat, 3, 2, None).unwrap()];
+    let still = judge(network.as_ref(), &images, &options(zero, attacks(&zero)));
+    assert_eq!(still.robust_accuracy, still.clean_accuracy);
+    assert!(still.attacks.iter().all(|attack| attack.robust_accuracy == still.clean_accuracy));
+
+    let bound = threat(Norm::Linf, 0.1);
+    let fgsm = vec![AttackSpec::fgsm(&bound)];
+    let verdicts = [1, 7, 150, 1000].map(|batch_size| {
+        judge(network.as_ref(), &images, &EvaluateOptions { batch_size, ..options(bound, fgsm.clone()) })
+    });
+    for verdict in &verdicts {
+        assert_eq!(verdict.clean_accuracy, still.clean_accuracy);
+        assert_eq!(verdict.robust_accuracy, verdicts[0].robust_accuracy, "FGSM draws nothing");
+    }
+
+    // The limit takes a subset that the seed alone decides: forty subsets of ten images, all with their own accuracy.
+    let limited = |seed: u64, limit: usize, batch_size: usize| {
+        let some = EvaluateOptions { limit: Some(limit), seed, batch_size, ..options(bound, fgsm.clone()) };
+        let verdict = judge(network.as_ref(), &images, &some);
+        (verdict.examples, verdict.clean_accuracy, verdict.robust_accuracy)
+    };
+    let subsets: Vec<_> = (0..12).map(|seed| limited(seed, 20, 64)).collect();
+    assert!(subsets.iter().all(|subset| subset.0 == 20));
+    assert_eq!((0..12).map(|seed| limited(seed, 20, 3)).collect::<Vec<_>>(), subsets);
+    assert!(subsets.iter().any(|subset| *subset != subsets[0]), "{subsets:?}: always the same images");
+    assert_eq!(limited(3, 150, 64).1, still.clean_accuracy);
+    assert_eq!(limited(3, 9999, 64).0, 150);
+
+    let refused = |images: &ImageSet, limit: Option<usize>, batch_size: usize| {
+        let options = EvaluateOptions { limit, batch_size, ..options(bound, fgsm.clone()) };
+        let error = evaluate(network.as_ref(), images, &options, &mut |_| Control::Continue).unwrap_err();
+        assert!(matches!(error, Error::Usage(_)), "{error}");
+    };
+    refused(&digits(0), None, 8);
+    refused(&images, Some(0), 8);
+    refused(&images, None, 0);
+}
+
+#[test]
+fn progress_is_told_and_stop_is_heard() {
+    tch::set_num_threads(1);
+    let network = network("mlp", Kind::Float);
+    let images = digits(25);
+    let threat = threat(Norm::Linf, 0.1);
+    let attacks = vec![AttackSpec::fgsm(&threat), AttackSpec::pgd(&threat, 2, 2, None).unwrap()];
+    let options = EvaluateOptions { batch_size: 10, ..options(threat, attacks) };
+    let mut told: Vec<Progress> = Vec::new();
+    let verdict = evaluate(network.as_ref(), &images, &options, &mut |progress| {
+        told.push(progress.clone());
+        Control::Continue
+    });
+    let verdict = verdict.unwrap();
+    let name = |stage: &Stage| match stage {
+        Stage::Clean => "clean".to_owned(),
+        Stage::Attack { name } => name.clone(),
+    };
+    let heard: Vec<_> = told.iter().map(|progress| (name(&progress.stage), progress.done)).collect();
+    let expected =
+        ["clean", "fgsm", "pgd-2x2"].map(|stage| [10, 20, 25].map(|done| (stage.to_owned(), done)));
+    assert_eq!(heard, expected.concat());
+    assert!(told.iter().all(|progress| progress.total == 25));
+    assert_eq!(told[2].robust_accuracy, verdict.clean_accuracy);
+    assert_eq!(told[8].robust_accuracy, verdict.attacks[1].robust_accuracy);
+    for stop in 1..=told.len() {
+        let mut count = 0;
+        let result = evaluate(network.as_ref(), &images, &options, &mut |_| {
+            count += 1;
+            if count == stop { Control::Stop } else { Control::Continue }
+        });
+        assert!(
+            matches!(result, Err(Error::Interrupted)) && count == stop,
+            "stopped at {stop}, told {count}"
+        );
+    }
+}
+
+#[test]
+fn who_leaves_early_comes_back_to_its_place() {
+    tch::set_num_threads(1);
+    let trained = robust_network();
+    let network = network("convnet", Kind::Double);
+    network.store().load(&trained.store().state().unwrap()).unwrap();
+    let images = Images::upload(&digits(60), Device::Cpu).unwrap();
+    let batch = images.range(0, 60, Kind::Double).unwrap();
+    for (norm, epsilon) in [(Norm::Linf, 0.15), (Norm::L2, 0.8)] {
+        let threat = threat(norm, epsilon);
+        let pgd = |stop| {
+            let (start, walk) = (Start::Clean, Walk::InBox);
+            Pgd { steps: 6, step_size: 0.25 * epsilon, start, walk, stop }
+        };
+        let (early, never) = (pgd(StopRule::WhenFooled), pgd(StopRule::Never));
+        let cases: [(&str, &dyn Attack); 3] = [("early", &early), ("never", &never), ("fgsm", &Fgsm)];
+        let mut gradients = Vec::new();
+        for (name, attack) in cases {
+            let found = |pixels: &Tensor, labels: &Tensor| {
+                let mut oracle = Exact::new(network.as_ref(), Mode::Eval);
+                let draws = Rng::new(0).seeded("attack", 0);
+                let found = run(attack, &mut oracle, pixels, labels, &threat, &draws).unwrap();
+                (found.into_pixels(), oracle.passes().input_backward)
+            };
+            let (together, passes) = found(&batch.pixels, &batch.labels);
+            let mut alone_passes = 0;
+            for index in 0..60 {
+                let single = batch.pixels.narrow(0, index, 1);
+                let (alone, passes) = found(&single, &batch.labels.narrow(0, index, 1));
+                let gap = (together.narrow(0, index, 1) - alone).abs().max().double_value(&[]);
+                assert!(gap < 1e-9, "{name}, {threat}: image {index} differs by {gap}");
+                alone_passes += passes;
+            }
+            assert_eq!(passes, alone_passes, "{name}, {threat}: who left asks no more");
+            gradients.push(passes);
+        }
+        println!("{threat}: {gradients:?} gradients");
+        // At one time or another, more than a third of the walks ended early; some never did.
+        assert_eq!((gradients[1], gradients[2]), (360, 60));
+        assert!(gradients[0] > 60 && gradients[0] < 300, "{threat}: {gradients:?}: the case shows nothing");
+    }
+}
+
+/// Two classes by mean pixel. Round 0.5 the margin has a dent that holds small steps, while one of 0.1 jumps out of it
+/// into the wrong class; round 0.25 there is a ditch of the wrong class that one of 0.1 jumps across.
+struct Trap {
+    store: ParameterStore,
+    normalization: Normalization,
+}
+
+impl Trap {
+    fn new() -> Self {
+        Self {
+            store: ParameterStore::new(Device::Cpu, Kind::Float),
+            normalization: Normalization::identity(1),
+        }
+    }
+}
+
+impl Classifier for Trap {
+    fn logits(&self, pixels: &Tensor, _mode: Mode) -> Result<Tensor> {
+        let mean = pixels.flatten(1, -1).mean_dim([1i64].as_slice(), false, None::<Kind>);
+        let dent = &mean - 0.5;
+        let dented = (&dent * (std::f64::consts::TAU / 0.08)).sin() * -0.3 - dent * 5.0 + 0.5;
+        // Least at 0.05 above 0.25, and as high again at 0.1 above.
+        let ditch = (&mean - 0.3) * 20.0;
+        let ditched = ditch.square() - 0.5;
+        let margin = dented.where_self(&mean.gt(0.38), &ditched);
+        Ok(Tensor::stack(&[&margin * 10.0, margin.zeros_like()], 1))
+    }
+
+    fn name(&self) -> String {
+        "trap".to_owned()
+    }
+
+    fn variant(&self) -> &'static str {
+        ""
+    }
+
+    fn input_shape(&self) -> InputShape {
+        InputShape { channels: 1, height: 8, width: 8 }
+    }
+
+    fn class_count(&self) -> i64 {
+        2
+    }
+
+    fn compute_precision(&self) -> ComputePrecision {
+        ComputePrecision::Fp32
+    }
+
+    fn normalization(&self) -> &Normalization {
+        &self.normalization
+    }
+
+    fn store(&self) -> &ParameterStore {
+        &self.store
+    }
+}
+
+/// Images of one shade each, with labels out of two classes.
+fn flat_images(shades: &[(u8, u16)]) -> ImageSet {
+    let pixels = shades.iter().flat_map(|(shade, _)| [*shade; 64]).collect();
+    let labels = shades.iter().map(|(_, label)| *label).collect();
+    let shape = ImageShape { channels: 1, height: 8, width: 8 };
+    let classes = vec!["right".to_owned(), "wrong".to_owned()];
+    ImageSet::new(pixels, shape, labels, classes, "shades".to_owned()).unwrap()
+}
+
+#[test]
+fn one_step_that_beats_many_raises_the_alarm() {
+    tch::set_num_threads(1);
+    let network = Trap::new();
+    let threat = threat(Norm::Linf, 0.1);
+    let pgd = AttackSpec::pgd(&threat, 10, 2, None).unwrap();
+    let images = |shade: u8| flat_images(&[(shade, 0); 9]);
+    let both = vec![pgd, AttackSpec::fgsm(&threat)];
+    let dented = judge(&network, &images(128), &options(threat, both.clone()));
+    let [alarm] = dented.alarms.as_slice() else { panic!("{dented:?}") };
+    for part in ["one-step-beats-many", "fgsm leaves 0.00 %", "pgd-10x2 leaves 100.00 %"] {
+        assert!(alarm.contains(part), "{alarm}");
+    }
+    assert_eq!(dented.robust_accuracy, 0.0, "the worst case is not fooled by the dent");
+    // Many steps beating one is as it should be, and one attack alone has nothing to be compared with.
+    let ditched = judge(&network, &images(64), &options(threat, both.clone()));
+    assert_eq!(ditched.attacks[0].robust_accuracy, 0.0);
+    assert!(ditched.alarms.is_empty(), "{:?}", ditched.alarms);
+    for attack in both {
+        assert!(judge(&network, &images(128), &options(threat, vec![attack])).alarms.is_empty());
+    }
+}
