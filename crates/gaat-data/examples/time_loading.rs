@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gaat_data::{Source, load};
 
-fn main() -> gaat_data::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let dataset = arguments.next().unwrap_or_else(|| "digits".to_owned()).parse()?;
     let source = Source { dataset, data_dir: arguments.next().map(Into::into), resize: None };

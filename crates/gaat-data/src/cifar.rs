@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use crate::cifar_files::{Member, Members, Store};
-use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
+use gaat_spec::DatasetName;
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 

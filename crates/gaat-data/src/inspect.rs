@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 
 use crate::cifar::{CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
-use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::hexadecimal::hexadecimal;
 use crate::image_set::ImageShape;
 use crate::load::{Loaded, Location, Source, load_with};
 use crate::places::Places;
 use crate::{folder, gzip, mnist};
+use gaat_spec::DatasetName;
 
 /// What is known of one data set.
 #[derive(Clone, Debug)]

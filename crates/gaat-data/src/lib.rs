@@ -25,10 +25,10 @@ mod split;
 mod stratify;
 
 pub use error::{Error, Result};
+pub use gaat_spec::DatasetName;
 pub use image_set::{ImageSet, ImageShape};
 pub use inspect::{Contents, DatasetReport, FileReport, Verdict, info, info_with, verify, verify_with};
 pub use load::{Loaded, Location, Source, load, load_with};
 pub use order::epoch_order;
 pub use places::Places;
-pub use gaat_spec::DatasetName;
 pub use split::{SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use crate::cifar::{self, CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
-use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::image_set::ImageSet;
 use crate::places::Places;
 use crate::resize::{check_size, resize_set};
 use crate::{digits, folder, mnist};
+use gaat_spec::DatasetName;
 
 /// What to load.
 #[derive(Clone, Debug, PartialEq, Eq)]

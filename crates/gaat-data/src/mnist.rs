@@ -5,11 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
-use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::gzip;
 use crate::idx::{Images, read_images, read_labels};
 use crate::image_set::{ImageSet, ImageShape};
+use gaat_spec::DatasetName;
 
 const CLASSES: u16 = 10;
 

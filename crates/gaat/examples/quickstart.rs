@@ -3,8 +3,8 @@
 
 use gaat::evaluate::{EvaluateOptions, evaluate};
 use gaat::run::{Checkpoint, open, prepare_process, test_images};
-use gaat::train::{Control, Observer, TrainOptions, train};
 use gaat::spec::{AttackSpec, Event, Recipe};
+use gaat::train::{Control, Observer, TrainOptions, train};
 use std::path::PathBuf;
 
 /// Prints a line an epoch.

@@ -80,7 +80,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             100.0 * (1.0 - gaat / rat)
         ));
     }
-    println!("\n\n| model | natural, s | RAT PGD-10, s | GAAT, s | RAT / natural | GAAT / natural | of RAT's time saved |");
+    println!(
+        "\n\n| model | natural, s | RAT PGD-10, s | GAAT, s | RAT / natural | GAAT / natural | of RAT's time saved |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for row in rows {
         println!("{row}");

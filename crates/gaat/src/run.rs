@@ -139,7 +139,8 @@ impl RunDirectory {
 
     /// Refuses a directory that holds anything.
     pub(crate) fn check_vacant(&self) -> Result<()> {
-        let taken = self.root.exists() && (!self.root.is_dir() || fs_err::read_dir(&self.root)?.next().is_some());
+        let taken =
+            self.root.exists() && (!self.root.is_dir() || fs_err::read_dir(&self.root)?.next().is_some());
         if taken {
             let reason = "exists and is not an empty directory; nothing was changed. Go on with --resume, or choose \
                           another --out";
@@ -180,7 +181,8 @@ impl RunDirectory {
     pub(crate) fn read_record(&self) -> Result<RunRecord> {
         let path = self.record();
         let text = fs_err::read_to_string(&path)?;
-        serde_json::from_str(&text).map_err(|error| Error::File { path, reason: format!("cannot be read: {error}") })
+        serde_json::from_str(&text)
+            .map_err(|error| Error::File { path, reason: format!("cannot be read: {error}") })
     }
 
     pub(crate) fn read_recipe(&self) -> Result<Recipe> {
@@ -284,7 +286,11 @@ pub fn record_test(run_dir: &Path, evaluation: &Evaluation) -> Result<()> {
     record.test = Some(TestRecord {
         examples: evaluation.examples,
         clean: evaluation.clean_accuracy,
-        robust: evaluation.attacks.iter().map(|attack| (attack.name.clone(), attack.robust_accuracy)).collect(),
+        robust: evaluation
+            .attacks
+            .iter()
+            .map(|attack| (attack.name.clone(), attack.robust_accuracy))
+            .collect(),
     });
     directory.write_record(&record)
 }

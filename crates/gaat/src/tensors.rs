@@ -14,7 +14,11 @@ pub(crate) struct Document {
 }
 
 /// Writes `tensors` with `metadata`, atomically.
-pub(crate) fn write(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap<String, String>) -> Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    metadata: HashMap<String, String>,
+) -> Result<()> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     let mut copies = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
@@ -32,7 +36,8 @@ pub(crate) fn write(path: &Path, tensors: &[(String, Tensor)], metadata: HashMap
     }
     let mut views = Vec::with_capacity(copies.len());
     for (name, dtype, shape, bytes) in &copies {
-        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| failed(error.to_string()))?;
+        let view =
+            TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| failed(error.to_string()))?;
         views.push((*name, view));
     }
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(error.to_string()))?;

@@ -12,10 +12,10 @@ mod scan;
 
 use std::path::{Path, PathBuf};
 
-use gaat_spec::DatasetName;
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
 use cache::{Cache, Entry};
+use gaat_spec::DatasetName;
 pub(crate) use scan::scan;
 use scan::{ImageFile, Scan, scan_settled};
 

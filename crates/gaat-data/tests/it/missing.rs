@@ -42,7 +42,7 @@ fn digits_need_no_place_at_all() {
 
 #[test]
 fn names_go_both_ways_and_unknown_ones_list_the_known() {
-    for name in DatasetName::ALL.iter().copied() {
+    for &name in DatasetName::ALL {
         assert_eq!(DatasetName::from_str(&name.to_string()).unwrap(), name);
     }
     let message = DatasetName::from_str("cifar-10").unwrap_err().to_string();

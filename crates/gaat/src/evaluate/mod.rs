@@ -69,7 +69,9 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let started = Instant::now();
     if images.is_empty() || options.limit == Some(0) || options.batch_size == 0 {
-        return Err(Error::Usage("evaluation needs at least one image and a batch size of at least 1".to_owned()));
+        return Err(Error::Usage(
+            "evaluation needs at least one image and a batch size of at least 1".to_owned(),
+        ));
     }
     let subset = options.limit.filter(|limit| *limit < images.len()).map(|limit| {
         let mut order = epoch_order(options.seed, 0, images.len());

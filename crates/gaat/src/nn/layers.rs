@@ -43,7 +43,8 @@ impl BlockConv {
         }
         let (rows, columns) = (height / 2 + 1, width / 2 + 1);
         let padded = input.f_contiguous()?.f_constant_pad_nd([1, 1, 1, 1])?;
-        let blocks = padded.f_reshape([count, channels, rows, 2, columns, 2])?.f_permute([0, 1, 3, 5, 2, 4])?;
+        let blocks =
+            padded.f_reshape([count, channels, rows, 2, columns, 2])?.f_permute([0, 1, 3, 5, 2, 4])?;
         let blocks = blocks.f_reshape([count, 4 * channels, rows, columns])?;
         let weight = self.conv.weight.f_to_kind(input.kind())?;
         let outputs = weight.size()[0];

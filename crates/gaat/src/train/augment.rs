@@ -54,9 +54,11 @@ fn gather(padded: &Tensor, rows: &Tensor, columns: &Tensor) -> Result<Tensor> {
     let size = padded.size();
     let (count, channels, width) = (size[0], size[1], size[3]);
     let (out_height, out_width) = (rows.size()[1], columns.size()[1]);
-    let rows = rows.f_view([count, 1, out_height, 1])?.f_expand([count, channels, out_height, width], false)?;
-    let columns =
-        columns.f_view([count, 1, 1, out_width])?.f_expand([count, channels, out_height, out_width], false)?;
+    let rows =
+        rows.f_view([count, 1, out_height, 1])?.f_expand([count, channels, out_height, width], false)?;
+    let columns = columns
+        .f_view([count, 1, 1, out_width])?
+        .f_expand([count, channels, out_height, out_width], false)?;
     Ok(padded.f_gather(2, &rows, false)?.f_gather(3, &columns, false)?)
 }
 

@@ -63,7 +63,9 @@ pub(super) fn load(
     let part = |prefix: &str| -> Vec<(String, Tensor)> {
         let named = document.tensors.iter();
         named
-            .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone())))
+            .filter_map(|(name, tensor)| {
+                Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
+            })
             .collect()
     };
     let misfit = |error: Error| failed(error.to_string());

@@ -82,7 +82,8 @@ impl Optimizer {
                 gaat_shim::fused_sgd(&parameters, &gradients, &first, step)?;
             }
             OptimizerName::Adam => {
-                let second: Vec<&Tensor> = group.iter().filter_map(|(slot, _)| slot.second.as_ref()).collect();
+                let second: Vec<&Tensor> =
+                    group.iter().filter_map(|(slot, _)| slot.second.as_ref()).collect();
                 let device = parameters[0].device();
                 let count = Tensor::f_full([1], (self.steps + 1) as f64, (Kind::Float, device))?;
                 let counts = vec![&count; group.len()];

@@ -122,8 +122,9 @@ impl<'a> Session<'a> {
         if position.record.data_digest != self.record.data_digest {
             return Err(Error::File {
                 path,
-                reason: "was trained on other images than those found now; point --data-dir to the first ones"
-                    .to_owned(),
+                reason:
+                    "was trained on other images than those found now; point --data-dir to the first ones"
+                        .to_owned(),
             });
         }
         let environment = self.record.environment.clone();
@@ -212,11 +213,8 @@ impl<'a> Session<'a> {
     /// Validates, and closes the books of the epoch just done.
     pub(super) fn finish_epoch(&mut self) -> Result<EpochRecord> {
         let started = Instant::now();
-        let validation = Validation {
-            threat: self.recipe.threat,
-            steps: self.recipe.validation_steps,
-            rng: self.rng,
-        };
+        let validation =
+            Validation { threat: self.recipe.threat, steps: self.recipe.validation_steps, rng: self.rng };
         let accuracy = validation.judge(self.judged(), &self.validation, &self.attacked)?;
         let evaluation = started.elapsed().as_secs_f64();
         self.sums.seconds += Seconds { evaluation, ..Seconds::default() };

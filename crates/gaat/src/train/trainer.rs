@@ -25,7 +25,11 @@ pub struct TrainOptions {
 /// # Errors
 /// When data, model or device cannot be had; when the run directory is taken or holds another recipe; when the loss is
 /// not a number. The last checkpoint stays whole and the record says what happened.
-pub fn train(recipe: &CheckedRecipe, options: &TrainOptions, observer: &mut dyn Observer) -> Result<RunRecord> {
+pub fn train(
+    recipe: &CheckedRecipe,
+    options: &TrainOptions,
+    observer: &mut dyn Observer,
+) -> Result<RunRecord> {
     let directory = RunDirectory::new(&options.run_dir);
     let has_state = if options.resume {
         directory.check_resumable(recipe)?

@@ -30,7 +30,12 @@ pub(super) struct Accuracy {
 impl Validation {
     /// Judges `classifier`. The attack's draws are the same every epoch, so that epochs compare.
     /// Clean accuracy is that on `images`, robust accuracy that on `attacked`.
-    pub(super) fn judge(&self, classifier: &dyn Classifier, images: &Images, attacked: &Images) -> Result<Accuracy> {
+    pub(super) fn judge(
+        &self,
+        classifier: &dyn Classifier,
+        images: &Images,
+        attacked: &Images,
+    ) -> Result<Accuracy> {
         if images.is_empty() || attacked.is_empty() {
             return Ok(Accuracy::default());
         }

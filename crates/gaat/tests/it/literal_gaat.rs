@@ -6,9 +6,7 @@
 
 use gaat::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, Walk, ball, run};
 use gaat::batch::Images;
-use gaat::nn::{
-    BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build,
-};
+use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
 use gaat::train::{Quiet, TrainOptions, train};
 use gaat_data::{Source, load};
 use gaat_spec::{Anchor, Curvature, DatasetName, ModelName, Norm, Recipe, ThreatModel};
@@ -51,7 +49,8 @@ fn literal_gaat_is_one_sign_step_on_a_trained_network() {
         stop: StopRule::Never,
     };
     let travel = attack.step_size * attack.steps as f64;
-    let gradient = Exact::new(network.as_ref(), Mode::Eval).at(&batch.pixels, &batch.labels).unwrap().gradient;
+    let gradient =
+        Exact::new(network.as_ref(), Mode::Eval).at(&batch.pixels, &batch.labels).unwrap().gradient;
     let draws = || Rng::new(1).seeded("attack", 0);
     let start = ball::random_start(&batch.pixels, &threat, &draws()).unwrap();
     let start = ball::project_into_box(&batch.pixels, &start, &threat);
@@ -60,8 +59,7 @@ fn literal_gaat_is_one_sign_step_on_a_trained_network() {
     for (curvature, bound) in [(Curvature::GaussNewton, 0.02), (Curvature::Diagonal, 0.002)] {
         let exact = Exact::new(network.as_ref(), Mode::Eval);
         let mut oracle = Taylor::new(exact, &batch.pixels, Anchor::Clean, curvature);
-        let perturbed =
-            run(&attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
+        let perturbed = run(&attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
         let delta = perturbed.pixels() - &batch.pixels;
         let differing = (&delta - &predicted).abs().gt(1e-9).to_kind(Kind::Double).mean(Kind::Double);
         let share = differing.double_value(&[]);

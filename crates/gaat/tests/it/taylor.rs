@@ -1,9 +1,7 @@
 //! Taylor models against what they claim: closed forms, finite differences, error orders, in double precision.
 
 use gaat::attack::{Exact, GradientOracle, Taylor, ball};
-use gaat::nn::{
-    BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build,
-};
+use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
 use gaat::taylor::{Expansion, curvature};
 use gaat_spec::{Anchor, Curvature, ModelName, Norm, ThreatModel};
 use tch::{Device, Kind, Tensor};
@@ -38,14 +36,14 @@ fn exact_gradients_agree_with_finite_differences() {
     let (pixels, labels) = images(3);
     let mut oracle = Exact::new(network.as_ref(), Mode::Eval);
     let gradient = oracle.at(&pixels, &labels).unwrap().gradient;
-    const STEP: f64 = 1e-6;
+    let step = 1e-6;
     for coordinate in 0..16 {
         let mut shift = Tensor::zeros([16], (Kind::Double, Device::Cpu));
-        let _ = shift.get(coordinate).fill_(STEP);
+        let _ = shift.get(coordinate).fill_(step);
         shift = shift.view([1, 1, 4, 4]);
         let up = oracle.at(&(&pixels + &shift), &labels).unwrap().losses;
         let down = oracle.at(&(&pixels - &shift), &labels).unwrap().losses;
-        let slope = (up - down) / (2.0 * STEP);
+        let slope = (up - down) / (2.0 * step);
         let claimed = gradient.flatten(1, -1).select(1, coordinate);
         assert!(largest(&(&slope - &claimed)) < 1e-7, "{slope} is not {claimed}");
     }
@@ -79,7 +77,8 @@ fn a_model_is_exact_at_its_anchor_and_its_gradient_is_that_of_its_value() {
         for curvature in Curvature::ALL {
             let mut exact = Exact::new(network.as_ref(), Mode::Eval);
             let truth = exact.at(&pixels, &labels).unwrap();
-            let mut taylor = Taylor::new(Exact::new(network.as_ref(), Mode::Eval), &pixels, *anchor, *curvature);
+            let mut taylor =
+                Taylor::new(Exact::new(network.as_ref(), Mode::Eval), &pixels, *anchor, *curvature);
             let answer = taylor.at(&pixels, &labels).unwrap();
             assert_eq!(answer.gradient, truth.gradient, "{anchor} {curvature}");
             assert_eq!(answer.losses, truth.losses, "{anchor} {curvature}");
@@ -97,10 +96,10 @@ fn a_model_is_exact_at_its_anchor_and_its_gradient_is_that_of_its_value() {
                 gradient: expansion.gradient.shallow_clone(),
                 curvature: *curvature,
             };
-            const STEP: f64 = 1e-5;
-            let up = frozen.predicted_gain(&(&point + &direction * STEP));
-            let down = frozen.predicted_gain(&(&point - &direction * STEP));
-            let slope = (up - down) / (2.0 * STEP);
+            let step = 1e-5;
+            let up = frozen.predicted_gain(&(&point + &direction * step));
+            let down = frozen.predicted_gain(&(&point - &direction * step));
+            let slope = (up - down) / (2.0 * step);
             let claimed = (frozen.gradient_at(&point) * &direction).flatten(1, -1).sum_dim_intlist(
                 [1i64].as_slice(),
                 false,
@@ -168,7 +167,9 @@ fn projection_is_idempotent_inside_and_nearest() {
         }
         let boxed = ball::project_into_box(&clean, &wild, &threat);
         let perturbed = &clean + &boxed;
-        assert!(perturbed.min().double_value(&[]) >= -1e-12 && perturbed.max().double_value(&[]) <= 1.0 + 1e-12);
+        assert!(
+            perturbed.min().double_value(&[]) >= -1e-12 && perturbed.max().double_value(&[]) <= 1.0 + 1e-12
+        );
         assert!(largest(&ball::lengths(&boxed, norm)) <= 0.3 + 1e-12);
     }
 }

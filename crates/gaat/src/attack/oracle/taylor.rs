@@ -42,7 +42,9 @@ impl<'a> Taylor<'a> {
 impl GradientOracle for Taylor<'_> {
     fn at(&mut self, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
         if points.size() != self.clean.size() {
-            return Err(Error::Usage("a Taylor oracle serves one batch; it was asked about another".to_owned()));
+            return Err(Error::Usage(
+                "a Taylor oracle serves one batch; it was asked about another".to_owned(),
+            ));
         }
         let expansion = match self.expansion.take() {
             Some(expansion) => expansion,
