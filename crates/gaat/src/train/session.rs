@@ -128,6 +128,13 @@ impl<'a> Session<'a> {
             });
         }
         let environment = self.record.environment.clone();
+        let (before, now) = (position.record.environment.threads, environment.threads);
+        if before != now {
+            self.warnings.push(format!(
+                "the run started with {before} threads and goes on with {now}: the result may differ in the last \
+                 bits from that of a run that never stopped"
+            ));
+        }
         self.record = RunRecord { environment, status: Status::Running, failure: None, ..position.record };
         self.sums = position.sums;
         self.steps = position.steps;

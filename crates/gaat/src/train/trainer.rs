@@ -6,6 +6,7 @@ use super::{Control, Observer};
 use crate::run::{Place, RunDirectory};
 use crate::{Error, Result};
 use gaat_spec::{CheckedRecipe, Event, RunRecord, Status};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
 /// Where a run goes, and whether it goes on.
@@ -53,7 +54,18 @@ pub fn train(
         session.restore()?;
     }
     let mut observers = Observers { lines: JsonLines::append_to(&directory.events())?, user: observer };
-    match run(&mut session, &mut observers) {
+    // tch panics where libtorch throws, out of memory above all; the record must not say "running" for ever.
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut session, &mut observers)));
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            session.record.status = Status::Failed;
+            session.record.failure = Some("libtorch or gaat panicked; the error output says why".to_owned());
+            directory.write_record(&session.record)?;
+            resume_unwind(panic);
+        }
+    };
+    match outcome {
         Ok(status) => {
             session.record.status = status;
             session.save_state()?;
