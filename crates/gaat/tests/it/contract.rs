@@ -149,6 +149,36 @@ fn every_attack_keeps_the_contract() {
     }
 }
 
+/// Proposes what no threat model allows.
+struct Wild;
+
+impl Attack for Wild {
+    fn propose(
+        &self,
+        _oracle: &mut dyn GradientOracle,
+        clean: &Tensor,
+        _labels: &Tensor,
+        _threat: &ThreatModel,
+        draws: &Draws,
+    ) -> gaat::Result<Tensor> {
+        draws.normal(&clean.size(), 0.0, 50.0, clean.kind(), clean.device())
+    }
+}
+
+#[test]
+fn whatever_is_proposed_is_brought_into_the_ball_and_the_box() {
+    tch::set_num_threads(1);
+    let (clean, labels) = noise(6, Kind::Float);
+    for (norm, epsilon) in NORMS {
+        let threat = threat(norm, epsilon);
+        let pixels = run(&Wild, &mut Flat, &clean, &labels, &threat, &draws(1)).unwrap().into_pixels();
+        let lengths = ball::lengths(&(&pixels - &clean), norm);
+        assert!(lengths.max().double_value(&[]) <= epsilon + ball::tolerance(Kind::Float), "{threat}");
+        assert!(lengths.min().double_value(&[]) > 0.3 * epsilon, "{threat}: not simply dropped");
+        assert!(pixels.min().double_value(&[]) >= 0.0 && pixels.max().double_value(&[]) <= 1.0, "{threat}");
+    }
+}
+
 #[test]
 fn one_step_of_length_epsilon_is_fgsm_bit_for_bit() {
     tch::set_num_threads(1);
