@@ -86,7 +86,10 @@ pub(crate) fn robust_run() -> PathBuf {
     static RUN: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = RUN.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let text = "method = \"gaat\"\nepsilon = 0.1\nepochs = 3\nlimit = 600\nvalidation-steps = 2";
+        // Every number that matters is written down, so that new defaults change no test.
+        let text = "method = \"rat\"\nmodel = \"convnet\"\nepsilon = 0.1\nsteps = 3\nstep-size = 0.05\n\
+            epochs = 4\nlimit = 600\nbatch-size = 32\noptimizer = \"adam\"\nlearning-rate = 5e-3\n\
+            schedule = \"cyclic\"\nvalidation-steps = 2";
         trained(&recipe(text), &folder.path().join("run"));
         folder
     });
