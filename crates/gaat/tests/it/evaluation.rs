@@ -61,6 +61,12 @@ fn the_worst_case_is_what_counts() {
             assert_eq!(alone.attacks[0].robust_accuracy, robust[index], "{attack}");
             assert_eq!(alone.robust_accuracy, robust[index], "{attack}");
         }
+        // One image at a time, a restart helps only if it starts elsewhere.
+        let single = EvaluateOptions { batch_size: 1, ..options(threat, vec![pgd(1), pgd(10)]) };
+        let verdict_alone = judge(network.as_ref(), &images, &single);
+        let shares: Vec<f64> = verdict_alone.attacks.iter().map(|attack| attack.robust_accuracy).collect();
+        assert!(shares[0] > shares[1], "{shares:?}");
+
         let reversed: Vec<_> = attacks.into_iter().rev().collect();
         let again = judge(network.as_ref(), &images, &options(threat, reversed));
         assert_eq!(again.robust_accuracy, verdict.robust_accuracy);
