@@ -87,13 +87,13 @@ fn a_comparison_prints_one_table_and_goes_on_where_it_stopped() {
     assert_eq!((&document["planned"], document["runs"].as_array().unwrap().len()), (&2.into(), 2));
     let gaat_row = &document["summary"]["rows"][1];
     assert!((gaat_row["cost_ratio"]["mean"].as_f64().unwrap() - 5.0 / 3.0).abs() < 1e-9);
-    assert!(read(&here.join("c/README.md")).starts_with("# digits, convnet, 1 epoch, linf 0.15\n"));
+    assert!(read(&here.join("c/README.md")).starts_with("# digits, convnet, 1 epoch, linf 0.1\n"));
     assert_eq!(
         json(&success(here, &format!("{} --json", line("--methods natural,gaat"))))["runs"],
         document["runs"]
     );
 
-    let text = refusal(here, &line("--methods natural --epsilon 0.1"));
+    let text = refusal(here, &line("--methods natural --epsilon 0.2"));
     assert!(text.contains("epsilon") && text.contains("--out"), "{text}");
 }
 
