@@ -34,6 +34,10 @@ pub(super) struct JsonLines {
 impl JsonLines {
     pub(super) fn append_to(path: &Path) -> Result<Self> {
         let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
+        // A killed process may have left half a line, to which the next one would be glued.
+        let written = fs_err::read(path)?;
+        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        file.file().set_len(whole as u64)?;
         Ok(Self { file: std::io::BufWriter::new(file) })
     }
 }
@@ -47,5 +51,24 @@ impl Observer for JsonLines {
             self.file.flush()?;
         }
         Ok(Control::Continue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_line_is_dropped_and_whole_ones_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        fs_err::write(&path, "{\"event\":\"validating\",\"epoch\":1}\n{\"event\":\"st").unwrap();
+        JsonLines::append_to(&path).unwrap().on_event(&Event::Validating { epoch: 2 }).unwrap();
+        let text = fs_err::read_to_string(&path).unwrap();
+        let epochs: Vec<i64> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["epoch"].as_i64().unwrap())
+            .collect();
+        assert_eq!(epochs, [1, 2]);
     }
 }
