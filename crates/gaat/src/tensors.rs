@@ -44,7 +44,7 @@ pub(crate) fn write(
     write_atomically(path, &bytes)
 }
 
-/// Reads a file written by [`write`] or by any other safetensors writer, f32 and f64 tensors only.
+/// Reads a file written by [`write()`] or by any other safetensors writer, f32 and f64 tensors only.
 pub(crate) fn read(path: &Path) -> Result<Document> {
     let bytes = fs_err::read(path)?;
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
