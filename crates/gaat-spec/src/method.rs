@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 named! {
-    /// How the input Hessian is modelled from the gradient at the anchor (method.md section 3).
+    /// How the input Hessian is modelled from the gradient at the anchor (arXiv 2309.09464, section 3).
     Curvature, "curvature" {
         /// First order: no curvature.
         None = "none",

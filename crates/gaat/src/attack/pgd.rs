@@ -21,7 +21,7 @@ pub enum Walk {
     /// Ball and pixel box: the attack as usually meant.
     InBox,
     /// The ball alone, so that a random start keeps its full width where pixels are black or white. Single-gradient
-    /// training collapses without it on MNIST, where half of the noise would be lost (method.md section 2).
+    /// training collapses without it on MNIST, where half of the noise would be lost.
     InBall,
 }
 
