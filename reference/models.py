@@ -137,9 +137,9 @@ class PreActBlock(nn.Module):
 class PreActResNet18(nn.Module):
     """github.com/locuslab/fast_adversarial as it is today: a batch normalisation before the pooling."""
 
-    def __init__(self, shape, classes, width=64):
+    def __init__(self, shape, classes, width=64, stem_stride=1):
         super().__init__()
-        self.conv1 = nn.Conv2d(shape[0], width, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(shape[0], width, 3, stem_stride, 1, bias=False)
         inputs = width
         for stage in range(4):
             outputs = width * 2**stage
@@ -213,6 +213,7 @@ CASES = [
     ("mlp", mlp, (1, 28, 28), 10, None),
     ("vgg-16", Vgg16, (3, 32, 32), 10, (CIFAR_MEAN, CIFAR_STD)),
     ("preact-resnet-18", PreActResNet18, (3, 32, 32), 10, None),
+    ("preact-resnet-18-w8-s2", lambda s, c: PreActResNet18(s, c, 8, 2), (3, 32, 32), 10, (CIFAR_MEAN, CIFAR_STD)),
     ("preact-resnet-18-w16", lambda s, c: PreActResNet18(s, c, 16), (3, 32, 32), 10, (CIFAR_MEAN, CIFAR_STD)),
     ("wide-resnet-10-1", lambda s, c: WideResNet(s, c, 10, 1), (1, 8, 8), 10, None),
     ("wide-resnet-16-2", lambda s, c: WideResNet(s, c, 16, 2), (3, 32, 32), 7, (CIFAR_MEAN, CIFAR_STD)),

@@ -64,7 +64,7 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
         },
         // Wong et al. (2020), train_fgsm.py with de Jorge et al.'s (2022) 30 epochs.
         DatasetName::Cifar10 | DatasetName::Cifar100 | DatasetName::Folder => Recipe {
-            model: Some(ModelName::PreActResNet18 { width: 64 }),
+            model: Some(ModelName::PreActResNet18 { width: 64, stem_stride: 1 }),
             epsilon: PixelLength::fraction(8.0, 255.0).ok(),
             epochs: Some(30),
             batch_size: Some(128),

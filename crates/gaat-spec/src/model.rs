@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+const PREACT: &str = "preact-resnet-18";
+/// Ending of the names with a stem of stride 2.
+const HALVING_STEM: &str = "-s2";
 /// Base width of the usual `preact-resnet-18`.
 const PREACT_WIDTH: u32 = 64;
 /// Beyond these a typing error is likelier than a network.
@@ -13,15 +16,16 @@ const MOST_WIDTH: u32 = 1024;
 const MOST_DEPTH: u32 = 1000;
 const MOST_WIDENING: u32 = 64;
 
-const ACCEPTED: &str = "convnet, mlp, vgg-16, preact-resnet-18, preact-resnet-18-wW (base width W), \
-                        wide-resnet-D-K (depth D = 10, 16, 22, 28, 34, ...; widening K)";
+const ACCEPTED: &str = "convnet, mlp, vgg-16, preact-resnet-18, preact-resnet-18-wW (base width W; -s2 for a stem \
+                        of stride 2), wide-resnet-D-K (depth D = 10, 16, 22, 28, 34, ...; widening K)";
 /// What a misspelt name is compared with.
-const WELL_KNOWN: [&str; 10] = [
+const WELL_KNOWN: [&str; 11] = [
     "convnet",
     "mlp",
     "vgg-16",
     "preact-resnet-18",
     "preact-resnet-18-w16",
+    "preact-resnet-18-w8-s2",
     "wide-resnet-16-2",
     "wide-resnet-28-4",
     "wide-resnet-28-10",
@@ -39,10 +43,12 @@ pub enum ModelName {
     Mlp,
     /// `vgg-16`: the CIFAR form with batch normalisation and one linear layer.
     Vgg16,
-    /// `preact-resnet-18`, or `preact-resnet-18-wW` for another base width than 64.
+    /// `preact-resnet-18`; with `-wW` another base width than 64, with `-s2` a stem of stride 2, which quarters the work.
     PreActResNet18 {
         /// Channels of the first stage.
         width: u32,
+        /// Stride of the first convolution, 1 or 2.
+        stem_stride: u32,
     },
     /// `wide-resnet-D-K`.
     WideResNet {
@@ -59,8 +65,13 @@ impl fmt::Display for ModelName {
             Self::ConvNet => formatter.write_str("convnet"),
             Self::Mlp => formatter.write_str("mlp"),
             Self::Vgg16 => formatter.write_str("vgg-16"),
-            Self::PreActResNet18 { width: PREACT_WIDTH } => formatter.write_str("preact-resnet-18"),
-            Self::PreActResNet18 { width } => write!(formatter, "preact-resnet-18-w{width}"),
+            Self::PreActResNet18 { width, stem_stride } => {
+                formatter.write_str(PREACT)?;
+                if width != PREACT_WIDTH {
+                    write!(formatter, "-w{width}")?;
+                }
+                formatter.write_str(if stem_stride == 2 { HALVING_STEM } else { "" })
+            }
             Self::WideResNet { depth, widening } => write!(formatter, "wide-resnet-{depth}-{widening}"),
         }
     }
@@ -88,11 +99,10 @@ impl FromStr for ModelName {
             "convnet" => return Ok(Self::ConvNet),
             "mlp" => return Ok(Self::Mlp),
             "vgg-16" => return Ok(Self::Vgg16),
-            "preact-resnet-18" => return Ok(Self::PreActResNet18 { width: PREACT_WIDTH }),
             _ => {}
         }
-        if let Some(width) = text.strip_prefix("preact-resnet-18-w") {
-            return preact(text, width);
+        if let Some(rest) = text.strip_prefix(PREACT) {
+            return preact(text, rest);
         }
         if let Some(numbers) = text.strip_prefix("wide-resnet-") {
             return wide(text, numbers);
@@ -103,13 +113,18 @@ impl FromStr for ModelName {
     }
 }
 
-fn preact(text: &str, width: &str) -> Result<ModelName, Error> {
-    match number(width) {
-        Some(width) if (1..=MOST_WIDTH).contains(&width) => Ok(ModelName::PreActResNet18 { width }),
+fn preact(text: &str, rest: &str) -> Result<ModelName, Error> {
+    let (width, stem_stride) = rest.strip_suffix(HALVING_STEM).map_or((rest, 1), |width| (width, 2));
+    let width = if width.is_empty() { Some(PREACT_WIDTH) } else { width.strip_prefix("-w").and_then(number) };
+    match width {
+        Some(width) if (1..=MOST_WIDTH).contains(&width) => {
+            Ok(ModelName::PreActResNet18 { width, stem_stride })
+        }
         _ => Err(refused(
             text,
             format!(
-                "the base width must be a whole number from 1 to {MOST_WIDTH}, as in `preact-resnet-18-w16`"
+                "write `{PREACT}`, with a base width from 1 to {MOST_WIDTH} as in `{PREACT}-w16`, or with a stem of \
+                 stride 2 as in `{PREACT}-w16{HALVING_STEM}`"
             ),
         )),
     }
@@ -152,7 +167,9 @@ mod tests {
 
     #[test]
     fn every_name_prints_as_it_was_read() {
-        for text in WELL_KNOWN.into_iter().chain(["wide-resnet-10-1", "preact-resnet-18-w1"]) {
+        for text in
+            WELL_KNOWN.into_iter().chain(["wide-resnet-10-1", "preact-resnet-18-w1", "preact-resnet-18-s2"])
+        {
             assert_eq!(text.parse::<ModelName>().unwrap().to_string(), text);
         }
         assert_eq!("preact-resnet-18-w64".parse::<ModelName>().unwrap().to_string(), "preact-resnet-18");
@@ -171,6 +188,8 @@ mod tests {
             ("wide-resnet-+28-4", "whole numbers"),
             ("preact-resnet-18-w0", "base width"),
             ("preact-resnet-18-w016", "base width"),
+            ("preact-resnet-18-s4", "stride 2"),
+            ("preact-resnet-180", "base width"),
             ("", "known: convnet"),
         ] {
             let message = text.parse::<ModelName>().unwrap_err().to_string();

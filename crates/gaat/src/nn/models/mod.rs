@@ -27,7 +27,9 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         ModelName::ConvNet => convnet::parts(builder, input, classes),
         ModelName::Mlp => mlp::parts(builder, input, classes),
         ModelName::Vgg16 => vgg::parts(builder, input, classes),
-        ModelName::PreActResNet18 { width } => preact_resnet::parts(builder, input, classes, width.into()),
+        ModelName::PreActResNet18 { width, stem_stride } => {
+            preact_resnet::parts(builder, input, classes, width.into(), stem_stride.into())
+        }
         ModelName::WideResNet { depth, widening } => {
             wide_resnet::parts(builder, input, classes, depth.into(), widening.into())
         }

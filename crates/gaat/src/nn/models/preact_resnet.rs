@@ -27,14 +27,18 @@ struct PreActResNet {
     norm: BatchNorm,
 }
 
-pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64, width: i64) -> Result<Parts> {
-    require_side(
-        builder,
-        input,
-        8,
-        "it halves them three times, so 8x8 is the least; use `convnet` or `mlp`",
-    )?;
-    let stem = builder.conv("conv1", ConvShape::three(input.channels, width, 1), Start::Default)?;
+pub(super) fn parts(
+    builder: &mut Builder,
+    input: InputShape,
+    classes: i64,
+    width: i64,
+    stem_stride: i64,
+) -> Result<Parts> {
+    let least = 8 * stem_stride;
+    let reason =
+        format!("it shrinks them {least}-fold, so {least}x{least} is the least; use `convnet` or `mlp`");
+    require_side(builder, input, least, &reason)?;
+    let stem = builder.conv("conv1", ConvShape::three(input.channels, width, stem_stride), Start::Default)?;
     let mut blocks = Vec::new();
     let mut inputs = width;
     for stage in 0..4 {
