@@ -14,5 +14,5 @@ pub mod survival;
 pub use ascent::Ascent;
 pub use fgsm::Fgsm;
 pub use oracle::{Exact, GradientOracle, InputGradient, Loss, Taylor};
-pub use pgd::{Pgd, Start, StopRule, Walk};
+pub use pgd::{NEAR, Pgd, Start, StopRule, Walk};
 pub use run::{Attack, Perturbed, Unbounded, run, run_unbounded};

@@ -145,3 +145,81 @@ fn restore(kept: Vec<(Tensor, Tensor)>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::{Exact, GradientOracle};
+    use crate::train::trial::Trial;
+    use gaat_spec::Passes;
+
+    #[test]
+    fn perturbed_weights_are_restored_bit_for_bit() {
+        let mut trial = Trial::new("convnet", Kind::Float);
+        trial.learning_rate = 0.0;
+        let before = trial.weights();
+        trial
+            .with_context(0, |context, batch| {
+                context.perturb_weights_by(0.05);
+                context.descend(&batch.pixels, &batch.labels)
+            })
+            .unwrap();
+        assert_eq!(trial.weights(), before);
+        assert_eq!(trial.passes, Passes { forward: 12, full_backward: 12, ..Passes::default() });
+    }
+
+    #[test]
+    fn the_step_follows_the_gradient_at_the_perturbed_weights() {
+        let mut trial = Trial::new("mlp", Kind::Double);
+        let reach = 0.05;
+        let store = trial.classifier.store();
+        let gradients = || {
+            let logits = trial.classifier.logits(&trial.batch.pixels, Mode::Eval).unwrap();
+            let loss = losses(&logits, &trial.batch.labels).unwrap().mean(Kind::Double);
+            Tensor::run_backward(&[loss], &store.trainable(), false, false)
+        };
+        let start = trial.weights();
+        let first = gradients();
+        let _guard = tch::no_grad_guard();
+        let kept: Vec<Tensor> = store.trainable().iter().map(Tensor::copy).collect();
+        for (entry, gradient) in store.trainable_entries().zip(&first) {
+            if entry.role == Role::Weight {
+                let scale = entry.tensor.norm() / gradient.norm() * reach;
+                let _ = entry.tensor.shallow_clone().g_add_(&(gradient * scale));
+            }
+        }
+        let second = tch::with_grad(gradients);
+        for (entry, before) in store.trainable_entries().zip(&kept) {
+            entry.tensor.shallow_clone().copy_(before);
+        }
+        assert_eq!(trial.weights(), start);
+        drop(_guard);
+        let flat: Vec<Tensor> = second.iter().map(|gradient| gradient.flatten(0, -1)).collect();
+        let expected = start - Tensor::cat(&flat, 0) * 0.1;
+        trial
+            .with_context(0, |context, batch| {
+                context.perturb_weights_by(reach);
+                context.descend(&batch.pixels, &batch.labels)
+            })
+            .unwrap();
+        let gap = (trial.weights() - expected).abs().max().double_value(&[]);
+        assert!(gap < 1e-14, "{gap}");
+    }
+
+    #[test]
+    fn the_watched_gradient_is_that_of_the_summed_loss_and_free() {
+        let mut trial = Trial::new("mlp", Kind::Double);
+        let mut oracle = Exact::new(trial.classifier.as_ref(), Mode::TrainFrozenStats);
+        let expected = oracle.at(&trial.batch.pixels, &trial.batch.labels).unwrap();
+        let mut plain = Trial::new("mlp", Kind::Double);
+        let descent = trial
+            .with_context(0, |context, batch| context.descend_watching(&batch.pixels, &batch.labels))
+            .unwrap();
+        plain.with_context(0, |context, batch| context.descend(&batch.pixels, &batch.labels)).unwrap();
+        assert_eq!(trial.weights(), plain.weights());
+        assert_eq!((trial.passes, plain.passes.input_backward), (plain.passes, 0));
+        let gap = (descent.gradient.unwrap() - expected.gradient).abs().max().double_value(&[]);
+        assert!(gap < 1e-12, "{gap}");
+        assert!((descent.losses - expected.losses).abs().max().double_value(&[]) < 1e-12);
+    }
+}

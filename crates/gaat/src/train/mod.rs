@@ -17,13 +17,17 @@ mod state;
 mod step;
 mod tape;
 mod trainer;
+#[cfg(test)]
+mod trial;
 mod validation;
 
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};
 pub use events::{Control, Observer, Quiet};
 pub use memory::{ImageMemory, ScalarMemory};
-pub use methods::{Awp, FgsmMep, FgsmRs, Free, Gaat, NFgsm, Natural, Rat, build as build_method};
+pub use methods::{
+    Awp, FgsmMep, FgsmRs, Free, Gaat, GradAlign, Mart, NFgsm, Natural, Rat, Trades, build as build_method,
+};
 pub use optimizer::Optimizer;
 pub use step::{Setting, StepContext, StepReport, TrainingMethod};
 pub use tape::Tape;

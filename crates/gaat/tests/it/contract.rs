@@ -2,8 +2,8 @@
 
 use crate::support::{bits, file_tensors, network, noise, recipe, threat, trained};
 use gaat::attack::{
-    Attack, Exact, Fgsm, GradientOracle, InputGradient, Pgd, Start, StopRule, Taylor, Walk, ball, run,
-    survival,
+    Ascent, Attack, Exact, Fgsm, GradientOracle, InputGradient, Loss, NEAR, Pgd, Start, StopRule, Taylor,
+    Walk, ball, run, run_unbounded, survival,
 };
 use gaat::batch::Batch;
 use gaat::nn::{Classifier, ComputePrecision, Draws, Mode, Rng};
@@ -47,7 +47,7 @@ impl Origin {
 fn every_pgd(epsilon: f64) -> Vec<Pgd> {
     let mut all = Vec::new();
     for walk in [Walk::InBox, Walk::InBall] {
-        for start in [Start::Clean, Start::Random] {
+        for start in [Start::Clean, Start::Random, Start::Near] {
             for stop in [StopRule::Never, StopRule::WhenFooled] {
                 all.push(Pgd { steps: STEPS, step_size: 0.3 * epsilon, start, walk, stop });
             }
@@ -122,7 +122,7 @@ fn check_attack(classifier: &dyn Classifier, batch: &Batch, origin: Origin, mode
         assert!(longest > 0.2 * bound.epsilon(), "{case}: {longest}: hardly moved");
 
         assert_eq!(bits(&found(bound, 1).0), bits(&pixels), "{case}: the same seed");
-        let is_random = pgd.is_some_and(|pgd| pgd.start == Start::Random);
+        let is_random = pgd.is_some_and(|pgd| pgd.start != Start::Clean);
         assert_eq!(bits(&found(bound, 2).0) != bits(&pixels), is_random, "{case}: another seed");
 
         let (unmoved, _) = found(&threat(bound.norm(), 0.0), 1);
@@ -177,6 +177,46 @@ fn whatever_is_proposed_is_brought_into_the_ball_and_the_box() {
         assert!(lengths.min().double_value(&[]) > 0.3 * epsilon, "{threat}: not simply dropped");
         assert!(pixels.min().double_value(&[]) >= 0.0 && pixels.max().double_value(&[]) <= 1.0, "{threat}");
     }
+}
+
+#[test]
+fn an_unbounded_run_is_cut_to_the_box_alone() {
+    tch::set_num_threads(1);
+    let (clean, labels) = noise(6, Kind::Float);
+    let threat = threat(Norm::Linf, 0.1);
+    let unbounded = run_unbounded(&Wild, &mut Flat, &clean, &labels, &threat, &draws(1)).unwrap();
+    let proposed = draws(1).normal(&clean.size(), 0.0, 50.0, clean.kind(), Device::Cpu).unwrap();
+    assert_eq!(bits(unbounded.pixels()), bits(&(&clean + proposed).clamp(0.0, 1.0)));
+    let still = Ascent { start: &clean * 0.0 + 0.03, step_size: 0.0 };
+    let found = run(&still, &mut Flat, &clean, &labels, &threat, &draws(1)).unwrap().into_pixels();
+    assert_eq!(bits(&found), bits(&(&clean + 0.03).clamp(0.0, 1.0)), "no step: the start itself");
+}
+
+#[test]
+fn the_divergence_is_asked_of_the_network_and_rises_under_attack() {
+    tch::set_num_threads(1);
+    let (clean, labels) = noise(5, Kind::Double);
+    let classifier = used_network(&clean, &labels);
+    let divergence = |pixels: &Tensor| {
+        let probabilities =
+            |pixels: &Tensor| classifier.logits(pixels, Mode::Eval).unwrap().softmax(-1, Kind::Double);
+        let (p, q) = (probabilities(&clean), probabilities(pixels));
+        (&p * (&p / q).log()).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>).detach()
+    };
+    let probabilities = classifier.logits(&clean, Mode::Eval).unwrap().softmax(-1, Kind::Double).detach();
+    let loss = || Loss::Divergence(probabilities.shallow_clone());
+    let mut oracle = Exact::of_loss(classifier.as_ref(), Mode::Eval, loss());
+    let points = (&clean + 0.02).clamp(0.0, 1.0);
+    let answer = oracle.at(&points, &labels).unwrap();
+    assert!((answer.losses - divergence(&points)).abs().max().double_value(&[]) < 1e-12);
+    let flat = oracle.at(&clean, &labels).unwrap().gradient.abs().max().double_value(&[]);
+    assert!(flat < 1e-12, "{flat}: the least divergence is at the clean image");
+    let walk = Walk::InBox;
+    let pgd = Pgd { steps: 3, step_size: 0.03, start: Start::Near, walk, stop: StopRule::Never };
+    let found =
+        run(&pgd, &mut oracle, &clean, &labels, &threat(Norm::Linf, 0.08), &draws(1)).unwrap().into_pixels();
+    let risen = divergence(&found) - divergence(&points);
+    assert!(risen.min().double_value(&[]) > 0.0, "{risen:?}");
 }
 
 #[test]
@@ -256,10 +296,12 @@ fn a_flat_loss_leaves_the_attack_at_its_start() {
         };
         assert_eq!(bits(&found(&Fgsm)), bits(&clean), "{threat}");
         let start = ball::random_start(&clean, &threat, &draws(1)).unwrap();
+        let near = draws(1).normal(&clean.size(), 0.0, NEAR, clean.kind(), Device::Cpu).unwrap();
         for pgd in every_pgd(epsilon) {
             let expected = match pgd.start {
                 Start::Clean => clean.shallow_clone(),
                 Start::Random => (&clean + &start).clamp(0.0, 1.0),
+                Start::Near => (&clean + &near).clamp(0.0, 1.0),
             };
             let gap = (found(&pgd) - expected).abs().max().double_value(&[]);
             assert!(gap < 1e-6, "{pgd:?}, {threat}: {gap}");
@@ -347,7 +389,7 @@ const fn declared(method: &'static str, passes: [u64; 4], refreshes: u64, predic
     Declared { method, passes, refreshes, predicts, delayed: false }
 }
 
-const METHODS: [Declared; 14] = [
+const METHODS: [Declared; 19] = [
     declared("natural", [1, 0, 1, 0], 0, false),
     declared("rat", [4, 3, 1, 0], 3, false),
     declared("gaat", [2, 1, 1, 0], 1, true),
@@ -359,6 +401,11 @@ const METHODS: [Declared; 14] = [
     declared("free", [1, 0, 1, 0], 0, false),
     Declared { delayed: true, ..declared("dat+free", [1, 0, 1, 0], 0, false) },
     declared("fgsm-mep", [2, 1, 2, 0], 1, true),
+    declared("gradalign", [3, 2, 1, 2], 1, true),
+    declared("trades", [6, 3, 2, 0], 3, false),
+    declared("mart", [5, 3, 2, 0], 3, false),
+    declared("awp+gradalign", [6, 4, 2, 4], 1, true),
+    Declared { delayed: true, ..declared("dat+awp+trades", [8, 3, 4, 0], 3, false) },
     declared("awp+rat", [5, 3, 2, 0], 3, false),
     declared("awp+fgsm-mep", [4, 1, 4, 0], 1, true),
     Declared { delayed: true, ..declared("dat+awp+free", [2, 0, 2, 0], 0, false) },

@@ -52,3 +52,32 @@ impl TrainingMethod for Free {
         vec![("delta".to_owned(), self.delta.shallow_clone())]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::{Exact, GradientOracle};
+    use crate::nn::Mode;
+    use crate::train::trial::Trial;
+    use tch::Kind;
+
+    #[test]
+    fn the_perturbation_follows_the_gradient_of_the_training_pass() {
+        let mut trial = Trial::new("mlp", Kind::Double);
+        let mut free = Free::new(PixelLength::new(0.07).unwrap(), &trial.setting()).unwrap();
+        let mut expected = trial.batch.pixels.zeros_like();
+        for step in 0..4 {
+            let pixels = (&trial.batch.pixels + &expected).clamp(0.0, 1.0);
+            let mut oracle = Exact::new(trial.classifier.as_ref(), Mode::Eval);
+            let gradient = oracle.at(&pixels, &trial.batch.labels).unwrap().gradient;
+            let report = trial.step(&mut free, step).unwrap();
+            expected = (expected + gradient.sign() * 0.07).clamp(-0.1, 0.1);
+            assert_eq!(free.state()[0].1, expected, "step {step}");
+            assert!(report.gain.is_none() && report.loss > 0.0);
+        }
+        assert_eq!(
+            (trial.passes.forward, trial.passes.full_backward, trial.passes.input_backward),
+            (24, 24, 0)
+        );
+    }
+}

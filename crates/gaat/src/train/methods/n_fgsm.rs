@@ -35,3 +35,39 @@ impl TrainingMethod for NFgsm {
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::{Exact, GradientOracle};
+    use crate::nn::Mode;
+    use crate::train::trial::Trial;
+    use tch::Kind;
+    use tch::Tensor;
+
+    #[test]
+    fn the_point_is_that_of_the_formula_and_leaves_the_ball() {
+        let mut trial = Trial::new("mlp", Kind::Double);
+        let epsilon = trial.setting().threat.epsilon();
+        let noise = trial
+            .with_context(0, |context, batch| {
+                ball::random_start(&batch.pixels, context.threat(), context.draws())
+            })
+            .unwrap();
+        let anchor = &trial.batch.pixels + noise * 2.0;
+        let mut oracle = Exact::new(trial.classifier.as_ref(), Mode::Eval);
+        let at_anchor = oracle.at(&anchor, &trial.batch.labels).unwrap();
+        let point = (&anchor + at_anchor.gradient.sign() * epsilon).clamp(0.0, 1.0);
+        let at_point = oracle.at(&point, &trial.batch.labels).unwrap();
+        let farthest = (&point - &trial.batch.pixels).abs().max().double_value(&[]);
+        assert!(farthest > 2.0 * epsilon && farthest <= 3.0 * epsilon, "{farthest}");
+
+        let mut method = NFgsm::new(PixelLength::new(epsilon).unwrap(), 2.0);
+        let report = trial.step(&mut method, 0).unwrap();
+        let sum = |values: Tensor| values.sum(Kind::Double).double_value(&[]);
+        let loss = sum(at_point.losses);
+        assert!((report.loss - loss).abs() < 1e-10, "trained at that very point");
+        let gain = (loss - sum(at_anchor.losses)) / sum(at_anchor.gradient * (point - anchor));
+        assert!((report.gain.unwrap().value().unwrap() / gain - 1.0).abs() < 1e-9, "{gain}");
+    }
+}
