@@ -132,7 +132,7 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
 }
 
 /// Weight of gradient alignment: exp(e ln(10)/8 + ln 0.02) at epsilon = e/255 on colour images, fitted by the authors
-/// at 0.2 for e = 8 and 2.0 for 16 (Andriushchenko and Flammarion 2020, sh/exps_diff_eps_cifar10.sh). On grey digits,
+/// at 0.2 for e = 8 and 2.0 for 16 (Andriushchenko and Flammarion 2020, `sh/exps_diff_eps_cifar10.sh`). On grey digits,
 /// whose epsilons lie far outside that range, 0.2; it has not been tuned there.
 fn alignment(recipe: &Recipe) -> f64 {
     let grey = matches!(recipe.dataset, None | Some(DatasetName::Digits | DatasetName::Mnist));

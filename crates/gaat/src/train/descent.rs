@@ -180,7 +180,7 @@ mod tests {
         };
         let start = trial.weights();
         let first = gradients();
-        let _guard = tch::no_grad_guard();
+        let guard = tch::no_grad_guard();
         let kept: Vec<Tensor> = store.trainable().iter().map(Tensor::copy).collect();
         for (entry, gradient) in store.trainable_entries().zip(&first) {
             if entry.role == Role::Weight {
@@ -193,7 +193,7 @@ mod tests {
             entry.tensor.shallow_clone().copy_(before);
         }
         assert_eq!(trial.weights(), start);
-        drop(_guard);
+        drop(guard);
         let flat: Vec<Tensor> = second.iter().map(|gradient| gradient.flatten(0, -1)).collect();
         let expected = start - Tensor::cat(&flat, 0) * 0.1;
         trial

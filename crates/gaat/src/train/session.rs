@@ -79,26 +79,7 @@ impl<'a> Session<'a> {
         let mut attacked = epoch_order(recipe.seed, 0, validation.len());
         attacked.truncate(recipe.validation_limit);
         let upload = |images| Images::upload(images, place.device);
-        let record = RunRecord {
-            schema: SCHEMA.to_owned(),
-            status: Status::Running,
-            failure: None,
-            recipe: recipe.resolved.clone(),
-            environment: place.environment(),
-            data_digest: digest,
-            model: ModelRecord {
-                name: classifier.name(),
-                variant: classifier.variant().to_owned(),
-                parameters: classifier.store().parameter_count() as u64,
-            },
-            passes: Passes::default(),
-            images: 0,
-            seconds: Seconds::default(),
-            cost_ratio: 0.0,
-            epochs: Vec::new(),
-            best_epoch: None,
-            test: None,
-        };
+        let record = new_record(recipe, &place, digest, classifier.as_ref());
         Ok(Self {
             optimizer: Optimizer::new(classifier.store(), recipe.optimizer),
             natural: Natural,
@@ -294,6 +275,35 @@ impl<'a> Session<'a> {
         let (network, method) = (self.classifier.as_ref(), self.method.as_ref());
         checkpoint::save(&path, &position, network, average, &self.optimizer, method)?;
         self.directory.write_record(&self.record)
+    }
+}
+
+/// The record of a run at step 0.
+fn new_record(
+    recipe: &CheckedRecipe,
+    place: &Place,
+    data_digest: String,
+    classifier: &dyn Classifier,
+) -> RunRecord {
+    RunRecord {
+        schema: SCHEMA.to_owned(),
+        status: Status::Running,
+        failure: None,
+        recipe: recipe.resolved.clone(),
+        environment: place.environment(),
+        data_digest,
+        model: ModelRecord {
+            name: classifier.name(),
+            variant: classifier.variant().to_owned(),
+            parameters: classifier.store().parameter_count() as u64,
+        },
+        passes: Passes::default(),
+        images: 0,
+        seconds: Seconds::default(),
+        cost_ratio: 0.0,
+        epochs: Vec::new(),
+        best_epoch: None,
+        test: None,
     }
 }
 
