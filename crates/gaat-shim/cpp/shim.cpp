@@ -50,11 +50,11 @@ char* gaat_channels_last(at::Tensor* tensor, at::Tensor** result) {
 }
 
 // In place over all tensors at once: weight decay (L2), momentum, optional Nesterov. No dampening.
-char* gaat_fused_sgd(at::Tensor** parameters, at::Tensor** gradients, at::Tensor** momenta, int count, double weight_decay,
-                     double momentum, double learning_rate, int nesterov, int is_first_step) {
+char* gaat_fused_sgd(at::Tensor** parameters, at::Tensor** gradients, at::Tensor** momenta, int count, int momentum_count,
+                     double weight_decay, double momentum, double learning_rate, int nesterov, int is_first_step) {
   GAAT_TRY
   at::NoGradGuard no_grad;
-  auto p = list(parameters, count), g = list(gradients, count), m = list(momenta, count);
+  auto p = list(parameters, count), g = list(gradients, count), m = list(momenta, momentum_count);
   at::_fused_sgd_(p, g, m, weight_decay, momentum, learning_rate, /*dampening=*/0.0, nesterov, /*maximize=*/false,
                   is_first_step);
   GAAT_END

@@ -27,6 +27,7 @@ unsafe extern "C" {
         gradients: *const Handle,
         momenta: *const Handle,
         count: c_int,
+        momentum_count: c_int,
         weight_decay: f64,
         momentum: f64,
         learning_rate: f64,
@@ -144,24 +145,28 @@ pub struct SgdStep {
     pub is_first_step: bool,
 }
 
-/// One SGD step in place over all `parameters`, reading `gradients` and updating `momenta`.
+/// One SGD step in place over all `parameters`, reading `gradients` and updating `momenta`, of which there are none
+/// where the momentum is 0.
 ///
 /// # Errors
-/// When the three lists differ in length, shape, dtype or device.
+/// When the lists differ in length, shape, dtype or device, or there are momenta without a momentum.
 pub fn fused_sgd(
     parameters: &[&Tensor],
     gradients: &[&Tensor],
     momenta: &[&Tensor],
     step: SgdStep,
 ) -> Result<()> {
-    same_length(&[parameters.len(), gradients.len(), momenta.len()])?;
-    // SAFETY: the arrays have `parameters.len()` live tensors each.
+    let momentum_count = if step.momentum == 0.0 { 0 } else { parameters.len() };
+    same_length(&[parameters.len(), gradients.len()])?;
+    same_length(&[momentum_count, momenta.len()])?;
+    // SAFETY: the arrays have `parameters.len()` live tensors each, the momenta `momentum_count`.
     check(unsafe {
         gaat_fused_sgd(
             handles(parameters).as_ptr(),
             handles(gradients).as_ptr(),
             handles(momenta).as_ptr(),
             parameters.len() as c_int,
+            momentum_count as c_int,
             step.weight_decay,
             step.momentum,
             step.learning_rate,

@@ -2,7 +2,7 @@
 
 use crate::method::BaseMethod;
 use crate::names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName};
-use crate::{Anchor, Curvature, Delay, ModelName, Norm, PixelLength, Recipe};
+use crate::{Anchor, Curvature, Delay, MethodName, ModelName, Norm, PixelLength, Recipe};
 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
 pub const DELAY: Delay = Delay::Fraction(0.5);
@@ -76,9 +76,16 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
     }
 }
 
-/// Defaults of the training attack of `base`, given the data set, epsilon and steps that `recipe` has by now.
-pub fn of_method(recipe: &Recipe, base: BaseMethod) -> Recipe {
+/// Defaults of `method`, given the data set, epsilon and steps that `recipe` has by now.
+pub fn of_method(recipe: &Recipe, method: MethodName) -> Recipe {
+    // Wu et al. (2020), section 5: gamma 5e-3 from the first epoch.
+    let (awp_gamma, awp_warmup) = if method.awp { (Some(5e-3), Some(0)) } else { (None, None) };
+    Recipe { awp_gamma, awp_warmup, ..of_base(recipe, method.base) }
+}
+
+fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
     let epsilon = recipe.epsilon;
+    let step = |factor: f64| epsilon.map(|epsilon| epsilon.scaled(factor));
     match base {
         BaseMethod::Natural => Recipe::default(),
         BaseMethod::Rat => pgd(recipe),
@@ -103,6 +110,37 @@ pub fn of_method(recipe: &Recipe, base: BaseMethod) -> Recipe {
                 ..Recipe::default()
             }
         }
+        // Wong et al. (2020), train_fgsm.py and train_mnist.py: 1.25 epsilon on both.
+        BaseMethod::FgsmRs => Recipe { step_size: step(1.25), ..Recipe::default() },
+        // de Jorge et al. (2022): noise of 2 epsilon, a step of epsilon.
+        BaseMethod::NFgsm => Recipe { step_size: step(1.0), noise: Some(2.0), ..Recipe::default() },
+        // Shafahi et al. (2019): 8 replays on CIFAR-10, steps of epsilon (algorithm 1).
+        BaseMethod::Free => Recipe { step_size: step(1.0), replays: Some(8), ..Recipe::default() },
+        // Jia et al. (2022), FGSM_MEP.py: a step of epsilon, weight 10, a new start every 40 epochs.
+        BaseMethod::FgsmMep => Recipe {
+            step_size: step(1.0),
+            regularization: Some(10.0),
+            memory_reset: Some(40),
+            ..Recipe::default()
+        },
+        BaseMethod::GradAlign => {
+            Recipe { step_size: step(1.0), regularization: Some(alignment(recipe)), ..Recipe::default() }
+        }
+        // Zhang et al. (2019) on CIFAR-10 and the default of Wang et al.'s (2020) mart.py.
+        BaseMethod::Trades | BaseMethod::Mart => Recipe { regularization: Some(6.0), ..pgd(recipe) },
+    }
+}
+
+/// Weight of gradient alignment: exp(e ln(10)/8 + ln 0.02) at epsilon = e/255 on colour images, fitted by the authors
+/// at 0.2 for e = 8 and 2.0 for 16 (Andriushchenko and Flammarion 2020, `sh/exps_diff_eps_cifar10.sh`). On grey digits,
+/// whose epsilons lie far outside that range, 0.2; it has not been tuned there.
+fn alignment(recipe: &Recipe) -> f64 {
+    let grey = matches!(recipe.dataset, None | Some(DatasetName::Digits | DatasetName::Mnist));
+    match recipe.epsilon {
+        Some(epsilon) if !grey && recipe.norm == Some(Norm::Linf) => {
+            (255.0 * epsilon.value() * 10f64.ln() / 8.0 + 0.02f64.ln()).exp()
+        }
+        _ => 0.2,
     }
 }
 

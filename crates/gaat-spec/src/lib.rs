@@ -20,7 +20,7 @@ pub mod threat;
 pub use error::{Error, Result};
 pub use evaluation::{AttackName, AttackResult, AttackSpec, Evaluation};
 pub use event::Event;
-pub use method::{Anchor, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec};
+pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec};
 pub use model::ModelName;
 pub use names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName};
 pub use recipe::{CheckedRecipe, Recipe};

@@ -1,6 +1,6 @@
 //! Training methods as data: names, presets, and what each needs to run.
 
-use crate::names::{named, nearest};
+use crate::names::{named, unknown};
 use crate::{Error, PixelLength, Result};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -40,29 +40,46 @@ named! {
         GaatPaper = "gaat-paper",
         /// GAAT literally as published, diagonal curvature.
         GaatPaperDiagonal = "gaat-paper-diagonal",
+        /// One step from a random start (Wong et al. 2020).
+        FgsmRs = "fgsm-rs",
+        /// One step from noise that leaves the ball, not projected on it (de Jorge et al. 2022).
+        NFgsm = "n-fgsm",
+        /// Each batch several times, the perturbation following the training gradient (Shafahi et al. 2019).
+        Free = "free",
+        /// One step from what is remembered of each image (Jia et al. 2022).
+        FgsmMep = "fgsm-mep",
+        /// FGSM with a penalty on gradients that turn within the ball (Andriushchenko and Flammarion 2020).
+        GradAlign = "gradalign",
+        /// Clean loss and divergence under attack (Zhang et al. 2019).
+        Trades = "trades",
+        /// TRADES' relative that weighs misclassified images more (Wang et al. 2020).
+        Mart = "mart",
     }
 }
 
-/// A method by name: `natural`, `rat`, `gaat`, `gaat-paper`, `gaat-paper-diagonal`, and `dat+` before any of them
-/// for delayed adversarial training (Gupta et al. 2020); `dat` alone is `dat+rat`.
+/// A method by name: a [`BaseMethod`], `awp+` before it for perturbed weights (Wu et al. 2020), and `dat+` before that
+/// for delayed adversarial training (Gupta et al. 2020), as in `dat+awp+rat`; `dat` alone is `dat+rat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MethodName {
     /// The method once training is adversarial.
     pub base: BaseMethod,
     /// Whether natural training comes first.
     pub delayed: bool,
+    /// Whether the weights are perturbed too.
+    pub awp: bool,
 }
 
 impl MethodName {
-    /// A method without delay.
+    /// A method with nothing before it.
     pub const fn plain(base: BaseMethod) -> Self {
-        Self { base, delayed: false }
+        Self { base, delayed: false, awp: false }
     }
 }
 
 impl fmt::Display for MethodName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.delayed { f.pad(&format!("dat+{}", self.base)) } else { f.pad(self.base.as_str()) }
+        let prefix = |on: bool, name: &'static str| if on { name } else { "" };
+        f.pad(&format!("{}{}{}", prefix(self.delayed, "dat+"), prefix(self.awp, "awp+"), self.base))
     }
 }
 
@@ -71,30 +88,30 @@ impl FromStr for MethodName {
 
     fn from_str(text: &str) -> Result<Self> {
         if text == "dat" {
-            return Ok(Self { base: BaseMethod::Rat, delayed: true });
+            return Ok(Self { delayed: true, ..Self::plain(BaseMethod::Rat) });
         }
-        let (delayed, base) = text.strip_prefix("dat+").map_or((false, text), |rest| (true, rest));
-        let base: BaseMethod = base.parse().map_err(|error: Error| {
+        let (delayed, rest) = text.strip_prefix("dat+").map_or((false, text), |rest| (true, rest));
+        let (awp, base) = rest.strip_prefix("awp+").map_or((false, rest), |rest| (true, rest));
+        let Some(base) = BaseMethod::ALL.iter().copied().find(|known| known.as_str() == base) else {
             let known: Vec<&str> = BaseMethod::ALL.iter().map(|base| base.as_str()).collect();
-            let near =
-                nearest(base, &known).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
-            match error {
-                Error::Value { .. } => Error::value(
-                    "method",
-                    format!("\"{text}\""),
-                    format!("{near}known: {}, dat; and dat+METHOD for a natural start", known.join(", ")),
-                ),
+            return Err(match unknown("method", base, &known) {
+                Error::Value { key, reason, .. } => {
+                    let value = format!("\"{text}\"");
+                    Error::Value {
+                        key,
+                        value,
+                        reason: format!("{reason}; also dat, dat+METHOD, awp+METHOD, dat+awp+METHOD"),
+                    }
+                }
                 other => other,
-            }
-        })?;
-        if delayed && base == BaseMethod::Natural {
-            return Err(Error::value(
-                "method",
-                format!("\"{text}\""),
-                "natural training has nothing to delay",
-            ));
+            });
+        };
+        if base == BaseMethod::Natural && (delayed || awp) {
+            let reason =
+                "natural training has nothing to delay, and no attack beside which to perturb weights";
+            return Err(Error::value("method", format!("\"{text}\""), reason));
         }
-        Ok(Self { base, delayed })
+        Ok(Self { base, delayed, awp })
     }
 }
 
@@ -199,7 +216,16 @@ pub struct GaatSpec {
     pub anchor: Anchor,
 }
 
-/// A method with all that it needs to run.
+/// A perturbation of the weights (Wu et al. 2020).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AwpSpec {
+    /// Length of a layer's perturbation over the norm of its weights.
+    pub gamma: f64,
+    /// Epochs of the method before it starts.
+    pub warmup_epochs: usize,
+}
+
+/// A method with all that it needs to run. Step sizes are in pixel units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MethodSpec {
     /// Clean images.
@@ -208,6 +234,62 @@ pub enum MethodSpec {
     Rat(PgdSpec),
     /// Adversarial training with gradient approximation.
     Gaat(GaatSpec),
+    /// One step from a random start.
+    FgsmRs {
+        /// Length of the step.
+        step_size: PixelLength,
+    },
+    /// One step from noise, not projected on the ball.
+    NFgsm {
+        /// Length of the step.
+        step_size: PixelLength,
+        /// Reach of the noise in units of epsilon.
+        noise: f64,
+    },
+    /// Each batch several times.
+    Free {
+        /// Length of the step between two replays.
+        step_size: PixelLength,
+        /// How often each batch comes, at least 1.
+        replays: usize,
+    },
+    /// One step from the image's memory.
+    FgsmMep {
+        /// Length of the step.
+        step_size: PixelLength,
+        /// Weight of the squared distance of the logits at the two ends of the step.
+        regularization: f64,
+        /// Epochs after which the memory starts anew, at least 1.
+        reset_epochs: usize,
+    },
+    /// FGSM with gradient alignment.
+    GradAlign {
+        /// Length of the step.
+        step_size: PixelLength,
+        /// Weight of the misalignment.
+        regularization: f64,
+    },
+    /// Clean cross-entropy and divergence under attack.
+    Trades {
+        /// The attack; a random start is a small one.
+        attack: PgdSpec,
+        /// Weight of the divergence.
+        regularization: f64,
+    },
+    /// Boosted cross-entropy and weighted divergence.
+    Mart {
+        /// The attack; a random start is a small one.
+        attack: PgdSpec,
+        /// Weight of the divergence.
+        regularization: f64,
+    },
+}
+
+impl MethodSpec {
+    /// How often in succession the method is given each batch.
+    pub fn replays(&self) -> usize {
+        if let Self::Free { replays, .. } = self { *replays } else { 1 }
+    }
 }
 
 #[cfg(test)]
@@ -216,11 +298,14 @@ mod tests {
 
     #[test]
     fn method_names_read_back_as_written() {
-        for text in ["natural", "rat", "gaat", "gaat-paper", "gaat-paper-diagonal", "dat+gaat", "dat+rat"] {
+        for text in ["natural", "n-fgsm", "gaat-paper-diagonal", "dat+gaat", "awp+free", "dat+awp+rat"] {
             assert_eq!(text.parse::<MethodName>().unwrap().to_string(), text);
         }
         assert_eq!("dat".parse::<MethodName>().unwrap().to_string(), "dat+rat");
         assert!("dat+natural".parse::<MethodName>().is_err());
+        assert!("awp+natural".parse::<MethodName>().is_err() && "awp+dat+rat".parse::<MethodName>().is_err());
+        let error = "dat+awp+trads".parse::<MethodName>().unwrap_err().to_string();
+        assert!(error.contains("\"dat+awp+trads\"") && error.contains("did you mean `trades`"), "{error}");
         let error = "gat".parse::<MethodName>().unwrap_err().to_string();
         assert!(error.contains("did you mean `gaat`") || error.contains("did you mean `rat`"), "{error}");
     }

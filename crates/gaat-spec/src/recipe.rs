@@ -3,14 +3,17 @@
 //! [`Recipe`] is what somebody wrote, every key optional. [`Recipe::check`] fills the rest from the defaults of the
 //! data set and the method, refuses what makes no sense, and returns a [`CheckedRecipe`], the only thing that runs.
 
-use crate::method::{BaseMethod, Delay, GaatSpec, MethodSpec, PgdSpec};
+mod checked;
+mod method;
+mod read;
+
+pub use checked::{AugmentationSpec, CheckedRecipe, OptimizerSpec};
+
+use crate::method::{BaseMethod, Delay};
 use crate::names::{
     AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName, nearest,
 };
-use crate::schedule::Schedule;
-use crate::{
-    Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Result, ThreatModel, defaults,
-};
+use crate::{Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Result, defaults};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -48,7 +51,8 @@ pub struct Recipe {
     /// Network: convnet, mlp, vgg-16, preact-resnet-18, wide-resnet-DEPTH-WIDTH
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub model: Option<ModelName>,
-    /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, dat, dat+METHOD
+    /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, fgsm-rs, n-fgsm, free, fgsm-mep, gradalign,
+    /// trades, mart; awp+METHOD; dat, dat+METHOD
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub method: Option<MethodName>,
     /// Norm of the threat model: linf or l2
@@ -72,6 +76,24 @@ pub struct Recipe {
     /// Expansion point of GAAT: clean or random-start
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub anchor: Option<Anchor>,
+    /// Reach of the random start of n-fgsm, in units of epsilon
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FACTOR", help_heading = "Model and method"))]
+    pub noise: Option<f64>,
+    /// How often in succession free trains on a batch
+    #[cfg_attr(feature = "clap", arg(long, value_name = "M", help_heading = "Model and method"))]
+    pub replays: Option<usize>,
+    /// Weight of the second term of the loss: fgsm-mep, gradalign, trades, mart
+    #[cfg_attr(feature = "clap", arg(long, value_name = "WEIGHT", help_heading = "Model and method"))]
+    pub regularization: Option<f64>,
+    /// Epochs after which fgsm-mep forgets what it remembers of each image
+    #[cfg_attr(feature = "clap", arg(long, value_name = "EPOCHS", help_heading = "Model and method"))]
+    pub memory_reset: Option<usize>,
+    /// Size of the weight perturbation of awp+METHOD, as a share of each layer's norm
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Model and method"))]
+    pub awp_gamma: Option<f64>,
+    /// Epochs of METHOD before awp+METHOD perturbs weights
+    #[cfg_attr(feature = "clap", arg(long, value_name = "EPOCHS", help_heading = "Model and method"))]
+    pub awp_warmup: Option<usize>,
     /// BatchNorm statistics under the training attack: batch or running
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub attack_statistics: Option<AttackStatistics>,
@@ -220,7 +242,7 @@ impl Recipe {
         let written = self.for_method(method)?;
         let dataset = written.dataset.unwrap_or(DatasetName::Digits);
         let general = defaults::of_dataset(dataset).overlaid_with(&written)?;
-        let filled = defaults::of_method(&general, method.base).overlaid_with(&general)?;
+        let filled = defaults::of_method(&general, method).overlaid_with(&general)?;
         CheckedRecipe::new(&filled, method)
     }
 }
@@ -246,228 +268,6 @@ fn check_keys(table: &toml::Table) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A recipe that has been filled in and checked; the fields are read-only by convention of [`Recipe::check`].
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct CheckedRecipe {
-    /// Every key with its value: what is saved with the run and reproduces it.
-    pub resolved: Recipe,
-    /// Data set.
-    pub dataset: DatasetName,
-    /// Network.
-    pub model: ModelName,
-    /// Method by name.
-    pub method_name: MethodName,
-    /// Method with its numbers.
-    pub method: MethodSpec,
-    /// Natural epochs before the method starts.
-    pub natural_epochs: usize,
-    /// The threat model that is trained against and validated with.
-    pub threat: ThreatModel,
-    /// BatchNorm statistics under the training attack.
-    pub attack_statistics: AttackStatistics,
-    /// Share of the run over which the training attack grows to its full size.
-    pub epsilon_warmup: f64,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images per step.
-    pub batch_size: usize,
-    /// Learning rate over the run.
-    pub schedule: Schedule,
-    /// Optimiser and its numbers.
-    pub optimizer: OptimizerSpec,
-    /// Largest norm of the whole gradient.
-    pub clip_norm: Option<f64>,
-    /// Decay per step of the moving average of the weights.
-    pub weight_averaging: Option<f64>,
-    /// Augmentation.
-    pub augmentation: AugmentationSpec,
-    /// Scaling of pixels inside the model.
-    pub normalization: NormalizationChoice,
-    /// Share of the training images held out.
-    pub validation_fraction: f64,
-    /// Validation attack: PGD-K with this K, on at most `validation_limit` images.
-    pub validation_steps: usize,
-    /// See `validation_steps`.
-    pub validation_limit: usize,
-    /// Root of every random draw.
-    pub seed: u64,
-    /// Device as written.
-    pub device: String,
-    /// Precision as written.
-    pub precision: String,
-}
-
-/// Optimiser settings.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct OptimizerSpec {
-    /// Kind.
-    pub name: OptimizerName,
-    /// Momentum of SGD.
-    pub momentum: f64,
-    /// Nesterov momentum.
-    pub nesterov: bool,
-    /// L2 penalty.
-    pub weight_decay: f64,
-    /// Whether the penalty also covers BatchNorm parameters and biases.
-    pub decay_norm_and_bias: bool,
-}
-
-/// Augmentation of training batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AugmentationSpec {
-    /// Zero padding before a random crop back to the original size; 0 is off.
-    pub crop_padding: usize,
-    /// Random horizontal flip.
-    pub flip: bool,
-}
-
-impl CheckedRecipe {
-    /// Size of the training attack, as a share of its full size, at `progress` in `[0, 1]` of the run.
-    pub fn attack_scale(&self, progress: f64) -> f64 {
-        if progress >= self.epsilon_warmup { 1.0 } else { progress / self.epsilon_warmup }
-    }
-
-    fn new(filled: &Recipe, method_name: MethodName) -> Result<Self> {
-        let f = filled;
-        let threat = ThreatModel::new(need(f.norm, "norm")?, need(f.epsilon, "epsilon")?)?;
-        if method_name.base != BaseMethod::Natural && threat.epsilon() == 0.0 {
-            return Err(Error::value(
-                "epsilon",
-                0,
-                format!("{method_name} needs a bound over 0; use natural"),
-            ));
-        }
-        let method = method_spec(f, method_name)?;
-        let epochs = at_least(f.epochs, "epochs", 1)?;
-        let delay = f.delay.or(method_name.delayed.then_some(defaults::DELAY));
-        if delay.is_some() && matches!(method, MethodSpec::Natural) {
-            return Err(Error::value("delay", "set", "natural training has nothing to delay"));
-        }
-        let checked = Self {
-            dataset: need(f.dataset, "dataset")?,
-            model: need(f.model, "model")?,
-            method_name,
-            method,
-            natural_epochs: delay.map_or(0, |delay| delay.natural_epochs(epochs)),
-            threat,
-            attack_statistics: need(f.attack_statistics, "attack-statistics")?,
-            epsilon_warmup: within(f.epsilon_warmup, "epsilon-warmup", 0.0, 1.0)?,
-            epochs,
-            batch_size: at_least(f.batch_size, "batch-size", 1)?,
-            schedule: schedule(f)?,
-            optimizer: optimizer(f)?,
-            clip_norm: positive(f.clip_norm, "clip-norm")?,
-            weight_averaging: positive(f.weight_averaging, "weight-averaging")?,
-            augmentation: AugmentationSpec {
-                crop_padding: need(f.crop_padding, "crop-padding")?,
-                flip: need(f.flip, "flip")?,
-            },
-            normalization: need(f.normalization, "normalization")?,
-            validation_fraction: within(f.validation_fraction, "validation-fraction", 0.0, 0.9)?,
-            validation_steps: at_least(f.validation_steps, "validation-steps", 1)?,
-            validation_limit: at_least(f.validation_limit, "validation-limit", 1)?,
-            seed: need(f.seed, "seed")?,
-            device: need(f.device.clone(), "device")?,
-            precision: need(f.precision.clone(), "precision")?,
-            resolved: Recipe { delay, ..filled.clone() },
-        };
-        if checked.weight_averaging.is_some_and(|decay| decay >= 1.0) {
-            return Err(Error::value(
-                "weight-averaging",
-                "1 or more",
-                "needs a decay below 1, such as 0.999",
-            ));
-        }
-        if checked.seed > i64::MAX as u64 {
-            return Err(Error::value("seed", checked.seed, "needs a number below 2^63, which TOML can hold"));
-        }
-        Ok(checked)
-    }
-}
-
-fn method_spec(f: &Recipe, method: MethodName) -> Result<MethodSpec> {
-    if method.base == BaseMethod::Natural {
-        return Ok(MethodSpec::Natural);
-    }
-    let steps = at_least(f.steps, "steps", 1)?;
-    let step_size = need(f.step_size, "step-size")?;
-    if step_size.value() == 0.0 {
-        return Err(Error::value("step-size", step_size, "needs a length over 0"));
-    }
-    let random_start = need(f.random_start, "random-start")?;
-    if method.base == BaseMethod::Rat {
-        return Ok(MethodSpec::Rat(PgdSpec { steps, step_size, random_start }));
-    }
-    let anchor = need(f.anchor, "anchor")?;
-    if anchor == Anchor::RandomStart && !random_start {
-        return Err(Error::value("anchor", anchor, "needs random-start = true"));
-    }
-    let curvature = need(f.curvature, "curvature")?;
-    Ok(MethodSpec::Gaat(GaatSpec { steps, step_size, random_start, curvature, anchor }))
-}
-
-fn schedule(f: &Recipe) -> Result<Schedule> {
-    let learning_rate = need(f.learning_rate, "learning-rate")?;
-    if !(learning_rate.is_finite() && learning_rate > 0.0) {
-        return Err(Error::value("learning-rate", learning_rate, "needs a number over 0"));
-    }
-    let milestones = need(f.milestones.clone(), "milestones")?;
-    let ascending = milestones.windows(2).all(|pair| pair[0] < pair[1]);
-    if !ascending || milestones.iter().any(|share| !(0.0..=1.0).contains(share)) {
-        let reason = "needs ascending shares of the run, such as [0.5, 0.75]";
-        return Err(Error::value("milestones", format!("{milestones:?}"), reason));
-    }
-    let peak = within(f.peak, "peak", 0.0, 1.0)?;
-    if peak == 0.0 || peak == 1.0 {
-        return Err(Error::value("peak", peak, "needs a share of the run between 0 and 1, both excluded"));
-    }
-    let decay_factor = within(f.decay_factor, "decay-factor", 0.0, 1.0)?;
-    Ok(Schedule { name: need(f.schedule, "schedule")?, learning_rate, peak, milestones, decay_factor })
-}
-
-fn optimizer(f: &Recipe) -> Result<OptimizerSpec> {
-    let spec = OptimizerSpec {
-        name: need(f.optimizer, "optimizer")?,
-        momentum: within(f.momentum, "momentum", 0.0, 0.9999)?,
-        nesterov: need(f.nesterov, "nesterov")?,
-        weight_decay: within(f.weight_decay, "weight-decay", 0.0, 1.0)?,
-        decay_norm_and_bias: need(f.decay_norm_and_bias, "decay-norm-and-bias")?,
-    };
-    if spec.name == OptimizerName::Sgd && spec.nesterov && spec.momentum == 0.0 {
-        return Err(Error::value("nesterov", true, "needs a momentum over 0"));
-    }
-    Ok(spec)
-}
-
-fn need<T>(value: Option<T>, key: &str) -> Result<T> {
-    value.ok_or_else(|| Error::value(key, "absent", "has no default here; set it"))
-}
-
-fn at_least(value: Option<usize>, key: &str, least: usize) -> Result<usize> {
-    let value = need(value, key)?;
-    if value < least { Err(Error::value(key, value, format!("needs at least {least}"))) } else { Ok(value) }
-}
-
-fn within(value: Option<f64>, key: &str, low: f64, high: f64) -> Result<f64> {
-    let value = need(value, key)?;
-    if (low..=high).contains(&value) {
-        Ok(value)
-    } else {
-        Err(Error::value(key, value, format!("needs a number from {low} to {high}")))
-    }
-}
-
-/// `None` for 0, which switches the feature off.
-fn positive(value: Option<f64>, key: &str) -> Result<Option<f64>> {
-    let value = need(value, key)?;
-    if value.is_finite() && value >= 0.0 {
-        Ok((value > 0.0).then_some(value))
-    } else {
-        Err(Error::value(key, value, "needs a number over 0, or 0 for off"))
-    }
 }
 
 /// The key names as serde knows them, so that no second list can go stale.
@@ -510,6 +310,7 @@ mod fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MethodSpec;
 
     fn check(text: &str) -> Result<CheckedRecipe> {
         Recipe::from_toml(text)?.check()
@@ -538,11 +339,35 @@ mod tests {
 
     #[test]
     fn the_resolved_recipe_reproduces_the_run() {
-        for method in ["natural", "rat", "gaat", "gaat-paper", "gaat-paper-diagonal", "dat+gaat"] {
+        let plain = BaseMethod::ALL.iter().map(|base| base.as_str());
+        for method in plain.chain(["dat+gaat", "awp+rat", "dat+awp+trades"]) {
             let checked = check(&format!("dataset = \"cifar10\"\nmethod = \"{method}\"\nseed = 7")).unwrap();
             let again = check(&checked.resolved.to_toml().unwrap()).unwrap();
             assert_eq!(again, checked, "{method}");
         }
+    }
+
+    #[test]
+    fn peers_have_the_numbers_of_their_papers() {
+        let method = |text: &str| check(&format!("dataset = \"cifar10\"\n{text}")).unwrap().method;
+        let MethodSpec::FgsmRs { step_size } = method("method = \"fgsm-rs\"") else { panic!("not fgsm-rs") };
+        assert_eq!(step_size.to_string(), "10/255");
+        let MethodSpec::NFgsm { step_size, noise } = method("method = \"n-fgsm\"") else {
+            panic!("not n-fgsm")
+        };
+        assert_eq!((step_size.to_string().as_str(), noise), ("8/255", 2.0));
+        let MethodSpec::Free { step_size, replays } = method("method = \"free\"") else { panic!("not free") };
+        assert_eq!((step_size.to_string().as_str(), replays), ("8/255", 8));
+        for (epsilon, expected) in [("8/255", 0.2), ("16/255", 2.0)] {
+            let text = format!("method = \"gradalign\"\nepsilon = \"{epsilon}\"");
+            let MethodSpec::GradAlign { regularization, .. } = method(&text) else { panic!("not gradalign") };
+            assert!((regularization / expected - 1.0).abs() < 1e-12, "{epsilon}: {regularization}");
+        }
+        let text = "method = \"dat+awp+trades\"\nepochs = 10\nawp-gamma = 0.01";
+        let checked = check(text).unwrap();
+        let awp = checked.awp.unwrap();
+        assert_eq!((awp.gamma, awp.warmup_epochs, checked.natural_epochs), (0.01, 0, 5));
+        assert_eq!(check("method = \"trades\"").unwrap().awp, None);
     }
 
     #[test]
@@ -575,6 +400,11 @@ mod tests {
             ("weight-averaging = 1.5", "weight-averaging"),
             ("anchor = \"random-start\"\nrandom-start = false", "random-start"),
             ("method = \"natural\"\ndelay = 0.5", "delay"),
+            ("method = \"n-fgsm\"\nnoise = -1", "noise"),
+            ("method = \"free\"\nreplays = 0", "replays"),
+            ("method = \"trades\"\nregularization = -1", "regularization"),
+            ("method = \"fgsm-mep\"\nmemory-reset = 0", "memory-reset"),
+            ("method = \"awp+rat\"\nawp-gamma = 0", "awp-gamma"),
             ("optimizer = \"sgd\"\nnesterov = true\nmomentum = 0", "nesterov"),
         ];
         for (text, needle) in cases {

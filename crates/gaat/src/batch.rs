@@ -55,14 +55,21 @@ impl Images {
         self.len() == 0
     }
 
-    /// The images at `indices` as bytes `[N, C, H, W]` in `0..=255`, with their labels.
+    /// `indices` as a tensor where the images lie, `[N]`, i64.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn indices(&self, indices: &[usize]) -> Result<Tensor> {
+        let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
+        Ok(Tensor::f_from_slice(&indices)?.f_to_device(self.labels.device())?)
+    }
+
+    /// The images at `indices` (`[N]`, i64) as bytes `[N, C, H, W]` in `0..=255`, with their labels.
     ///
     /// # Errors
     /// When an index is out of range.
-    pub fn gather(&self, indices: &[usize]) -> Result<(Tensor, Tensor)> {
-        let indices: Vec<i64> = indices.iter().map(|index| *index as i64).collect();
-        let indices = Tensor::f_from_slice(&indices)?.f_to_device(self.labels.device())?;
-        Ok((self.pixels.f_index_select(0, &indices)?, self.labels.f_index_select(0, &indices)?))
+    pub fn gather(&self, indices: &Tensor) -> Result<(Tensor, Tensor)> {
+        Ok((self.pixels.f_index_select(0, indices)?, self.labels.f_index_select(0, indices)?))
     }
 
     /// Images `start..end` as a batch of `kind`.

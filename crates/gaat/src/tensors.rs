@@ -7,6 +7,15 @@ use std::collections::HashMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
+/// What is saved and read, under both of its names. `ParameterStore` takes floating-point numbers alone.
+const DTYPES: [(Dtype, Kind); 5] = [
+    (Dtype::F32, Kind::Float),
+    (Dtype::F64, Kind::Double),
+    (Dtype::BF16, Kind::BFloat16),
+    (Dtype::U8, Kind::Uint8),
+    (Dtype::I8, Kind::Int8),
+];
+
 /// Named tensors and metadata, as read.
 pub(crate) struct Document {
     pub(crate) tensors: Vec<(String, Tensor)>,
@@ -23,13 +32,11 @@ pub(crate) fn write(
     let mut copies = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-        let dtype = match tensor.kind() {
-            Kind::Float => Dtype::F32,
-            Kind::Double => Dtype::F64,
-            kind => return Err(failed(format!("`{name}` holds {kind:?}, which is not saved"))),
+        let kind = tensor.kind();
+        let Some((dtype, ..)) = DTYPES.iter().find(|(_, saved)| *saved == kind).copied() else {
+            return Err(failed(format!("`{name}` holds {kind:?}, which is not saved")));
         };
-        let width = if dtype == Dtype::F32 { 4 } else { 8 };
-        let mut bytes = vec![0u8; tensor.numel() * width];
+        let mut bytes = vec![0u8; tensor.numel() * kind.elt_size_in_bytes()];
         tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
         let shape: Vec<usize> = tensor.size().iter().map(|side| *side as usize).collect();
         copies.push((name.as_str(), dtype, shape, bytes));
@@ -44,7 +51,7 @@ pub(crate) fn write(
     write_atomically(path, &bytes)
 }
 
-/// Reads a file written by [`write()`] or by any other safetensors writer, f32 and f64 tensors only.
+/// Reads a file written by [`write()`] or by any other safetensors writer.
 pub(crate) fn read(path: &Path) -> Result<Document> {
     let bytes = fs_err::read(path)?;
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
@@ -55,13 +62,35 @@ pub(crate) fn read(path: &Path) -> Result<Document> {
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
     let mut tensors = Vec::new();
     for (name, view) in file.tensors() {
-        let kind = match view.dtype() {
-            Dtype::F32 => Kind::Float,
-            Dtype::F64 => Kind::Double,
-            dtype => return Err(failed(format!("`{name}` holds {dtype:?}; only F32 and F64 are read"))),
+        let dtype = view.dtype();
+        let Some((_, kind)) = DTYPES.iter().find(|(read, _)| *read == dtype).copied() else {
+            let known: Vec<String> = DTYPES.iter().map(|(known, _)| format!("{known:?}")).collect();
+            return Err(failed(format!("`{name}` holds {dtype:?}; only {} are read", known.join(", "))));
         };
         let shape: Vec<i64> = view.shape().iter().map(|side| *side as i64).collect();
         tensors.push((name, Tensor::f_from_data_size(view.data(), &shape, kind)?));
     }
     Ok(Document { tensors, metadata: header.metadata().clone().unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dtype_comes_back_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tensors.safetensors");
+        let numbers = Tensor::from_slice(&[0.0, 1.0, 97.0, 3.0, 5.0, 120.0]).view([2, 3]);
+        let tensors = DTYPES.map(|(dtype, kind)| (format!("{dtype:?}"), numbers.to_kind(kind)));
+        write(&path, &tensors, HashMap::new()).unwrap();
+        let read = read(&path).unwrap().tensors;
+        assert_eq!(read.len(), DTYPES.len());
+        for (name, tensor) in &tensors {
+            let (_, found) = read.iter().find(|(key, _)| key == name).unwrap();
+            assert_eq!((found.kind(), found), (tensor.kind(), tensor), "{name}");
+        }
+        let whole = [("whole".to_owned(), Tensor::from_slice(&[1i64]))];
+        assert!(write(&path, &whole, HashMap::new()).unwrap_err().to_string().contains("Int64"));
+    }
 }

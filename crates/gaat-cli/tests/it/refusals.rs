@@ -10,12 +10,21 @@ fn help_names_the_keys_of_each_command() {
         ("--help", &["train", "evaluate", "compare", "data", "130 interrupted"]),
         (
             "train --help",
-            &["--epsilon", "--learning-rate", "--resume", "--out", "--json", "--weight-averaging"],
+            &[
+                "--epsilon",
+                "--learning-rate",
+                "--resume",
+                "--out",
+                "--json",
+                "--weight-averaging",
+                "gradalign",
+                "--noise",
+            ],
         ),
         ("evaluate --help", &["--attack", "--restarts", "--step-size", "--require-robust", "--checkpoint"]),
         (
             "compare --help",
-            &["--methods", "--seeds", "--judge-steps", "--judge-limit", "--steps", "--epochs"],
+            &["--methods", "--seeds", "--judge-steps", "--judge-limit", "--steps", "--epochs", "awp+METHOD"],
         ),
         ("data --help", &["info", "verify", "--data-dir"]),
     ];

@@ -3,6 +3,7 @@
 //! An attack proposes, the framework disposes: [`run`](run()) projects whatever comes back and hands out a
 //! [`Perturbed`], which only it can make. Success is judged by whoever evaluates, never by the attack.
 
+mod ascent;
 pub mod ball;
 mod fgsm;
 pub mod oracle;
@@ -10,7 +11,8 @@ mod pgd;
 mod run;
 pub mod survival;
 
+pub use ascent::Ascent;
 pub use fgsm::Fgsm;
-pub use oracle::{Exact, GradientOracle, InputGradient, Taylor};
-pub use pgd::{Pgd, Start, StopRule, Walk};
-pub use run::{Attack, Perturbed, run};
+pub use oracle::{Exact, GradientOracle, InputGradient, Loss, Taylor};
+pub use pgd::{NEAR, Pgd, Start, StopRule, Walk};
+pub use run::{Attack, Perturbed, Unbounded, run, run_unbounded};

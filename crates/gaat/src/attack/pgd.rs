@@ -13,7 +13,13 @@ pub enum Start {
     Clean,
     /// At a random point of the ball.
     Random,
+    /// Beside the clean image, normal of deviation [`NEAR`] in every pixel: where the loss is a divergence from the clean
+    /// answers, its gradient at the clean image itself is zero (Zhang et al. 2019, `trades.py`).
+    Near,
 }
+
+/// Deviation of [`Start::Near`], pixel units.
+pub const NEAR: f64 = 0.001;
 
 /// What each step is projected on; the result is always projected on both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +84,10 @@ impl Attack for Pgd {
         let start = match self.start {
             Start::Clean => clean.zeros_like(),
             Start::Random => self.constrain(clean, &ball::random_start(clean, threat, draws)?, threat),
+            Start::Near => {
+                let noise = draws.normal(&clean.size(), 0.0, NEAR, clean.kind(), clean.device())?;
+                self.constrain(clean, &noise, threat)
+            }
         };
         let mut walkers = Walkers::new(clean, labels, start)?;
         for _ in 0..self.steps {

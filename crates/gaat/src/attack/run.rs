@@ -40,6 +40,20 @@ impl Perturbed {
     }
 }
 
+/// A batch in the pixel box that need not lie in the ball: for training methods that are published so. It is never a
+/// [`Perturbed`], so that nothing else takes it for one.
+#[derive(Debug)]
+pub struct Unbounded {
+    pixels: Tensor,
+}
+
+impl Unbounded {
+    /// The images, `[N, C, H, W]` in `[0, 1]`.
+    pub fn pixels(&self) -> &Tensor {
+        &self.pixels
+    }
+}
+
 /// Runs `attack` on a batch and projects its proposal.
 ///
 /// # Errors
@@ -52,6 +66,38 @@ pub fn run(
     threat: &ThreatModel,
     draws: &Draws,
 ) -> Result<Perturbed> {
+    let delta = proposal(attack, oracle, clean, labels, threat, draws)?;
+    let Some(delta) = delta else { return Ok(Perturbed { pixels: clean.f_detach()? }) };
+    let pixels = tch::no_grad(|| (clean + ball::project(&delta, threat)).clamp_(0.0, 1.0));
+    Ok(Perturbed { pixels })
+}
+
+/// Runs `attack` on a batch and cuts its proposal to the pixel box alone.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_unbounded(
+    attack: &dyn Attack,
+    oracle: &mut dyn GradientOracle,
+    clean: &Tensor,
+    labels: &Tensor,
+    threat: &ThreatModel,
+    draws: &Draws,
+) -> Result<Unbounded> {
+    let delta = proposal(attack, oracle, clean, labels, threat, draws)?;
+    let Some(delta) = delta else { return Ok(Unbounded { pixels: clean.f_detach()? }) };
+    Ok(Unbounded { pixels: tch::no_grad(|| (clean + delta).clamp_(0.0, 1.0)) })
+}
+
+/// What `attack` proposes; nothing where epsilon is 0.
+fn proposal(
+    attack: &dyn Attack,
+    oracle: &mut dyn GradientOracle,
+    clean: &Tensor,
+    labels: &Tensor,
+    threat: &ThreatModel,
+    draws: &Draws,
+) -> Result<Option<Tensor>> {
     let (size, count) = (clean.size(), labels.size());
     if size.len() != 4 || count.len() != 1 || size[0] != count[0] {
         return Err(Error::Shape {
@@ -61,9 +107,7 @@ pub fn run(
         });
     }
     if threat.epsilon() == 0.0 {
-        return Ok(Perturbed { pixels: clean.f_detach()? });
+        return Ok(None);
     }
-    let delta = attack.propose(oracle, clean, labels, threat, draws)?;
-    let pixels = tch::no_grad(|| (clean + ball::project(&delta, threat)).clamp_(0.0, 1.0));
-    Ok(Perturbed { pixels })
+    Ok(Some(attack.propose(oracle, clean, labels, threat, draws)?))
 }

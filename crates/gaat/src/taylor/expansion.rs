@@ -1,6 +1,7 @@
 //! A second-order model of each example's loss around an anchor.
 
-use super::curvature;
+use super::{GainRatio, curvature};
+use crate::Result;
 use gaat_spec::Curvature;
 use tch::{Kind, Tensor};
 
@@ -19,6 +20,16 @@ pub struct Expansion {
 }
 
 impl Expansion {
+    /// Ratio of the increase from the anchor to `pixels`, where the summed loss is `loss`, to the predicted one. No pass
+    /// through the network.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn gain_ratio(&self, pixels: &Tensor, loss: f64) -> Result<GainRatio> {
+        let sum = |values: &Tensor| -> Result<f64> { Ok(values.f_sum(Kind::Double)?.f_double_value(&[])?) };
+        Ok(GainRatio::new(loss - sum(&self.losses)?, sum(&self.predicted_gain(pixels))?))
+    }
+
     /// Gradient of the model at `point`: `g + H s`, `[N, C, H, W]`.
     pub fn gradient_at(&self, point: &Tensor) -> Tensor {
         match curvature::product(self.curvature, &self.gradient, &(point - &self.anchor)) {

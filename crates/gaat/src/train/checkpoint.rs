@@ -1,5 +1,6 @@
 //! The state of a run on disk: everything that the next step depends on, in one file.
 
+use super::TrainingMethod;
 use super::epoch::EpochSums;
 use super::optimizer::Optimizer;
 use crate::nn::Classifier;
@@ -14,6 +15,7 @@ const KEY: &str = "gaat-training-state";
 const WEIGHTS: &str = "weights.";
 const AVERAGE: &str = "average.";
 const OPTIMIZER: &str = "optimizer.";
+const METHOD: &str = "method.";
 
 /// The numbers of a run between two steps. Random draws are pure functions of seed and step, so no generator state is
 /// among them.
@@ -34,6 +36,7 @@ pub(super) fn save(
     classifier: &dyn Classifier,
     average: Option<&dyn Classifier>,
     optimizer: &Optimizer,
+    method: &dyn TrainingMethod,
 ) -> Result<()> {
     let mut named = Vec::new();
     let mut add = |prefix: &str, state: Vec<(String, Tensor)>| {
@@ -44,16 +47,18 @@ pub(super) fn save(
         add(AVERAGE, average.store().state()?);
     }
     add(OPTIMIZER, optimizer.state());
+    add(METHOD, method.state());
     let text = serde_json::to_string(position).map_err(std::io::Error::from)?;
     tensors::write(path, &named, HashMap::from([(KEY.to_owned(), text)]))
 }
 
-/// Reads the state into the networks and the optimiser.
+/// Reads the state into the networks, the optimiser and the method.
 pub(super) fn load(
     path: &Path,
     classifier: &dyn Classifier,
     average: Option<&dyn Classifier>,
     optimizer: &mut Optimizer,
+    method: &mut dyn TrainingMethod,
 ) -> Result<Position> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     let document = tensors::read(path)?;
@@ -74,5 +79,6 @@ pub(super) fn load(
         average.store().load(&part(AVERAGE)).map_err(misfit)?;
     }
     optimizer.load(&part(OPTIMIZER), position.steps as u64).map_err(misfit)?;
+    method.load_state(&part(METHOD)).map_err(misfit)?;
     Ok(position)
 }

@@ -6,18 +6,29 @@
 mod augment;
 mod averaging;
 mod checkpoint;
+mod descent;
 mod epoch;
 mod events;
+mod memory;
 mod methods;
 mod optimizer;
 mod session;
+mod state;
 mod step;
+mod tape;
 mod trainer;
+#[cfg(test)]
+mod trial;
 mod validation;
 
-pub use augment::Augmentation;
+pub use augment::{Augmentation, Placement};
+pub use descent::{Descent, Objective};
 pub use events::{Control, Observer, Quiet};
-pub use methods::{Gaat, Natural, Rat, build as build_method};
+pub use memory::{ImageMemory, ScalarMemory};
+pub use methods::{
+    Awp, FgsmMep, FgsmRs, Free, Gaat, GradAlign, Mart, NFgsm, Natural, Rat, Trades, build as build_method,
+};
 pub use optimizer::Optimizer;
-pub use step::{Descent, StepContext, StepReport, TrainingMethod};
+pub use step::{Setting, StepContext, StepReport, TrainingMethod};
+pub use tape::Tape;
 pub use trainer::{TrainOptions, train};

@@ -1,5 +1,6 @@
 //! Optimisers whose whole state can be saved: SGD with momentum and Adam, fused over all parameters.
 
+use super::state;
 use crate::nn::{ParameterStore, Role};
 use crate::{Error, Result};
 use gaat_shim::{AdamStep, SgdStep};
@@ -24,8 +25,8 @@ struct Slot {
     name: String,
     parameter: Tensor,
     decays: bool,
-    /// Momentum of SGD, first moment of Adam.
-    first: Tensor,
+    /// Momentum of SGD where there is one, first moment of Adam.
+    first: Option<Tensor>,
     /// Second moment of Adam.
     second: Option<Tensor>,
 }
@@ -33,12 +34,14 @@ struct Slot {
 impl Optimizer {
     /// An optimiser of all trainable parameters of `store`, with empty memory.
     pub fn new(store: &ParameterStore, spec: OptimizerSpec) -> Self {
+        let is_adam = spec.name == OptimizerName::Adam;
+        let empty = |tensor: &Tensor| tensor.detach().zeros_like();
         let slots = store.trainable_entries().map(|entry| Slot {
             name: entry.name.clone(),
             parameter: entry.tensor.shallow_clone(),
             decays: entry.role == Role::Weight || spec.decay_norm_and_bias,
-            first: entry.tensor.detach().zeros_like(),
-            second: (spec.name == OptimizerName::Adam).then(|| entry.tensor.detach().zeros_like()),
+            first: (is_adam || spec.momentum > 0.0).then(|| empty(&entry.tensor)),
+            second: is_adam.then(|| empty(&entry.tensor)),
         });
         Self { spec, slots: slots.collect(), steps: 0 }
     }
@@ -67,17 +70,15 @@ impl Optimizer {
     fn step_group(&self, group: &[(&Slot, &Tensor)], learning_rate: f64, weight_decay: f64) -> Result<()> {
         let parameters: Vec<&Tensor> = group.iter().map(|(slot, _)| &slot.parameter).collect();
         let gradients: Vec<&Tensor> = group.iter().map(|(_, gradient)| *gradient).collect();
-        let first: Vec<&Tensor> = group.iter().map(|(slot, _)| &slot.first).collect();
+        let first: Vec<&Tensor> = group.iter().filter_map(|(slot, _)| slot.first.as_ref()).collect();
         match self.spec.name {
             OptimizerName::Sgd => {
-                // libtorch's fused step wants a momentum over 0; the first step of any momentum is one without.
-                let is_plain = self.spec.momentum == 0.0;
                 let step = SgdStep {
                     learning_rate,
-                    momentum: if is_plain { 1.0 } else { self.spec.momentum },
+                    momentum: self.spec.momentum,
                     weight_decay,
-                    nesterov: self.spec.nesterov && !is_plain,
-                    is_first_step: is_plain || self.steps == 0,
+                    nesterov: self.spec.nesterov,
+                    is_first_step: self.steps == 0,
                 };
                 gaat_shim::fused_sgd(&parameters, &gradients, &first, step)?;
             }
@@ -104,9 +105,10 @@ impl Optimizer {
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let mut state = Vec::new();
         for slot in &self.slots {
-            state.push((format!("first.{}", slot.name), slot.first.shallow_clone()));
-            if let Some(second) = &slot.second {
-                state.push((format!("second.{}", slot.name), second.shallow_clone()));
+            for (moment, memory) in [("first", &slot.first), ("second", &slot.second)] {
+                if let Some(memory) = memory {
+                    state.push((format!("{moment}.{}", slot.name), memory.shallow_clone()));
+                }
             }
         }
         state
@@ -117,27 +119,7 @@ impl Optimizer {
     /// # Errors
     /// When a tensor is missing or has another shape; then nothing was changed.
     pub fn load(&mut self, state: &[(String, Tensor)], steps: u64) -> Result<()> {
-        let mut pairs = Vec::new();
-        for (name, target) in self.state() {
-            let found = state.iter().find(|(key, _)| *key == name).map(|(_, tensor)| tensor);
-            match found {
-                Some(tensor) if tensor.size() == target.size() => pairs.push((target, tensor)),
-                Some(tensor) => {
-                    return Err(Error::Shape {
-                        what: format!("optimiser memory `{name}`"),
-                        expected: format!("{:?}", target.size()),
-                        found: format!("{:?}", tensor.size()),
-                    });
-                }
-                None => return Err(Error::Usage(format!("optimiser memory `{name}` is missing"))),
-            }
-        }
-        tch::no_grad(|| -> Result<()> {
-            for (mut target, tensor) in pairs {
-                target.f_copy_(tensor)?;
-            }
-            Ok(())
-        })?;
+        state::copy_into("optimiser", self.state(), state)?;
         self.steps = steps;
         Ok(())
     }

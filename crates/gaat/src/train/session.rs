@@ -5,7 +5,7 @@ use super::checkpoint::{self, Position};
 use super::epoch::EpochSums;
 use super::methods;
 use super::validation::Validation;
-use super::{Augmentation, Natural, Optimizer, StepContext, StepReport, TrainingMethod};
+use super::{Augmentation, Natural, Optimizer, Placement, Setting, StepContext, StepReport, TrainingMethod};
 use crate::batch::{Batch, Images, to_unit};
 use crate::dataset::{self, Dataset};
 use crate::nn::{BuildOptions, Classifier, InputShape, Mode, Rng, build};
@@ -16,7 +16,7 @@ use gaat_data::epoch_order;
 use gaat_spec::record::{ModelRecord, SCHEMA};
 use gaat_spec::{AttackStatistics, CheckedRecipe, EpochRecord, Passes, RunRecord, Seconds, Status};
 use std::time::Instant;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 pub(super) struct Session<'a> {
     recipe: &'a CheckedRecipe,
@@ -66,35 +66,24 @@ impl<'a> Session<'a> {
             Some(decay) => Some(Averaging::new(network()?, classifier.store(), decay)?),
             None => None,
         };
+        let setting = Setting {
+            threat: recipe.threat,
+            images: train.len(),
+            batch_size: recipe.batch_size,
+            shape: input,
+            device: place.device,
+            kind: classifier.store().kind(),
+        };
         let validation = splits.validation.images();
         // The split may keep the order of the files, class by class; the attacked part must not.
         let mut attacked = epoch_order(recipe.seed, 0, validation.len());
         attacked.truncate(recipe.validation_limit);
         let upload = |images| Images::upload(images, place.device);
-        let record = RunRecord {
-            schema: SCHEMA.to_owned(),
-            status: Status::Running,
-            failure: None,
-            recipe: recipe.resolved.clone(),
-            environment: place.environment(),
-            data_digest: digest,
-            model: ModelRecord {
-                name: classifier.name(),
-                variant: classifier.variant().to_owned(),
-                parameters: classifier.store().parameter_count() as u64,
-            },
-            passes: Passes::default(),
-            images: 0,
-            seconds: Seconds::default(),
-            cost_ratio: 0.0,
-            epochs: Vec::new(),
-            best_epoch: None,
-            test: None,
-        };
+        let record = new_record(recipe, &place, digest, classifier.as_ref());
         Ok(Self {
             optimizer: Optimizer::new(classifier.store(), recipe.optimizer),
             natural: Natural,
-            method: methods::build(recipe.method),
+            method: methods::build(recipe.method, recipe.awp, &setting)?,
             augmentation: Augmentation::new(recipe.augmentation),
             train: upload(train)?,
             validation: upload(validation)?,
@@ -118,7 +107,8 @@ impl<'a> Session<'a> {
     pub(super) fn restore(&mut self) -> Result<()> {
         let average = self.averaging.as_ref().map(Averaging::network);
         let path = self.directory.state();
-        let position = checkpoint::load(&path, self.classifier.as_ref(), average, &mut self.optimizer)?;
+        let (network, method) = (self.classifier.as_ref(), self.method.as_mut());
+        let position = checkpoint::load(&path, network, average, &mut self.optimizer, method)?;
         if position.record.data_digest != self.record.data_digest {
             return Err(Error::File {
                 path,
@@ -160,8 +150,9 @@ impl<'a> Session<'a> {
         let progress = self.progress();
         let learning_rate = self.recipe.schedule.at(progress);
         let attack_scale = self.recipe.attack_scale(progress);
-        let batch = self.next_batch()?;
+        let Served { batch, indices, placement } = self.next_batch()?;
         let natural = self.epoch() <= self.recipe.natural_epochs;
+        let epoch = if natural { self.epoch() } else { self.epoch() - self.recipe.natural_epochs };
         let attack_mode = match self.recipe.attack_statistics {
             AttackStatistics::Batch => Mode::TrainFrozenStats,
             AttackStatistics::Running => Mode::Eval,
@@ -173,6 +164,10 @@ impl<'a> Session<'a> {
             attack_scale,
             attack_mode,
             draws: self.rng.seeded("attack", self.steps as u64),
+            indices,
+            placement,
+            epoch,
+            weight_reach: None,
             learning_rate,
             clip_norm: self.recipe.clip_norm,
             passes: Passes::default(),
@@ -199,17 +194,29 @@ impl<'a> Session<'a> {
         (self.steps as f64 + 0.5) / self.total_steps() as f64
     }
 
-    fn next_batch(&mut self) -> Result<Batch> {
-        let epoch = self.epoch();
+    /// Number of the coming step's batch: steps that replay a batch share it. Natural epochs of a delay replay nothing.
+    fn batch_number(&self) -> usize {
+        let first = self.recipe.natural_epochs * self.steps_per_epoch();
+        let replayed = self.steps.saturating_sub(first) / self.recipe.method.replays();
+        self.steps.min(first) + replayed
+    }
+
+    /// The coming step's batch. Order and augmentation hang on its number alone, so that replays see the same images.
+    fn next_batch(&mut self) -> Result<Served> {
+        let number = self.batch_number();
+        let epoch = number / self.steps_per_epoch() + 1;
         if self.order_epoch != epoch {
             self.order = epoch_order(self.recipe.seed, epoch as u64, self.train.len());
             self.order_epoch = epoch;
         }
-        let start = (self.steps % self.steps_per_epoch()) * self.recipe.batch_size;
+        let start = (number % self.steps_per_epoch()) * self.recipe.batch_size;
         let end = (start + self.recipe.batch_size).min(self.train.len());
-        let (bytes, labels) = self.train.gather(&self.order[start..end])?;
-        let bytes = self.augmentation.apply(&bytes, &self.rng.seeded("augment", self.steps as u64))?;
-        Ok(Batch { pixels: to_unit(&bytes, self.classifier.store().kind())?, labels })
+        let indices = self.train.indices(&self.order[start..end])?;
+        let (bytes, labels) = self.train.gather(&indices)?;
+        let draws = self.rng.seeded("augment", number as u64);
+        let placement = self.augmentation.plan(&bytes.size(), bytes.device(), &draws)?;
+        let pixels = to_unit(&placement.forward(&bytes)?, self.classifier.store().kind())?;
+        Ok(Served { batch: Batch { pixels, labels }, indices, placement })
     }
 
     /// Whether the step just done was the last of its epoch.
@@ -265,9 +272,46 @@ impl<'a> Session<'a> {
         let position = Position { steps: self.steps, sums: self.sums.clone(), record: self.record.clone() };
         let average = self.averaging.as_ref().map(Averaging::network);
         let path = self.directory.state();
-        checkpoint::save(&path, &position, self.classifier.as_ref(), average, &self.optimizer)?;
+        let (network, method) = (self.classifier.as_ref(), self.method.as_ref());
+        checkpoint::save(&path, &position, network, average, &self.optimizer, method)?;
         self.directory.write_record(&self.record)
     }
+}
+
+/// The record of a run at step 0.
+fn new_record(
+    recipe: &CheckedRecipe,
+    place: &Place,
+    data_digest: String,
+    classifier: &dyn Classifier,
+) -> RunRecord {
+    RunRecord {
+        schema: SCHEMA.to_owned(),
+        status: Status::Running,
+        failure: None,
+        recipe: recipe.resolved.clone(),
+        environment: place.environment(),
+        data_digest,
+        model: ModelRecord {
+            name: classifier.name(),
+            variant: classifier.variant().to_owned(),
+            parameters: classifier.store().parameter_count() as u64,
+        },
+        passes: Passes::default(),
+        images: 0,
+        seconds: Seconds::default(),
+        cost_ratio: 0.0,
+        epochs: Vec::new(),
+        best_epoch: None,
+        test: None,
+    }
+}
+
+/// A batch, and where its images come from.
+struct Served {
+    batch: Batch,
+    indices: Tensor,
+    placement: Placement,
 }
 
 /// What the best epoch has most of: robust accuracy; clean accuracy for natural training or where nothing is attacked.

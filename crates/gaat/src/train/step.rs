@@ -1,22 +1,63 @@
 //! What one training step may do: the context that the loop lends to a method, and what the method reports.
 
-use super::optimizer::{Optimizer, clip};
-use crate::attack::{Attack, Exact, GradientOracle, Perturbed, Taylor, run};
+use super::optimizer::Optimizer;
+use super::{Placement, Tape, state};
+use crate::Result;
+use crate::attack::{
+    Ascent, Attack, Exact, GradientOracle, Loss, Perturbed, Taylor, Unbounded, run, run_unbounded,
+};
 use crate::batch::Batch;
-use crate::nn::{Classifier, Draws, Mode};
-use crate::taylor::GainRatio;
-use crate::{Error, Result};
-use gaat_spec::{Passes, ThreatModel};
+use crate::nn::{Classifier, Draws, InputShape, Mode};
+use crate::taylor::{Expansion, GainRatio};
+use gaat_spec::{Anchor, Curvature, Passes, ThreatModel};
 use std::time::Instant;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// A way to train.
 pub trait TrainingMethod {
-    /// One step on `batch`, which calls [`StepContext::descend`] once.
+    /// One step on `batch`, which calls [`StepContext::descend`] or one of its variants once.
     ///
     /// # Errors
     /// When the network fails or the loss is not a number.
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport>;
+
+    /// What the next step depends on beside the weights, by name, sharing storage with the method. Always the same names
+    /// and shapes.
+    fn state(&self) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+
+    /// Goes on from `state`, as [`state`](Self::state) gave it.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape; then nothing was changed.
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        state::copy_into("method", self.state(), state)
+    }
+}
+
+/// What a method that remembers must know of the run.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The threat model at its full size.
+    pub threat: ThreatModel,
+    /// Training images.
+    pub images: usize,
+    /// Images in a batch, except the last one of an epoch.
+    pub batch_size: usize,
+    /// Shape of an image.
+    pub shape: InputShape,
+    /// Where batches lie.
+    pub device: Device,
+    /// Dtype of batches.
+    pub kind: Kind,
+}
+
+impl Setting {
+    /// Size of something of an image's shape for every training image.
+    pub(super) fn memory_size(&self) -> [i64; 4] {
+        [self.images as i64, self.shape.channels, self.shape.height, self.shape.width]
+    }
 }
 
 /// What a step found.
@@ -32,17 +73,6 @@ pub struct StepReport {
     pub refreshes: usize,
 }
 
-/// What the descent found.
-#[derive(Debug)]
-pub struct Descent {
-    /// Loss of each image before the update, `[N]`.
-    pub losses: Tensor,
-    /// Sum of `losses`.
-    pub loss: f64,
-    /// Images classified rightly before the update.
-    pub correct: usize,
-}
-
 /// The loop's loan to a method for one step. Passes and seconds are counted here, not claimed by the method.
 pub struct StepContext<'a> {
     pub(super) classifier: &'a dyn Classifier,
@@ -54,6 +84,13 @@ pub struct StepContext<'a> {
     /// BatchNorm under the attack.
     pub(super) attack_mode: Mode,
     pub(super) draws: Draws,
+    /// Places of the batch in the training set, `[N]`, i64.
+    pub(super) indices: Tensor,
+    pub(super) placement: Placement,
+    /// From 1; natural epochs of a delay do not count.
+    pub(super) epoch: usize,
+    /// Length of the weight perturbation over the norm of the weights.
+    pub(super) weight_reach: Option<f64>,
     pub(super) learning_rate: f64,
     pub(super) clip_norm: Option<f64>,
     pub(super) passes: Passes,
@@ -71,17 +108,46 @@ impl<'a> StepContext<'a> {
         self.attack_scale
     }
 
-    /// Runs `attack` with exact gradients.
+    /// The epoch of the method, from 1: the natural epochs of a delay do not count.
+    pub fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    /// Places of the batch's images in the training set, `[N]`, i64.
+    pub fn indices(&self) -> &Tensor {
+        &self.indices
+    }
+
+    /// How the batch's images were cropped and flipped.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// The random draws of this step. Attacks draw from them too, in the order of the calls.
+    pub fn draws(&self) -> &Draws {
+        &self.draws
+    }
+
+    /// Lets [`descend`](Self::descend) and its variants perturb the weights by `reach` times each layer's norm.
+    pub fn perturb_weights_by(&mut self, reach: f64) {
+        self.weight_reach = Some(reach);
+    }
+
+    /// Runs `attack` with exact gradients of the cross-entropy.
     ///
     /// # Errors
     /// When the network fails.
     pub fn perturb(&mut self, attack: &dyn Attack, batch: &Batch) -> Result<Perturbed> {
-        let started = Instant::now();
-        let mut oracle = Exact::new(self.classifier, self.attack_mode);
-        let perturbed = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
-        self.passes += oracle.passes();
-        self.attack_seconds += started.elapsed().as_secs_f64();
-        Ok(perturbed)
+        self.perturb_against(attack, batch, Loss::CrossEntropy)
+    }
+
+    /// Runs `attack` with exact gradients of `loss`.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn perturb_against(&mut self, attack: &dyn Attack, batch: &Batch, loss: Loss) -> Result<Perturbed> {
+        let oracle = Exact::of_loss(self.classifier, self.attack_mode, loss);
+        Ok(self.attacked(oracle, attack, batch, run)?.0)
     }
 
     /// Runs `attack` on a Taylor model and hands back the oracle with its expansion.
@@ -94,36 +160,104 @@ impl<'a> StepContext<'a> {
         batch: &Batch,
         model: gaat_spec::GaatSpec,
     ) -> Result<(Perturbed, Taylor<'a>)> {
-        let started = Instant::now();
-        let exact = Exact::new(self.classifier, self.attack_mode);
-        let mut oracle = Taylor::new(exact, &batch.pixels, model.anchor, model.curvature);
-        let perturbed = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
-        self.passes += oracle.passes();
-        self.attack_seconds += started.elapsed().as_secs_f64();
-        Ok((perturbed, oracle))
+        let oracle = Taylor::new(self.exact(), &batch.pixels, model.anchor, model.curvature);
+        self.attacked(oracle, attack, batch, run)
     }
 
-    /// One optimiser step on the mean loss at `pixels`.
+    /// Runs `attack` on the first-order model at the point that it asks about first: one gradient. Hands back the model.
     ///
     /// # Errors
-    /// When the loss is not a number (the weights are untouched then), or the network fails.
-    pub fn descend(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
-        let logits = self.classifier.logits(pixels, Mode::Train)?;
-        let losses = crate::attack::oracle::losses(&logits, labels)?;
-        let parameters = self.classifier.store().trainable();
-        let mean = losses.f_mean(losses.kind())?;
-        let mut gradients = Tensor::f_run_backward(&[&mean], &parameters, false, false)?;
-        let count = labels.size()[0] as u64;
-        self.passes += Passes { forward: count, full_backward: count, ..Passes::default() };
-        let loss = mean.f_double_value(&[])? * count as f64;
-        if !loss.is_finite() {
-            return Err(Error::Usage(format!("the loss is {loss}")));
-        }
-        if let Some(limit) = self.clip_norm {
-            clip(&mut gradients, limit)?;
-        }
-        self.optimizer.step(&gradients, self.learning_rate)?;
-        let correct = logits.f_argmax(-1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Int64)?;
-        Ok(Descent { losses: losses.f_detach()?, loss, correct: correct.f_int64_value(&[])? as usize })
+    /// When the network fails.
+    pub fn perturb_once(&mut self, attack: &dyn Attack, batch: &Batch) -> Result<(Perturbed, Expansion)> {
+        let (perturbed, oracle) = self.attacked(self.first_order(batch), attack, batch, run)?;
+        Ok((perturbed, oracle.into_expansion()?))
+    }
+
+    /// As [`perturb_once`](Self::perturb_once), the result cut to the pixel box but not projected on the ball.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn perturb_once_unbounded(
+        &mut self,
+        attack: &dyn Attack,
+        batch: &Batch,
+    ) -> Result<(Unbounded, Expansion)> {
+        let (unbounded, oracle) = self.attacked(self.first_order(batch), attack, batch, run_unbounded)?;
+        Ok((unbounded, oracle.into_expansion()?))
+    }
+
+    /// Runs `attack` on a model that is known already: no pass.
+    ///
+    /// # Errors
+    /// When the attack fails.
+    pub fn perturb_around(
+        &mut self,
+        attack: &dyn Attack,
+        batch: &Batch,
+        expansion: Expansion,
+    ) -> Result<(Perturbed, Expansion)> {
+        let oracle = Taylor::around(self.exact(), expansion);
+        let (perturbed, oracle) = self.attacked(oracle, attack, batch, run)?;
+        Ok((perturbed, oracle.into_expansion()?))
+    }
+
+    /// The batch perturbed by `delta` as it is, projected: no pass.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn perturb_with(&mut self, delta: &Tensor, batch: &Batch) -> Result<Perturbed> {
+        let given = Ascent { start: delta.shallow_clone(), step_size: 0.0 };
+        Ok(self.attacked(self.exact(), &given, batch, run)?.0)
+    }
+
+    /// Logits of `pixels` in the attack's mode, `[N, classes]`, without a graph.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn look(&mut self, pixels: &Tensor) -> Result<Tensor> {
+        let started = Instant::now();
+        let logits = tch::no_grad(|| self.classifier.logits(pixels, self.attack_mode))?;
+        self.passes += Passes { forward: pixels.size()[0] as u64, ..Passes::default() };
+        self.attack_seconds += started.elapsed().as_secs_f64();
+        Ok(logits)
+    }
+
+    /// Runs the network in the attack's mode and keeps the graph for the descent that follows.
+    ///
+    /// # Errors
+    /// When `work` fails.
+    pub fn record<T>(&mut self, work: impl FnOnce(&mut Tape<'_>) -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        let mut tape = Tape::new(self.classifier, self.attack_mode);
+        let found = work(&mut tape)?;
+        self.passes += tape.passes();
+        self.attack_seconds += started.elapsed().as_secs_f64();
+        Ok(found)
+    }
+
+    fn exact(&self) -> Exact<'a> {
+        Exact::new(self.classifier, self.attack_mode)
+    }
+
+    fn first_order(&self, batch: &Batch) -> Taylor<'a> {
+        Taylor::new(self.exact(), &batch.pixels, Anchor::RandomStart, Curvature::None)
+    }
+
+    /// Drives `attack` by `oracle` through `frame`, and counts passes and seconds.
+    fn attacked<O: GradientOracle, P>(
+        &mut self,
+        mut oracle: O,
+        attack: &dyn Attack,
+        batch: &Batch,
+        frame: Frame<P>,
+    ) -> Result<(P, O)> {
+        let started = Instant::now();
+        let found = frame(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
+        self.passes += oracle.passes();
+        self.attack_seconds += started.elapsed().as_secs_f64();
+        Ok((found, oracle))
     }
 }
+
+/// [`run`] or [`run_unbounded`].
+type Frame<P> = fn(&dyn Attack, &mut dyn GradientOracle, &Tensor, &Tensor, &ThreatModel, &Draws) -> Result<P>;

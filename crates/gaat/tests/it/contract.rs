@@ -1,12 +1,12 @@
-//! One contract for every attack and one for every training method.
+//! One contract for every attack.
 
-use crate::support::{bits, file_tensors, network, noise, recipe, threat, trained};
+use crate::support::{bits, network, noise, threat};
 use gaat::attack::{
-    Attack, Exact, Fgsm, GradientOracle, InputGradient, Pgd, Start, StopRule, Taylor, Walk, ball, run,
-    survival,
+    Ascent, Attack, Exact, Fgsm, GradientOracle, InputGradient, Loss, NEAR, Pgd, Start, StopRule, Taylor,
+    Walk, ball, run, run_unbounded, survival,
 };
 use gaat::batch::Batch;
-use gaat::nn::{Classifier, ComputePrecision, Draws, Mode, Rng};
+use gaat::nn::{Classifier, Draws, Mode, Rng};
 use gaat_spec::{Anchor, Curvature, Norm, Passes, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
@@ -47,7 +47,7 @@ impl Origin {
 fn every_pgd(epsilon: f64) -> Vec<Pgd> {
     let mut all = Vec::new();
     for walk in [Walk::InBox, Walk::InBall] {
-        for start in [Start::Clean, Start::Random] {
+        for start in [Start::Clean, Start::Random, Start::Near] {
             for stop in [StopRule::Never, StopRule::WhenFooled] {
                 all.push(Pgd { steps: STEPS, step_size: 0.3 * epsilon, start, walk, stop });
             }
@@ -122,7 +122,7 @@ fn check_attack(classifier: &dyn Classifier, batch: &Batch, origin: Origin, mode
         assert!(longest > 0.2 * bound.epsilon(), "{case}: {longest}: hardly moved");
 
         assert_eq!(bits(&found(bound, 1).0), bits(&pixels), "{case}: the same seed");
-        let is_random = pgd.is_some_and(|pgd| pgd.start == Start::Random);
+        let is_random = pgd.is_some_and(|pgd| pgd.start != Start::Clean);
         assert_eq!(bits(&found(bound, 2).0) != bits(&pixels), is_random, "{case}: another seed");
 
         let (unmoved, _) = found(&threat(bound.norm(), 0.0), 1);
@@ -177,6 +177,46 @@ fn whatever_is_proposed_is_brought_into_the_ball_and_the_box() {
         assert!(lengths.min().double_value(&[]) > 0.3 * epsilon, "{threat}: not simply dropped");
         assert!(pixels.min().double_value(&[]) >= 0.0 && pixels.max().double_value(&[]) <= 1.0, "{threat}");
     }
+}
+
+#[test]
+fn an_unbounded_run_is_cut_to_the_box_alone() {
+    tch::set_num_threads(1);
+    let (clean, labels) = noise(6, Kind::Float);
+    let threat = threat(Norm::Linf, 0.1);
+    let unbounded = run_unbounded(&Wild, &mut Flat, &clean, &labels, &threat, &draws(1)).unwrap();
+    let proposed = draws(1).normal(&clean.size(), 0.0, 50.0, clean.kind(), Device::Cpu).unwrap();
+    assert_eq!(bits(unbounded.pixels()), bits(&(&clean + proposed).clamp(0.0, 1.0)));
+    let still = Ascent { start: &clean * 0.0 + 0.03, step_size: 0.0 };
+    let found = run(&still, &mut Flat, &clean, &labels, &threat, &draws(1)).unwrap().into_pixels();
+    assert_eq!(bits(&found), bits(&(&clean + 0.03).clamp(0.0, 1.0)), "no step: the start itself");
+}
+
+#[test]
+fn the_divergence_is_asked_of_the_network_and_rises_under_attack() {
+    tch::set_num_threads(1);
+    let (clean, labels) = noise(5, Kind::Double);
+    let classifier = used_network(&clean, &labels);
+    let divergence = |pixels: &Tensor| {
+        let probabilities =
+            |pixels: &Tensor| classifier.logits(pixels, Mode::Eval).unwrap().softmax(-1, Kind::Double);
+        let (p, q) = (probabilities(&clean), probabilities(pixels));
+        (&p * (&p / q).log()).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>).detach()
+    };
+    let probabilities = classifier.logits(&clean, Mode::Eval).unwrap().softmax(-1, Kind::Double).detach();
+    let loss = || Loss::Divergence(probabilities.shallow_clone());
+    let mut oracle = Exact::of_loss(classifier.as_ref(), Mode::Eval, loss());
+    let points = (&clean + 0.02).clamp(0.0, 1.0);
+    let answer = oracle.at(&points, &labels).unwrap();
+    assert!((answer.losses - divergence(&points)).abs().max().double_value(&[]) < 1e-12);
+    let flat = oracle.at(&clean, &labels).unwrap().gradient.abs().max().double_value(&[]);
+    assert!(flat < 1e-12, "{flat}: the least divergence is at the clean image");
+    let walk = Walk::InBox;
+    let pgd = Pgd { steps: 3, step_size: 0.03, start: Start::Near, walk, stop: StopRule::Never };
+    let found =
+        run(&pgd, &mut oracle, &clean, &labels, &threat(Norm::Linf, 0.08), &draws(1)).unwrap().into_pixels();
+    let risen = divergence(&found) - divergence(&points);
+    assert!(risen.min().double_value(&[]) > 0.0, "{risen:?}");
 }
 
 #[test]
@@ -256,10 +296,12 @@ fn a_flat_loss_leaves_the_attack_at_its_start() {
         };
         assert_eq!(bits(&found(&Fgsm)), bits(&clean), "{threat}");
         let start = ball::random_start(&clean, &threat, &draws(1)).unwrap();
+        let near = draws(1).normal(&clean.size(), 0.0, NEAR, clean.kind(), Device::Cpu).unwrap();
         for pgd in every_pgd(epsilon) {
             let expected = match pgd.start {
                 Start::Clean => clean.shallow_clone(),
                 Start::Random => (&clean + &start).clamp(0.0, 1.0),
+                Start::Near => (&clean + &near).clamp(0.0, 1.0),
             };
             let gap = (found(&pgd) - expected).abs().max().double_value(&[]);
             assert!(gap < 1e-6, "{pgd:?}, {threat}: {gap}");
@@ -329,78 +371,4 @@ fn images_and_labels_that_do_not_belong_together_are_refused() {
     let (other, labels) = noise(2, Kind::Float);
     let error = oracle.at(&other, &labels).unwrap_err().to_string();
     assert!(error.contains("one batch"), "{error}");
-}
-
-/// What a method declares for each image of an adversarial epoch, and whether its first epoch is natural.
-struct Declared {
-    method: &'static str,
-    forward: u64,
-    input_backward: u64,
-    predicts: bool,
-    delayed: bool,
-}
-
-const METHODS: [Declared; 6] = [
-    Declared { method: "natural", forward: 1, input_backward: 0, predicts: false, delayed: false },
-    Declared { method: "rat", forward: 4, input_backward: 3, predicts: false, delayed: false },
-    Declared { method: "gaat", forward: 2, input_backward: 1, predicts: true, delayed: false },
-    Declared { method: "gaat-paper", forward: 2, input_backward: 1, predicts: true, delayed: false },
-    Declared { method: "gaat-paper-diagonal", forward: 2, input_backward: 1, predicts: true, delayed: false },
-    Declared { method: "dat+gaat", forward: 2, input_backward: 1, predicts: true, delayed: true },
-];
-
-#[test]
-fn every_method_keeps_the_contract() {
-    tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    for (seed, declared) in METHODS.iter().enumerate() {
-        let Declared { method, forward, input_backward, predicts, delayed } = *declared;
-        // A name of its own seed, so that no two methods share their draws by chance.
-        let text = |seed: usize| {
-            let steps = if method == "natural" { "" } else { "steps = 3\n" };
-            let delay = if delayed { "delay = 1\n" } else { "" };
-            recipe(&format!(
-                "method = \"{method}\"\nmodel = \"wide-resnet-10-1\"\nlimit = 200\nepochs = 2\nbatch-size = 40\n\
-                 validation-steps = 2\nseed = {seed}\n{steps}{delay}"
-            ))
-        };
-        let run_dir = folder.path().join(method);
-        let record = trained(&text(seed), &run_dir);
-
-        // 200 images, a tenth held out, two epochs.
-        let adversarial = if delayed { 180 } else { 360 };
-        let natural = 360 - adversarial;
-        assert_eq!(record.images, 360, "{method}");
-        let expected = Passes {
-            forward: adversarial * forward + natural,
-            input_backward: adversarial * input_backward,
-            full_backward: 360,
-            hessian_vector: 0,
-        };
-        assert_eq!(record.passes, expected, "{method}");
-        let units = adversarial * (forward + input_backward + 2) + natural * 3;
-        assert_eq!(record.cost_ratio, units as f64 / (3 * 360) as f64, "{method}");
-        assert_eq!(record.epochs.len(), 2, "{method}");
-        for epoch in &record.epochs {
-            let is_natural = delayed && epoch.epoch == 1;
-            assert_eq!(epoch.gain_ratio.is_some(), predicts && !is_natural, "{method}: {epoch:?}");
-            let refreshes = if is_natural { 0 } else { input_backward };
-            assert_eq!(epoch.refreshes, refreshes as f64, "{method}: {epoch:?}");
-            let shares = [Some(epoch.train_accuracy), epoch.validation_clean, epoch.validation_robust];
-            assert!(shares.iter().all(|share| (0.0..=1.0).contains(&share.unwrap())), "{method}: {epoch:?}");
-            assert!(epoch.loss > 0.0 && epoch.loss.is_finite(), "{method}: {epoch:?}");
-        }
-
-        let weights = run_dir.join("checkpoints/last.safetensors");
-        let (description, state) = gaat::weights::load(&weights).unwrap();
-        let untrained = description.build(Device::Cpu, ComputePrecision::Fp32, seed as u64).unwrap();
-        for (name, tensor) in untrained.store().state().unwrap() {
-            let after = &state.iter().find(|(key, _)| *key == name).unwrap().1;
-            assert_ne!(bits(after), bits(&tensor), "{method}: `{name}` was not trained");
-        }
-        let again = folder.path().join(format!("{method}-again"));
-        trained(&text(seed), &again);
-        let again = file_tensors(&again.join("checkpoints/last.safetensors"));
-        assert_eq!(again, file_tensors(&weights), "{method}: the same seed");
-    }
 }

@@ -9,6 +9,7 @@
 mod contract;
 mod evaluation;
 mod literal_gaat;
+mod methods;
 mod nn;
 mod support;
 mod taylor;

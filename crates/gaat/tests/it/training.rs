@@ -22,6 +22,14 @@ const SGD: &str = "method = \"dat+gaat\"\ndelay = 1\nepsilon-warmup = 0.8\noptim
 
 const ADAM: &str = "method = \"rat\"\nsteps = 2\noptimizer = \"adam\"\nschedule = \"one-cycle\"\n";
 
+/// Perturbations that go on from batch to batch, replays that a stop may cut, and an epoch that ends among them.
+const FREE: &str = "method = \"dat+free\"\ndelay = 1\nreplays = 4\noptimizer = \"sgd\"\nmomentum = 0\nlearning-rate = 0.1\n\
+    crop-padding = 1\nflip = true\n";
+
+/// A memory of every image, carried through augmentation and started anew, and perturbed weights.
+const MEP: &str = "method = \"awp+fgsm-mep\"\nmemory-reset = 2\nawp-warmup = 1\noptimizer = \"adam\"\ncrop-padding = 1\n\
+    flip = true\nepsilon-warmup = 0.5\n";
+
 /// A record without what a clock writes.
 fn timeless(mut record: RunRecord) -> RunRecord {
     record.seconds = Seconds::default();
@@ -59,7 +67,17 @@ fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
 fn a_run_that_was_stopped_ends_as_if_it_never_was() {
     tch::set_num_threads(1);
     // Stops in the middle of the first epoch, of the second, at the end of one, and twice.
-    for (text, stops) in [(SGD, &[25][..]), (SGD, &[7, 36]), (ADAM, &[25]), (ADAM, &[1])] {
+    let runs = [
+        (SGD, &[25][..], "optimizer.first.7.weight"),
+        (SGD, &[7, 36], "average."),
+        (ADAM, &[25], "optimizer.second.7.weight"),
+        (ADAM, &[1], "optimizer.second.7.weight"),
+        (FREE, &[21], "method.delta"),
+        (FREE, &[8, 36], "method.delta"),
+        (MEP, &[25], "method.momenta"),
+        (MEP, &[7, 40], "method.perturbations"),
+    ];
+    for (text, stops, part) in runs {
         let folder = tempfile::tempdir().unwrap();
         let recipe = recipe(&format!("{SHORT}{text}"));
         let whole = trained(&recipe, &folder.path().join("whole"));
@@ -78,8 +96,7 @@ fn a_run_that_was_stopped_ends_as_if_it_never_was() {
 
         assert_eq!(timeless(resumed.clone()), timeless(whole), "{stops:?}");
         assert_eq!(gaat::run::record(&run_dir).unwrap(), resumed, "{stops:?}");
-        let optimiser = if text == SGD { "optimizer.first.7.weight" } else { "optimizer.second.7.weight" };
-        for (file, needle) in [("last", ""), ("best", ""), ("state", "weights."), ("state", optimiser)] {
+        for (file, needle) in [("last", ""), ("best", ""), ("state", "weights."), ("state", part)] {
             let path = format!("checkpoints/{file}.safetensors");
             let (left, right) =
                 (file_tensors(&run_dir.join(&path)), file_tensors(&folder.path().join("whole").join(&path)));

@@ -3,8 +3,8 @@
 mod exact;
 mod taylor;
 
-pub use exact::Exact;
 pub(crate) use exact::losses;
+pub use exact::{Exact, Loss};
 pub use taylor::Taylor;
 
 use crate::Result;

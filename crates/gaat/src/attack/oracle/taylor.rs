@@ -24,6 +24,21 @@ impl<'a> Taylor<'a> {
         Self { exact, clean: clean.shallow_clone(), anchor, curvature, expansion: None }
     }
 
+    /// An oracle that answers from `expansion` and never asks the network.
+    pub fn around(exact: Exact<'a>, expansion: Expansion) -> Self {
+        let clean = expansion.anchor.shallow_clone();
+        let (anchor, curvature) = (Anchor::RandomStart, expansion.curvature);
+        Self { exact, clean, anchor, curvature, expansion: Some(expansion) }
+    }
+
+    /// The expansion, by value.
+    ///
+    /// # Errors
+    /// When no question was asked.
+    pub fn into_expansion(self) -> Result<Expansion> {
+        self.expansion.ok_or_else(|| Error::Usage("the attack never asked for a gradient".to_owned()))
+    }
+
     /// The expansion, once a question was asked.
     pub fn expansion(&self) -> Option<&Expansion> {
         self.expansion.as_ref()

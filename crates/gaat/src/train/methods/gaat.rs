@@ -1,12 +1,10 @@
 //! GAAT: adversarial training with gradient approximation (Gong, arXiv 2309.09464).
 
+use crate::Result;
 use crate::attack::{Pgd, Start, StopRule, Walk};
 use crate::batch::Batch;
-use crate::taylor::{Expansion, GainRatio};
 use crate::train::{StepContext, StepReport, TrainingMethod};
-use crate::{Error, Result};
 use gaat_spec::{Anchor, GaatSpec};
-use tch::{Kind, Tensor};
 
 /// K steps on a Taylor model of the loss, one exact gradient a batch. Cost: (F + Bi) + 3 = 5 units, whatever K.
 ///
@@ -39,24 +37,8 @@ impl TrainingMethod for Gaat {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let attack = self.attack.scaled(context.attack_scale());
         let (perturbed, oracle) = context.perturb_by_model(&attack, batch, self.spec)?;
-        let prediction = predict(oracle.expansion(), perturbed.pixels())?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
-        let gain = GainRatio::new(descent.loss - prediction.anchor_loss, prediction.gain);
+        let gain = oracle.into_expansion()?.gain_ratio(perturbed.pixels(), descent.loss)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
     }
-}
-
-/// Sums over the batch.
-struct Prediction {
-    anchor_loss: f64,
-    gain: f64,
-}
-
-/// What the model says about the delivered images: no pass through the network.
-fn predict(expansion: Option<&Expansion>, pixels: &Tensor) -> Result<Prediction> {
-    let Some(expansion) = expansion else {
-        return Err(Error::Usage("the attack never asked for a gradient".to_owned()));
-    };
-    let sum = |values: &Tensor| -> Result<f64> { Ok(values.f_sum(Kind::Double)?.f_double_value(&[])?) };
-    Ok(Prediction { anchor_loss: sum(&expansion.losses)?, gain: sum(&expansion.predicted_gain(pixels))? })
 }

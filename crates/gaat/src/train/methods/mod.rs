@@ -1,21 +1,113 @@
 //! Training methods, one file each.
 
+mod awp;
+mod fgsm_rs;
+mod free;
 mod gaat;
+mod gradalign;
+mod mart;
+mod mep;
+mod n_fgsm;
 mod natural;
 mod rat;
+mod trades;
 
+pub use awp::Awp;
+pub use fgsm_rs::FgsmRs;
+pub use free::Free;
 pub use gaat::Gaat;
+pub use gradalign::GradAlign;
+pub use mart::Mart;
+pub use mep::FgsmMep;
+pub use n_fgsm::NFgsm;
 pub use natural::Natural;
 pub use rat::Rat;
+pub use trades::Trades;
 
-use super::TrainingMethod;
-use gaat_spec::MethodSpec;
+use super::{Setting, TrainingMethod};
+use crate::Result;
+use gaat_spec::{AwpSpec, MethodSpec};
 
-/// The method of a specification.
-pub fn build(spec: MethodSpec) -> Box<dyn TrainingMethod> {
-    match spec {
+/// The method of a specification, its weights perturbed where `awp` says so.
+///
+/// # Errors
+/// When the device has no room for what the method remembers.
+pub fn build(spec: MethodSpec, awp: Option<AwpSpec>, setting: &Setting) -> Result<Box<dyn TrainingMethod>> {
+    let method: Box<dyn TrainingMethod> = match spec {
         MethodSpec::Natural => Box::new(Natural),
         MethodSpec::Rat(pgd) => Box::new(Rat::new(pgd)),
         MethodSpec::Gaat(gaat) => Box::new(Gaat::new(gaat)),
+        MethodSpec::FgsmRs { step_size } => Box::new(FgsmRs::new(step_size)),
+        MethodSpec::NFgsm { step_size, noise } => Box::new(NFgsm::new(step_size, noise)),
+        MethodSpec::Free { step_size, .. } => Box::new(Free::new(step_size, setting)?),
+        MethodSpec::FgsmMep { step_size, regularization, reset_epochs } => {
+            Box::new(FgsmMep::new(step_size, regularization, reset_epochs, setting)?)
+        }
+        MethodSpec::GradAlign { step_size, regularization } => {
+            Box::new(GradAlign::new(step_size, regularization))
+        }
+        MethodSpec::Trades { attack, regularization } => Box::new(Trades::new(attack, regularization)),
+        MethodSpec::Mart { attack, regularization } => Box::new(Mart::new(attack, regularization)),
+    };
+    Ok(match awp {
+        Some(awp) => Box::new(Awp::new(method, awp)),
+        None => method,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::trial::Trial;
+    use gaat_spec::{MethodName, Recipe};
+    use tch::Kind;
+
+    fn checked(method: &str) -> gaat_spec::CheckedRecipe {
+        let method: MethodName = method.parse().unwrap();
+        Recipe { method: Some(method), steps: Some(2), ..Recipe::default() }.check().unwrap()
+    }
+
+    #[test]
+    fn running_statistics_follow_the_training_passes_alone() {
+        tch::set_num_threads(1);
+        let methods = [
+            ("natural", 1),
+            ("rat", 1),
+            ("gaat", 1),
+            ("fgsm-rs", 1),
+            ("n-fgsm", 1),
+            ("free", 1),
+            ("fgsm-mep", 1),
+            ("gradalign", 1),
+            ("trades", 2),
+            ("mart", 2),
+            ("awp+rat", 1),
+            ("awp+fgsm-mep", 1),
+            ("awp+gradalign", 1),
+            ("awp+trades", 2),
+        ];
+        for (name, updates) in methods {
+            let mut trial = Trial::new("wide-resnet-10-1", Kind::Float);
+            let means: Vec<_> = trial
+                .classifier
+                .store()
+                .named()
+                .iter()
+                .filter(|entry| entry.name.ends_with("running_mean"))
+                .collect();
+            assert!(!means.is_empty());
+            let means: Vec<_> = means.into_iter().map(|entry| entry.tensor.shallow_clone()).collect();
+            for mean in &means {
+                let _ = mean.shallow_clone().fill_(1e6);
+            }
+            let recipe = checked(name);
+            let mut method = build(recipe.method, recipe.awp, &trial.setting()).unwrap();
+            trial.step(method.as_mut(), 0).unwrap();
+            for mean in &means {
+                // Each update keeps nine tenths.
+                let left = mean.mean(Kind::Double).double_value(&[]) / 1e6;
+                assert!((left - 0.9f64.powi(updates)).abs() < 1e-4, "{name}: {left} of the mean left");
+            }
+        }
     }
 }

@@ -1,0 +1,184 @@
+//! A recipe filled in and checked: the only thing that runs.
+
+use super::read::{at_least, need, positive, within};
+use super::{Recipe, method};
+use crate::method::{AwpSpec, BaseMethod, MethodSpec};
+use crate::names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName};
+use crate::schedule::Schedule;
+use crate::{Error, MethodName, ModelName, Result, ThreatModel, defaults};
+
+/// A recipe that has been filled in and checked; the fields are read-only by convention of [`Recipe::check`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct CheckedRecipe {
+    /// Every key with its value: what is saved with the run and reproduces it.
+    pub resolved: Recipe,
+    /// Data set.
+    pub dataset: DatasetName,
+    /// Network.
+    pub model: ModelName,
+    /// Method by name.
+    pub method_name: MethodName,
+    /// Method with its numbers.
+    pub method: MethodSpec,
+    /// Perturbation of the weights round the method.
+    pub awp: Option<AwpSpec>,
+    /// Natural epochs before the method starts.
+    pub natural_epochs: usize,
+    /// The threat model that is trained against and validated with.
+    pub threat: ThreatModel,
+    /// BatchNorm statistics under the training attack.
+    pub attack_statistics: AttackStatistics,
+    /// Share of the run over which the training attack grows to its full size.
+    pub epsilon_warmup: f64,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images per step.
+    pub batch_size: usize,
+    /// Learning rate over the run.
+    pub schedule: Schedule,
+    /// Optimiser and its numbers.
+    pub optimizer: OptimizerSpec,
+    /// Largest norm of the whole gradient.
+    pub clip_norm: Option<f64>,
+    /// Decay per step of the moving average of the weights.
+    pub weight_averaging: Option<f64>,
+    /// Augmentation.
+    pub augmentation: AugmentationSpec,
+    /// Scaling of pixels inside the model.
+    pub normalization: NormalizationChoice,
+    /// Share of the training images held out.
+    pub validation_fraction: f64,
+    /// Validation attack: PGD-K with this K, on at most `validation_limit` images.
+    pub validation_steps: usize,
+    /// See `validation_steps`.
+    pub validation_limit: usize,
+    /// Root of every random draw.
+    pub seed: u64,
+    /// Device as written.
+    pub device: String,
+    /// Precision as written.
+    pub precision: String,
+}
+
+/// Optimiser settings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OptimizerSpec {
+    /// Kind.
+    pub name: OptimizerName,
+    /// Momentum of SGD.
+    pub momentum: f64,
+    /// Nesterov momentum.
+    pub nesterov: bool,
+    /// L2 penalty.
+    pub weight_decay: f64,
+    /// Whether the penalty also covers BatchNorm parameters and biases.
+    pub decay_norm_and_bias: bool,
+}
+
+/// Augmentation of training batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AugmentationSpec {
+    /// Zero padding before a random crop back to the original size; 0 is off.
+    pub crop_padding: usize,
+    /// Random horizontal flip.
+    pub flip: bool,
+}
+
+impl CheckedRecipe {
+    /// Size of the training attack, as a share of its full size, at `progress` in `[0, 1]` of the run.
+    pub fn attack_scale(&self, progress: f64) -> f64 {
+        if progress >= self.epsilon_warmup { 1.0 } else { progress / self.epsilon_warmup }
+    }
+
+    pub(super) fn new(filled: &Recipe, method_name: MethodName) -> Result<Self> {
+        let f = filled;
+        let threat = ThreatModel::new(need(f.norm, "norm")?, need(f.epsilon, "epsilon")?)?;
+        if method_name.base != BaseMethod::Natural && threat.epsilon() == 0.0 {
+            return Err(Error::value(
+                "epsilon",
+                0,
+                format!("{method_name} needs a bound over 0; use natural"),
+            ));
+        }
+        let method = method::of(f, method_name)?;
+        let epochs = at_least(f.epochs, "epochs", 1)?;
+        let delay = f.delay.or(method_name.delayed.then_some(defaults::DELAY));
+        if delay.is_some() && matches!(method, MethodSpec::Natural) {
+            return Err(Error::value("delay", "set", "natural training has nothing to delay"));
+        }
+        let checked = Self {
+            dataset: need(f.dataset, "dataset")?,
+            model: need(f.model, "model")?,
+            method_name,
+            method,
+            awp: method_name.awp.then(|| method::awp(f)).transpose()?,
+            natural_epochs: delay.map_or(0, |delay| delay.natural_epochs(epochs)),
+            threat,
+            attack_statistics: need(f.attack_statistics, "attack-statistics")?,
+            epsilon_warmup: within(f.epsilon_warmup, "epsilon-warmup", 0.0, 1.0)?,
+            epochs,
+            batch_size: at_least(f.batch_size, "batch-size", 1)?,
+            schedule: schedule(f)?,
+            optimizer: optimizer(f)?,
+            clip_norm: positive(f.clip_norm, "clip-norm")?,
+            weight_averaging: positive(f.weight_averaging, "weight-averaging")?,
+            augmentation: AugmentationSpec {
+                crop_padding: need(f.crop_padding, "crop-padding")?,
+                flip: need(f.flip, "flip")?,
+            },
+            normalization: need(f.normalization, "normalization")?,
+            validation_fraction: within(f.validation_fraction, "validation-fraction", 0.0, 0.9)?,
+            validation_steps: at_least(f.validation_steps, "validation-steps", 1)?,
+            validation_limit: at_least(f.validation_limit, "validation-limit", 1)?,
+            seed: need(f.seed, "seed")?,
+            device: need(f.device.clone(), "device")?,
+            precision: need(f.precision.clone(), "precision")?,
+            resolved: Recipe { delay, ..filled.clone() },
+        };
+        if checked.weight_averaging.is_some_and(|decay| decay >= 1.0) {
+            return Err(Error::value(
+                "weight-averaging",
+                "1 or more",
+                "needs a decay below 1, such as 0.999",
+            ));
+        }
+        if checked.seed > i64::MAX as u64 {
+            return Err(Error::value("seed", checked.seed, "needs a number below 2^63, which TOML can hold"));
+        }
+        Ok(checked)
+    }
+}
+
+fn schedule(f: &Recipe) -> Result<Schedule> {
+    let learning_rate = need(f.learning_rate, "learning-rate")?;
+    if !(learning_rate.is_finite() && learning_rate > 0.0) {
+        return Err(Error::value("learning-rate", learning_rate, "needs a number over 0"));
+    }
+    let milestones = need(f.milestones.clone(), "milestones")?;
+    let ascending = milestones.windows(2).all(|pair| pair[0] < pair[1]);
+    if !ascending || milestones.iter().any(|share| !(0.0..=1.0).contains(share)) {
+        let reason = "needs ascending shares of the run, such as [0.5, 0.75]";
+        return Err(Error::value("milestones", format!("{milestones:?}"), reason));
+    }
+    let peak = within(f.peak, "peak", 0.0, 1.0)?;
+    if peak == 0.0 || peak == 1.0 {
+        return Err(Error::value("peak", peak, "needs a share of the run between 0 and 1, both excluded"));
+    }
+    let decay_factor = within(f.decay_factor, "decay-factor", 0.0, 1.0)?;
+    Ok(Schedule { name: need(f.schedule, "schedule")?, learning_rate, peak, milestones, decay_factor })
+}
+
+fn optimizer(f: &Recipe) -> Result<OptimizerSpec> {
+    let spec = OptimizerSpec {
+        name: need(f.optimizer, "optimizer")?,
+        momentum: within(f.momentum, "momentum", 0.0, 0.9999)?,
+        nesterov: need(f.nesterov, "nesterov")?,
+        weight_decay: within(f.weight_decay, "weight-decay", 0.0, 1.0)?,
+        decay_norm_and_bias: need(f.decay_norm_and_bias, "decay-norm-and-bias")?,
+    };
+    if spec.name == OptimizerName::Sgd && spec.nesterov && spec.momentum == 0.0 {
+        return Err(Error::value("nesterov", true, "needs a momentum over 0"));
+    }
+    Ok(spec)
+}

@@ -1,0 +1,34 @@
+//! One step of steepest ascent from a given perturbation, or none at all.
+
+use super::{Attack, GradientOracle, ball};
+use crate::Result;
+use crate::nn::Draws;
+use gaat_spec::ThreatModel;
+use tch::Tensor;
+
+/// `start + step_size * direction`, the direction taken from the gradient at `clean + start`, where neither ball nor box
+/// cuts the start first.
+#[derive(Debug)]
+pub struct Ascent {
+    /// Perturbation to start from, `[N, C, H, W]`.
+    pub start: Tensor,
+    /// Length of the step in the norm of the threat model, pixel units. With 0 nobody is asked for a gradient.
+    pub step_size: f64,
+}
+
+impl Attack for Ascent {
+    fn propose(
+        &self,
+        oracle: &mut dyn GradientOracle,
+        clean: &Tensor,
+        labels: &Tensor,
+        threat: &ThreatModel,
+        _draws: &Draws,
+    ) -> Result<Tensor> {
+        if self.step_size == 0.0 {
+            return Ok(self.start.shallow_clone());
+        }
+        let gradient = oracle.at(&(clean + &self.start), labels)?.gradient;
+        Ok(&self.start + ball::steepest_ascent(&gradient, threat.norm()) * self.step_size)
+    }
+}

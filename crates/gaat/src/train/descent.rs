@@ -1,0 +1,225 @@
+//! The descent: one optimiser step on whatever a method wants to be small.
+
+use super::optimizer::clip;
+use super::{StepContext, Tape};
+use crate::attack::oracle::losses;
+use crate::nn::{Mode, Role};
+use crate::{Error, Result};
+use tch::{Kind, Tensor};
+
+/// Keeps the division finite where a layer has no gradient (Wu et al. 2020, `utils_awp.py`).
+const LEAST_NORM: f64 = 1e-20;
+
+/// What a descent goes down on.
+#[derive(Debug)]
+pub struct Objective {
+    /// Loss of each image with its graph, `[N]`; the mean is descended.
+    pub losses: Tensor,
+    /// Logits whose verdicts count as the images' own, `[N, classes]`.
+    pub logits: Tensor,
+    /// A leaf of the graph, `[N, C, H, W]`, whose gradient is wanted too.
+    pub watched: Option<Tensor>,
+}
+
+/// What the descent found.
+#[derive(Debug)]
+pub struct Descent {
+    /// Loss of each image before the update, `[N]`.
+    pub losses: Tensor,
+    /// Sum of `losses`.
+    pub loss: f64,
+    /// Images classified rightly before the update.
+    pub correct: usize,
+    /// Gradient of the summed losses in the watched pixels, `[N, C, H, W]`, from the same backward pass.
+    pub gradient: Option<Tensor>,
+}
+
+/// How an objective is put together, once for each backward pass that is needed.
+type Build<'b> = &'b mut dyn FnMut(&mut Tape<'_>) -> Result<Objective>;
+
+/// An objective with its mean and the gradients of that.
+struct Slope {
+    objective: Objective,
+    loss: f64,
+    weights: Vec<Tensor>,
+    pixels: Option<Tensor>,
+}
+
+impl StepContext<'_> {
+    /// One optimiser step on the mean cross-entropy at `pixels`.
+    ///
+    /// # Errors
+    /// As [`descend_on`](Self::descend_on).
+    pub fn descend(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
+        self.descend_on(labels, &mut |tape| {
+            let logits = tape.logits(pixels)?;
+            Ok(Objective { losses: losses(&logits, labels)?, logits, watched: None })
+        })
+    }
+
+    /// As [`descend`](Self::descend), and hands back the gradient at `pixels` from the same backward pass.
+    ///
+    /// # Errors
+    /// As [`descend_on`](Self::descend_on).
+    pub fn descend_watching(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
+        let pixels = pixels.f_detach()?.f_set_requires_grad(true)?;
+        self.descend_on(labels, &mut |tape| {
+            let logits = tape.logits(&pixels)?;
+            let watched = Some(pixels.shallow_clone());
+            Ok(Objective { losses: losses(&logits, labels)?, logits, watched })
+        })
+    }
+
+    /// One optimiser step on the mean of what `build` records on the tape. Under weight perturbation `build` is called
+    /// twice, the second time at the perturbed weights, so it must not keep a graph from the first.
+    ///
+    /// # Errors
+    /// When the loss is not a number (the weights are untouched then), or the network fails.
+    pub fn descend_on(&mut self, labels: &Tensor, build: Build<'_>) -> Result<Descent> {
+        let perturbed = match self.weight_reach {
+            Some(reach) => Some(self.perturb_weights(reach, build)?),
+            None => None,
+        };
+        let slope = self.slope(Mode::Train, build);
+        if let Some(kept) = perturbed {
+            restore(kept)?;
+        }
+        let Slope { objective, loss, mut weights, pixels } = slope?;
+        if let Some(limit) = self.clip_norm {
+            clip(&mut weights, limit)?;
+        }
+        self.optimizer.step(&weights, self.learning_rate)?;
+        let correct = objective.logits.f_argmax(-1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Int64)?;
+        Ok(Descent {
+            losses: objective.losses.f_detach()?,
+            loss,
+            correct: correct.f_int64_value(&[])? as usize,
+            gradient: pixels,
+        })
+    }
+
+    fn slope(&mut self, mode: Mode, build: Build<'_>) -> Result<Slope> {
+        let mut tape = Tape::new(self.classifier, mode);
+        let objective = build(&mut tape)?;
+        self.passes += tape.passes();
+        let mean = objective.losses.f_mean(objective.losses.kind())?;
+        let mut inputs = self.classifier.store().trainable();
+        let parameters = inputs.len();
+        inputs.extend(objective.watched.iter().map(Tensor::shallow_clone));
+        let mut weights = Tensor::f_run_backward(&[&mean], &inputs, false, false)?;
+        let count = objective.losses.size()[0] as f64;
+        let loss = mean.f_double_value(&[])? * count;
+        if !loss.is_finite() {
+            return Err(Error::Usage(format!("the loss is {loss}")));
+        }
+        let pixels = match weights.split_off(parameters).pop() {
+            // Of the sum, as everywhere, while the weights follow the mean.
+            Some(gradient) => Some(gradient.f_contiguous()? * count),
+            None => None,
+        };
+        Ok(Slope { objective, loss, weights, pixels })
+    }
+
+    /// Moves every weight tensor `w` (no bias, no BatchNorm) by `reach |w| g / |g|` up the gradient `g` of the objective
+    /// (Wu et al. 2020, equation 8), and hands back the weights as they were.
+    fn perturb_weights(&mut self, reach: f64, build: Build<'_>) -> Result<Vec<(Tensor, Tensor)>> {
+        let slope = self.slope(Mode::TrainFrozenStats, build)?;
+        let _no_grad = tch::no_grad_guard();
+        let mut kept = Vec::new();
+        for (entry, gradient) in self.classifier.store().trainable_entries().zip(&slope.weights) {
+            if entry.role == Role::Weight {
+                let mut weight = entry.tensor.shallow_clone();
+                kept.push((weight.shallow_clone(), weight.f_detach()?.f_alias_copy()?));
+                let _ =
+                    weight.f_add_(&(gradient * (weight.norm() / (gradient.norm() + LEAST_NORM) * reach)))?;
+            }
+        }
+        Ok(kept)
+    }
+}
+
+fn restore(kept: Vec<(Tensor, Tensor)>) -> Result<()> {
+    let _no_grad = tch::no_grad_guard();
+    for (mut weight, before) in kept {
+        weight.f_copy_(&before)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::{Exact, GradientOracle};
+    use crate::train::trial::Trial;
+    use gaat_spec::Passes;
+
+    #[test]
+    fn perturbed_weights_are_restored_bit_for_bit() {
+        let mut trial = Trial::new("convnet", Kind::Float);
+        trial.learning_rate = 0.0;
+        let before = trial.weights();
+        trial
+            .with_context(0, |context, batch| {
+                context.perturb_weights_by(0.05);
+                context.descend(&batch.pixels, &batch.labels)
+            })
+            .unwrap();
+        assert_eq!(trial.weights(), before);
+        assert_eq!(trial.passes, Passes { forward: 12, full_backward: 12, ..Passes::default() });
+    }
+
+    #[test]
+    fn the_step_follows_the_gradient_at_the_perturbed_weights() {
+        let mut trial = Trial::new("mlp", Kind::Double);
+        let reach = 0.05;
+        let store = trial.classifier.store();
+        let gradients = || {
+            let logits = trial.classifier.logits(&trial.batch.pixels, Mode::Eval).unwrap();
+            let loss = losses(&logits, &trial.batch.labels).unwrap().mean(Kind::Double);
+            Tensor::run_backward(&[loss], &store.trainable(), false, false)
+        };
+        let start = trial.weights();
+        let first = gradients();
+        let guard = tch::no_grad_guard();
+        let kept: Vec<Tensor> = store.trainable().iter().map(Tensor::copy).collect();
+        for (entry, gradient) in store.trainable_entries().zip(&first) {
+            if entry.role == Role::Weight {
+                let scale = entry.tensor.norm() / gradient.norm() * reach;
+                let _ = entry.tensor.shallow_clone().g_add_(&(gradient * scale));
+            }
+        }
+        let second = tch::with_grad(gradients);
+        for (entry, before) in store.trainable_entries().zip(&kept) {
+            entry.tensor.shallow_clone().copy_(before);
+        }
+        assert_eq!(trial.weights(), start);
+        drop(guard);
+        let flat: Vec<Tensor> = second.iter().map(|gradient| gradient.flatten(0, -1)).collect();
+        let expected = start - Tensor::cat(&flat, 0) * 0.1;
+        trial
+            .with_context(0, |context, batch| {
+                context.perturb_weights_by(reach);
+                context.descend(&batch.pixels, &batch.labels)
+            })
+            .unwrap();
+        let gap = (trial.weights() - expected).abs().max().double_value(&[]);
+        assert!(gap < 1e-14, "{gap}");
+    }
+
+    #[test]
+    fn the_watched_gradient_is_that_of_the_summed_loss_and_free() {
+        let mut trial = Trial::new("mlp", Kind::Double);
+        let mut oracle = Exact::new(trial.classifier.as_ref(), Mode::TrainFrozenStats);
+        let expected = oracle.at(&trial.batch.pixels, &trial.batch.labels).unwrap();
+        let mut plain = Trial::new("mlp", Kind::Double);
+        let descent = trial
+            .with_context(0, |context, batch| context.descend_watching(&batch.pixels, &batch.labels))
+            .unwrap();
+        plain.with_context(0, |context, batch| context.descend(&batch.pixels, &batch.labels)).unwrap();
+        assert_eq!(trial.weights(), plain.weights());
+        assert_eq!((trial.passes, plain.passes.input_backward), (plain.passes, 0));
+        let gap = (descent.gradient.unwrap() - expected.gradient).abs().max().double_value(&[]);
+        assert!(gap < 1e-12, "{gap}");
+        assert!((descent.losses - expected.losses).abs().max().double_value(&[]) < 1e-12);
+    }
+}

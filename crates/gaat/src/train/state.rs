@@ -1,0 +1,35 @@
+//! Named tensors that a part of the loop goes on from.
+
+use crate::{Error, Result};
+use tch::Tensor;
+
+/// Copies `state` into `targets`, name by name; what else `state` holds is ignored. `what` opens the messages.
+///
+/// # Errors
+/// When a tensor is missing or has another shape; then nothing was changed.
+pub(super) fn copy_into(
+    what: &str,
+    targets: Vec<(String, Tensor)>,
+    state: &[(String, Tensor)],
+) -> Result<()> {
+    let mut pairs = Vec::with_capacity(targets.len());
+    for (name, target) in targets {
+        match state.iter().find(|(key, _)| *key == name).map(|(_, tensor)| tensor) {
+            Some(tensor) if tensor.size() == target.size() => pairs.push((target, tensor)),
+            Some(tensor) => {
+                return Err(Error::Shape {
+                    what: format!("{what} memory `{name}`"),
+                    expected: format!("{:?}", target.size()),
+                    found: format!("{:?}", tensor.size()),
+                });
+            }
+            None => return Err(Error::Usage(format!("{what} memory `{name}` is missing"))),
+        }
+    }
+    tch::no_grad(|| -> Result<()> {
+        for (mut target, tensor) in pairs {
+            target.f_copy_(tensor)?;
+        }
+        Ok(())
+    })
+}

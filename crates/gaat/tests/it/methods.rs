@@ -1,0 +1,106 @@
+//! One contract for every training method.
+
+use crate::support::{bits, file_tensors, recipe, trained};
+use gaat::nn::ComputePrecision;
+use gaat_spec::Passes;
+use tch::Device;
+
+/// What a method declares for each image of an adversarial epoch, and what it says of itself.
+struct Declared {
+    method: &'static str,
+    /// Forward, backward to the pixels, backward to the weights, double backward.
+    passes: [u64; 4],
+    refreshes: u64,
+    predicts: bool,
+    /// Whether its first epoch is natural.
+    delayed: bool,
+}
+
+/// A method without delay.
+const fn declared(method: &'static str, passes: [u64; 4], refreshes: u64, predicts: bool) -> Declared {
+    Declared { method, passes, refreshes, predicts, delayed: false }
+}
+
+const METHODS: [Declared; 19] = [
+    declared("natural", [1, 0, 1, 0], 0, false),
+    declared("rat", [4, 3, 1, 0], 3, false),
+    declared("gaat", [2, 1, 1, 0], 1, true),
+    declared("gaat-paper", [2, 1, 1, 0], 1, true),
+    declared("gaat-paper-diagonal", [2, 1, 1, 0], 1, true),
+    Declared { delayed: true, ..declared("dat+gaat", [2, 1, 1, 0], 1, true) },
+    declared("fgsm-rs", [2, 1, 1, 0], 1, true),
+    declared("n-fgsm", [2, 1, 1, 0], 1, true),
+    declared("free", [1, 0, 1, 0], 0, false),
+    Declared { delayed: true, ..declared("dat+free", [1, 0, 1, 0], 0, false) },
+    declared("fgsm-mep", [2, 1, 2, 0], 1, true),
+    declared("gradalign", [3, 2, 1, 2], 1, true),
+    declared("trades", [6, 3, 2, 0], 3, false),
+    declared("mart", [5, 3, 2, 0], 3, false),
+    declared("awp+gradalign", [6, 4, 2, 4], 1, true),
+    Declared { delayed: true, ..declared("dat+awp+trades", [8, 3, 4, 0], 3, false) },
+    declared("awp+rat", [5, 3, 2, 0], 3, false),
+    declared("awp+fgsm-mep", [4, 1, 4, 0], 1, true),
+    Declared { delayed: true, ..declared("dat+awp+free", [2, 0, 2, 0], 0, false) },
+];
+
+#[test]
+fn every_method_keeps_the_contract() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    for (seed, declared) in METHODS.iter().enumerate() {
+        let Declared { method, passes: [forward, input_backward, full_backward, hessian_vector], .. } =
+            *declared;
+        // A name of its own seed, so that no two methods share their draws by chance.
+        let text = |seed: usize| {
+            let steps = if method == "natural" { "" } else { "steps = 3\n" };
+            let delay = if declared.delayed { "delay = 1\n" } else { "" };
+            recipe(&format!(
+                "method = \"{method}\"\nmodel = \"wide-resnet-10-1\"\nlimit = 200\nepochs = 2\nbatch-size = 36\n\
+                 validation-steps = 2\nreplays = 5\nseed = {seed}\n{steps}{delay}"
+            ))
+        };
+        let run_dir = folder.path().join(method);
+        let record = trained(&text(seed), &run_dir);
+
+        // 200 images, a tenth held out, five batches an epoch, two epochs.
+        let adversarial = if declared.delayed { 180 } else { 360 };
+        let natural = 360 - adversarial;
+        assert_eq!(record.images, 360, "{method}");
+        let expected = Passes {
+            forward: adversarial * forward + natural,
+            input_backward: adversarial * input_backward,
+            full_backward: adversarial * full_backward + natural,
+            hessian_vector: adversarial * hessian_vector,
+        };
+        assert_eq!(record.passes, expected, "{method}");
+        let each = forward + input_backward + 2 * full_backward + 4 * hessian_vector;
+        let units = adversarial * each + natural * 3;
+        assert_eq!(record.cost_ratio, units as f64 / (3 * 360) as f64, "{method}");
+        assert_eq!(record.epochs.len(), 2, "{method}");
+        for epoch in &record.epochs {
+            let is_natural = declared.delayed && epoch.epoch == 1;
+            assert_eq!(epoch.gain_ratio.is_some(), declared.predicts && !is_natural, "{method}: {epoch:?}");
+            let refreshes = if is_natural { 0 } else { declared.refreshes };
+            assert_eq!(epoch.refreshes, refreshes as f64, "{method}: {epoch:?}");
+            let shares = [Some(epoch.train_accuracy), epoch.validation_clean, epoch.validation_robust];
+            assert!(shares.iter().all(|share| (0.0..=1.0).contains(&share.unwrap())), "{method}: {epoch:?}");
+            assert!(epoch.loss > 0.0 && epoch.loss.is_finite(), "{method}: {epoch:?}");
+        }
+
+        let weights = run_dir.join("checkpoints/last.safetensors");
+        let (description, state) = gaat::weights::load(&weights).unwrap();
+        let untrained = description.build(Device::Cpu, ComputePrecision::Fp32, seed as u64).unwrap();
+        for (name, tensor) in untrained.store().state().unwrap() {
+            let after = &state.iter().find(|(key, _)| *key == name).unwrap().1;
+            assert_ne!(bits(after), bits(&tensor), "{method}: `{name}` was not trained");
+        }
+        let again = folder.path().join(format!("{method}-again"));
+        trained(&text(seed), &again);
+        let again = file_tensors(&again.join("checkpoints/state.safetensors"));
+        assert_eq!(
+            again,
+            file_tensors(&run_dir.join("checkpoints/state.safetensors")),
+            "{method}: the same seed"
+        );
+    }
+}
