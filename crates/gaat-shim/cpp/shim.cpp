@@ -24,6 +24,17 @@ static std::vector<at::Tensor> list(at::Tensor** items, int count) {
   return out;
 }
 
+// Gradients in the memory order of their parameters. The fused kernels walk raw memory, and the weight gradient of a
+// channels-last convolution comes back channels-last although the weight is not.
+static std::vector<at::Tensor> in_order_of(const std::vector<at::Tensor>& p, std::vector<at::Tensor> g) {
+  for (size_t i = 0; i < p.size(); i++) {
+    TORCH_CHECK(p[i].sizes() == g[i].sizes(), "a gradient of shape ", g[i].sizes(), " for a parameter of shape ",
+                p[i].sizes());
+    if (p[i].strides() != g[i].strides()) g[i] = at::empty_like(p[i]).copy_(g[i]);
+  }
+  return g;
+}
+
 extern "C" {
 
 // torch.autograd.grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused=True).
@@ -55,6 +66,7 @@ char* gaat_fused_sgd(at::Tensor** parameters, at::Tensor** gradients, at::Tensor
   GAAT_TRY
   at::NoGradGuard no_grad;
   auto p = list(parameters, count), g = list(gradients, count), m = list(momenta, momentum_count);
+  g = in_order_of(p, g);
   at::_fused_sgd_(p, g, m, weight_decay, momentum, learning_rate, /*dampening=*/0.0, nesterov, /*maximize=*/false,
                   is_first_step);
   GAAT_END
@@ -68,6 +80,7 @@ char* gaat_fused_adam(at::Tensor** parameters, at::Tensor** gradients, at::Tenso
   at::NoGradGuard no_grad;
   auto p = list(parameters, count), g = list(gradients, count), a = list(first, count), b = list(second, count),
        s = list(steps, count);
+  g = in_order_of(p, g);
   at::_fused_adam_(p, g, a, b, /*max_exp_avg_sqs=*/{}, s, learning_rate, beta1, beta2, weight_decay, epsilon,
                    /*amsgrad=*/false, /*maximize=*/false);
   GAAT_END

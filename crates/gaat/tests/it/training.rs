@@ -1,6 +1,6 @@
 //! Runs from start to end: stopping and going on, refusals, failure, what is logged, and that training works.
 
-use crate::support::{Witness, digits, file_tensors, network, options, recipe, threat, trained};
+use crate::support::{Witness, bits, digits, file_tensors, network, options, recipe, threat, trained};
 use gaat::Error;
 use gaat::evaluate::{Control, EvaluateOptions, evaluate};
 use gaat::nn::Role;
@@ -116,7 +116,7 @@ fn a_run_that_was_stopped_ends_as_if_it_never_was() {
 
 #[test]
 fn sgd_takes_the_steps_of_its_formula() {
-    let network = network("mlp", Kind::Double);
+    let network = network("wide-resnet-10-1", Kind::Double);
     // The names are those of the recipe: momentum, Nesterov, decay of everything.
     for (momentum, nesterov, everything) in [(0.0, false, true), (0.9, false, true), (0.9, true, false)] {
         let (weight_decay, rate) = (0.1, 0.5);
@@ -128,7 +128,12 @@ fn sgd_takes_the_steps_of_its_formula() {
         let mut memory: Vec<Tensor> = copies().iter().map(Tensor::zeros_like).collect();
         for step in 1..=3 {
             let before = copies();
-            let gradients: Vec<Tensor> = before.iter().map(|tensor| (tensor * 7.0 + step).sin()).collect();
+            // Gradients of convolutions come back in another memory order than their weights.
+            let gradient = |tensor: &Tensor| {
+                let values = (tensor * 7.0 + step).sin();
+                if tensor.dim() == 4 { gaat_shim::channels_last(&values).unwrap() } else { values }
+            };
+            let gradients: Vec<Tensor> = before.iter().map(gradient).collect();
             optimizer.step(&gradients, rate).unwrap();
             for (index, entry) in entries.iter().enumerate() {
                 let decays = everything || entry.role == Role::Weight;
@@ -141,6 +146,32 @@ fn sgd_takes_the_steps_of_its_formula() {
             }
         }
     }
+}
+
+/// The memory order of a weight's gradient is libtorch's business, what it does to the weight is not.
+#[test]
+fn adam_does_the_same_whatever_memory_order_gradients_come_in() {
+    let spec = OptimizerSpec {
+        name: OptimizerName::Adam,
+        momentum: 0.0,
+        nesterov: false,
+        weight_decay: 0.1,
+        decay_norm_and_bias: true,
+    };
+    let [plain, reordered] = [false, true].map(|reorders| {
+        let network = network("wide-resnet-10-1", Kind::Double);
+        let mut optimizer = Optimizer::new(network.store(), spec);
+        for step in 1..=3 {
+            let gradients = network.store().trainable_entries().map(|entry| {
+                let values = (entry.tensor.detach() * 7.0 + step).sin();
+                let reorder = reorders && values.dim() == 4;
+                if reorder { gaat_shim::channels_last(&values).unwrap() } else { values }
+            });
+            optimizer.step(&gradients.collect::<Vec<_>>(), 0.01).unwrap();
+        }
+        network.store().trainable_entries().flat_map(|entry| bits(&entry.tensor)).collect::<Vec<_>>()
+    });
+    assert!(plain == reordered);
 }
 
 #[test]
