@@ -90,7 +90,7 @@ pub fn of_method(recipe: &Recipe, base: BaseMethod) -> Recipe {
             } else {
                 Curvature::Diagonal
             }),
-            ..pgd(recipe)
+            ..with_one_expansion(pgd(recipe))
         },
         BaseMethod::Gaat => {
             let steps = recipe.steps.unwrap_or(10);
@@ -100,10 +100,15 @@ pub fn of_method(recipe: &Recipe, base: BaseMethod) -> Recipe {
                 random_start: Some(true),
                 anchor: Some(Anchor::RandomStart),
                 curvature: Some(Curvature::None),
-                ..Recipe::default()
+                ..with_one_expansion(Recipe::default())
             }
         }
     }
+}
+
+/// What all presets of GAAT share: one gradient a batch.
+fn with_one_expansion(recipe: Recipe) -> Recipe {
+    Recipe { curvature_draws: Some(1), refreshes: Some(1), ..recipe }
 }
 
 /// PGD as the field trains with it: 40 steps of epsilon/30 on MNIST (Madry et al. 2018), 10 of epsilon/4 elsewhere.

@@ -4,7 +4,7 @@ use super::optimizer::{Optimizer, clip};
 use crate::attack::{Attack, Exact, GradientOracle, Perturbed, Taylor, run};
 use crate::batch::Batch;
 use crate::nn::{Classifier, Draws, Mode};
-use crate::taylor::GainRatio;
+use crate::taylor::{GainRatio, TaylorModel};
 use crate::{Error, Result};
 use gaat_spec::{Passes, ThreatModel};
 use std::time::Instant;
@@ -84,7 +84,8 @@ impl<'a> StepContext<'a> {
         Ok(perturbed)
     }
 
-    /// Runs `attack` on a Taylor model and hands back the oracle with its expansion.
+    /// Runs `attack` on a Taylor model and hands back the oracle with its last expansion, and what that says about the
+    /// perturbed images.
     ///
     /// # Errors
     /// When the network fails.
@@ -95,9 +96,11 @@ impl<'a> StepContext<'a> {
         model: gaat_spec::GaatSpec,
     ) -> Result<(Perturbed, Taylor<'a>)> {
         let started = Instant::now();
-        let exact = Exact::new(self.classifier, self.attack_mode);
-        let mut oracle = Taylor::new(exact, &batch.pixels, model.anchor, model.curvature);
+        let model = TaylorModel::of(&model, self.attack_scale, &self.threat);
+        let draws = self.draws.branch("curvature");
+        let mut oracle = Taylor::new(self.classifier, self.attack_mode, &batch.pixels, model, draws);
         let perturbed = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
+        oracle.settle(perturbed.pixels())?;
         self.passes += oracle.passes();
         self.attack_seconds += started.elapsed().as_secs_f64();
         Ok((perturbed, oracle))

@@ -2,13 +2,14 @@
 
 use crate::attack::{Pgd, Start, StopRule, Walk};
 use crate::batch::Batch;
-use crate::taylor::{Expansion, GainRatio};
+use crate::taylor::{Forecast, GainRatio};
 use crate::train::{StepContext, StepReport, TrainingMethod};
 use crate::{Error, Result};
 use gaat_spec::{Anchor, GaatSpec};
 use tch::{Kind, Tensor};
 
-/// K steps on a Taylor model of the loss, one exact gradient a batch. Cost: (F + Bi) + 3 = 5 units, whatever K.
+/// K steps on a Taylor model of the loss, one exact gradient a batch. Cost: (F + Bi) + 3 = 5 units, whatever K; with
+/// more refreshes so many (F + Bi), and what the curvature takes.
 ///
 /// With the anchor at the clean image and Gauss-Newton or diagonal curvature this is the method as published. With
 /// the anchor at the random start and no curvature it is FGSM-RS (Wong et al. 2020) with step K alpha.
@@ -39,10 +40,10 @@ impl TrainingMethod for Gaat {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let attack = self.attack.scaled(context.attack_scale());
         let (perturbed, oracle) = context.perturb_by_model(&attack, batch, self.spec)?;
-        let prediction = predict(oracle.expansion(), perturbed.pixels())?;
+        let prediction = predict(oracle.forecast())?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
         let gain = GainRatio::new(descent.loss - prediction.anchor_loss, prediction.gain);
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
+        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: self.spec.refreshes })
     }
 }
 
@@ -53,10 +54,10 @@ struct Prediction {
 }
 
 /// What the model says about the delivered images: no pass through the network.
-fn predict(expansion: Option<&Expansion>, pixels: &Tensor) -> Result<Prediction> {
-    let Some(expansion) = expansion else {
+fn predict(forecast: Option<&Forecast>) -> Result<Prediction> {
+    let Some(forecast) = forecast else {
         return Err(Error::Usage("the attack never asked for a gradient".to_owned()));
     };
     let sum = |values: &Tensor| -> Result<f64> { Ok(values.f_sum(Kind::Double)?.f_double_value(&[])?) };
-    Ok(Prediction { anchor_loss: sum(&expansion.losses)?, gain: sum(&expansion.predicted_gain(pixels))? })
+    Ok(Prediction { anchor_loss: sum(&forecast.anchor_losses)?, gain: sum(&forecast.gains)? })
 }
