@@ -415,7 +415,11 @@ fn method_spec(f: &Recipe, method: MethodName) -> Result<MethodSpec> {
     let draws = at_least(f.curvature_draws, "curvature-draws", 1)?;
     let refreshes = at_least(f.refreshes, "refreshes", 1)?;
     if refreshes > steps {
-        return Err(Error::value("refreshes", refreshes, format!("needs at most one for each of {steps} steps")));
+        return Err(Error::value(
+            "refreshes",
+            refreshes,
+            format!("needs at most one for each of {steps} steps"),
+        ));
     }
     Ok(MethodSpec::Gaat(GaatSpec { steps, step_size, random_start, curvature, anchor, draws, refreshes }))
 }

@@ -47,8 +47,7 @@ impl<'a> Expansion<'a> {
         let pass = network.at(&anchor, labels, curvature::graph_needed(model.curvature))?;
         let losses = pass.losses.shallow_clone();
         let gradient = pass.gradient()?;
-        let third_order =
-            model.third_order.then(|| ThirdOrder::new(network, &anchor, labels)).transpose()?;
+        let third_order = model.third_order.then(|| ThirdOrder::new(network, &anchor, labels)).transpose()?;
         let site = Site { network, anchor: &anchor, labels, gradient: &gradient, model, draws };
         let curvature = curvature::build(site, pass)?;
         Ok(Self { anchor, losses, gradient, curvature, third_order })
@@ -74,7 +73,8 @@ impl<'a> Expansion<'a> {
             slope = slope.f_add(&(&twist / 6.0))?;
             gradient = gradient.f_add(&(&twist * 0.5))?;
         }
-        let gains = slope.f_mul(&displacement)?.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, None::<Kind>)?;
+        let gains =
+            slope.f_mul(&displacement)?.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, None::<Kind>)?;
         Ok(Forecast { anchor_losses: self.losses.shallow_clone(), gains, gradient })
     }
 }

@@ -7,10 +7,12 @@
 )]
 
 mod contract;
+mod curvatures;
 mod evaluation;
 mod literal_gaat;
 mod nn;
 mod support;
 mod taylor;
+mod toy;
 mod training;
 mod weights;

@@ -28,7 +28,8 @@ impl SampledFisher {
         let logits = pass.logits()?;
         let mut gradients = Vec::with_capacity(site.model.draws);
         for _ in 0..site.model.draws {
-            let shares = site.draws.uniform(&[logits.size()[0], 1], 0.0, 1.0, Kind::Double, logits.device())?;
+            let shares =
+                site.draws.uniform(&[logits.size()[0], 1], 0.0, 1.0, Kind::Double, logits.device())?;
             gradients.push(site.network.for_labels(pass, &labels(&logits, &shares)?)?);
         }
         Ok(Self::new(gradients))

@@ -43,7 +43,12 @@ impl TrainingMethod for Gaat {
         let prediction = predict(oracle.forecast())?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
         let gain = GainRatio::new(descent.loss - prediction.anchor_loss, prediction.gain);
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: self.spec.refreshes })
+        Ok(StepReport {
+            loss: descent.loss,
+            correct: descent.correct,
+            gain: Some(gain),
+            refreshes: self.spec.refreshes,
+        })
     }
 }
 
