@@ -4,7 +4,8 @@ use super::InputHessian;
 use crate::Result;
 use tch::Tensor;
 
-/// The diagonal of the Gauss-Newton matrix of one example.
+/// The diagonal of the Gauss-Newton matrix of one example: `g + H s = g (1 + g s)` keeps the sign of every coordinate
+/// with `g s > -1`.
 #[derive(Debug)]
 pub struct Diagonal {
     gradient: Tensor,

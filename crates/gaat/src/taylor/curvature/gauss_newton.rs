@@ -4,7 +4,7 @@ use super::{InputHessian, dot};
 use crate::Result;
 use tch::Tensor;
 
-/// Rank one, along the gradient; `s . H s = (g.s)^2`.
+/// Rank one. The product points along the gradient, so `g + H s = g (1 + g.s)` keeps every sign of `g` unless `g.s < -1`.
 #[derive(Debug)]
 pub struct GaussNewton {
     gradient: Tensor,
