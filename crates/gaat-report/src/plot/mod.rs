@@ -1,6 +1,6 @@
 //! Plots as SVG text: lines over an axis, and labelled points with their Pareto front.
 //!
-//! Written by hand (decision record 0006). The same data gives the same bytes, on every machine.
+//! Written by hand (decision record 0008). The same data gives the same bytes, on every machine.
 
 mod axis;
 mod canvas;

@@ -6,6 +6,7 @@
     reason = "a test may panic, and prints what it measured"
 )]
 
+mod analysis;
 mod contract;
 mod curvatures;
 mod evaluation;
