@@ -20,17 +20,13 @@ const EXACT: &str = "pgd";
 
 /// For a terminal: one table an epsilon, and what its columns mean.
 pub fn analysis_text(title: &str, analysis: &Analysis) -> String {
-    let mut text = format!("{title}\n");
-    for epsilon in &analysis.epsilons {
-        text.push_str(&format!(
-            "\n{} {}\n{}",
-            analysis.norm,
-            epsilon.epsilon,
-            table(epsilon, analysis).to_text()
-        ));
-    }
-    text + &format!(
-        "\nclean accuracy {} %. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
+    let tables = analysis
+        .epsilons
+        .iter()
+        .map(|at| format!("\n{} {}\n{}", analysis.norm, at.epsilon, table(at, analysis).to_text()));
+    let tables: String = tables.collect();
+    format!(
+        "{title}\n{tables}\nclean accuracy {} %. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
          network's own\nverdict. residual: what the model leaves out of the loss at the end of its attack, mean of |R| and \
          of R, nats.\ngain ratio: actual over predicted increase of the loss. cosine, signs: agreement of the model's \
          gradient with the\nnetwork's, mean over the path. passes: of each image.\n",

@@ -11,7 +11,7 @@ const COLOURS: [&str; 9] =
 
 /// Height of one line of text, and width of one character, in pixels.
 pub(super) const LINE: f64 = 16.0;
-pub(super) const CHARACTER: f64 = 6.9;
+pub(super) const CHARACTER: f64 = 7.2;
 
 /// The colour of the series or method of this number.
 pub(super) fn colour(index: usize) -> &'static str {
@@ -43,7 +43,7 @@ impl Canvas {
     pub(super) fn new(width: f64, height: f64, title: &str) -> Self {
         let mut text = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-             viewBox=\"0 0 {width} {height}\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"13\" \
+             viewBox=\"0 0 {width} {height}\" font-family=\"Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif\" font-size=\"13\" \
              role=\"img\">\n"
         );
         let _ = writeln!(text, "<title>{}</title>", escaped(title));

@@ -2,6 +2,9 @@
 
 use super::canvas::{CHARACTER, Frame, LINE};
 
+/// A straight line in pixels, from one end to the other.
+pub(super) type Stretch = ((f64, f64), (f64, f64));
+
 /// A rectangle in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Area {
@@ -43,11 +46,7 @@ impl Area {
 
 /// One area a label, in the order of `labels`. `busy` are stretches that labels should keep off, such as error bars and
 /// lines. Greedy: the nearest free place round the point; where there is none, the one that covers least.
-pub(super) fn place(
-    labels: &[(&str, (f64, f64))],
-    busy: &[((f64, f64), (f64, f64))],
-    frame: Frame,
-) -> Vec<Area> {
+pub(super) fn place(labels: &[(&str, (f64, f64))], busy: &[Stretch], frame: Frame) -> Vec<Area> {
     let mut taken: Vec<Area> = labels.iter().map(|(_, point)| Area::around(*point, 5.0)).collect();
     for (from, to) in busy {
         // Samples along the stretch: close enough that no text fits between.

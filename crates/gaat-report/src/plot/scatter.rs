@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::canvas::{Anchor, Canvas, Frame, colour};
-use super::labels;
+use super::labels::{self, Stretch};
 
 /// A labelled point.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,6 +32,8 @@ pub struct Scatter {
     pub marks: Vec<Mark>,
 }
 
+/// Between the frame and the ends of the axes, so that no point lies on the frame.
+const INSET: f64 = 14.0;
 const FRAME: Frame = Frame { left: 76.0, top: 42.0, right: 716.0, bottom: 462.0 };
 
 impl Scatter {
@@ -56,14 +58,13 @@ impl Scatter {
         let ends =
             |value: f64, error: Option<f64>| [value - error.unwrap_or(0.0), value + error.unwrap_or(0.0)];
         let x = self.shown().flat_map(|mark| ends(mark.x, mark.x_error));
-        let x = self.x.fitted(x, FRAME.left, FRAME.right);
+        let x = self.x.fitted(x, FRAME.left + INSET, FRAME.right - INSET);
         let y = self.shown().flat_map(|mark| ends(mark.y, mark.y_error));
-        let y = self.y.fitted(y, FRAME.bottom, FRAME.top);
+        let y = self.y.fitted(y, FRAME.bottom - INSET, FRAME.top + INSET);
         canvas.axes(FRAME, (&self.x, &x), (&self.y, &y));
         let place = |mark: &Mark| (x.pixel(mark.x), y.pixel(mark.y));
         let front: Vec<(f64, f64)> = self.front().into_iter().map(place).collect();
-        let mut busy: Vec<((f64, f64), (f64, f64))> =
-            front.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        let mut busy: Vec<Stretch> = front.windows(2).map(|pair| (pair[0], pair[1])).collect();
         canvas.begin_clip();
         canvas.polyline(&front, "#999999", 1.5, "6 4");
         for (index, mark) in self.shown().enumerate() {

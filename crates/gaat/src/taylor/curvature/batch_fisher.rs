@@ -17,7 +17,7 @@ pub struct BatchFisher {
 
 impl BatchFisher {
     /// From the gradients at the anchor, `[B, C, H, W]`.
-    pub fn new(gradient: Tensor) -> Self {
+    pub fn new(gradient: &Tensor) -> Self {
         Self { rows: gradient.flatten(1, -1) }
     }
 }

@@ -13,8 +13,8 @@ pub struct Diagonal {
 
 impl Diagonal {
     /// From the gradients at the anchor, `[N, C, H, W]`.
-    pub fn new(gradient: Tensor) -> Self {
-        Self { gradient }
+    pub fn new(gradient: &Tensor) -> Self {
+        Self { gradient: gradient.shallow_clone() }
     }
 }
 

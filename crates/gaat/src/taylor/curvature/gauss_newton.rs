@@ -12,8 +12,8 @@ pub struct GaussNewton {
 
 impl GaussNewton {
     /// From the gradients at the anchor, `[N, C, H, W]`.
-    pub fn new(gradient: Tensor) -> Self {
-        Self { gradient }
+    pub fn new(gradient: &Tensor) -> Self {
+        Self { gradient: gradient.shallow_clone() }
     }
 }
 

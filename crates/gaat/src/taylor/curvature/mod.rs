@@ -54,12 +54,12 @@ pub(super) fn graph_needed(curvature: Curvature) -> Graph {
 
 /// The model of the curvature that `site` asks for, or `None` where it has none.
 pub(super) fn build<'a>(site: Site<'_, 'a>, pass: PointPass) -> Result<Option<Box<dyn InputHessian + 'a>>> {
-    let gradient = || site.gradient.shallow_clone();
+    let gradient = site.gradient;
     Ok(match site.model.curvature {
         Curvature::None => None,
-        Curvature::GaussNewton => Some(Box::new(GaussNewton::new(gradient()))),
-        Curvature::Diagonal => Some(Box::new(Diagonal::new(gradient()))),
-        Curvature::BatchFisher => Some(Box::new(BatchFisher::new(gradient()))),
+        Curvature::GaussNewton => Some(Box::new(GaussNewton::new(gradient))),
+        Curvature::Diagonal => Some(Box::new(Diagonal::new(gradient))),
+        Curvature::BatchFisher => Some(Box::new(BatchFisher::new(gradient))),
         Curvature::SampledFisher => Some(Box::new(SampledFisher::drawn(site, &pass)?)),
         Curvature::Secant => Some(Box::new(Secant::probed(site)?)),
         Curvature::Exact => Some(Box::new(Exact::new(site.network, pass))),
