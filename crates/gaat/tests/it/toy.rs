@@ -6,7 +6,7 @@ use gaat::nn::{
 use gaat_spec::ModelName;
 use tch::{Device, Kind, Tensor};
 
-/// A ReLU network for grey 4x4 images and five classes, as initialised.
+/// A network of rectifiers for grey 4x4 images and five classes, as initialised.
 pub(crate) fn mlp() -> Box<dyn Classifier> {
     let input = InputShape { channels: 1, height: 4, width: 4 };
     let options = BuildOptions {
