@@ -9,6 +9,9 @@ const GRID: &str = "#e4e4e4";
 const COLOURS: [&str; 9] =
     ["#000000", "#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377", "#66ccee", "#8c510a", "#888888"];
 
+/// Between the frame and the ends of the axes, so that no mark lies on the frame.
+pub(super) const INSET: f64 = 14.0;
+
 /// Height of one line of text, and width of one character, in pixels.
 pub(super) const LINE: f64 = 16.0;
 pub(super) const CHARACTER: f64 = 7.2;

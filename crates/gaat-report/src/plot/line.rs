@@ -1,7 +1,7 @@
 //! Several named lines over one axis, with a legend beside them.
 
 use super::axis::Axis;
-use super::canvas::{Anchor, CHARACTER, Canvas, Frame, LINE, TEXT, colour};
+use super::canvas::{Anchor, CHARACTER, Canvas, Frame, INSET, LINE, TEXT, colour};
 
 /// A value of a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,12 +51,16 @@ impl LineChart {
         let mut canvas = Canvas::new(frame.right + 12.0 + legend, frame.bottom + 56.0, &self.title);
         let points =
             || self.series.iter().flat_map(|series| &series.points).filter(|point| self.shows(point));
-        let x = self.x.fitted(points().map(|point| point.x), frame.left, frame.right);
+        let x = self.x.fitted(points().map(|point| point.x), frame.left + INSET, frame.right - INSET);
         let extent = |point: &Point| {
             let error = point.error.unwrap_or(0.0);
             [point.y - error, point.y, point.y + error]
         };
-        let y = self.y.fitted(points().flat_map(extent).chain(self.guide), frame.bottom, frame.top);
+        let y = self.y.fitted(
+            points().flat_map(extent).chain(self.guide),
+            frame.bottom - INSET,
+            frame.top + INSET,
+        );
         canvas.axes(frame, (&self.x, &x), (&self.y, &y));
         canvas.begin_clip();
         if let Some(guide) = self.guide {

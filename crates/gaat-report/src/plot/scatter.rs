@@ -1,7 +1,7 @@
 //! Labelled points with error bars, and the line of those that no other beats.
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Frame, colour};
+use super::canvas::{Anchor, Canvas, Frame, INSET, colour};
 use super::labels::{self, Stretch};
 
 /// A labelled point.
@@ -32,8 +32,6 @@ pub struct Scatter {
     pub marks: Vec<Mark>,
 }
 
-/// Between the frame and the ends of the axes, so that no point lies on the frame.
-const INSET: f64 = 14.0;
 const FRAME: Frame = Frame { left: 76.0, top: 42.0, right: 716.0, bottom: 462.0 };
 
 impl Scatter {
