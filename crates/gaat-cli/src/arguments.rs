@@ -1,7 +1,7 @@
 //! What can be typed: every command with its flags. Recipe keys come from `gaat-spec`, so that none is listed twice.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gaat_spec::{AttackName, DatasetName, MethodName, Norm, PixelLength, Recipe};
+use gaat_spec::{Anchor, AttackName, Curvature, DatasetName, MethodName, Norm, PixelLength, Recipe};
 use std::path::PathBuf;
 
 /// Adversarial training with gradient approximation: robust image classifiers at a fraction of the usual cost
@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Evaluate(Box<EvaluateArguments>),
     /// Train several methods under one recipe, judge them alike and print one table
     Compare(Box<CompareArguments>),
+    /// Compare Taylor models of the loss with a trained network, over epsilon: residual, gain ratio, gradients, attacks
+    Analyze(Box<AnalyzeArguments>),
     /// Tell which data sets are there and whether they are whole
     Data(DataArguments),
 }
@@ -34,6 +36,7 @@ impl Command {
             Self::Train(arguments) => arguments.output,
             Self::Evaluate(arguments) => arguments.output,
             Self::Compare(arguments) => arguments.output,
+            Self::Analyze(arguments) => arguments.output,
             Self::Data(arguments) => OutputArguments { json: arguments.json, quiet: true },
         }
     }
@@ -79,15 +82,40 @@ pub(crate) enum CheckpointChoice {
     Last,
 }
 
+/// A trained network, and the images and the machine to look at it with.
+#[derive(Debug, Args)]
+pub(crate) struct SubjectArguments {
+    /// Run directory, or a checkpoint (.safetensors)
+    #[arg(value_name = "RUN_OR_WEIGHTS")]
+    pub(crate) run: PathBuf,
+    /// Which weights of a run directory
+    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
+    pub(crate) checkpoint: CheckpointChoice,
+    /// Data set whose test images are used [default: that of the training]
+    #[arg(long)]
+    pub(crate) dataset: Option<DatasetName>,
+    /// Where the data lies [default: as in the training]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// cpu, or cuda:0 and so on [default: as in the training]
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// fp32, bf16 or auto [default: as in the training]
+    #[arg(long)]
+    pub(crate) precision: Option<String>,
+    /// Threads of libtorch [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "The result for all test images, the best checkpoint and the threat model of the training \
                         is also written to run.json of the run directory."
 )]
 pub(crate) struct EvaluateArguments {
-    /// Run directory, or a checkpoint (.safetensors)
-    #[arg(value_name = "RUN_OR_WEIGHTS")]
-    pub(crate) run: PathBuf,
+    #[command(flatten)]
+    pub(crate) subject: SubjectArguments,
     /// Attacks, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
     pub(crate) attack: Vec<AttackName>,
@@ -112,24 +140,6 @@ pub(crate) struct EvaluateArguments {
     /// Images per batch
     #[arg(long, value_name = "N", default_value_t = crate::judging::BATCH_SIZE)]
     pub(crate) batch_size: usize,
-    /// Which weights of a run directory
-    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
-    pub(crate) checkpoint: CheckpointChoice,
-    /// Data set whose test images are used [default: that of the training]
-    #[arg(long)]
-    pub(crate) dataset: Option<DatasetName>,
-    /// Where the data lies [default: as in the training]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// cpu, or cuda:0 and so on [default: as in the training]
-    #[arg(long)]
-    pub(crate) device: Option<String>,
-    /// fp32, bf16 or auto [default: as in the training]
-    #[arg(long)]
-    pub(crate) precision: Option<String>,
-    /// Threads of libtorch [default: the number of cores]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
     /// Root of the random starts
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -159,7 +169,7 @@ pub(crate) struct CompareArguments {
     /// Runs of each method, with seeds counted up from --seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: u64,
-    /// Directory of all runs, of compare.json and README.md [default: runs/compare-DATASET-MODEL]
+    /// Directory of all runs, of compare.json, README.md and frontier.svg [default: runs/compare-DATASET-MODEL]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -191,6 +201,52 @@ pub(crate) struct JudgeArguments {
     /// Which weights of each run to judge
     #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
     pub(crate) checkpoint: CheckpointChoice,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Every attack takes the same steps of 2.5 epsilon / steps from the same random starts; pgd takes \
+                        them with exact gradients. Robust accuracy is always the network's own verdict. The directory of \
+                        the plots also holds analysis.json."
+)]
+pub(crate) struct AnalyzeArguments {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArguments,
+    /// Bounds, separated by commas [default: 2/255 to 32/255; 0.05 to 0.5 for digits and mnist; 0.25 to 3 in l2]
+    #[arg(long, value_delimiter = ',', value_name = "LENGTHS")]
+    pub(crate) epsilons: Vec<PixelLength>,
+    /// Norm of the perturbations [default: that of the training]
+    #[arg(long)]
+    pub(crate) norm: Option<Norm>,
+    /// Orders of the Taylor models: 1, 2 (with each curvature), 3 (with the exact one)
+    #[arg(long, value_delimiter = ',', value_name = "ORDERS", default_value = "1,2,3")]
+    pub(crate) orders: Vec<usize>,
+    /// Curvatures at order 2: gauss-newton, diagonal, batch-fisher, sampled-fisher, secant, exact [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "CURVATURES", hide_possible_values = true)]
+    pub(crate) curvatures: Vec<Curvature>,
+    /// Labels drawn an image for sampled-fisher
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) curvature_draws: usize,
+    /// Where each model is expanded: clean or random-start
+    #[arg(long, default_value_t = Anchor::Clean)]
+    pub(crate) anchor: Anchor,
+    /// Test images
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) limit: usize,
+    /// Attack steps
+    #[arg(long, value_name = "K", default_value_t = 10)]
+    pub(crate) steps: usize,
+    /// Images attacked at once, which batch-fisher mixes
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) batch_size: usize,
+    /// Root of the random starts
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Directory of analysis.json and the plots [default: analysis in the run directory, or beside the checkpoint]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
 }
 
 #[derive(Debug, Args)]

@@ -1,16 +1,21 @@
-//! Run records of gaat as tables: what is shown of a comparison, in text, Markdown and JSON.
+//! Run records of gaat as tables and plots: what is shown of a comparison or an analysis, in text, Markdown, JSON and SVG.
 //!
 //! Nothing here reads a file, prints or knows a tensor. Numbers come in as records and evaluations, and every mean
 //! goes out with its spread and its count.
 #![deny(missing_docs)]
 
+pub mod analysis;
 pub mod compare;
 pub mod document;
 pub mod format;
+pub mod frontier;
+pub mod plot;
 pub mod table;
 pub mod verdict;
 
+pub use analysis::{analysis_plots, analysis_text};
 pub use compare::{AttackRow, ComparedRun, Failure, Row, Spread, Summary, summarize};
 pub use document::Document;
+pub use frontier::frontier;
 pub use table::{Align, Table};
 pub use verdict::{Collapse, collapse};

@@ -97,7 +97,7 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
             } else {
                 Curvature::Diagonal
             }),
-            ..pgd(recipe)
+            ..with_one_expansion(pgd(recipe))
         },
         BaseMethod::Gaat => {
             let steps = recipe.steps.unwrap_or(10);
@@ -107,7 +107,7 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
                 random_start: Some(true),
                 anchor: Some(Anchor::RandomStart),
                 curvature: Some(Curvature::None),
-                ..Recipe::default()
+                ..with_one_expansion(Recipe::default())
             }
         }
         // Wong et al. (2020), train_fgsm.py and train_mnist.py: 1.25 epsilon on both.
@@ -142,6 +142,11 @@ fn alignment(recipe: &Recipe) -> f64 {
         }
         _ => 0.2,
     }
+}
+
+/// What all presets of GAAT share: one gradient a batch.
+fn with_one_expansion(recipe: Recipe) -> Recipe {
+    Recipe { curvature_draws: Some(1), refreshes: Some(1), ..recipe }
 }
 
 /// PGD as the field trains with it: 40 steps of epsilon/30 on MNIST (Madry et al. 2018), 10 of epsilon/4 elsewhere.

@@ -4,6 +4,7 @@
 //! build, so that tools can depend on it without libtorch.
 #![deny(missing_docs)]
 
+pub mod analysis;
 pub mod defaults;
 pub mod error;
 pub mod evaluation;
@@ -17,6 +18,7 @@ pub mod schedule;
 pub mod statistics;
 pub mod threat;
 
+pub use analysis::{Analysis, LossModel};
 pub use error::{Error, Result};
 pub use evaluation::{AttackName, AttackResult, AttackSpec, Evaluation};
 pub use event::Event;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 named! {
-    /// How the input Hessian is modelled from the gradient at the anchor (arXiv 2309.09464, section 3).
+    /// How the input Hessian is modelled at the anchor (the first three: arXiv 2309.09464, section 3).
     Curvature, "curvature" {
         /// First order: no curvature.
         None = "none",
@@ -14,6 +14,14 @@ named! {
         GaussNewton = "gauss-newton",
         /// `H s = g * g * s`, the diagonal form of the paper.
         Diagonal = "diagonal",
+        /// `H s = sum_b g_b (g_b.s)` over the batch: its empirical Fisher matrix.
+        BatchFisher = "batch-fisher",
+        /// `H s = 1/r sum_k g_k (g_k.s)`, `g_k` for a label drawn from the model's softmax: r more backward passes.
+        SampledFisher = "sampled-fisher",
+        /// `H s = (g(a+p) - g(a)) / p * s`, diagonal quasi-Newton from a second gradient.
+        Secant = "secant",
+        /// The Hessian itself, by double backward: the reference, never the cheap choice.
+        Exact = "exact",
     }
 }
 
@@ -214,6 +222,10 @@ pub struct GaatSpec {
     pub curvature: Curvature,
     /// Where the loss is expanded.
     pub anchor: Anchor,
+    /// Labels drawn an image for `sampled-fisher`, at least 1.
+    pub draws: usize,
+    /// Expansions a batch, from 1 to `steps`.
+    pub refreshes: usize,
 }
 
 /// A perturbation of the weights (Wu et al. 2020).

@@ -70,9 +70,15 @@ pub struct Recipe {
     /// Start the training attack at a random point of the ball
     #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Model and method"))]
     pub random_start: Option<bool>,
-    /// Curvature model of GAAT: none, gauss-newton or diagonal
-    #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
+    /// Curvature model of GAAT: none, gauss-newton, diagonal, batch-fisher, sampled-fisher, secant, exact
+    #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
     pub curvature: Option<Curvature>,
+    /// Labels drawn an image for the curvature sampled-fisher
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
+    pub curvature_draws: Option<usize>,
+    /// Expansions of GAAT a batch, 1 to steps: the loss is expanded anew after every share of the steps
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
+    pub refreshes: Option<usize>,
     /// Expansion point of GAAT: clean or random-start
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub anchor: Option<Anchor>,
@@ -394,6 +400,9 @@ mod tests {
             ("epsilon = 0", "natural"),
             ("step-size = 0", "step-size"),
             ("steps = 0", "steps"),
+            ("curvature-draws = 0", "curvature-draws"),
+            ("refreshes = 0", "refreshes"),
+            ("steps = 3\nrefreshes = 4", "refreshes"),
             ("learning-rate = -1", "learning-rate"),
             ("validation-fraction = 1.5", "validation-fraction"),
             ("milestones = [0.7, 0.2]", "milestones"),

@@ -1,7 +1,7 @@
 //! Images on a device: from the bytes of an [`ImageSet`] to the float batches that networks take.
 
 use crate::Result;
-use gaat_data::ImageSet;
+use gaat_data::{ImageSet, epoch_order};
 use tch::{Device, Kind, Tensor};
 
 /// Some images with their labels, ready for a network.
@@ -43,6 +43,20 @@ impl Images {
         let pixels = Tensor::f_from_data_size(images.pixels(), &size, Kind::Uint8)?.f_to_device(device)?;
         let labels = Tensor::f_from_slice(images.labels())?.f_to_device(device)?;
         Ok(Self { pixels, labels })
+    }
+
+    /// Copies at most `limit` of `images` to `device`: a subset fixed by `seed`, in its old order.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn upload_some(images: &ImageSet, limit: usize, seed: u64, device: Device) -> Result<Self> {
+        if limit >= images.len() {
+            return Self::upload(images, device);
+        }
+        let mut order = epoch_order(seed, 0, images.len());
+        order.truncate(limit);
+        order.sort_unstable();
+        Self::upload(&images.select(&order), device)
     }
 
     /// Number of images.

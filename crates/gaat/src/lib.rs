@@ -9,13 +9,15 @@
 //! | [`nn`] | networks: pixels in, logits out |
 //! | [`taylor`] | expansions of the loss around an anchor, and how well they predict |
 //! | [`attack`] | the ball, gradient oracles, attacks |
+//! | [`analyze`] | how well Taylor models predict the loss of a trained network |
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
-//! Each module uses only those above it; training and evaluation do not see each other.
+//! Each module uses only those above it; training, evaluation and analysis do not see each other.
 #![deny(missing_docs)]
 
+pub mod analyze;
 pub mod attack;
 pub mod batch;
 mod control;

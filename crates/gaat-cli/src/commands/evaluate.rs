@@ -1,35 +1,24 @@
 //! `gaat evaluate`.
 
 use super::Outcome;
+use super::subject::Subject;
 use crate::arguments::{CheckpointChoice, EvaluateArguments};
 use crate::judging::Attacks;
 use crate::printer::Printer;
 use crate::progress::EvaluationProgress;
 use anyhow::{Result, bail};
 use gaat::evaluate::{EvaluateOptions, evaluate};
-use gaat::run::{Checkpoint, OpenedRun};
+use gaat::run::OpenedRun;
 use gaat_data::ImageSet;
 use gaat_report::format::{count, decimals, percent, seconds};
 use gaat_report::{Align, Table};
-use gaat_spec::{CheckedRecipe, DatasetName, Evaluation, Norm, Recipe, ThreatModel};
+use gaat_spec::{CheckedRecipe, DatasetName, Evaluation, Norm, ThreatModel};
 use std::path::Path;
 
-impl From<CheckpointChoice> for Checkpoint {
-    fn from(choice: CheckpointChoice) -> Self {
-        match choice {
-            CheckpointChoice::Best => Self::Best,
-            CheckpointChoice::Last => Self::Last,
-        }
-    }
-}
-
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Outcome> {
-    check_there(&arguments.run)?;
-    gaat::run::prepare_process(arguments.threads)?;
-    let (device, precision) = (arguments.device.as_deref(), arguments.precision.as_deref());
-    let opened = gaat::run::open(&arguments.run, arguments.checkpoint.into(), device, precision)?;
-    let trained = recipe(arguments, &opened)?;
-    let threat = threat(arguments, &trained)?;
+    let subject = Subject::open(&arguments.subject)?;
+    let Subject { opened, trained, test } = &subject;
+    let threat = threat(arguments, trained)?;
     let attacks = Attacks {
         names: &arguments.attack,
         steps: arguments.steps,
@@ -43,33 +32,20 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
         limit: arguments.limit,
         seed: arguments.seed,
     };
-    let test = gaat::run::test_images(&trained.resolved, arguments.data_dir.clone())?;
-    check_classes(test.images(), &opened)?;
-    let Some(evaluation) =
-        judge(&opened, test.images(), &options, &mut EvaluationProgress::new(printer, ""))?
+    let Some(evaluation) = judge(opened, test.images(), &options, &mut EvaluationProgress::new(printer, ""))?
     else {
         printer.notice("interrupted; an evaluation starts anew when it is repeated");
         return Ok(Outcome::Interrupted);
     };
-    if speaks_for_the_run(arguments, &opened, &options, &trained) {
+    if speaks_for_the_run(arguments, opened, &options, trained) {
         // The verdict is worth showing even where the run cannot be written to.
-        if let Err(error) = gaat::run::record_test(&arguments.run, &evaluation) {
+        if let Err(error) = gaat::run::record_test(&arguments.subject.run, &evaluation) {
             printer.warning(&format!("the result is not in run.json: {error}"));
         }
     }
-    let title = title(&arguments.run, &opened, trained.dataset, &evaluation);
+    let title = title(&arguments.subject.run, opened, trained.dataset, &evaluation);
     printer.result(&evaluation, |evaluation| text(&title, evaluation))?;
     Ok(verdict(&evaluation, arguments.require_robust, printer))
-}
-
-fn check_there(run: &Path) -> Result<()> {
-    if !run.exists() {
-        bail!("{}: nothing there; expected a run directory of `gaat train`, or a checkpoint", run.display());
-    }
-    if run.is_dir() && !run.join("run.json").exists() {
-        bail!("{}: no run directory, for it holds no run.json; is the run below it?", run.display());
-    }
-    Ok(())
 }
 
 /// Judges on `images`; `None` when the user stopped it.
@@ -87,27 +63,6 @@ pub(super) fn judge(
     }
 }
 
-/// The recipe whose test images and threat model are meant.
-fn recipe(arguments: &EvaluateArguments, opened: &OpenedRun) -> Result<CheckedRecipe> {
-    // A checkpoint inside a run directory knows its recipe from there.
-    let beside =
-        arguments.run.parent().and_then(Path::parent).filter(|root| root.join("recipe.toml").exists());
-    let recipe = match (&opened.record, beside, arguments.dataset) {
-        (Some(record), _, None) => record.recipe.clone(),
-        (None, Some(root), None) => gaat::run::recipe(root)?,
-        (_, _, Some(dataset)) => Recipe {
-            dataset: Some(dataset),
-            resize: (dataset == DatasetName::Folder).then_some(opened.description.input.1 as usize),
-            model: Some(opened.description.model),
-            ..Recipe::default()
-        },
-        (None, None, None) => {
-            bail!("{} does not say what to judge it on; add --dataset", arguments.run.display())
-        }
-    };
-    Ok(recipe.check()?)
-}
-
 fn threat(arguments: &EvaluateArguments, trained: &CheckedRecipe) -> Result<ThreatModel> {
     let norm = arguments.norm.unwrap_or(trained.threat.norm());
     if norm != trained.threat.norm() && arguments.epsilon.is_none() {
@@ -115,20 +70,6 @@ fn threat(arguments: &EvaluateArguments, trained: &CheckedRecipe) -> Result<Thre
         bail!("--norm {norm} needs --epsilon: a bound in another norm is another number, such as {example}");
     }
     Ok(ThreatModel::new(norm, arguments.epsilon.unwrap_or(trained.threat.epsilon_length()))?)
-}
-
-/// Accuracy on images of other classes would be a number without a meaning.
-fn check_classes(images: &ImageSet, opened: &OpenedRun) -> Result<()> {
-    let (found, expected) = (images.class_names(), &opened.description.class_names);
-    if found != expected {
-        bail!(
-            "the test images have other classes than the network: {} against {}; \
-             --dataset and --data-dir choose the images",
-            found.join(", "),
-            expected.join(", ")
-        );
-    }
-    Ok(())
 }
 
 /// Whether the result is the one that the record of the run should hold: of the whole test set, the best checkpoint
@@ -140,9 +81,9 @@ fn speaks_for_the_run(
     trained: &CheckedRecipe,
 ) -> bool {
     opened.record.is_some()
-        && arguments.dataset.is_none()
+        && arguments.subject.dataset.is_none()
         && options.limit.is_none()
-        && arguments.checkpoint == CheckpointChoice::Best
+        && arguments.subject.checkpoint == CheckpointChoice::Best
         && options.threat == trained.threat
 }
 

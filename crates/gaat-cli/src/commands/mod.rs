@@ -1,8 +1,10 @@
 //! The commands: each takes its arguments and the printer, and says how it ended.
 
+pub(crate) mod analyze;
 pub(crate) mod compare;
 pub(crate) mod data;
 pub(crate) mod evaluate;
+mod subject;
 pub(crate) mod train;
 
 use crate::interrupt;

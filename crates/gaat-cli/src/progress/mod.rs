@@ -1,8 +1,10 @@
 //! What is seen while a command works: a calm display on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
+mod analysis;
 mod evaluation;
 mod training;
 
+pub(crate) use analysis::AnalysisProgress;
 pub(crate) use evaluation::EvaluationProgress;
 pub(crate) use training::TrainingProgress;
 

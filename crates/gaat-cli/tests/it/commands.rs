@@ -93,6 +93,9 @@ fn a_comparison_prints_one_table_and_goes_on_where_it_stopped() {
         document["runs"]
     );
 
+    let frontier = read(&here.join("c/frontier.svg"));
+    assert!(frontier.contains(">natural<") && frontier.contains(">gaat<"), "{frontier}");
+
     let text = refusal(here, &line("--methods natural --epsilon 0.2"));
     assert!(text.contains("epsilon") && text.contains("--out"), "{text}");
 }
@@ -108,4 +111,28 @@ fn a_run_that_fails_keeps_its_row_and_the_others_run() {
     let (table, log) = (stdout(&output), stderr(&output));
     assert!(table.contains("rat ‡") && table.contains("0 of 1") && table.contains("natural"), "{table}");
     assert!(log.contains("1 of 2 runs failed"), "{log}");
+}
+
+#[test]
+fn an_analysis_leaves_its_table_its_document_and_its_plots() {
+    let directory = tempdir().unwrap();
+    let here = directory.path();
+    success(here, &format!("train --method gaat --out r {SMALL}"));
+    let line = "analyze r --epsilons 0.05,0.2 --limit 40 --steps 3 --threads 1 --precision fp32";
+    let table = success(here, line);
+    for word in ["linf 0.05", "linf 0.2", "pgd", "order-1", "batch-fisher", "secant", "order-3", "gain ratio"]
+    {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    let document = json(&read(&here.join("r/analysis/analysis.json")));
+    assert_eq!((&document["schema"], &document["examples"]), (&"gaat-analysis-1".into(), &40.into()));
+    assert_eq!(document["epsilons"][1]["models"].as_array().unwrap().len(), 8);
+    for plot in ["residual", "gain-ratio", "sign-agreement", "robust-accuracy"] {
+        let svg = read(&here.join(format!("r/analysis/{plot}.svg")));
+        assert!(svg.contains(">sampled-fisher<"), "{plot}");
+    }
+    let few = "--orders 2 --curvatures diagonal --epsilons 0.1 --limit 20 --steps 2 --threads 1 --out o --json --quiet";
+    let again = json(&success(here, &format!("analyze r {few}")));
+    assert_eq!(again["epsilons"][0]["models"][0]["model"]["curvature"], "diagonal");
+    assert!(here.join("o/residual.svg").exists());
 }

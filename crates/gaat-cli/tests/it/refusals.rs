@@ -6,8 +6,8 @@ use tempfile::tempdir;
 #[test]
 fn help_names_the_keys_of_each_command() {
     let directory = tempdir().unwrap();
-    let expected: [(&str, &[&str]); 5] = [
-        ("--help", &["train", "evaluate", "compare", "data", "130 interrupted"]),
+    let expected: [(&str, &[&str]); 6] = [
+        ("--help", &["train", "evaluate", "compare", "analyze", "data", "130 interrupted"]),
         (
             "train --help",
             &[
@@ -25,6 +25,10 @@ fn help_names_the_keys_of_each_command() {
         (
             "compare --help",
             &["--methods", "--seeds", "--judge-steps", "--judge-limit", "--steps", "--epochs", "awp+METHOD"],
+        ),
+        (
+            "analyze --help",
+            &["--epsilons", "--orders", "--curvatures", "--anchor", "--limit", "--out", "--device"],
         ),
         ("data --help", &["info", "verify", "--data-dir"]),
     ];
@@ -66,6 +70,10 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("compare --methods rat --method gaat", "--methods"),
         ("compare --methods rat --seeds 0", "--seeds"),
         ("compare --methods rat --judge-restarts 0", "restarts"),
+        ("analyze absent", "run directory"),
+        ("analyze . --orders 4", "known: 1, 2, 3"),
+        ("analyze . --curvatures gaus-newton", "gauss-newton"),
+        ("train --refreshes 20 --steps 10", "refreshes"),
         ("train --dataset mnist --data-dir nowhere", "nowhere"),
     ] {
         let text = refusal(directory.path(), line);

@@ -49,7 +49,13 @@ fn gaat(f: &Recipe) -> Result<GaatSpec> {
         return Err(Error::value("anchor", anchor, "needs random-start = true"));
     }
     let curvature = need(f.curvature, "curvature")?;
-    Ok(GaatSpec { steps, step_size, random_start, curvature, anchor })
+    let draws = at_least(f.curvature_draws, "curvature-draws", 1)?;
+    let refreshes = at_least(f.refreshes, "refreshes", 1)?;
+    if refreshes > steps {
+        let reason = format!("needs at most one for each of {steps} steps");
+        return Err(Error::value("refreshes", refreshes, reason));
+    }
+    Ok(GaatSpec { steps, step_size, random_start, curvature, anchor, draws, refreshes })
 }
 
 fn pgd(f: &Recipe) -> Result<PgdSpec> {

@@ -44,6 +44,11 @@ pub struct Draws {
 }
 
 impl Draws {
+    /// Draws of their own for a part of the step: what either draws does not change the other.
+    pub fn branch(&self, name: &str) -> Self {
+        Self { seed: mix(self.seed ^ fnv1a(name)), drawn: Cell::new(0) }
+    }
+
     /// Uniform numbers in `[low, high)`.
     ///
     /// # Errors

@@ -1,50 +1,98 @@
-//! A second-order model of each example's loss around an anchor.
+//! A model of each example's loss around an anchor.
 
-use super::{GainRatio, curvature};
+use super::GainRatio;
+use super::curvature::{self, InputHessian, Site};
+use super::model::TaylorModel;
+use super::network::CountedNetwork;
+use super::third_order::ThirdOrder;
 use crate::Result;
-use gaat_spec::Curvature;
+use crate::nn::Draws;
+use std::rc::Rc;
 use tch::{Kind, Tensor};
 
-/// `m(p) = l(a) + g.s + 1/2 s.H s` with `s = p - a`, an example at a time (arXiv 2309.09464, equation for the
-/// Taylor expansion of the adversarial loss; the remainder R is what it leaves out).
-#[derive(Debug)]
-pub struct Expansion {
+/// `m(p) = l(a) + g.s + 1/2 s.H s (+ 1/6 T(s,s,s))` with `s = p - a`, an example at a time (arXiv 2309.09464, equation
+/// for the Taylor expansion of the adversarial loss; the remainder R is what it leaves out).
+pub struct Expansion<'a> {
     /// The point of expansion `a`, `[N, C, H, W]`; it may lie outside `[0, 1]`.
     pub anchor: Tensor,
     /// `l(a)`, `[N]`.
     pub losses: Tensor,
     /// `g`: gradient of the summed loss at `a`, `[N, C, H, W]`.
     pub gradient: Tensor,
-    /// Model of `H`.
-    pub curvature: Curvature,
+    /// Model of `H`; without one the model is of first order.
+    curvature: Option<Box<dyn InputHessian + 'a>>,
+    third_order: Option<ThirdOrder<'a>>,
 }
 
-impl Expansion {
-    /// Ratio of the increase from the anchor to `pixels`, where the summed loss is `loss`, to the predicted one. No pass
-    /// through the network.
+/// What an expansion says about some points.
+#[derive(Debug)]
+pub struct Forecast {
+    /// `l(a)` of each example, `[N]`.
+    pub anchor_losses: Tensor,
+    /// Predicted increase of the loss from the anchor, `m(p) - l(a)`, `[N]`.
+    pub gains: Tensor,
+    /// Gradient of the model in `p`, `[N, C, H, W]`.
+    pub gradient: Tensor,
+}
+
+impl Forecast {
+    /// Ratio of the increase from the anchor to the points, where the summed loss is `loss`, to the predicted one. No
+    /// pass through the network.
     ///
     /// # Errors
-    /// When the shapes do not fit.
-    pub fn gain_ratio(&self, pixels: &Tensor, loss: f64) -> Result<GainRatio> {
+    /// When libtorch fails.
+    pub fn gain_ratio(&self, loss: f64) -> Result<GainRatio> {
         let sum = |values: &Tensor| -> Result<f64> { Ok(values.f_sum(Kind::Double)?.f_double_value(&[])?) };
-        Ok(GainRatio::new(loss - sum(&self.losses)?, sum(&self.predicted_gain(pixels))?))
+        Ok(GainRatio::new(loss - sum(&self.anchor_losses)?, sum(&self.gains)?))
+    }
+}
+
+impl<'a> Expansion<'a> {
+    /// The first-order model of a loss that is known at `anchor`: `losses` `[N]`, `gradient` `[N, C, H, W]`. No pass.
+    pub fn first_order(anchor: Tensor, losses: Tensor, gradient: Tensor) -> Self {
+        Self { anchor, losses, gradient, curvature: None, third_order: None }
     }
 
-    /// Gradient of the model at `point`: `g + H s`, `[N, C, H, W]`.
-    pub fn gradient_at(&self, point: &Tensor) -> Tensor {
-        match curvature::product(self.curvature, &self.gradient, &(point - &self.anchor)) {
-            None => self.gradient.shallow_clone(),
-            Some(product) => &self.gradient + product,
+    /// Expands the loss at `anchor` (`[N, C, H, W]`). Costs F + Bi and what the curvature takes.
+    pub(crate) fn new(
+        network: &Rc<CountedNetwork<'a>>,
+        anchor: &Tensor,
+        labels: &Tensor,
+        model: &TaylorModel,
+        draws: &Draws,
+    ) -> Result<Self> {
+        let anchor = anchor.f_detach()?;
+        let pass = network.at(&anchor, labels, curvature::graph_needed(model.curvature))?;
+        let losses = pass.losses.shallow_clone();
+        let gradient = pass.gradient()?;
+        let third_order = model.third_order.then(|| ThirdOrder::new(network, &anchor, labels)).transpose()?;
+        let site = Site { network, anchor: &anchor, labels, gradient: &gradient, model, draws };
+        let curvature = curvature::build(site, pass)?;
+        Ok(Self { anchor, losses, gradient, curvature, third_order })
+    }
+
+    /// What the model says about `points`, `[N, C, H, W]`. Costs one Hessian-vector product with exact curvature, and
+    /// 2 (F + Bi) and two more at third order; nothing otherwise.
+    ///
+    /// # Errors
+    /// When the points have another shape than the anchor.
+    pub fn forecast(&self, points: &Tensor) -> Result<Forecast> {
+        let displacement = points.f_sub(&self.anchor)?;
+        // The value is `s . slope`, so that both come from the same products.
+        let mut slope = self.gradient.shallow_clone();
+        let mut gradient = self.gradient.shallow_clone();
+        if let Some(curvature) = &self.curvature {
+            let product = curvature.product(&displacement)?;
+            slope = slope.f_add(&(&product * 0.5))?;
+            gradient = gradient.f_add(&product)?;
         }
-    }
-
-    /// Predicted increase of the loss from the anchor to `point`: `g.s + 1/2 s.H s`, `[N]`.
-    pub fn predicted_gain(&self, point: &Tensor) -> Tensor {
-        let displacement = point - &self.anchor;
-        let slope = match curvature::product(self.curvature, &self.gradient, &displacement) {
-            None => self.gradient.shallow_clone(),
-            Some(product) => &self.gradient + product * 0.5,
-        };
-        (slope * displacement).sum_dim_intlist([1i64, 2, 3].as_slice(), false, None::<Kind>)
+        if let Some(third_order) = &self.third_order {
+            let twist = third_order.twist(&displacement)?;
+            slope = slope.f_add(&(&twist / 6.0))?;
+            gradient = gradient.f_add(&(&twist * 0.5))?;
+        }
+        let gains =
+            slope.f_mul(&displacement)?.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, None::<Kind>)?;
+        Ok(Forecast { anchor_losses: self.losses.shallow_clone(), gains, gradient })
     }
 }

@@ -3,6 +3,10 @@
 pub mod curvature;
 mod expansion;
 mod gain;
+mod model;
+pub(crate) mod network;
+mod third_order;
 
-pub use expansion::Expansion;
+pub use expansion::{Expansion, Forecast};
 pub use gain::GainRatio;
+pub use model::TaylorModel;

@@ -8,7 +8,7 @@ use crate::attack::{
 };
 use crate::batch::Batch;
 use crate::nn::{Classifier, Draws, InputShape, Mode};
-use crate::taylor::{Expansion, GainRatio};
+use crate::taylor::{Expansion, Forecast, GainRatio, TaylorModel};
 use gaat_spec::{Anchor, Curvature, Passes, ThreatModel};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -147,10 +147,10 @@ impl<'a> StepContext<'a> {
     /// When the network fails.
     pub fn perturb_against(&mut self, attack: &dyn Attack, batch: &Batch, loss: Loss) -> Result<Perturbed> {
         let oracle = Exact::of_loss(self.classifier, self.attack_mode, loss);
-        Ok(self.attacked(oracle, attack, batch, run)?.0)
+        self.attacked(oracle, attack, batch)
     }
 
-    /// Runs `attack` on a Taylor model and hands back the oracle with its expansion.
+    /// Runs `attack` on a Taylor model and hands back what its last expansion says about the perturbed images.
     ///
     /// # Errors
     /// When the network fails.
@@ -159,18 +159,17 @@ impl<'a> StepContext<'a> {
         attack: &dyn Attack,
         batch: &Batch,
         model: gaat_spec::GaatSpec,
-    ) -> Result<(Perturbed, Taylor<'a>)> {
-        let oracle = Taylor::new(self.exact(), &batch.pixels, model.anchor, model.curvature);
-        self.attacked(oracle, attack, batch, run)
+    ) -> Result<(Perturbed, Forecast)> {
+        let oracle = self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat));
+        self.forecast(oracle, attack, batch, run, Perturbed::pixels)
     }
 
-    /// Runs `attack` on the first-order model at the point that it asks about first: one gradient. Hands back the model.
+    /// Runs `attack` on the first-order model at the point that it asks about first: one gradient.
     ///
     /// # Errors
     /// When the network fails.
-    pub fn perturb_once(&mut self, attack: &dyn Attack, batch: &Batch) -> Result<(Perturbed, Expansion)> {
-        let (perturbed, oracle) = self.attacked(self.first_order(batch), attack, batch, run)?;
-        Ok((perturbed, oracle.into_expansion()?))
+    pub fn perturb_once(&mut self, attack: &dyn Attack, batch: &Batch) -> Result<(Perturbed, Forecast)> {
+        self.forecast(self.first_order(batch), attack, batch, run, Perturbed::pixels)
     }
 
     /// As [`perturb_once`](Self::perturb_once), the result cut to the pixel box but not projected on the ball.
@@ -181,9 +180,8 @@ impl<'a> StepContext<'a> {
         &mut self,
         attack: &dyn Attack,
         batch: &Batch,
-    ) -> Result<(Unbounded, Expansion)> {
-        let (unbounded, oracle) = self.attacked(self.first_order(batch), attack, batch, run_unbounded)?;
-        Ok((unbounded, oracle.into_expansion()?))
+    ) -> Result<(Unbounded, Forecast)> {
+        self.forecast(self.first_order(batch), attack, batch, run_unbounded, Unbounded::pixels)
     }
 
     /// Runs `attack` on a model that is known already: no pass.
@@ -194,11 +192,11 @@ impl<'a> StepContext<'a> {
         &mut self,
         attack: &dyn Attack,
         batch: &Batch,
-        expansion: Expansion,
-    ) -> Result<(Perturbed, Expansion)> {
-        let oracle = Taylor::around(self.exact(), expansion);
-        let (perturbed, oracle) = self.attacked(oracle, attack, batch, run)?;
-        Ok((perturbed, oracle.into_expansion()?))
+        expansion: Expansion<'a>,
+    ) -> Result<(Perturbed, Forecast)> {
+        let draws = self.draws.branch("curvature");
+        let oracle = Taylor::around(self.classifier, self.attack_mode, &self.threat, expansion, draws);
+        self.forecast(oracle, attack, batch, run, Perturbed::pixels)
     }
 
     /// The batch perturbed by `delta` as it is, projected: no pass.
@@ -207,7 +205,7 @@ impl<'a> StepContext<'a> {
     /// When the shapes differ.
     pub fn perturb_with(&mut self, delta: &Tensor, batch: &Batch) -> Result<Perturbed> {
         let given = Ascent { start: delta.shallow_clone(), step_size: 0.0 };
-        Ok(self.attacked(self.exact(), &given, batch, run)?.0)
+        self.attacked(Exact::new(self.classifier, self.attack_mode), &given, batch)
     }
 
     /// Logits of `pixels` in the attack's mode, `[N, classes]`, without a graph.
@@ -235,27 +233,39 @@ impl<'a> StepContext<'a> {
         Ok(found)
     }
 
-    fn exact(&self) -> Exact<'a> {
-        Exact::new(self.classifier, self.attack_mode)
+    fn taylor(&self, batch: &Batch, model: TaylorModel) -> Taylor<'a> {
+        let draws = self.draws.branch("curvature");
+        Taylor::new(self.classifier, self.attack_mode, &batch.pixels, model, draws)
     }
 
     fn first_order(&self, batch: &Batch) -> Taylor<'a> {
-        Taylor::new(self.exact(), &batch.pixels, Anchor::RandomStart, Curvature::None)
+        self.taylor(batch, TaylorModel::once(Anchor::RandomStart, Curvature::None, &self.threat))
     }
 
-    /// Drives `attack` by `oracle` through `frame`, and counts passes and seconds.
-    fn attacked<O: GradientOracle, P>(
+    /// Drives `attack` by a Taylor model and asks that about what was delivered.
+    fn forecast<P>(
         &mut self,
-        mut oracle: O,
+        mut oracle: Taylor<'a>,
         attack: &dyn Attack,
         batch: &Batch,
         frame: Frame<P>,
-    ) -> Result<(P, O)> {
+        pixels: fn(&P) -> &Tensor,
+    ) -> Result<(P, Forecast)> {
         let started = Instant::now();
         let found = frame(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
+        oracle.settle(pixels(&found))?;
         self.passes += oracle.passes();
         self.attack_seconds += started.elapsed().as_secs_f64();
-        Ok((found, oracle))
+        Ok((found, oracle.into_forecast()?))
+    }
+
+    /// Drives `attack` by the network itself.
+    fn attacked(&mut self, mut oracle: Exact<'_>, attack: &dyn Attack, batch: &Batch) -> Result<Perturbed> {
+        let started = Instant::now();
+        let found = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
+        self.passes += oracle.passes();
+        self.attack_seconds += started.elapsed().as_secs_f64();
+        Ok(found)
     }
 }
 

@@ -7,6 +7,7 @@ use gaat::attack::{
 };
 use gaat::batch::Batch;
 use gaat::nn::{Classifier, Draws, Mode, Rng};
+use gaat::taylor::TaylorModel;
 use gaat_spec::{Anchor, Curvature, Norm, Passes, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
@@ -34,11 +35,31 @@ impl Origin {
         classifier: &'a dyn Classifier,
         clean: &Tensor,
         mode: Mode,
+        threat: &ThreatModel,
     ) -> Box<dyn GradientOracle + 'a> {
-        let exact = Exact::new(classifier, mode);
         match self {
-            Self::Exact => Box::new(exact),
-            Self::Taylor(anchor, curvature) => Box::new(Taylor::new(exact, clean, anchor, curvature)),
+            Self::Exact => Box::new(Exact::new(classifier, mode)),
+            Self::Taylor(anchor, curvature) => {
+                let model = TaylorModel::once(anchor, curvature, threat);
+                Box::new(Taylor::new(classifier, mode, clean, model, draws(7)))
+            }
+        }
+    }
+
+    /// Passes an image that one expansion takes, and one question.
+    fn declared(self) -> (Passes, Passes) {
+        let pass = Passes { forward: 1, input_backward: 1, ..Passes::default() };
+        let product = Passes { hessian_vector: 1, ..Passes::default() };
+        match self {
+            Self::Exact => (Passes::default(), pass),
+            Self::Taylor(_, Curvature::SampledFisher) => {
+                (Passes { input_backward: 2, ..pass }, Passes::default())
+            }
+            Self::Taylor(_, Curvature::Secant) => {
+                (Passes { forward: 2, input_backward: 2, ..pass }, Passes::default())
+            }
+            Self::Taylor(_, Curvature::Exact) => (pass, product),
+            Self::Taylor(..) => (pass, Passes::default()),
         }
     }
 }
@@ -81,19 +102,23 @@ fn snapshot(classifier: &dyn Classifier) -> Vec<Vec<u64>> {
 
 /// Checks the passes of one run of PGD (or of FGSM, `None`) on `count` images.
 fn check_passes(passes: Passes, origin: Origin, pgd: Option<Pgd>, count: u64, case: &str) {
-    assert_eq!((passes.full_backward, passes.hessian_vector), (0, 0), "{case}");
-    assert_eq!(passes.forward, passes.input_backward, "{case}");
+    let (expansion, question) = origin.declared();
     let steps = pgd.map_or(1, |pgd| pgd.steps as u64);
-    match (origin, pgd.map(|pgd| pgd.stop)) {
-        (Origin::Taylor(..), _) => assert_eq!(passes.forward, count, "{case}: one gradient whatever K"),
-        (Origin::Exact, Some(StopRule::WhenFooled)) => {
-            assert!(
-                (count..steps * count).contains(&passes.forward),
-                "{case}: {passes:?}, yet some are fooled"
-            );
-        }
-        (Origin::Exact, _) => assert_eq!(passes.forward, steps * count, "{case}: K gradients an image"),
+    if let (Origin::Exact, Some(StopRule::WhenFooled)) = (origin, pgd.map(|pgd| pgd.stop)) {
+        let expected =
+            Passes { forward: passes.forward, input_backward: passes.forward, ..Passes::default() };
+        assert_eq!(passes, expected, "{case}");
+        assert!((count..steps * count).contains(&passes.forward), "{case}: {passes:?}, yet some are fooled");
+        return;
     }
+    let declared = |of: fn(Passes) -> u64| count * (of(expansion) + steps * of(question));
+    let expected = Passes {
+        forward: declared(|passes| passes.forward),
+        input_backward: declared(|passes| passes.input_backward),
+        full_backward: 0,
+        hessian_vector: declared(|passes| passes.hessian_vector),
+    };
+    assert_eq!(passes, expected, "{case}");
 }
 
 /// What every attack promises under every norm, oracle and mode.
@@ -106,7 +131,7 @@ fn check_attack(classifier: &dyn Classifier, batch: &Batch, origin: Origin, mode
     for (attack, pgd) in cases {
         let case = format!("{pgd:?} (none is FGSM), {origin:?}, {mode:?}, {bound}");
         let found = |threat: &ThreatModel, seed: u64| {
-            let mut oracle = origin.oracle(classifier, clean, mode);
+            let mut oracle = origin.oracle(classifier, clean, mode, threat);
             assert_eq!(oracle.is_exact(), matches!(origin, Origin::Exact));
             let found = run(attack, oracle.as_mut(), clean, labels, threat, &draws(seed)).unwrap();
             (found.into_pixels(), oracle.passes())
@@ -229,7 +254,7 @@ fn one_step_of_length_epsilon_is_fgsm_bit_for_bit() {
         for origin in Origin::all() {
             for mode in [Mode::Eval, Mode::TrainFrozenStats] {
                 let found = |attack: &dyn Attack| {
-                    let mut oracle = origin.oracle(classifier.as_ref(), &clean, mode);
+                    let mut oracle = origin.oracle(classifier.as_ref(), &clean, mode, &threat);
                     run(attack, oracle.as_mut(), &clean, &labels, &threat, &draws(1)).unwrap().into_pixels()
                 };
                 let single = found(&Fgsm);
@@ -366,8 +391,8 @@ fn images_and_labels_that_do_not_belong_together_are_refused() {
         assert!(matches!(error, gaat::Error::Shape { .. }) && message.contains(&found), "{message}");
     }
     let classifier = network("mlp", Kind::Float);
-    let mut oracle =
-        Taylor::new(Exact::new(classifier.as_ref(), Mode::Eval), &clean, Anchor::Clean, Curvature::None);
+    let model = TaylorModel::once(Anchor::Clean, Curvature::None, &threat);
+    let mut oracle = Taylor::new(classifier.as_ref(), Mode::Eval, &clean, model, draws(1));
     let (other, labels) = noise(2, Kind::Float);
     let error = oracle.at(&other, &labels).unwrap_err().to_string();
     assert!(error.contains("one batch"), "{error}");

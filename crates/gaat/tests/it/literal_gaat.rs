@@ -7,6 +7,7 @@
 use gaat::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, Walk, ball, run};
 use gaat::batch::Images;
 use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
+use gaat::taylor::TaylorModel;
 use gaat::train::{Quiet, TrainOptions, train};
 use gaat_data::{Source, load};
 use gaat_spec::{Anchor, Curvature, DatasetName, ModelName, Norm, Recipe, ThreatModel};
@@ -57,8 +58,8 @@ fn literal_gaat_is_one_sign_step_on_a_trained_network() {
     let predicted = ball::project_into_box(&batch.pixels, &(start + gradient.sign() * travel), &threat);
 
     for (curvature, bound) in [(Curvature::GaussNewton, 0.02), (Curvature::Diagonal, 0.002)] {
-        let exact = Exact::new(network.as_ref(), Mode::Eval);
-        let mut oracle = Taylor::new(exact, &batch.pixels, Anchor::Clean, curvature);
+        let model = TaylorModel::once(Anchor::Clean, curvature, &threat);
+        let mut oracle = Taylor::new(network.as_ref(), Mode::Eval, &batch.pixels, model, draws());
         let perturbed = run(&attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
         let delta = perturbed.pixels() - &batch.pixels;
         let differing = (&delta - &predicted).abs().gt(1e-9).to_kind(Kind::Double).mean(Kind::Double);
@@ -70,8 +71,8 @@ fn literal_gaat_is_one_sign_step_on_a_trained_network() {
     }
 
     // The prediction itself can fail: a curvature-free model leaves nothing to differ, a shorter step differs a lot.
-    let mut first_order =
-        Taylor::new(Exact::new(network.as_ref(), Mode::Eval), &batch.pixels, Anchor::Clean, Curvature::None);
+    let model = TaylorModel::once(Anchor::Clean, Curvature::None, &threat);
+    let mut first_order = Taylor::new(network.as_ref(), Mode::Eval, &batch.pixels, model, draws());
     let same = run(&attack, &mut first_order, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
     let gap = |pixels: &Tensor| (pixels - &batch.pixels - &predicted).abs().max().double_value(&[]);
     assert!(gap(same.pixels()) < 1e-12);
@@ -91,7 +92,8 @@ fn gaat_at_the_random_start_without_curvature_is_fgsm_rs() {
     let attack = Pgd { steps: 10, step_size: 0.125 * 0.15, start, walk: Walk::InBall, stop: StopRule::Never };
     let exact = || Exact::new(network.as_ref(), Mode::Eval);
     let draws = || Rng::new(2).seeded("attack", 0);
-    let mut oracle = Taylor::new(exact(), &batch.pixels, Anchor::RandomStart, Curvature::None);
+    let model = TaylorModel::once(Anchor::RandomStart, Curvature::None, &threat);
+    let mut oracle = Taylor::new(network.as_ref(), Mode::Eval, &batch.pixels, model, draws());
     let found = run(&attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
     // Wong et al. (2020), algorithm 3: noise, gradient there, one step of 1.25 epsilon, clip, cut.
     let noise = ball::random_start(&batch.pixels, &threat, &draws()).unwrap();

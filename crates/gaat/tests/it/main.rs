@@ -6,12 +6,15 @@
     reason = "a test may panic, and prints what it measured"
 )]
 
+mod analysis;
 mod contract;
+mod curvatures;
 mod evaluation;
 mod literal_gaat;
 mod methods;
 mod nn;
 mod support;
 mod taylor;
+mod toy;
 mod training;
 mod weights;

@@ -1,38 +1,16 @@
 //! Taylor models against what they claim: closed forms, finite differences, error orders, in double precision.
 
+use crate::toy::{Smooth, images, largest, mlp};
 use gaat::attack::{Exact, GradientOracle, Taylor, ball};
-use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
-use gaat::taylor::{Expansion, curvature};
-use gaat_spec::{Anchor, Curvature, ModelName, Norm, ThreatModel};
+use gaat::nn::{Mode, Rng};
+use gaat::taylor::TaylorModel;
+use gaat_spec::{Anchor, Curvature, Norm, ThreatModel};
 use tch::{Device, Kind, Tensor};
-
-/// A small network in double precision, as initialised.
-fn network() -> Box<dyn Classifier> {
-    let input = InputShape { channels: 1, height: 4, width: 4 };
-    let options = BuildOptions {
-        device: Device::Cpu,
-        precision: ComputePrecision::Fp32,
-        kind: Kind::Double,
-        seed: 3,
-        normalization: Normalization::identity(1),
-    };
-    build(&ModelName::Mlp, input, 5, &options).unwrap()
-}
-
-fn images(count: i64) -> (Tensor, Tensor) {
-    let draws = Rng::new(9).seeded("images", 0);
-    let pixels = draws.uniform(&[count, 1, 4, 4], 0.0, 1.0, Kind::Double, Device::Cpu).unwrap();
-    (pixels, draws.randint(&[count], 0, 5, Device::Cpu).unwrap())
-}
-
-fn largest(tensor: &Tensor) -> f64 {
-    tensor.abs().max().double_value(&[])
-}
 
 #[test]
 fn exact_gradients_agree_with_finite_differences() {
     tch::set_num_threads(1);
-    let network = network();
+    let network = mlp();
     let (pixels, labels) = images(3);
     let mut oracle = Exact::new(network.as_ref(), Mode::Eval);
     let gradient = oracle.at(&pixels, &labels).unwrap().gradient;
@@ -50,86 +28,36 @@ fn exact_gradients_agree_with_finite_differences() {
 }
 
 #[test]
-fn curvatures_equal_their_matrices() {
-    let draws = Rng::new(4).seeded("curvature", 0);
-    let draw = || draws.normal(&[2, 1, 4, 4], 0.0, 1.0, Kind::Double, Device::Cpu).unwrap();
-    let (gradient, displacement) = (draw(), draw());
-    for example in 0..2 {
-        let row = gradient.get(example).view([1, 16]);
-        let column = displacement.get(example).view([16, 1]);
-        let outer = row.tr().matmul(&row);
-        let diagonal = outer.diag(0).diag(0);
-        for (name, matrix) in [(Curvature::GaussNewton, outer), (Curvature::Diagonal, diagonal)] {
-            let product = curvature::product(name, &gradient, &displacement).unwrap();
-            let expected = matrix.matmul(&column).view([1, 4, 4]);
-            assert!(largest(&(product.get(example) - expected)) < 1e-12, "{name}");
-        }
-    }
-    assert!(curvature::product(Curvature::None, &gradient, &displacement).is_none());
-}
-
-#[test]
-fn a_model_is_exact_at_its_anchor_and_its_gradient_is_that_of_its_value() {
+fn the_error_of_order_k_falls_with_the_power_k_plus_one_of_the_distance() {
     tch::set_num_threads(1);
-    let network = network();
-    let (pixels, labels) = images(3);
-    for anchor in Anchor::ALL {
-        for curvature in Curvature::ALL {
-            let mut exact = Exact::new(network.as_ref(), Mode::Eval);
-            let truth = exact.at(&pixels, &labels).unwrap();
-            let mut taylor =
-                Taylor::new(Exact::new(network.as_ref(), Mode::Eval), &pixels, *anchor, *curvature);
-            let answer = taylor.at(&pixels, &labels).unwrap();
-            assert_eq!(answer.gradient, truth.gradient, "{anchor} {curvature}");
-            assert_eq!(answer.losses, truth.losses, "{anchor} {curvature}");
-            assert!(!taylor.is_exact() && exact.is_exact());
-
-            // d/ds (g.s + 1/2 s.H s) = g + H s: the model's value must have the model's gradient as its slope. The
-            // matrix that H stands for is symmetric, which this would catch too.
-            let expansion = taylor.expansion().unwrap();
-            let draws = Rng::new(5).seeded("direction", 0);
-            let direction = draws.normal(&[3, 1, 4, 4], 0.0, 1.0, Kind::Double, Device::Cpu).unwrap();
-            let point = &pixels + &direction * 0.1;
-            let frozen = Expansion {
-                anchor: expansion.anchor.shallow_clone(),
-                losses: expansion.losses.shallow_clone(),
-                gradient: expansion.gradient.shallow_clone(),
-                curvature: *curvature,
-            };
-            let step = 1e-5;
-            let up = frozen.predicted_gain(&(&point + &direction * step));
-            let down = frozen.predicted_gain(&(&point - &direction * step));
-            let slope = (up - down) / (2.0 * step);
-            let claimed = (frozen.gradient_at(&point) * &direction).flatten(1, -1).sum_dim_intlist(
-                [1i64].as_slice(),
-                false,
-                None::<Kind>,
-            );
-            assert!(largest(&(slope - claimed)) < 1e-8, "{anchor} {curvature}");
-        }
-    }
-}
-
-#[test]
-fn the_first_order_error_falls_with_the_square_of_the_distance() {
-    tch::set_num_threads(1);
-    let network = network();
+    let network = Smooth::new();
     let (pixels, labels) = images(8);
     let draws = Rng::new(6).seeded("direction", 0);
     let direction = draws.uniform(&[8, 1, 4, 4], -1.0, 1.0, Kind::Double, Device::Cpu).unwrap();
-    let mut exact = Exact::new(network.as_ref(), Mode::Eval);
-    let mut taylor =
-        Taylor::new(Exact::new(network.as_ref(), Mode::Eval), &pixels, Anchor::Clean, Curvature::None);
-    let mut error = |distance: f64| {
-        let point = &pixels + &direction * distance;
-        let truth = exact.at(&point, &labels).unwrap().losses;
-        let model = taylor.at(&point, &labels).unwrap().losses;
-        largest(&(truth - model))
-    };
-    // Small enough that no ReLU of this network changes side on the way; the model's scale is tested, not its sign.
-    let (far, near) = (error(1e-4), error(5e-5));
-    let order = (far / near).log2();
-    assert!((order - 2.0).abs() < 0.05, "the error falls with order {order}");
+    let threat = ThreatModel::new(Norm::Linf, "0.1".parse().unwrap()).unwrap();
+    let mut exact = Exact::new(&network, Mode::Eval);
+    let cases = [
+        (1.0, Curvature::None, false, 1e-4),
+        (2.0, Curvature::Exact, false, 1e-3),
+        (3.0, Curvature::Exact, true, 4e-3),
+    ];
+    for (order, curvature, third_order, distance) in cases {
+        let model = TaylorModel { third_order, ..TaylorModel::once(Anchor::Clean, curvature, &threat) };
+        let draws = Rng::new(2).seeded("curvature", 0);
+        let mut taylor = Taylor::new(&network, Mode::Eval, &pixels, model, draws);
+        // Of the value, and of the gradient, which is one order less.
+        let mut errors = |distance: f64| {
+            let point = &pixels + &direction * distance;
+            let truth = exact.at(&point, &labels).unwrap();
+            let model = taylor.at(&point, &labels).unwrap();
+            (largest(&(truth.losses - model.losses)), largest(&(truth.gradient - model.gradient)))
+        };
+        let (far, near) = (errors(distance), errors(distance / 2.0));
+        let found = ((far.0 / near.0).log2(), (far.1 / near.1).log2());
+        println!("order {order}: the errors fall with the powers {found:?} of the distance");
+        assert!((found.0 - order - 1.0).abs() < 0.05, "value: {found:?}, {far:?}");
+        assert!((found.1 - order).abs() < 0.05, "gradient: {found:?}, {far:?}");
+    }
 }
 
 #[test]

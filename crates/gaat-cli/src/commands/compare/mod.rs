@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use gaat::evaluate::EvaluateOptions;
 use gaat::train::{TrainOptions, train};
 use gaat_report::format::{duration, percent};
-use gaat_report::{ComparedRun, Document, Summary, summarize};
+use gaat_report::{ComparedRun, Document, Summary, frontier, summarize};
 use gaat_spec::{Evaluation, RunRecord, Status};
 use plan::{Job, Judging, Plan};
 use saved::{Found, Judgement};
@@ -79,7 +79,10 @@ pub(crate) fn run(arguments: &CompareArguments, printer: &Printer) -> Result<Out
     let comparison = comparison(&plan, &runs);
     printer.result(&comparison, |comparison| {
         let place = plan.out.display();
-        format!("{}\nruns, compare.json and README.md: {place}", comparison.document().to_text())
+        format!(
+            "{}\nruns, compare.json, README.md and frontier.svg: {place}",
+            comparison.document().to_text()
+        )
     })?;
     let failed = runs.iter().filter(|run| run.failure.is_some()).count();
     if failed > 0 {
@@ -178,5 +181,10 @@ fn comparison<'a>(plan: &'a Plan, runs: &'a [ComparedRun]) -> Comparison<'a> {
 fn save(comparison: &Comparison, plan: &Plan) -> Result<()> {
     let json = serde_json::to_string_pretty(comparison)? + "\n";
     write_whole(&plan.out.join("compare.json"), &json)?;
-    write_whole(&plan.out.join("README.md"), &comparison.document().to_markdown())
+    let mut page = comparison.document().to_markdown();
+    if let Some(svg) = frontier(comparison.title, &comparison.summary) {
+        write_whole(&plan.out.join("frontier.svg"), &svg)?;
+        page.push_str("\n![robust accuracy over cost](frontier.svg)\n");
+    }
+    write_whole(&plan.out.join("README.md"), &page)
 }

@@ -1,56 +1,93 @@
-//! The Taylor oracle: answers from an expansion of the loss, for which the network is asked once.
+//! The Taylor oracle: answers from an expansion of the loss, for which the network is asked now and then.
 
-use super::{Exact, GradientOracle, InputGradient};
-use crate::taylor::Expansion;
+use super::{GradientOracle, InputGradient};
+use crate::nn::{Classifier, Draws, Mode};
+use crate::taylor::network::CountedNetwork;
+use crate::taylor::{Expansion, Forecast, TaylorModel};
 use crate::{Error, Result};
-use gaat_spec::{Anchor, Curvature, Passes};
+use gaat_spec::{Anchor, Curvature, Passes, ThreatModel};
+use std::rc::Rc;
 use tch::Tensor;
 
-/// Expands the loss on the first question and answers that and every later one from the expansion.
+/// Expands the loss on the first question and answers that and later ones from the expansion, until the model's rhythm
+/// asks for a new one at the point asked about.
 ///
 /// One oracle serves one batch: examples must keep their places between questions.
 pub struct Taylor<'a> {
-    exact: Exact<'a>,
+    network: Rc<CountedNetwork<'a>>,
     clean: Tensor,
-    anchor: Anchor,
-    curvature: Curvature,
-    expansion: Option<Expansion>,
+    model: TaylorModel,
+    draws: Draws,
+    questions: usize,
+    /// The last expansion, and which one it is.
+    current: Option<(usize, Expansion<'a>)>,
+    forecast: Option<Forecast>,
 }
 
 impl<'a> Taylor<'a> {
-    /// An oracle for the batch `clean` (`[N, C, H, W]`). With [`Anchor::RandomStart`] the expansion is at the first
-    /// point asked about, which is where the attack starts.
-    pub fn new(exact: Exact<'a>, clean: &Tensor, anchor: Anchor, curvature: Curvature) -> Self {
-        Self { exact, clean: clean.shallow_clone(), anchor, curvature, expansion: None }
+    /// An oracle for the batch `clean` (`[N, C, H, W]`), BatchNorm in `mode`. With [`Anchor::RandomStart`] the first
+    /// expansion is at the first point asked about, which is where the attack starts. `draws` are for curvatures that
+    /// sample.
+    pub fn new(
+        classifier: &'a dyn Classifier,
+        mode: Mode,
+        clean: &Tensor,
+        model: TaylorModel,
+        draws: Draws,
+    ) -> Self {
+        Self {
+            network: Rc::new(CountedNetwork::new(classifier, mode)),
+            clean: clean.shallow_clone(),
+            model,
+            draws,
+            questions: 0,
+            current: None,
+            forecast: None,
+        }
     }
 
-    /// An oracle that answers from `expansion` and never asks the network.
-    pub fn around(exact: Exact<'a>, expansion: Expansion) -> Self {
+    /// An oracle that answers from `expansion` alone: no pass.
+    pub fn around(
+        classifier: &'a dyn Classifier,
+        mode: Mode,
+        threat: &ThreatModel,
+        expansion: Expansion<'a>,
+        draws: Draws,
+    ) -> Self {
+        let model = TaylorModel::once(Anchor::RandomStart, Curvature::None, threat);
         let clean = expansion.anchor.shallow_clone();
-        let (anchor, curvature) = (Anchor::RandomStart, expansion.curvature);
-        Self { exact, clean, anchor, curvature, expansion: Some(expansion) }
+        Self { current: Some((0, expansion)), ..Self::new(classifier, mode, &clean, model, draws) }
     }
 
-    /// The expansion, by value.
+    /// The expansion last used, once a question was asked.
+    pub fn expansion(&self) -> Option<&Expansion<'a>> {
+        self.current.as_ref().map(|(_, expansion)| expansion)
+    }
+
+    /// Asks the last expansion about the points that the attack has ended at, `[N, C, H, W]`, and keeps the answer for
+    /// [`into_forecast`](Self::into_forecast): here and not later, so that what it costs is counted with the attack.
     ///
     /// # Errors
-    /// When no question was asked.
-    pub fn into_expansion(self) -> Result<Expansion> {
-        self.expansion.ok_or_else(|| Error::Usage("the attack never asked for a gradient".to_owned()))
+    /// When the points are not those of the batch.
+    pub fn settle(&mut self, points: &Tensor) -> Result<()> {
+        self.forecast = self.expansion().map(|expansion| expansion.forecast(points)).transpose()?;
+        Ok(())
     }
 
-    /// The expansion, once a question was asked.
-    pub fn expansion(&self) -> Option<&Expansion> {
-        self.expansion.as_ref()
+    /// What the last expansion says about the points given to [`settle`](Self::settle).
+    ///
+    /// # Errors
+    /// When no question was asked before.
+    pub fn into_forecast(self) -> Result<Forecast> {
+        self.forecast.ok_or_else(|| Error::Usage("the attack never asked for a gradient".to_owned()))
     }
 
-    fn expand(&mut self, first: &Tensor, labels: &Tensor) -> Result<Expansion> {
-        let anchor = match self.anchor {
-            Anchor::Clean => self.clean.shallow_clone(),
-            Anchor::RandomStart => first.f_detach()?,
-        };
-        let InputGradient { losses, gradient, .. } = self.exact.at(&anchor, labels)?;
-        Ok(Expansion { anchor, losses, gradient, curvature: self.curvature })
+    /// The point of expansion `index`, when `points` are asked about.
+    fn anchor(&self, index: usize, points: &Tensor) -> Tensor {
+        match self.model.anchor {
+            Anchor::Clean if index == 0 => self.clean.shallow_clone(),
+            Anchor::Clean | Anchor::RandomStart => points.shallow_clone(),
+        }
     }
 }
 
@@ -61,21 +98,22 @@ impl GradientOracle for Taylor<'_> {
                 "a Taylor oracle serves one batch; it was asked about another".to_owned(),
             ));
         }
-        let expansion = match self.expansion.take() {
-            Some(expansion) => expansion,
-            None => self.expand(points, labels)?,
+        let index = self.model.expansion_of(self.questions);
+        let expansion = match self.current.take() {
+            Some((current, expansion)) if current == index => expansion,
+            _ => {
+                let anchor = self.anchor(index, points);
+                Expansion::new(&self.network, &anchor, labels, &self.model, &self.draws)?
+            }
         };
-        let answer = InputGradient {
-            losses: &expansion.losses + expansion.predicted_gain(points),
-            gradient: expansion.gradient_at(points),
-            logits: None,
-        };
-        self.expansion = Some(expansion);
-        Ok(answer)
+        let Forecast { anchor_losses, gains, gradient } = expansion.forecast(points)?;
+        self.questions += 1;
+        self.current = Some((index, expansion));
+        Ok(InputGradient { losses: anchor_losses.f_add(&gains)?, gradient, logits: None })
     }
 
     fn passes(&self) -> Passes {
-        self.exact.passes()
+        self.network.passes()
     }
 
     fn is_exact(&self) -> bool {

@@ -1,12 +1,24 @@
-//! Gauss-Newton curvature of the paper: `H = J^T J` with `J` the gradient of one example as a row, so that
-//! `H s = g (g.s)` (arXiv 2309.09464, section 3).
+//! `H = J^T J` with `J` the gradient row of one example (arXiv 2309.09464): `H s = g (g.s)`.
 
-use tch::{Kind, Tensor};
+use super::{InputHessian, dot};
+use crate::Result;
+use tch::Tensor;
 
-/// `g (g.s)` for each example of `[N, C, H, W]` tensors of one dtype.
-///
-/// It points along the gradient, so `g + H s = g (1 + g.s)` keeps every sign of `g` unless `g.s < -1`.
-pub fn product(gradient: &Tensor, displacement: &Tensor) -> Tensor {
-    let along = (gradient * displacement).sum_dim_intlist([1i64, 2, 3].as_slice(), true, None::<Kind>);
-    gradient * along
+/// Rank one. The product points along the gradient, so `g + H s = g (1 + g.s)` keeps every sign of `g` unless `g.s < -1`.
+#[derive(Debug)]
+pub struct GaussNewton {
+    gradient: Tensor,
+}
+
+impl GaussNewton {
+    /// From the gradients at the anchor, `[N, C, H, W]`.
+    pub fn new(gradient: &Tensor) -> Self {
+        Self { gradient: gradient.shallow_clone() }
+    }
+}
+
+impl InputHessian for GaussNewton {
+    fn product(&self, displacement: &Tensor) -> Result<Tensor> {
+        Ok(self.gradient.f_mul(&dot(&self.gradient, displacement)?)?)
+    }
 }

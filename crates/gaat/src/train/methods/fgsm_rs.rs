@@ -25,9 +25,9 @@ impl FgsmRs {
 impl TrainingMethod for FgsmRs {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let attack = self.attack.scaled(context.attack_scale());
-        let (perturbed, model) = context.perturb_once(&attack, batch)?;
+        let (perturbed, forecast) = context.perturb_once(&attack, batch)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
-        let gain = model.gain_ratio(perturbed.pixels(), descent.loss)?;
+        let gain = forecast.gain_ratio(descent.loss)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
     }
 }

@@ -6,7 +6,8 @@ use crate::batch::Batch;
 use crate::train::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::{Anchor, GaatSpec};
 
-/// K steps on a Taylor model of the loss, one exact gradient a batch. Cost: (F + Bi) + 3 = 5 units, whatever K.
+/// K steps on a Taylor model of the loss, one exact gradient a batch. Cost: (F + Bi) + 3 = 5 units, whatever K; with
+/// more refreshes so many (F + Bi), and what the curvature takes.
 ///
 /// With the anchor at the clean image and Gauss-Newton or diagonal curvature this is the method as published. With
 /// the anchor at the random start and no curvature it is FGSM-RS (Wong et al. 2020) with step K alpha.
@@ -36,9 +37,14 @@ impl Gaat {
 impl TrainingMethod for Gaat {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let attack = self.attack.scaled(context.attack_scale());
-        let (perturbed, oracle) = context.perturb_by_model(&attack, batch, self.spec)?;
+        let (perturbed, forecast) = context.perturb_by_model(&attack, batch, self.spec)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
-        let gain = oracle.into_expansion()?.gain_ratio(perturbed.pixels(), descent.loss)?;
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
+        let gain = forecast.gain_ratio(descent.loss)?;
+        Ok(StepReport {
+            loss: descent.loss,
+            correct: descent.correct,
+            gain: Some(gain),
+            refreshes: self.spec.refreshes,
+        })
     }
 }

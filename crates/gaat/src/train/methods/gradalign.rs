@@ -6,7 +6,7 @@ use crate::attack::{Ascent, InputGradient, ball};
 use crate::batch::Batch;
 use crate::taylor::Expansion;
 use crate::train::{Objective, StepContext, StepReport, TrainingMethod};
-use gaat_spec::{Curvature, PixelLength};
+use gaat_spec::PixelLength;
 use tch::{Kind, Tensor};
 
 /// Squared length below which a gradient has no direction, and its image no penalty.
@@ -36,15 +36,10 @@ impl TrainingMethod for GradAlign {
         let (clean, labels) = (&batch.pixels, &batch.labels);
         let InputGradient { losses: at_clean, gradient, .. } =
             context.record(|tape| tape.trainable_gradient(clean, labels))?;
-        let model = Expansion {
-            anchor: clean.shallow_clone(),
-            losses: at_clean,
-            gradient: gradient.f_detach()?,
-            curvature: Curvature::None,
-        };
+        let model = Expansion::first_order(clean.shallow_clone(), at_clean, gradient.f_detach()?);
         let attack =
             Ascent { start: clean.f_zeros_like()?, step_size: self.step_size * context.attack_scale() };
-        let (perturbed, model) = context.perturb_around(&attack, batch, model)?;
+        let (perturbed, forecast) = context.perturb_around(&attack, batch, model)?;
         let nearby = clean + ball::random_start(clean, context.threat(), context.draws())?;
         let mut recorded = Some(gradient);
         let mut attacked = 0.0;
@@ -60,7 +55,7 @@ impl TrainingMethod for GradAlign {
             let penalty = misalignment(&here, &there)? * self.regularization;
             Ok(Objective { losses: losses + penalty, logits, watched: None })
         })?;
-        let gain = model.gain_ratio(perturbed.pixels(), attacked)?;
+        let gain = forecast.gain_ratio(attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
     }
 }

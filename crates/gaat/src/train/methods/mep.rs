@@ -5,7 +5,7 @@ use crate::attack::{Ascent, ball};
 use crate::batch::Batch;
 use crate::taylor::Expansion;
 use crate::train::{ImageMemory, Objective, Setting, StepContext, StepReport, TrainingMethod};
-use gaat_spec::{Curvature, PixelLength};
+use gaat_spec::PixelLength;
 use tch::{Kind, Tensor};
 
 /// Share of the older gradients in the momentum (the authors' `FGSM_MEP.py`).
@@ -95,16 +95,11 @@ impl TrainingMethod for FgsmMep {
             let gradient = tape.input_gradient(&losses, &anchor)?;
             Ok((logits, losses, gradient))
         })?;
-        let model = Expansion {
-            anchor: anchor.f_detach()?,
-            losses: losses.f_detach()?,
-            gradient,
-            curvature: Curvature::None,
-        };
+        let model = Expansion::first_order(anchor.f_detach()?, losses.f_detach()?, gradient);
         let attack =
             Ascent { start: start.shallow_clone(), step_size: self.step_size * context.attack_scale() };
-        let (perturbed, model) = context.perturb_around(&attack, batch, model)?;
-        self.remember(context, batch, &start, &model.gradient, momentum)?;
+        let (perturbed, forecast) = context.perturb_around(&attack, batch, model)?;
+        self.remember(context, batch, &start, &forecast.gradient, momentum)?;
         let mut recorded = Some(logits);
         let mut attacked = 0.0;
         let descent = context.descend_on(&batch.labels, &mut |tape| {
@@ -116,7 +111,7 @@ impl TrainingMethod for FgsmMep {
                 (&logits - before).f_square()?.f_mean_dim(Some([1i64].as_slice()), false, None::<Kind>)?;
             Ok(Objective { losses: losses + moved * self.regularization, logits, watched: None })
         })?;
-        let gain = model.gain_ratio(perturbed.pixels(), attacked)?;
+        let gain = forecast.gain_ratio(attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
     }
 

@@ -29,9 +29,9 @@ impl TrainingMethod for NFgsm {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let start = ball::random_start(&batch.pixels, context.threat(), context.draws())? * self.noise;
         let attack = Ascent { start, step_size: self.step_size * context.attack_scale() };
-        let (unbounded, model) = context.perturb_once_unbounded(&attack, batch)?;
+        let (unbounded, forecast) = context.perturb_once_unbounded(&attack, batch)?;
         let descent = context.descend(unbounded.pixels(), &batch.labels)?;
-        let gain = model.gain_ratio(unbounded.pixels(), descent.loss)?;
+        let gain = forecast.gain_ratio(descent.loss)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
     }
 }

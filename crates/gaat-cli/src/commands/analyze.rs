@@ -1,0 +1,88 @@
+//! `gaat analyze`.
+
+use super::Outcome;
+use super::subject::Subject;
+use crate::arguments::AnalyzeArguments;
+use crate::directory::write_whole;
+use crate::printer::Printer;
+use crate::progress::AnalysisProgress;
+use anyhow::Result;
+use gaat::analyze::{AnalyzeOptions, analyze};
+use gaat_report::format::count;
+use gaat_report::{analysis_plots, analysis_text};
+use gaat_spec::{Analysis, Curvature, DatasetName, LossModel, Norm, PixelLength};
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Outcome> {
+    let models = LossModel::all(&arguments.orders, curvatures(arguments))?;
+    let Subject { opened, trained, test } = Subject::open(&arguments.subject)?;
+    let norm = arguments.norm.unwrap_or(trained.threat.norm());
+    let options = AnalyzeOptions {
+        norm,
+        epsilons: epsilons(arguments, norm, trained.dataset)?,
+        models,
+        anchor: arguments.anchor,
+        steps: arguments.steps,
+        curvature_draws: arguments.curvature_draws,
+        batch_size: arguments.batch_size,
+        limit: arguments.limit,
+        seed: arguments.seed,
+    };
+    let mut progress = AnalysisProgress::new(printer);
+    let found = analyze(opened.classifier.as_ref(), test.images(), &options, &mut |now| progress.update(now));
+    let analysis = match found {
+        Ok(analysis) => analysis,
+        Err(gaat::Error::Interrupted) => {
+            printer.notice("interrupted; an analysis starts anew when it is repeated");
+            return Ok(Outcome::Interrupted);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let title = title(&arguments.subject.run, &opened.description.model.to_string(), &trained, &analysis);
+    let out = arguments.out.clone().unwrap_or_else(|| default_directory(&arguments.subject.run));
+    save(&out, &title, &analysis)?;
+    printer.result(&analysis, |analysis| {
+        format!("{}\nanalysis.json and plots: {}", analysis_text(&title, analysis), out.display())
+    })?;
+    Ok(Outcome::Done)
+}
+
+fn curvatures(arguments: &AnalyzeArguments) -> &[Curvature] {
+    if arguments.curvatures.is_empty() { Curvature::ALL } else { &arguments.curvatures }
+}
+
+/// The bounds asked for, or those that images of this kind are usually attacked with and some beyond.
+fn epsilons(arguments: &AnalyzeArguments, norm: Norm, dataset: DatasetName) -> Result<Vec<PixelLength>> {
+    if !arguments.epsilons.is_empty() {
+        return Ok(arguments.epsilons.clone());
+    }
+    let (numerators, denominator): (&[f64], f64) = match (norm, dataset) {
+        (Norm::L2, _) => (&[0.25, 0.5, 1.0, 1.5, 2.0, 3.0], 1.0),
+        (Norm::Linf, DatasetName::Digits | DatasetName::Mnist) => (&[0.05, 0.1, 0.2, 0.3, 0.4, 0.5], 1.0),
+        (Norm::Linf, _) => (&[2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0], 255.0),
+    };
+    Ok(numerators
+        .iter()
+        .map(|numerator| PixelLength::fraction(*numerator, denominator))
+        .collect::<gaat_spec::Result<Vec<_>>>()?)
+}
+
+/// In the run directory; beside a checkpoint that lies elsewhere.
+fn default_directory(run: &Path) -> PathBuf {
+    let root = if run.is_dir() { run } else { run.parent().unwrap_or(Path::new(".")) };
+    root.join("analysis")
+}
+
+fn title(run: &Path, model: &str, trained: &gaat_spec::CheckedRecipe, analysis: &Analysis) -> String {
+    let images = count(analysis.examples as u64);
+    let (dataset, anchor) = (trained.dataset, analysis.anchor);
+    format!("{}: {model}, {images} test images of {dataset}, anchor {anchor}", run.display())
+}
+
+fn save(out: &Path, title: &str, analysis: &Analysis) -> Result<()> {
+    write_whole(&out.join("analysis.json"), &(serde_json::to_string_pretty(analysis)? + "\n"))?;
+    for plot in analysis_plots(title, analysis) {
+        write_whole(&out.join(plot.file), &plot.svg)?;
+    }
+    Ok(())
+}

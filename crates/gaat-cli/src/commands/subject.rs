@@ -1,0 +1,83 @@
+//! What `evaluate` and `analyze` look at: a trained network with its recipe and test images.
+
+use crate::arguments::{CheckpointChoice, SubjectArguments};
+use anyhow::{Result, bail};
+use gaat::run::{Checkpoint, OpenedRun};
+use gaat_data::{ImageSet, TestSet};
+use gaat_spec::{CheckedRecipe, DatasetName, Recipe};
+use std::path::Path;
+
+impl From<CheckpointChoice> for Checkpoint {
+    fn from(choice: CheckpointChoice) -> Self {
+        match choice {
+            CheckpointChoice::Best => Self::Best,
+            CheckpointChoice::Last => Self::Last,
+        }
+    }
+}
+
+/// A trained network, the recipe that it speaks of, and test images of its classes.
+pub(super) struct Subject {
+    pub(super) opened: OpenedRun,
+    pub(super) trained: CheckedRecipe,
+    pub(super) test: TestSet,
+}
+
+impl Subject {
+    /// Sets up the process and opens what the arguments name.
+    pub(super) fn open(arguments: &SubjectArguments) -> Result<Self> {
+        check_there(&arguments.run)?;
+        gaat::run::prepare_process(arguments.threads)?;
+        let (device, precision) = (arguments.device.as_deref(), arguments.precision.as_deref());
+        let opened = gaat::run::open(&arguments.run, arguments.checkpoint.into(), device, precision)?;
+        let trained = recipe(arguments, &opened)?;
+        let test = gaat::run::test_images(&trained.resolved, arguments.data_dir.clone())?;
+        check_classes(test.images(), &opened)?;
+        Ok(Self { opened, trained, test })
+    }
+}
+
+fn check_there(run: &Path) -> Result<()> {
+    if !run.exists() {
+        bail!("{}: nothing there; expected a run directory of `gaat train`, or a checkpoint", run.display());
+    }
+    if run.is_dir() && !run.join("run.json").exists() {
+        bail!("{}: no run directory, for it holds no run.json; is the run below it?", run.display());
+    }
+    Ok(())
+}
+
+/// The recipe whose test images and threat model are meant.
+fn recipe(arguments: &SubjectArguments, opened: &OpenedRun) -> Result<CheckedRecipe> {
+    // A checkpoint inside a run directory knows its recipe from there.
+    let beside =
+        arguments.run.parent().and_then(Path::parent).filter(|root| root.join("recipe.toml").exists());
+    let recipe = match (&opened.record, beside, arguments.dataset) {
+        (Some(record), _, None) => record.recipe.clone(),
+        (None, Some(root), None) => gaat::run::recipe(root)?,
+        (_, _, Some(dataset)) => Recipe {
+            dataset: Some(dataset),
+            resize: (dataset == DatasetName::Folder).then_some(opened.description.input.1 as usize),
+            model: Some(opened.description.model),
+            ..Recipe::default()
+        },
+        (None, None, None) => {
+            bail!("{} does not say what to judge it on; add --dataset", arguments.run.display())
+        }
+    };
+    Ok(recipe.check()?)
+}
+
+/// Accuracy on images of other classes would be a number without a meaning.
+fn check_classes(images: &ImageSet, opened: &OpenedRun) -> Result<()> {
+    let (found, expected) = (images.class_names(), &opened.description.class_names);
+    if found != expected {
+        bail!(
+            "the test images have other classes than the network: {} against {}; \
+             --dataset and --data-dir choose the images",
+            found.join(", "),
+            expected.join(", ")
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! An analysis of Taylor models as people read it: a table an epsilon, and plots over epsilon.
+
+use crate::format::{NOTHING, count, decimals, percent, seconds};
+use crate::plot::{Axis, LineChart, Point, Series};
+use crate::table::{Align, Table};
+use gaat_spec::PixelLength;
+use gaat_spec::analysis::{Analysis, AttackOutcome, EpsilonAnalysis, LossModel, ModelAnalysis};
+
+/// A plot with the name of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plot {
+    /// Such as `residual.svg`.
+    pub file: &'static str,
+    /// SVG.
+    pub svg: String,
+}
+
+/// Name of PGD with exact gradients in tables and legends.
+const EXACT: &str = "pgd";
+
+/// For a terminal: one table an epsilon, and what its columns mean.
+pub fn analysis_text(title: &str, analysis: &Analysis) -> String {
+    let tables = analysis
+        .epsilons
+        .iter()
+        .map(|at| format!("\n{} {}\n{}", analysis.norm, at.epsilon, table(at, analysis).to_text()));
+    let tables: String = tables.collect();
+    format!(
+        "{title}\n{tables}\nclean accuracy {} %. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
+         network's own\nverdict. residual: what the model leaves out of the loss at the end of its attack, mean of |R| and \
+         of R, nats.\ngain ratio: actual over predicted increase of the loss. cosine, signs: agreement of the model's \
+         gradient with the\nnetwork's, mean over the path. passes: of each image, a\nHessian-vector product counted as 4.\n",
+        percent(analysis.clean_accuracy, decimals(analysis.examples)),
+        analysis.steps,
+    )
+}
+
+fn table(epsilon: &EpsilonAnalysis, analysis: &Analysis) -> Table {
+    let mut table = Table::new([
+        ("model", Align::Left),
+        ("residual |R|", Align::Right),
+        ("R", Align::Right),
+        ("gain ratio", Align::Right),
+        ("cosine", Align::Right),
+        ("signs %", Align::Right),
+        ("robust %", Align::Right),
+        ("loss", Align::Right),
+        ("seconds", Align::Right),
+        ("passes", Align::Right),
+    ]);
+    let nothing = || NOTHING.to_owned();
+    let judged = |outcome: &AttackOutcome| {
+        let units = outcome.passes.units() / analysis.examples.max(1) as u64;
+        let robust = percent(outcome.robust_accuracy, decimals(analysis.examples));
+        [robust, number(outcome.loss), seconds(outcome.seconds), count(units)]
+    };
+    let own = [EXACT.to_owned(), nothing(), nothing(), nothing(), nothing(), nothing()];
+    table.push(own.into_iter().chain(judged(&epsilon.exact)));
+    for found in &epsilon.models {
+        let cells = [
+            found.model.to_string(),
+            number(found.residual.absolute),
+            number(found.residual.signed),
+            found.gain_ratio.map_or_else(nothing, |ratio| format!("{ratio:.2}")),
+            format!("{:.3}", found.cosine.mean),
+            percent(found.sign_agreement.mean, 1),
+        ];
+        table.push(cells.into_iter().chain(judged(&found.attack)));
+    }
+    table
+}
+
+/// Three significant digits, for numbers over many powers of ten.
+fn number(value: f64) -> String {
+    match value.abs() {
+        _ if !value.is_finite() => NOTHING.to_owned(),
+        0.0 => "0".to_owned(),
+        size if (0.01..100.0).contains(&size) => format!("{value:.3}"),
+        size if (100.0..1e5).contains(&size) => format!("{value:.0}"),
+        _ => format!("{value:.1e}"),
+    }
+}
+
+/// Residual, gain ratio, sign agreement and robust accuracy over epsilon, one line a model.
+pub fn analysis_plots(title: &str, analysis: &Analysis) -> Vec<Plot> {
+    let charts = Charts { title, analysis };
+    let residual = Axis::new("mean residual |l - m| at the end of the attack, nats").log();
+    let ratio = Axis::new("gain ratio, actual / predicted (1 is right; cut at -1 and 3)").within(-1.0, 3.0);
+    let signs = Axis::new("gradient signs as the network's, % of coordinates").within(0.0, 100.0);
+    let robust = Axis::new("robust accuracy under the attack, %").within(0.0, 100.0);
+    let percents = |value: f64| 100.0 * value;
+    vec![
+        charts.chart("residual.svg", residual, None, false, &|found| Some(found.residual.absolute)),
+        charts.chart("gain-ratio.svg", ratio, Some(1.0), false, &|found| found.gain_ratio),
+        charts.chart("sign-agreement.svg", signs, None, false, &|found| {
+            Some(percents(found.sign_agreement.mean))
+        }),
+        charts.chart("robust-accuracy.svg", robust, None, true, &|found| {
+            Some(percents(found.attack.robust_accuracy))
+        }),
+    ]
+}
+
+struct Charts<'a> {
+    title: &'a str,
+    analysis: &'a Analysis,
+}
+
+impl Charts<'_> {
+    fn chart(
+        &self,
+        file: &'static str,
+        y: Axis,
+        guide: Option<f64>,
+        with_exact: bool,
+        value: &dyn Fn(&ModelAnalysis) -> Option<f64>,
+    ) -> Plot {
+        let epsilons = &self.analysis.epsilons;
+        let (unit, label) = self.unit();
+        let exact = |at: &EpsilonAnalysis| 100.0 * at.exact.robust_accuracy;
+        // Always there, so that a model has the same colour in all plots.
+        let points = epsilons.iter().filter(|_| with_exact).map(|at| point(at, unit, exact(at)));
+        let name = if with_exact { "pgd (exact gradients)" } else { "" };
+        let mut series = vec![Series { name: name.to_owned(), points: points.collect() }];
+        let models: Vec<LossModel> =
+            epsilons.first().map_or_else(Vec::new, |at| at.models.iter().map(|found| found.model).collect());
+        for model in models {
+            let found = epsilons.iter().filter_map(|at| {
+                let found = at.models.iter().find(|found| found.model == model)?;
+                Some(point(at, unit, value(found)?))
+            });
+            series.push(Series { name: model.to_string(), points: found.collect() });
+        }
+        let x = Axis::new(format!("epsilon ({}), {label}", self.analysis.norm));
+        let chart = LineChart { title: self.title.to_owned(), x, y, series, guide };
+        Plot { file, svg: chart.to_svg() }
+    }
+
+    /// What epsilon is multiplied by, and its unit: steps of 8-bit images where it was written so.
+    fn unit(&self) -> (f64, &'static str) {
+        let is_of_bytes = |epsilon: &PixelLength| epsilon.to_string().ends_with("/255");
+        if self.analysis.epsilons.iter().all(|at| is_of_bytes(&at.epsilon)) {
+            (255.0, "1/255 of the pixel range")
+        } else {
+            (1.0, "pixel range 0 to 1")
+        }
+    }
+}
+
+fn point(at: &EpsilonAnalysis, unit: f64, y: f64) -> Point {
+    Point { x: at.epsilon.value() * unit, y, error: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gaat_spec::analysis::{Agreement, Residual, SCHEMA};
+    use gaat_spec::record::Environment;
+    use gaat_spec::{Anchor, Curvature, Norm, Passes};
+
+    fn outcome(robust_accuracy: f64) -> AttackOutcome {
+        let passes = Passes { forward: 500, input_backward: 500, ..Passes::default() };
+        AttackOutcome { robust_accuracy, interval: (0.0, 1.0), loss: 2.5, seconds: 1.5, passes }
+    }
+
+    fn sample() -> Analysis {
+        let agreement = Agreement { mean: 0.75, by_step: vec![1.0, 0.5] };
+        let found = |curvature, gain_ratio| ModelAnalysis {
+            model: LossModel { order: 2, curvature },
+            residual: Residual { signed: -0.25, absolute: 12_345.0 },
+            gain_ratio,
+            cosine: agreement.clone(),
+            sign_agreement: agreement.clone(),
+            attack: outcome(0.5),
+        };
+        let at = |epsilon: &str| EpsilonAnalysis {
+            epsilon: epsilon.parse().unwrap(),
+            step_size: "1/255".parse().unwrap(),
+            exact: outcome(0.25),
+            models: vec![found(Curvature::Secant, Some(0.5)), found(Curvature::Diagonal, None)],
+        };
+        Analysis {
+            schema: SCHEMA.to_owned(),
+            examples: 100,
+            clean_accuracy: 0.875,
+            norm: Norm::Linf,
+            anchor: Anchor::Clean,
+            steps: 10,
+            curvature_draws: 1,
+            batch_size: 100,
+            seed: 0,
+            environment: Environment::default(),
+            epsilons: vec![at("2/255"), at("8/255")],
+            seconds: 3.0,
+        }
+    }
+
+    #[test]
+    fn a_table_stands_under_each_epsilon() {
+        let text = analysis_text("runs/x", &sample());
+        assert!(text.starts_with("runs/x\n\nlinf 2/255\nmodel"), "{text}");
+        let words = |name: &str| -> Vec<&str> {
+            text.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect()
+        };
+        let judged = ["2.500", "1.50", "10"];
+        assert_eq!(words("pgd"), [&["pgd", "-", "-", "-", "-", "-", "25.0"][..], &judged].concat());
+        let secant = ["secant", "12345", "-0.250", "0.50", "0.750", "75.0", "50.0"];
+        assert_eq!(words("secant"), [&secant[..], &judged].concat());
+        assert_eq!(words("diagonal")[3], "-");
+        assert!(text.contains("clean accuracy 87.5 %"), "{text}");
+    }
+
+    #[test]
+    fn four_plots_have_a_line_for_each_model() {
+        let plots = analysis_plots("runs/x", &sample());
+        assert_eq!(
+            plots.iter().map(|plot| plot.file).collect::<Vec<_>>(),
+            ["residual.svg", "gain-ratio.svg", "sign-agreement.svg", "robust-accuracy.svg"]
+        );
+        for Plot { file, svg } in &plots {
+            assert!(svg.contains(">secant<") && svg.contains(">diagonal<"), "{file}");
+            assert!(svg.contains("1/255 of the pixel range") && !svg.contains("NaN"), "{file}");
+            assert_eq!(svg.contains("exact gradients"), *file == "robust-accuracy.svg", "{file}");
+        }
+    }
+}

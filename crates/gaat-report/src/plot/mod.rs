@@ -1,0 +1,13 @@
+//! Plots as SVG text: lines over an axis, and labelled points with their Pareto front.
+//!
+//! Written by hand (decision record 0008). The same data gives the same bytes, on every machine.
+
+mod axis;
+mod canvas;
+mod labels;
+mod line;
+mod scatter;
+
+pub use axis::{Axis, Scale};
+pub use line::{LineChart, Point, Series};
+pub use scatter::{Mark, Scatter};

@@ -1,0 +1,106 @@
+//! The network as an expansion asks it: graphs that outlive a pass, and every pass counted.
+
+use crate::Result;
+use crate::nn::{Classifier, Mode};
+use gaat_shim::Graph;
+use gaat_spec::Passes;
+use std::cell::Cell;
+use tch::{Kind, Reduction, Tensor};
+
+/// A network with the count of its passes.
+pub(crate) struct CountedNetwork<'a> {
+    classifier: &'a dyn Classifier,
+    mode: Mode,
+    passes: Cell<Passes>,
+}
+
+/// One forward and one backward pass at `points`, with as much of the graph as was asked for.
+pub(crate) struct PointPass {
+    /// The leaf that gradients are taken in, `[N, C, H, W]`.
+    points: Tensor,
+    /// `[N, classes]`, with its graph.
+    logits: Tensor,
+    /// Cross-entropy of each example, `[N]`, without a graph.
+    pub(crate) losses: Tensor,
+    /// Gradient of the summed loss, `[N, C, H, W]`; with a graph after [`Graph::Record`].
+    gradient: Tensor,
+}
+
+impl PointPass {
+    /// Gradient of the summed loss, `[N, C, H, W]`, without a graph and in one memory layout.
+    pub(crate) fn gradient(&self) -> Result<Tensor> {
+        Ok(self.gradient.f_detach()?.f_contiguous()?)
+    }
+
+    /// Logits without a graph, `[N, classes]`.
+    pub(crate) fn logits(&self) -> Result<Tensor> {
+        Ok(self.logits.f_detach()?)
+    }
+}
+
+impl<'a> CountedNetwork<'a> {
+    pub(crate) fn new(classifier: &'a dyn Classifier, mode: Mode) -> Self {
+        Self { classifier, mode, passes: Cell::default() }
+    }
+
+    /// Passes so far, in images.
+    pub(crate) fn passes(&self) -> Passes {
+        self.passes.get()
+    }
+
+    fn count(&self, images: i64, one: Passes) {
+        let (mut passes, images) = (self.passes.get(), images as u64);
+        passes += Passes {
+            forward: one.forward * images,
+            input_backward: one.input_backward * images,
+            full_backward: one.full_backward * images,
+            hessian_vector: one.hessian_vector * images,
+        };
+        self.passes.set(passes);
+    }
+
+    /// Loss and input gradient at `points`. Costs F + Bi.
+    pub(crate) fn at(&self, points: &Tensor, labels: &Tensor, graph: Graph) -> Result<PointPass> {
+        let points = points.f_detach()?.f_set_requires_grad(true)?;
+        let logits = tch::with_grad(|| self.classifier.logits(&points, self.mode))?;
+        let (losses, gradient) = input_gradient(&logits, labels, &points, graph)?;
+        self.count(points.size()[0], Passes { forward: 1, input_backward: 1, ..Passes::default() });
+        Ok(PointPass { points, logits, losses, gradient })
+    }
+
+    /// Input gradient for other `labels` (`[N]`), `[N, C, H, W]`, over the graph of `pass`. Costs Bi.
+    pub(crate) fn for_labels(&self, pass: &PointPass, labels: &Tensor) -> Result<Tensor> {
+        let (_, gradient) = input_gradient(&pass.logits, labels, &pass.points, Graph::Keep)?;
+        self.count(pass.points.size()[0], Passes { input_backward: 1, ..Passes::default() });
+        Ok(gradient.f_contiguous()?)
+    }
+
+    /// `H v`, `[N, C, H, W]`, with the Hessian of the summed loss at a `pass` made with [`Graph::Record`].
+    pub(crate) fn hessian_vector(&self, pass: &PointPass, vector: &Tensor) -> Result<Tensor> {
+        let found =
+            gaat_shim::gradients(&[&pass.gradient], Some(&[vector]), &[&pass.points], Graph::Keep)?.pop();
+        self.count(pass.points.size()[0], Passes { hessian_vector: 1, ..Passes::default() });
+        match found.flatten() {
+            Some(product) => Ok(product.f_detach()?.f_contiguous()?),
+            // The gradient does not depend on the point: the loss is linear there.
+            None => Ok(vector.f_zeros_like()?),
+        }
+    }
+}
+
+/// Losses without a graph, and the gradient of their sum.
+fn input_gradient(
+    logits: &Tensor,
+    labels: &Tensor,
+    points: &Tensor,
+    graph: Graph,
+) -> Result<(Tensor, Tensor)> {
+    let losses =
+        tch::with_grad(|| logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0))?;
+    let sum = tch::with_grad(|| losses.f_sum(None::<Kind>))?;
+    let gradient = match gaat_shim::gradients(&[&sum], None, &[points], graph)?.pop().flatten() {
+        Some(gradient) => gradient,
+        None => points.f_detach()?.f_zeros_like()?,
+    };
+    Ok((losses.f_detach()?, gradient))
+}
