@@ -2,7 +2,7 @@
 
 use crate::method::BaseMethod;
 use crate::names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName};
-use crate::{Anchor, Curvature, Delay, MethodName, ModelName, Norm, PixelLength, Recipe};
+use crate::{Anchor, Curvature, Delay, MethodName, ModelName, Norm, PixelLength, Recipe, Refinement};
 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
 pub const DELAY: Delay = Delay::Fraction(0.5);
@@ -107,6 +107,7 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
                 random_start: Some(true),
                 anchor: Some(Anchor::RandomStart),
                 curvature: Some(Curvature::None),
+                refinement: Some(Refinement::Adaptive),
                 ..with_one_expansion(Recipe::default())
             }
         }
@@ -146,7 +147,7 @@ fn alignment(recipe: &Recipe) -> f64 {
 
 /// What all presets of GAAT share: one gradient a batch.
 fn with_one_expansion(recipe: Recipe) -> Recipe {
-    Recipe { curvature_draws: Some(1), refreshes: Some(1), ..recipe }
+    Recipe { curvature_draws: Some(1), refreshes: Some(1), refinement: Some(Refinement::Off), ..recipe }
 }
 
 /// PGD as the field trains with it: 40 steps of epsilon/30 on MNIST (Madry et al. 2018), 10 of epsilon/4 elsewhere.

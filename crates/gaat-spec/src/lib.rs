@@ -22,7 +22,7 @@ pub use analysis::{Analysis, LossModel};
 pub use error::{Error, Result};
 pub use evaluation::{AttackName, AttackResult, AttackSpec, Evaluation};
 pub use event::Event;
-pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec};
+pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
 pub use model::ModelName;
 pub use names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName};
 pub use recipe::{CheckedRecipe, Recipe};

@@ -36,6 +36,16 @@ named! {
 }
 
 named! {
+    /// Whether GAAT may take more gradients for a batch than `refreshes` says.
+    Refinement, "refinement" {
+        /// Never.
+        Off = "off",
+        /// As the gain ratio asks for.
+        Adaptive = "adaptive",
+    }
+}
+
+named! {
     /// A method before any delay.
     BaseMethod, "method" {
         /// Training on clean images.
@@ -226,6 +236,8 @@ pub struct GaatSpec {
     pub draws: usize,
     /// Expansions a batch, from 1 to `steps`.
     pub refreshes: usize,
+    /// Whether the gain ratio may ask for more.
+    pub refinement: Refinement,
 }
 
 /// A perturbation of the weights (Wu et al. 2020).

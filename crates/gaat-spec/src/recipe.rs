@@ -13,7 +13,9 @@ use crate::method::{BaseMethod, Delay};
 use crate::names::{
     AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName, nearest,
 };
-use crate::{Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Result, defaults};
+use crate::{
+    Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Refinement, Result, defaults,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -79,6 +81,9 @@ pub struct Recipe {
     /// Expansions of GAAT a batch, 1 to steps: the loss is expanded anew after every share of the steps
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
     pub refreshes: Option<usize>,
+    /// Whether GAAT takes more gradients where its gain ratio asks for them: off or adaptive
+    #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
+    pub refinement: Option<Refinement>,
     /// Expansion point of GAAT: clean or random-start
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub anchor: Option<Anchor>,

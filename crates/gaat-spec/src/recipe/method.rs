@@ -55,7 +55,8 @@ fn gaat(f: &Recipe) -> Result<GaatSpec> {
         let reason = format!("needs at most one for each of {steps} steps");
         return Err(Error::value("refreshes", refreshes, reason));
     }
-    Ok(GaatSpec { steps, step_size, random_start, curvature, anchor, draws, refreshes })
+    let refinement = need(f.refinement, "refinement")?;
+    Ok(GaatSpec { steps, step_size, random_start, curvature, anchor, draws, refreshes, refinement })
 }
 
 fn pgd(f: &Recipe) -> Result<PgdSpec> {

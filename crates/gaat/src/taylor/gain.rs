@@ -21,6 +21,16 @@ impl GainRatio {
         Self { actual, predicted }
     }
 
+    /// Sum of the actual increases, nats.
+    pub fn actual(&self) -> f64 {
+        self.actual
+    }
+
+    /// Sum of the predicted increases, nats.
+    pub fn predicted(&self) -> f64 {
+        self.predicted
+    }
+
     /// Adds another batch; anything not finite is left out.
     pub fn add(&mut self, other: Self) {
         if other.actual.is_finite() && other.predicted.is_finite() {

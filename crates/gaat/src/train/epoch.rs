@@ -12,7 +12,7 @@ pub(super) struct EpochSums {
     images: usize,
     correct: usize,
     gain: GainRatio,
-    refreshes: usize,
+    refreshes: f64,
     steps: usize,
     pub(super) seconds: Seconds,
     learning_rate: f64,
@@ -43,7 +43,7 @@ impl EpochSums {
             validation_robust: None,
             learning_rate: self.learning_rate,
             gain_ratio: self.gain.value(),
-            refreshes: self.refreshes as f64 / self.steps.max(1) as f64,
+            refreshes: self.refreshes / self.steps.max(1) as f64,
             alarms: Vec::new(),
         }
     }

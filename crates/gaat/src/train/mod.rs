@@ -12,6 +12,7 @@ mod events;
 mod memory;
 mod methods;
 mod optimizer;
+mod refinement;
 mod session;
 mod state;
 mod step;
@@ -29,6 +30,7 @@ pub use methods::{
     Awp, FgsmMep, FgsmRs, Free, Gaat, GradAlign, Mart, NFgsm, Natural, Rat, Trades, build as build_method,
 };
 pub use optimizer::Optimizer;
+pub use refinement::Plan;
 pub use step::{Setting, StepContext, StepReport, TrainingMethod};
 pub use tape::Tape;
 pub use trainer::{TrainOptions, train};

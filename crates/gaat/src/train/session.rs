@@ -167,6 +167,7 @@ impl<'a> Session<'a> {
             indices,
             placement,
             epoch,
+            progress,
             weight_reach: None,
             learning_rate,
             clip_norm: self.recipe.clip_norm,

@@ -69,8 +69,8 @@ pub struct StepReport {
     pub correct: usize,
     /// How well the attack's model predicted the loss.
     pub gain: Option<GainRatio>,
-    /// Gradients that the attack took for this batch.
-    pub refreshes: usize,
+    /// Gradients that the attack took, a mean over the images of this batch.
+    pub refreshes: f64,
 }
 
 /// The loop's loan to a method for one step. Passes and seconds are counted here, not claimed by the method.
@@ -89,6 +89,8 @@ pub struct StepContext<'a> {
     pub(super) placement: Placement,
     /// From 1; natural epochs of a delay do not count.
     pub(super) epoch: usize,
+    /// Share of the run that is done.
+    pub(super) progress: f64,
     /// Length of the weight perturbation over the norm of the weights.
     pub(super) weight_reach: Option<f64>,
     pub(super) learning_rate: f64,
@@ -111,6 +113,16 @@ impl<'a> StepContext<'a> {
     /// The epoch of the method, from 1: the natural epochs of a delay do not count.
     pub fn epoch(&self) -> usize {
         self.epoch
+    }
+
+    /// Share of the run that is done, in `[0, 1]`.
+    pub fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    /// Number of classes of the network.
+    pub fn class_count(&self) -> i64 {
+        self.classifier.class_count()
     }
 
     /// Places of the batch's images in the training set, `[N]`, i64.
@@ -160,7 +172,7 @@ impl<'a> StepContext<'a> {
         batch: &Batch,
         model: gaat_spec::GaatSpec,
     ) -> Result<(Perturbed, Forecast)> {
-        let oracle = self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat));
+        let oracle = self.taylor_of(batch, model);
         self.forecast(oracle, attack, batch, run, Perturbed::pixels)
     }
 
@@ -231,6 +243,10 @@ impl<'a> StepContext<'a> {
         self.passes += tape.passes();
         self.attack_seconds += started.elapsed().as_secs_f64();
         Ok(found)
+    }
+
+    pub(super) fn taylor_of(&self, batch: &Batch, model: gaat_spec::GaatSpec) -> Taylor<'a> {
+        self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat))
     }
 
     fn taylor(&self, batch: &Batch, model: TaylorModel) -> Taylor<'a> {

@@ -78,8 +78,16 @@ impl<'a> Taylor<'a> {
     ///
     /// # Errors
     /// When no question was asked before.
+    pub fn forecast(&self) -> Result<&Forecast> {
+        self.forecast.as_ref().ok_or_else(unasked)
+    }
+
+    /// As [`forecast`](Self::forecast), by value.
+    ///
+    /// # Errors
+    /// As [`forecast`](Self::forecast).
     pub fn into_forecast(self) -> Result<Forecast> {
-        self.forecast.ok_or_else(|| Error::Usage("the attack never asked for a gradient".to_owned()))
+        self.forecast.ok_or_else(unasked)
     }
 
     /// The point of expansion `index`, when `points` are asked about.
@@ -89,6 +97,10 @@ impl<'a> Taylor<'a> {
             Anchor::Clean | Anchor::RandomStart => points.shallow_clone(),
         }
     }
+}
+
+fn unasked() -> Error {
+    Error::Usage("the attack never asked for a gradient".to_owned())
 }
 
 impl GradientOracle for Taylor<'_> {

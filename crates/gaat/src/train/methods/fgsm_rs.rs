@@ -28,6 +28,6 @@ impl TrainingMethod for FgsmRs {
         let (perturbed, forecast) = context.perturb_once(&attack, batch)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
         let gain = forecast.gain_ratio(descent.loss)?;
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
+        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 }

@@ -45,7 +45,7 @@ impl TrainingMethod for Free {
         let step =
             ball::steepest_ascent(&gradient, threat.norm()) * (self.step_size * context.attack_scale());
         delta.f_copy_(&ball::project(&(&delta + step), threat))?;
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0 })
+        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

@@ -56,7 +56,7 @@ impl TrainingMethod for GradAlign {
             Ok(Objective { losses: losses + penalty, logits, watched: None })
         })?;
         let gain = forecast.gain_ratio(attacked)?;
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
+        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 }
 

@@ -112,7 +112,7 @@ impl TrainingMethod for FgsmMep {
             Ok(Objective { losses: losses + moved * self.regularization, logits, watched: None })
         })?;
         let gain = forecast.gain_ratio(attacked)?;
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
+        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

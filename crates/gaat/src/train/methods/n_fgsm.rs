@@ -32,7 +32,7 @@ impl TrainingMethod for NFgsm {
         let (unbounded, forecast) = context.perturb_once_unbounded(&attack, batch)?;
         let descent = context.descend(unbounded.pixels(), &batch.labels)?;
         let gain = forecast.gain_ratio(descent.loss)?;
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1 })
+        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 }
 

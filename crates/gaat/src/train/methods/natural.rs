@@ -11,6 +11,6 @@ pub struct Natural;
 impl TrainingMethod for Natural {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let descent = context.descend(&batch.pixels, &batch.labels)?;
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0 })
+        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }
 }

@@ -31,7 +31,7 @@ impl TrainingMethod for Rat {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let perturbed = context.perturb(&self.attack.scaled(context.attack_scale()), batch)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
-        let refreshes = self.attack.steps;
+        let refreshes = self.attack.steps as f64;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes })
     }
 }

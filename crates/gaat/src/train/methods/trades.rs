@@ -50,7 +50,7 @@ impl TrainingMethod for Trades {
             let losses = objective(&clean, &logits, &batch.labels, self.regularization)?;
             Ok(Objective { losses, logits, watched: None })
         })?;
-        let refreshes = self.attack.steps;
+        let refreshes = self.attack.steps as f64;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes })
     }
 }

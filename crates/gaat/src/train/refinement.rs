@@ -1,0 +1,260 @@
+//! Dynamic refinement: how many gradients GAAT takes for a batch, driven by the gain ratio that it gets for nothing.
+//!
+//! One gradient serves a batch while it predicts the loss. Where the loss bends (ratio off 1) in the second half of the
+//! run, when the learning rate falls and details are learned, half of the images get two more. Where the model is about
+//! to become useless (ratio far below 1, which is how catastrophic overfitting begins), every image gets more, up to
+//! PGD. Decision record 0011 has the experiments.
+
+use super::StepContext;
+use crate::attack::{Ascent, Attack, Exact, GradientOracle, Perturbed, run};
+use crate::batch::Batch;
+use crate::taylor::{Forecast, GainRatio};
+use crate::{Error, Result};
+use gaat_spec::GaatSpec;
+use std::time::Instant;
+use tch::Tensor;
+
+/// Decay a step of the smoothed sums.
+const DECAY: f64 = 0.9;
+/// Share of the run before which a bent loss is left alone.
+const LATE: f64 = 0.5;
+/// A ratio outside this band begins to refine, one inside the narrower band ends it.
+const BENT: (f64, f64) = (0.85, 1.15);
+const STRAIGHT: (f64, f64) = (0.95, 1.05);
+/// What a bent loss is answered with.
+const SOME: Plan = Plan { share: 0.5, rounds: 2 };
+/// A ratio that has once been above the first and falls below the second is on its way to collapse.
+const HEALTHY: f64 = 0.7;
+const FAILING: f64 = 0.5;
+/// Rounds for every image, rung by rung.
+const LADDER: [usize; 4] = [1, 2, 4, 9];
+/// Steps between two rungs up, and healthy steps before one down.
+const PATIENCE: usize = 10;
+const CALM: usize = 50;
+/// Below this predicted increase an image, in nats, the ratio says nothing.
+const LEAST_GAIN: f64 = 1e-3;
+/// A loss above this share of log(classes) is that of a constant predictor: stronger attacks would keep it there.
+const FLAT: f64 = 0.98;
+
+/// Gradients beyond the first one of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// Share of the images that get any: those whose predicted loss is highest.
+    pub share: f64,
+    /// Gradients for each of them.
+    pub rounds: usize,
+}
+
+impl Plan {
+    /// One gradient for the batch and no more.
+    pub const NONE: Self = Self { share: 0.0, rounds: 0 };
+
+    /// Images of a batch of `count` that get more gradients.
+    pub fn images(&self, count: usize) -> usize {
+        if self.rounds == 0 { 0 } else { (self.share * count as f64).ceil() as usize }
+    }
+
+    /// Step of a round over epsilon: together the rounds go two thirds of epsilon, or a quarter each where they are many.
+    fn step(&self) -> f64 {
+        (2.0 / (3.0 * self.rounds as f64)).clamp(0.25, 0.5)
+    }
+}
+
+/// Turns gain ratios into plans.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Controller {
+    actual: f64,
+    predicted: f64,
+    is_armed: bool,
+    is_bent: bool,
+    rung: usize,
+    since_rung: usize,
+    calm: usize,
+}
+
+impl Controller {
+    /// What the coming batch gets, at `progress` in `[0, 1]` of the run.
+    pub(super) fn plan(&self, progress: f64) -> Plan {
+        match self.rung {
+            0 if progress >= LATE && self.is_bent => SOME,
+            0 => Plan::NONE,
+            rung => Plan { share: 1.0, rounds: LADDER[rung - 1] },
+        }
+    }
+
+    /// Takes note of a batch of `images`, whose mean loss was `loss`, in a problem of `classes`.
+    pub(super) fn observe(&mut self, gain: GainRatio, images: usize, loss: f64, classes: i64) {
+        if !(gain.actual().is_finite() && gain.predicted().is_finite()) {
+            return;
+        }
+        self.actual = DECAY * self.actual + (1.0 - DECAY) * gain.actual() / images as f64;
+        self.predicted = DECAY * self.predicted + (1.0 - DECAY) * gain.predicted() / images as f64;
+        self.since_rung += 1;
+        if self.predicted < LEAST_GAIN {
+            return;
+        }
+        let ratio = self.actual / self.predicted;
+        let inside = |band: (f64, f64)| (band.0..=band.1).contains(&ratio);
+        self.is_bent = if self.is_bent { !inside(STRAIGHT) } else { !inside(BENT) };
+        self.is_armed |= ratio >= HEALTHY;
+        self.calm = if ratio >= HEALTHY { self.calm + 1 } else { 0 };
+        let is_flat = loss >= FLAT * (classes as f64).ln();
+        if self.is_armed && ratio < FAILING && !is_flat && self.since_rung >= PATIENCE {
+            self.climb_to((self.rung + 1).min(LADDER.len()));
+        } else if self.rung > 0 && (is_flat || self.calm >= CALM) {
+            self.climb_to(self.rung - 1);
+        }
+    }
+
+    fn climb_to(&mut self, rung: usize) {
+        (self.rung, self.since_rung, self.calm) = (rung, 0, 0);
+    }
+
+    /// Everything that it goes on from, `[7]`, f64.
+    pub(super) fn state(&self) -> Tensor {
+        let flags = [self.is_armed, self.is_bent].map(|flag| f64::from(u8::from(flag)));
+        let counts = [self.rung, self.since_rung, self.calm].map(|count| count as f64);
+        let all = [self.actual, self.predicted, flags[0], flags[1], counts[0], counts[1], counts[2]];
+        Tensor::from_slice(&all)
+    }
+
+    /// Goes on from `state`, as [`state`](Self::state) gave it.
+    pub(super) fn load(&mut self, state: &Tensor) -> Result<()> {
+        let numbers = Vec::<f64>::try_from(state)?;
+        let [actual, predicted, armed, bent, rung, since_rung, calm] = numbers[..] else {
+            return Err(Error::Usage(format!("a refinement of 7 numbers was expected, found {numbers:?}")));
+        };
+        *self = Self {
+            actual,
+            predicted,
+            is_armed: armed != 0.0,
+            is_bent: bent != 0.0,
+            rung: (rung as usize).min(LADDER.len()),
+            since_rung: since_rung as usize,
+            calm: calm as usize,
+        };
+        Ok(())
+    }
+}
+
+impl StepContext<'_> {
+    /// As [`perturb_by_model`](Self::perturb_by_model), and then walks on with exact gradients for the images that `plan`
+    /// chooses. The forecast is that of the model about the delivered images.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn perturb_refined(
+        &mut self,
+        attack: &dyn Attack,
+        batch: &Batch,
+        model: GaatSpec,
+        plan: Plan,
+    ) -> Result<(Perturbed, Forecast)> {
+        let started = Instant::now();
+        let mut oracle = self.taylor_of(batch, model);
+        let mut found = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
+        oracle.settle(found.pixels())?;
+        let chosen = plan.images(batch.len());
+        if chosen > 0 {
+            let Forecast { anchor_losses, gains, .. } = oracle.forecast()?;
+            let hardest = (anchor_losses + gains).f_topk(chosen as i64, 0, true, false)?.1;
+            let part = Batch {
+                pixels: batch.pixels.f_index_select(0, &hardest)?,
+                labels: batch.labels.f_index_select(0, &hardest)?,
+            };
+            let mut exact = Exact::new(self.classifier, self.attack_mode);
+            let mut walked = found.select(&hardest)?;
+            for _ in 0..plan.rounds {
+                let start = walked.pixels() - &part.pixels;
+                let ascent = Ascent { start, step_size: plan.step() * self.threat.epsilon() };
+                walked = run(&ascent, &mut exact, &part.pixels, &part.labels, &self.threat, &self.draws)?;
+            }
+            found = found.replaced(&hardest, &walked)?;
+            oracle.settle(found.pixels())?;
+            self.passes += exact.passes();
+        }
+        self.passes += oracle.passes();
+        self.attack_seconds += started.elapsed().as_secs_f64();
+        Ok((found, oracle.into_forecast()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A controller after so many batches of each ratio, at a loss of 1 nat and 0.1 nats of predicted gain.
+    fn after(series: &[(f64, usize)]) -> Controller {
+        let mut controller = Controller::default();
+        for (ratio, steps) in series {
+            for _ in 0..*steps {
+                controller.observe(GainRatio::new(10.0 * ratio, 10.0), 100, 1.0, 10);
+            }
+        }
+        controller
+    }
+
+    #[test]
+    fn one_gradient_serves_while_it_predicts_the_loss() {
+        let straight = after(&[(1.0, 100)]);
+        assert_eq!([0.0, 0.6, 1.0].map(|progress| straight.plan(progress)), [Plan::NONE; 3]);
+        let bent = after(&[(2.0, 100)]);
+        assert_eq!(
+            [0.0, 0.49, 0.5, 1.0].map(|progress| bent.plan(progress)),
+            [Plan::NONE, Plan::NONE, SOME, SOME]
+        );
+    }
+
+    #[test]
+    fn refinement_begins_late_and_ends_late() {
+        assert_eq!(after(&[(1.1, 300)]).plan(0.9), Plan::NONE);
+        assert_eq!(after(&[(1.3, 100), (1.1, 300)]).plan(0.9), SOME);
+        assert_eq!(after(&[(1.3, 100), (1.0, 300)]).plan(0.9), Plan::NONE);
+    }
+
+    #[test]
+    fn an_untrained_network_is_no_alarm_and_a_failing_model_is() {
+        assert_eq!(after(&[(0.05, 300)]).plan(0.1), Plan::NONE, "never healthy yet");
+        let failing = after(&[(0.05, 30), (1.0, 60), (0.1, 100)]);
+        assert_eq!(failing.plan(0.1), Plan { share: 1.0, rounds: 9 });
+        let first = after(&[(1.0, 60), (0.1, 9)]);
+        assert_eq!(first.plan(0.1), Plan { share: 1.0, rounds: 1 }, "one rung at a time");
+        // Down again, rung by rung.
+        let calm = after(&[(1.0, 60), (0.1, 100), (1.0, 120)]);
+        assert_eq!(calm.plan(0.1), Plan { share: 1.0, rounds: 2 });
+        assert_eq!(after(&[(1.0, 60), (0.1, 100), (1.0, 400)]).plan(0.1), Plan::NONE);
+    }
+
+    #[test]
+    fn noise_is_ignored_and_a_constant_predictor_is_not_attacked_harder() {
+        let mut controller = after(&[(1.0, 60)]);
+        for _ in 0..100 {
+            controller.observe(GainRatio::new(f64::NAN, 10.0), 100, 1.0, 10);
+            controller.observe(GainRatio::new(0.0, 1e-6), 100, 1.0, 10);
+        }
+        assert_eq!(controller.plan(0.1), Plan::NONE);
+        let mut controller = after(&[(1.0, 60)]);
+        for _ in 0..100 {
+            controller.observe(GainRatio::new(0.0, 10.0), 100, 10f64.ln(), 10);
+        }
+        assert_eq!(controller.plan(0.1), Plan::NONE);
+    }
+
+    #[test]
+    fn its_state_is_all_that_it_depends_on() {
+        for controller in [after(&[(2.0, 30)]), after(&[(1.0, 60), (0.1, 25)])] {
+            let mut other = Controller::default();
+            other.load(&controller.state()).unwrap();
+            assert_eq!(other, controller);
+        }
+        assert!(Controller::default().load(&Tensor::from_slice(&[1.0])).is_err());
+    }
+
+    #[test]
+    fn many_rounds_cross_the_ball_and_few_do_not_overshoot() {
+        let step = |rounds| Plan { share: 1.0, rounds }.step();
+        assert_eq!([1, 4, 9].map(step), [0.5, 0.25, 0.25]);
+        assert!((step(2) - 1.0 / 3.0).abs() < 1e-12);
+        assert_eq!((SOME.images(100), SOME.images(3), Plan::NONE.images(100)), (50, 2, 0));
+    }
+}
