@@ -111,6 +111,7 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
                 ..with_one_expansion(Recipe::default())
             }
         }
+        BaseMethod::GaatMemory => Recipe { step_size: step(1.0), noise: Some(0.5), ..Recipe::default() },
         // Wong et al. (2020), train_fgsm.py and train_mnist.py: 1.25 epsilon on both.
         BaseMethod::FgsmRs => Recipe { step_size: step(1.25), ..Recipe::default() },
         // de Jorge et al. (2022): noise of 2 epsilon, a step of epsilon.

@@ -58,6 +58,8 @@ named! {
         GaatPaper = "gaat-paper",
         /// GAAT literally as published, diagonal curvature.
         GaatPaperDiagonal = "gaat-paper-diagonal",
+        /// GAAT expanded around last epoch's end point, without an attack pass.
+        GaatMemory = "gaat-memory",
         /// One step from a random start (Wong et al. 2020).
         FgsmRs = "fgsm-rs",
         /// One step from noise that leaves the ball, not projected on it (de Jorge et al. 2022).
@@ -258,6 +260,13 @@ pub enum MethodSpec {
     Rat(PgdSpec),
     /// Adversarial training with gradient approximation.
     Gaat(GaatSpec),
+    /// One step an epoch from the image's memory, with the gradient of the training pass.
+    GaatMemory {
+        /// Length of the step.
+        step_size: PixelLength,
+        /// Reach of the noise in units of epsilon.
+        noise: f64,
+    },
     /// One step from a random start.
     FgsmRs {
         /// Length of the step.

@@ -53,7 +53,7 @@ pub struct Recipe {
     /// Network: convnet, mlp, vgg-16, preact-resnet-18, wide-resnet-DEPTH-WIDTH
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub model: Option<ModelName>,
-    /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, fgsm-rs, n-fgsm, free, fgsm-mep, gradalign,
+    /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-memory, fgsm-rs, n-fgsm, free, fgsm-mep, gradalign,
     /// trades, mart; awp+METHOD; dat, dat+METHOD
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub method: Option<MethodName>,

@@ -13,6 +13,9 @@ pub(super) fn of(f: &Recipe, method: MethodName) -> Result<MethodSpec> {
         BaseMethod::Gaat | BaseMethod::GaatPaper | BaseMethod::GaatPaperDiagonal => {
             MethodSpec::Gaat(gaat(f)?)
         }
+        BaseMethod::GaatMemory => {
+            MethodSpec::GaatMemory { step_size: step_size(f)?, noise: within(f.noise, "noise", 0.0, 100.0)? }
+        }
         BaseMethod::FgsmRs => MethodSpec::FgsmRs { step_size: step_size(f)? },
         BaseMethod::NFgsm => {
             MethodSpec::NFgsm { step_size: step_size(f)?, noise: within(f.noise, "noise", 0.0, 100.0)? }

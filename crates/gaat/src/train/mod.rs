@@ -27,7 +27,8 @@ pub use descent::{Descent, Objective};
 pub use events::{Control, Observer, Quiet};
 pub use memory::{ImageMemory, ScalarMemory};
 pub use methods::{
-    Awp, FgsmMep, FgsmRs, Free, Gaat, GradAlign, Mart, NFgsm, Natural, Rat, Trades, build as build_method,
+    Awp, FgsmMep, FgsmRs, Free, Gaat, GaatMemory, GradAlign, Mart, NFgsm, Natural, Rat, Trades,
+    build as build_method,
 };
 pub use optimizer::Optimizer;
 pub use refinement::Plan;

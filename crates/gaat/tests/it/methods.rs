@@ -21,13 +21,14 @@ const fn declared(method: &'static str, passes: [u64; 4], refreshes: u64, predic
     Declared { method, passes, refreshes, predicts, delayed: false }
 }
 
-const METHODS: [Declared; 19] = [
+const METHODS: [Declared; 20] = [
     declared("natural", [1, 0, 1, 0], 0, false),
     declared("rat", [4, 3, 1, 0], 3, false),
     declared("gaat", [2, 1, 1, 0], 1, true),
     declared("gaat-paper", [2, 1, 1, 0], 1, true),
     declared("gaat-paper-diagonal", [2, 1, 1, 0], 1, true),
     Declared { delayed: true, ..declared("dat+gaat", [2, 1, 1, 0], 1, true) },
+    declared("gaat-memory", [1, 0, 1, 0], 0, false),
     declared("fgsm-rs", [2, 1, 1, 0], 1, true),
     declared("n-fgsm", [2, 1, 1, 0], 1, true),
     declared("free", [1, 0, 1, 0], 0, false),
@@ -56,7 +57,7 @@ fn every_method_keeps_the_contract() {
             let delay = if declared.delayed { "delay = 1\n" } else { "" };
             recipe(&format!(
                 "method = \"{method}\"\nmodel = \"wide-resnet-10-1\"\nlimit = 200\nepochs = 2\nbatch-size = 36\n\
-                 validation-steps = 2\nreplays = 5\nseed = {seed}\n{steps}{delay}"
+                 validation-steps = 2\nreplays = 5\nrefinement = \"off\"\nseed = {seed}\n{steps}{delay}"
             ))
         };
         let run_dir = folder.path().join(method);
@@ -103,4 +104,32 @@ fn every_method_keeps_the_contract() {
             "{method}: the same seed"
         );
     }
+}
+
+/// What the gain ratio asks for is what is paid for, and asking costs nothing.
+#[test]
+fn refinement_costs_the_gradients_that_it_reports() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |refinement: &str| {
+        let text = format!(
+            "method = \"gaat\"\nepochs = 12\nepsilon = 0.15\nvalidation-steps = 2\nrefinement = \"{refinement}\""
+        );
+        trained(&recipe(&text), &folder.path().join(refinement))
+    };
+    let off = run("off");
+    let once = Passes { forward: 2 * off.images, input_backward: off.images, ..off.passes };
+    assert_eq!((off.passes, off.passes.full_backward), (once, off.images), "the ratio is free");
+    let bent = off.epochs.iter().filter(|epoch| epoch.gain_ratio.unwrap() > 1.3).count();
+    assert!(bent > 6, "the loss of this network bends: {bent}");
+
+    let adaptive = run("adaptive");
+    let per_epoch = (adaptive.images / 12) as f64;
+    let taken: f64 = adaptive.epochs.iter().map(|epoch| epoch.refreshes).sum::<f64>() * per_epoch;
+    let paid = adaptive.passes.input_backward;
+    assert_eq!(adaptive.passes.forward, adaptive.images + paid);
+    // Refreshes are means over batches, of which the last one is smaller.
+    assert!((paid as f64 / taken - 1.0).abs() < 0.01, "{paid} paid, {taken} reported");
+    assert!(adaptive.epochs[..6].iter().all(|epoch| epoch.refreshes == 1.0), "one gradient at first");
+    assert!(adaptive.epochs[6..].iter().all(|epoch| (epoch.refreshes - 2.0).abs() < 0.05), "two later");
 }

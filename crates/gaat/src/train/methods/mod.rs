@@ -4,6 +4,7 @@ mod awp;
 mod fgsm_rs;
 mod free;
 mod gaat;
+mod gaat_memory;
 mod gradalign;
 mod mart;
 mod mep;
@@ -16,6 +17,7 @@ pub use awp::Awp;
 pub use fgsm_rs::FgsmRs;
 pub use free::Free;
 pub use gaat::Gaat;
+pub use gaat_memory::GaatMemory;
 pub use gradalign::GradAlign;
 pub use mart::Mart;
 pub use mep::FgsmMep;
@@ -37,6 +39,7 @@ pub fn build(spec: MethodSpec, awp: Option<AwpSpec>, setting: &Setting) -> Resul
         MethodSpec::Natural => Box::new(Natural),
         MethodSpec::Rat(pgd) => Box::new(Rat::new(pgd)),
         MethodSpec::Gaat(gaat) => Box::new(Gaat::new(gaat)),
+        MethodSpec::GaatMemory { step_size, noise } => Box::new(GaatMemory::new(step_size, noise, setting)?),
         MethodSpec::FgsmRs { step_size } => Box::new(FgsmRs::new(step_size)),
         MethodSpec::NFgsm { step_size, noise } => Box::new(NFgsm::new(step_size, noise)),
         MethodSpec::Free { step_size, .. } => Box::new(Free::new(step_size, setting)?),
