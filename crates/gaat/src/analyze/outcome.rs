@@ -1,10 +1,10 @@
 //! Sums over batches: the network's verdict, what the model missed, and time.
 
+use crate::Result;
 use crate::attack::{oracle, survival};
 use crate::batch::Batch;
 use crate::nn::{Classifier, Mode};
 use crate::taylor::{Forecast, GainRatio};
-use crate::Result;
 use gaat_spec::Passes;
 use gaat_spec::analysis::{AttackOutcome, Residual};
 use gaat_spec::statistics::wilson_interval;

@@ -21,6 +21,16 @@ impl GainRatio {
         Self { actual, predicted }
     }
 
+    /// Sum over examples of the actual increase.
+    pub fn actual(&self) -> f64 {
+        self.actual
+    }
+
+    /// Sum over examples of the predicted increase.
+    pub fn predicted(&self) -> f64 {
+        self.predicted
+    }
+
     /// Adds another batch; anything not finite is left out.
     pub fn add(&mut self, other: Self) {
         if other.actual.is_finite() && other.predicted.is_finite() {

@@ -12,7 +12,10 @@ mod events;
 mod memory;
 mod methods;
 mod optimizer;
+mod probe;
+mod sentinel;
 mod session;
+mod snapshot;
 mod state;
 mod step;
 mod tape;
@@ -20,6 +23,7 @@ mod trainer;
 #[cfg(test)]
 mod trial;
 mod validation;
+mod watch;
 
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};

@@ -329,6 +329,7 @@ fn what_happens_is_told_and_logged_in_order() {
                     kinds.push('e');
                 }
                 Event::Checkpoint { .. } => kinds.push('c'),
+                Event::Alarm { .. } | Event::Recovered { .. } => panic!("{event:?}"),
                 Event::Ended { record: told } => {
                     assert_eq!(**told, record);
                     kinds.push('>');
