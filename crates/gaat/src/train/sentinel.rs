@@ -166,7 +166,7 @@ mod tests {
     fn between_the_thresholds_nothing_is_said() {
         let mut series = healthy(100);
         series.extend([0.4; 100]);
-        assert!(signals(0.5, &series).iter().all(|(step, signal)| *step < 115 && *signal == Signal::High));
+        assert!(signals(0.5, &series).iter().all(|(step, signal)| *step < 120 && *signal == Signal::High));
     }
 
     #[test]

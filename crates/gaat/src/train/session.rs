@@ -1,5 +1,7 @@
 //! One run in memory: networks, data, optimiser, record; and how a step, a validation and a checkpoint are done.
 
+#[cfg(test)]
+mod trial;
 mod watching;
 
 use super::averaging::Averaging;

@@ -375,3 +375,14 @@ fn training_learns_and_adversarial_training_withstands() {
     assert!(rat_verdict.robust_accuracy > natural_verdict.robust_accuracy + 0.15);
     assert!(rat.epochs[7].validation_robust.unwrap() > natural.epochs[7].validation_robust.unwrap() + 0.1);
 }
+
+#[test]
+fn healthy_runs_raise_no_alarm() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    for method in ["gaat", "n-fgsm"] {
+        let text = format!("method = \"{method}\"\nepochs = 8\nvalidation-steps = 3\n");
+        let record = trained(&recipe(&text), &folder.path().join(method));
+        assert!(record.epochs.iter().all(|epoch| epoch.alarms.is_empty()), "{method}: {:?}", record.epochs);
+    }
+}
