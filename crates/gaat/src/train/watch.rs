@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 const LEAST_BURST: usize = 50;
 /// A loss of this share of that of guessing is flat: PGD would keep it there.
 const FLAT: f64 = 0.98;
+/// A fall of the validation accuracy within so many standard deviations of the best one is chance.
+const DEVIATIONS: f64 = 3.0;
 /// Longest burst over the first one, as a power of two.
 const MOST_DOUBLINGS: u32 = 20;
 
@@ -129,8 +131,13 @@ impl Watch {
         self.end(message)
     }
 
-    /// Judges an epoch by its robust validation accuracy and the best one before it.
-    pub(super) fn after_epoch(&mut self, robust: Option<f64>, best: Option<f64>) -> Option<Finding> {
+    /// Judges an epoch by its robust validation accuracy on `images` images and the best one before it.
+    pub(super) fn after_epoch(
+        &mut self,
+        robust: Option<f64>,
+        best: Option<f64>,
+        images: usize,
+    ) -> Option<Finding> {
         let Some(robust) = robust else {
             self.snapshot_due |= !self.state.raised && self.state.sentinel.is_high();
             return None;
@@ -142,7 +149,8 @@ impl Watch {
             100.0 * robust,
             100.0 * best
         );
-        if best >= 2.0 * chance && robust < best / 2.0 {
+        let noise = (best * (1.0 - best) / images.max(1) as f64).sqrt();
+        if best >= 2.0 * chance && robust < best / 2.0 && best - robust > DEVIATIONS * noise {
             return (self.state.burst_left == 0 && self.may_raise()).then(|| self.raise(message));
         }
         if robust < chance.max(best / 2.0) || self.state.sentinel.is_low() {

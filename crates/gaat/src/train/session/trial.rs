@@ -78,7 +78,7 @@ const TURNED: Sabotage = Sabotage { at: 71, factor: -1.0, useless: 0 };
 fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe("epsilon = 0.05\nepochs = 7\non-collapse = \"rollback\"");
-    let directory = RunDirectory::new(folder.path().join("whole"));
+    let directory = RunDirectory::new(&folder.path().join("whole"));
     directory.create(&recipe).unwrap();
     let mut whole = session(&recipe, &directory, TURNED);
     assert_eq!(drive(&mut whole, 71), []);
@@ -103,7 +103,7 @@ fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped()
     // 50 steps: two epochs and 14 steps of the next.
     assert_eq!(refreshes, [0.0, 0.0, 0.0, 0.0, 10.0, 10.0, 10.0 * 14.0 / 18.0]);
 
-    let copy = RunDirectory::new(folder.path().join("stopped"));
+    let copy = RunDirectory::new(&folder.path().join("stopped"));
     copy.create(&recipe).unwrap();
     let mut stopped = session(&recipe, &copy, TURNED);
     drive(&mut stopped, 80);
@@ -122,8 +122,8 @@ fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
     // Logits so large that the loss has no gradient where the network is right: one step does nothing, and the random
     // start of PGD nearly everything.
     let sabotage = |factor| Sabotage { at: 60, factor, useless: 40 };
-    let recipe = recipe("epsilon = 0.8\nepochs = 5\non-collapse = \"warn\"");
-    let directory = RunDirectory::new(folder.path().join("masked"));
+    let recipe = recipe("epsilon = 1\nepochs = 5\non-collapse = \"warn\"");
+    let directory = RunDirectory::new(&folder.path().join("masked"));
     directory.create(&recipe).unwrap();
     let mut masked = session(&recipe, &directory, sabotage(1e6));
     let events = drive(&mut masked, 73);
@@ -138,7 +138,7 @@ fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
     assert_eq!((again.forward, again.input_backward), (2 * paid.forward, 2 * paid.input_backward));
 
     // The same signal from a sound network is no alarm.
-    let directory = RunDirectory::new(folder.path().join("sound"));
+    let directory = RunDirectory::new(&folder.path().join("sound"));
     directory.create(&recipe).unwrap();
     let mut sound = session(&recipe, &directory, sabotage(1.0));
     assert_eq!(drive(&mut sound, 73), []);
@@ -149,7 +149,7 @@ fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
 fn without_validation_images_the_signal_alone_raises_and_ends_the_alarm() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe("epsilon = 0.05\nepochs = 8\nvalidation-fraction = 0\non-collapse = \"refine\"");
-    let directory = RunDirectory::new(folder.path().join("blind"));
+    let directory = RunDirectory::new(&folder.path().join("blind"));
     directory.create(&recipe).unwrap();
     let mut blind = session(&recipe, &directory, Sabotage { at: 40, factor: 1.0, useless: 30 });
     assert!(blind.warnings.iter().any(|warning| warning.contains("--validation-fraction")));

@@ -37,7 +37,7 @@ impl Session<'_> {
             return None;
         }
         let best = self.record.epochs.iter().filter_map(|epoch| epoch.validation_robust).reduce(f64::max);
-        let finding = self.watch.as_mut()?.after_epoch(robust, best)?;
+        let finding = self.watch.as_mut()?.after_epoch(robust, best, self.attacked.len())?;
         Some(self.told(finding))
     }
 
@@ -56,7 +56,7 @@ impl Session<'_> {
     }
 
     /// Probes the network in training, at the present size of the attack; counted as part of the attack.
-    fn probe(&mut self) -> Result<Option<Probe>> {
+    pub(super) fn probe(&mut self) -> Result<Option<Probe>> {
         if self.attacked.is_empty() {
             return Ok(None);
         }
