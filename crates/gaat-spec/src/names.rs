@@ -127,7 +127,7 @@ named! {
     CollapsePolicy, "on-collapse" {
         /// Says so, and goes on as before.
         Warn = "warn",
-        /// Trains by PGD for a while (FastAdv+, Li et al. 2020, arXiv 2006.03089).
+        /// Trains by PGD for a while (Li et al. 2020, arXiv 2006.03089).
         Refine = "refine",
         /// The same, from the last healthy network on.
         Rollback = "rollback",
