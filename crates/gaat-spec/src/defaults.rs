@@ -1,7 +1,9 @@
 //! What a recipe means where it is silent: defaults by data set and by method.
 
 use crate::method::BaseMethod;
-use crate::names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName};
+use crate::names::{
+    AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName, ScheduleName,
+};
 use crate::{Anchor, Curvature, Delay, MethodName, ModelName, Norm, PixelLength, Recipe, Refinement};
 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
@@ -81,7 +83,13 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
 pub fn of_method(recipe: &Recipe, method: MethodName) -> Recipe {
     // Wu et al. (2020), section 5: gamma 5e-3 from the first epoch.
     let (awp_gamma, awp_warmup) = if method.awp { (Some(5e-3), Some(0)) } else { (None, None) };
-    Recipe { awp_gamma, awp_warmup, ..of_base(recipe, method.base) }
+    Recipe { awp_gamma, awp_warmup, on_collapse: on_collapse(method.base), ..of_base(recipe, method.base) }
+}
+
+/// Published methods run as published and only warn; nothing where no gain ratio is to be had.
+fn on_collapse(base: BaseMethod) -> Option<CollapsePolicy> {
+    let policy = if base == BaseMethod::Gaat { CollapsePolicy::Rollback } else { CollapsePolicy::Warn };
+    base.predicts().then_some(policy)
 }
 
 fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {

@@ -33,6 +33,30 @@ pub enum Event {
         /// Actual over predicted increase of the loss by the attack.
         gain_ratio: Option<f64>,
     },
+    /// Something is going wrong in a way that numbers alone would hide.
+    Alarm {
+        /// From 1.
+        epoch: usize,
+        /// The step after which it was raised, over the whole run, from 1.
+        step: usize,
+        /// What is wrong, in one word: `collapse`.
+        name: String,
+        /// What was seen.
+        message: String,
+        /// What is done about it.
+        action: String,
+    },
+    /// An alarm is over.
+    Recovered {
+        /// From 1.
+        epoch: usize,
+        /// The step after which that was seen, over the whole run, from 1.
+        step: usize,
+        /// The alarm.
+        name: String,
+        /// What was seen.
+        message: String,
+    },
     /// Validation of an epoch begins.
     Validating {
         /// From 1.

@@ -24,7 +24,9 @@ pub use evaluation::{AttackName, AttackResult, AttackSpec, Evaluation};
 pub use event::Event;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
 pub use model::ModelName;
-pub use names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName};
+pub use names::{
+    AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName, ScheduleName,
+};
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};
 pub use threat::{Norm, PixelLength, ThreatModel};

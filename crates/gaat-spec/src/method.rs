@@ -77,6 +77,13 @@ named! {
     }
 }
 
+impl BaseMethod {
+    /// Whether its steps predict the loss that their attack ends at, so that a gain ratio is to be had.
+    pub fn predicts(self) -> bool {
+        !matches!(self, Self::Natural | Self::Rat | Self::Free | Self::Trades | Self::Mart)
+    }
+}
+
 /// A method by name: a [`BaseMethod`], `awp+` before it for perturbed weights (Wu et al. 2020), and `dat+` before that
 /// for delayed adversarial training (Gupta et al. 2020), as in `dat+awp+rat`; `dat` alone is `dat+rat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

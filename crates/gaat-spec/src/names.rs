@@ -122,6 +122,18 @@ named! {
     }
 }
 
+named! {
+    /// What a run does once a collapse is confirmed.
+    CollapsePolicy, "on-collapse" {
+        /// Says so, and goes on as before.
+        Warn = "warn",
+        /// Trains by PGD for a while (Li et al. 2020, arXiv 2006.03089).
+        Refine = "refine",
+        /// The same, from the last healthy network on.
+        Rollback = "rollback",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

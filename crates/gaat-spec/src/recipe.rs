@@ -11,7 +11,7 @@ pub use checked::{AugmentationSpec, CheckedRecipe, OptimizerSpec};
 
 use crate::method::{BaseMethod, Delay};
 use crate::names::{
-    AttackStatistics, DatasetName, NormalizationChoice, OptimizerName, ScheduleName, nearest,
+    AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName, ScheduleName, nearest,
 };
 use crate::{
     Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Refinement, Result, defaults,
@@ -105,6 +105,10 @@ pub struct Recipe {
     /// Epochs of METHOD before awp+METHOD perturbs weights
     #[cfg_attr(feature = "clap", arg(long, value_name = "EPOCHS", help_heading = "Model and method"))]
     pub awp_warmup: Option<usize>,
+    /// What to do about catastrophic overfitting, for methods with one gradient a batch: warn, refine (PGD for a while) or
+    /// rollback (the same from the last healthy network)
+    #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
+    pub on_collapse: Option<CollapsePolicy>,
     /// BatchNorm statistics under the training attack: batch or running
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub attack_statistics: Option<AttackStatistics>,
@@ -382,6 +386,23 @@ mod tests {
     }
 
     #[test]
+    fn the_alarm_acts_in_gaat_warns_in_peers_and_is_absent_elsewhere() {
+        let policy = |text: &str| {
+            let checked = check(text).unwrap();
+            assert_eq!(checked.resolved.on_collapse, checked.on_collapse, "{text}");
+            checked.on_collapse
+        };
+        assert_eq!(policy("method = \"dat+awp+gaat\""), Some(CollapsePolicy::Rollback));
+        for method in ["gaat-paper", "fgsm-rs", "n-fgsm", "fgsm-mep", "gradalign"] {
+            assert_eq!(policy(&format!("method = \"{method}\"")), Some(CollapsePolicy::Warn), "{method}");
+        }
+        for method in ["natural", "rat", "free", "trades", "mart"] {
+            assert_eq!(policy(&format!("method = \"{method}\"")), None, "{method}");
+        }
+        assert_eq!(policy("method = \"n-fgsm\"\non-collapse = \"refine\""), Some(CollapsePolicy::Refine));
+    }
+
+    #[test]
     fn unknown_keys_name_the_nearest_one() {
         let error = Recipe::from_toml("epsilom = 0.3").unwrap_err().to_string();
         assert!(error.contains("`epsilom`") && error.contains("did you mean `epsilon`"), "{error}");
@@ -420,6 +441,8 @@ mod tests {
             ("method = \"fgsm-mep\"\nmemory-reset = 0", "memory-reset"),
             ("method = \"awp+rat\"\nawp-gamma = 0", "awp-gamma"),
             ("optimizer = \"sgd\"\nnesterov = true\nmomentum = 0", "nesterov"),
+            ("method = \"rat\"\non-collapse = \"warn\"", "on-collapse"),
+            ("method = \"dat+awp+trades\"\non-collapse = \"refine\"", "applies to gaat, "),
         ];
         for (text, needle) in cases {
             let error = check(text).unwrap_err().to_string();

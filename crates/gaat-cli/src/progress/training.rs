@@ -71,9 +71,6 @@ impl<'a> TrainingProgress<'a> {
             self.line(&epoch_text(record, self.epochs));
         }
         self.validation = if validation.is_empty() { validation } else { format!("  {validation}") };
-        for alarm in &record.alarms {
-            self.line(&format!("epoch {}: alarm: {alarm}", record.epoch));
-        }
     }
 
     fn show(&mut self, event: &Event) {
@@ -96,6 +93,12 @@ impl<'a> TrainingProgress<'a> {
                 }
             }
             Event::Step { epoch, step, loss, accuracy, .. } => self.on_step(*epoch, *step, *loss, *accuracy),
+            Event::Alarm { epoch, step, name, message, action } => {
+                self.line(&format!("epoch {epoch}, step {step}: alarm: {name}: {message}; {action}"));
+            }
+            Event::Recovered { epoch, step, name, message } => {
+                self.line(&format!("epoch {epoch}, step {step}: {name} is over: {message}"));
+            }
             Event::Validating { .. } => {
                 if let Some(bar) = &self.bar {
                     bar.set_message("validating");

@@ -3,7 +3,7 @@
 use super::read::{at_least, need, positive, within};
 use super::{Recipe, method};
 use crate::method::{AwpSpec, BaseMethod, MethodSpec};
-use crate::names::{AttackStatistics, DatasetName, NormalizationChoice, OptimizerName};
+use crate::names::{AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName};
 use crate::schedule::Schedule;
 use crate::{Error, MethodName, ModelName, Result, ThreatModel, defaults};
 
@@ -23,6 +23,8 @@ pub struct CheckedRecipe {
     pub method: MethodSpec,
     /// Perturbation of the weights round the method.
     pub awp: Option<AwpSpec>,
+    /// What to do about a collapse; `None` where no gain ratio is to be had.
+    pub on_collapse: Option<CollapsePolicy>,
     /// Natural epochs before the method starts.
     pub natural_epochs: usize,
     /// The threat model that is trained against and validated with.
@@ -113,6 +115,7 @@ impl CheckedRecipe {
             method_name,
             method,
             awp: method_name.awp.then(|| method::awp(f)).transpose()?,
+            on_collapse: on_collapse(f, method_name)?,
             natural_epochs: delay.map_or(0, |delay| delay.natural_epochs(epochs)),
             threat,
             attack_statistics: need(f.attack_statistics, "attack-statistics")?,
@@ -147,6 +150,19 @@ impl CheckedRecipe {
             return Err(Error::value("seed", checked.seed, "needs a number below 2^63, which TOML can hold"));
         }
         Ok(checked)
+    }
+}
+
+/// Refused where there is no signal to act on, rather than ignored.
+fn on_collapse(f: &Recipe, method: MethodName) -> Result<Option<CollapsePolicy>> {
+    match f.on_collapse {
+        Some(policy) if !method.base.predicts() => {
+            let known = BaseMethod::ALL.iter().filter(|base| base.predicts());
+            let known = known.map(|base| base.as_str()).collect::<Vec<_>>().join(", ");
+            let reason = format!("{method} reports no gain ratio; the key applies to {known}");
+            Err(Error::value("on-collapse", policy, reason))
+        }
+        policy => Ok(policy),
     }
 }
 

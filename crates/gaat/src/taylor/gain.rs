@@ -21,12 +21,12 @@ impl GainRatio {
         Self { actual, predicted }
     }
 
-    /// Sum of the actual increases, nats.
+    /// Sum over examples of the actual increase.
     pub fn actual(&self) -> f64 {
         self.actual
     }
 
-    /// Sum of the predicted increases, nats.
+    /// Sum over examples of the predicted increase.
     pub fn predicted(&self) -> f64 {
         self.predicted
     }

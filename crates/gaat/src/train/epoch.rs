@@ -16,6 +16,8 @@ pub(super) struct EpochSums {
     steps: usize,
     pub(super) seconds: Seconds,
     learning_rate: f64,
+    /// Alarms raised in the epoch.
+    pub(super) alarms: Vec<String>,
 }
 
 impl EpochSums {
@@ -44,7 +46,7 @@ impl EpochSums {
             learning_rate: self.learning_rate,
             gain_ratio: self.gain.value(),
             refreshes: self.refreshes / self.steps.max(1) as f64,
-            alarms: Vec::new(),
+            alarms: self.alarms.clone(),
         }
     }
 }

@@ -12,8 +12,11 @@ mod events;
 mod memory;
 mod methods;
 mod optimizer;
+mod probe;
 mod refinement;
+mod sentinel;
 mod session;
+mod snapshot;
 mod state;
 mod step;
 mod tape;
@@ -21,6 +24,7 @@ mod trainer;
 #[cfg(test)]
 mod trial;
 mod validation;
+mod watch;
 
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};

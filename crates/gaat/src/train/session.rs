@@ -1,10 +1,15 @@
 //! One run in memory: networks, data, optimiser, record; and how a step, a validation and a checkpoint are done.
 
+#[cfg(test)]
+mod trial;
+mod watching;
+
 use super::averaging::Averaging;
 use super::checkpoint::{self, Position};
 use super::epoch::EpochSums;
 use super::methods;
 use super::validation::Validation;
+use super::watch::Watch;
 use super::{Augmentation, Natural, Optimizer, Placement, Setting, StepContext, StepReport, TrainingMethod};
 use crate::batch::{Batch, Images, to_unit};
 use crate::dataset::{self, Dataset};
@@ -14,9 +19,13 @@ use crate::weights::{self, Description};
 use crate::{Error, Result};
 use gaat_data::epoch_order;
 use gaat_spec::record::{ModelRecord, SCHEMA};
-use gaat_spec::{AttackStatistics, CheckedRecipe, EpochRecord, Passes, RunRecord, Seconds, Status};
+use gaat_spec::{AttackStatistics, CheckedRecipe, EpochRecord, Event, Passes, RunRecord, Seconds, Status};
 use std::time::Instant;
 use tch::{Kind, Tensor};
+
+/// Said where nothing can confirm a collapse.
+const UNCONFIRMED: &str = "without validation images no probe can confirm a collapse: the alarm hangs on the gain ratio alone; \
+    a --validation-fraction over 0 helps";
 
 pub(super) struct Session<'a> {
     recipe: &'a CheckedRecipe,
@@ -26,6 +35,7 @@ pub(super) struct Session<'a> {
     optimizer: Optimizer,
     natural: Natural,
     method: Box<dyn TrainingMethod>,
+    watch: Option<Watch>,
     augmentation: Augmentation,
     train: Images,
     validation: Images,
@@ -45,7 +55,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Loads the data and builds everything, at step 0.
     pub(super) fn new(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, place: Place) -> Result<Self> {
-        let Dataset { splits, digest, warnings } = dataset::load(recipe, None)?;
+        let Dataset { splits, digest, mut warnings } = dataset::load(recipe, None)?;
         let train = splits.train.images();
         let shape = train.shape();
         let input = InputShape {
@@ -78,12 +88,18 @@ impl<'a> Session<'a> {
         // The split may keep the order of the files, class by class; the attacked part must not.
         let mut attacked = epoch_order(recipe.seed, 0, validation.len());
         attacked.truncate(recipe.validation_limit);
+        let steps_per_epoch = train.len().div_ceil(recipe.batch_size);
+        let watch = Watch::new(recipe, &setting, steps_per_epoch, train.class_count())?;
+        if watch.is_some() && attacked.is_empty() {
+            warnings.push(UNCONFIRMED.to_owned());
+        }
         let upload = |images| Images::upload(images, place.device);
         let record = new_record(recipe, &place, digest, classifier.as_ref());
         Ok(Self {
             optimizer: Optimizer::new(classifier.store(), recipe.optimizer),
             natural: Natural,
             method: methods::build(recipe.method, recipe.awp, &setting)?,
+            watch,
             augmentation: Augmentation::new(recipe.augmentation),
             train: upload(train)?,
             validation: upload(validation)?,
@@ -108,7 +124,7 @@ impl<'a> Session<'a> {
         let average = self.averaging.as_ref().map(Averaging::network);
         let path = self.directory.state();
         let (network, method) = (self.classifier.as_ref(), self.method.as_mut());
-        let position = checkpoint::load(&path, network, average, &mut self.optimizer, method)?;
+        let (position, healthy) = checkpoint::load(&path, network, average, &mut self.optimizer, method)?;
         if position.record.data_digest != self.record.data_digest {
             return Err(Error::File {
                 path,
@@ -128,6 +144,10 @@ impl<'a> Session<'a> {
         self.record = RunRecord { environment, status: Status::Running, failure: None, ..position.record };
         self.sums = position.sums;
         self.steps = position.steps;
+        if let Some(watch) = &mut self.watch {
+            watch.state = position.watch.unwrap_or_default();
+            watch.healthy = healthy;
+        }
         Ok(())
     }
 
@@ -174,7 +194,9 @@ impl<'a> Session<'a> {
             passes: Passes::default(),
             attack_seconds: 0.0,
         };
-        let method: &mut dyn TrainingMethod = if natural { &mut self.natural } else { self.method.as_mut() };
+        let burst = self.watch.as_mut().and_then(Watch::burst);
+        let method: &mut dyn TrainingMethod =
+            if natural { &mut self.natural } else { burst.unwrap_or(self.method.as_mut()) };
         let report = method.step(&mut context, &batch)?;
         let (passes, attack) = (context.passes, context.attack_seconds);
         if let Some(averaging) = &self.averaging {
@@ -225,21 +247,22 @@ impl<'a> Session<'a> {
         self.steps.is_multiple_of(self.steps_per_epoch())
     }
 
-    /// Validates, and closes the books of the epoch just done.
-    pub(super) fn finish_epoch(&mut self) -> Result<EpochRecord> {
+    /// Validates, and closes the books of the epoch just done; also what the watch says of it.
+    pub(super) fn finish_epoch(&mut self) -> Result<(EpochRecord, Option<Event>)> {
         let started = Instant::now();
         let validation =
             Validation { threat: self.recipe.threat, steps: self.recipe.validation_steps, rng: self.rng };
         let accuracy = validation.judge(self.judged(), &self.validation, &self.attacked)?;
         let evaluation = started.elapsed().as_secs_f64();
         self.sums.seconds += Seconds { evaluation, ..Seconds::default() };
+        let event = self.watch_epoch(accuracy.robust);
         let mut record = self.sums.record(self.epoch() - 1);
         record.validation_clean = accuracy.clean;
         record.validation_robust = accuracy.robust;
         self.record.seconds += self.sums.seconds;
         self.record.epochs.push(record.clone());
         self.sums = EpochSums::default();
-        Ok(record)
+        Ok((record, event))
     }
 
     /// The network that is judged and saved: the average where there is one.
@@ -260,6 +283,7 @@ impl<'a> Session<'a> {
             weights::save(&self.directory.weights("best"), self.judged(), &description)?;
             self.record.best_epoch = Some(epoch);
         }
+        self.follow_watch()?;
         self.save_state()?;
         Ok(is_best)
     }
@@ -270,11 +294,17 @@ impl<'a> Session<'a> {
 
     /// Saves everything that the next step depends on, and the record.
     pub(super) fn save_state(&self) -> Result<()> {
-        let position = Position { steps: self.steps, sums: self.sums.clone(), record: self.record.clone() };
+        let position = Position {
+            steps: self.steps,
+            sums: self.sums.clone(),
+            record: self.record.clone(),
+            watch: self.watch.as_ref().map(|watch| watch.state.clone()),
+        };
+        let healthy = self.watch.as_ref().and_then(|watch| watch.healthy.as_ref());
         let average = self.averaging.as_ref().map(Averaging::network);
         let path = self.directory.state();
         let (network, method) = (self.classifier.as_ref(), self.method.as_ref());
-        checkpoint::save(&path, &position, network, average, &self.optimizer, method)?;
+        checkpoint::save(&path, &position, network, average, &self.optimizer, method, healthy)?;
         self.directory.write_record(&self.record)
     }
 }

@@ -102,13 +102,19 @@ fn run(session: &mut Session<'_>, observers: &mut Observers<'_>) -> Result<Statu
             learning_rate,
             gain_ratio: report.gain.and_then(|gain| gain.value()),
         })?;
+        if let Some(event) = session.watch_step(&report, images)? {
+            if observers.tell(&event)? == Control::Stop {
+                control = Control::Stop;
+            }
+        }
         if session.is_epoch_end() {
             if observers.tell(&Event::Validating { epoch })? == Control::Stop {
                 control = Control::Stop;
             }
-            let record = session.finish_epoch()?;
+            let (record, alarm) = session.finish_epoch()?;
             let best = session.checkpoint_epoch()?;
-            for event in [Event::Epoch { record }, Event::Checkpoint { epoch, best }] {
+            for event in alarm.into_iter().chain([Event::Epoch { record }, Event::Checkpoint { epoch, best }])
+            {
                 if observers.tell(&event)? == Control::Stop {
                     control = Control::Stop;
                 }

@@ -83,6 +83,7 @@ fn every_method_keeps_the_contract() {
             assert_eq!(epoch.gain_ratio.is_some(), declared.predicts && !is_natural, "{method}: {epoch:?}");
             let refreshes = if is_natural { 0 } else { declared.refreshes };
             assert_eq!(epoch.refreshes, refreshes as f64, "{method}: {epoch:?}");
+            assert!(epoch.alarms.is_empty(), "{method}: {epoch:?}");
             let shares = [Some(epoch.train_accuracy), epoch.validation_clean, epoch.validation_robust];
             assert!(shares.iter().all(|share| (0.0..=1.0).contains(&share.unwrap())), "{method}: {epoch:?}");
             assert!(epoch.loss > 0.0 && epoch.loss.is_finite(), "{method}: {epoch:?}");

@@ -329,6 +329,7 @@ fn what_happens_is_told_and_logged_in_order() {
                     kinds.push('e');
                 }
                 Event::Checkpoint { .. } => kinds.push('c'),
+                Event::Alarm { .. } | Event::Recovered { .. } => panic!("{event:?}"),
                 Event::Ended { record: told } => {
                     assert_eq!(**told, record);
                     kinds.push('>');
@@ -373,4 +374,15 @@ fn training_learns_and_adversarial_training_withstands() {
     assert!(rat.epochs[7].loss < rat.epochs[0].loss);
     assert!(rat_verdict.robust_accuracy > natural_verdict.robust_accuracy + 0.15);
     assert!(rat.epochs[7].validation_robust.unwrap() > natural.epochs[7].validation_robust.unwrap() + 0.1);
+}
+
+#[test]
+fn healthy_runs_raise_no_alarm() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    for method in ["gaat", "n-fgsm"] {
+        let text = format!("method = \"{method}\"\nepochs = 8\nvalidation-steps = 3\n");
+        let record = trained(&recipe(&text), &folder.path().join(method));
+        assert!(record.epochs.iter().all(|epoch| epoch.alarms.is_empty()), "{method}: {:?}", record.epochs);
+    }
 }
