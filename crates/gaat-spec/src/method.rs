@@ -80,7 +80,7 @@ named! {
 impl BaseMethod {
     /// Whether its steps predict the loss that their attack ends at, so that a gain ratio is to be had.
     pub fn predicts(self) -> bool {
-        !matches!(self, Self::Natural | Self::Rat | Self::Free | Self::Trades | Self::Mart)
+        !matches!(self, Self::Natural | Self::Rat | Self::Free | Self::GaatMemory | Self::Trades | Self::Mart)
     }
 }
 

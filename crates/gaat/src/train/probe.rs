@@ -19,7 +19,7 @@ const SHARE: f64 = 0.5;
 /// What a probe found: shares of its images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Probe {
-    /// Withstand one step of epsilon.
+    /// Withstand one step: of epsilon, or that of the training.
     pub(super) single: f64,
     /// Withstand that and PGD.
     pub(super) pgd: f64,

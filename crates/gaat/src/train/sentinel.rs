@@ -34,6 +34,7 @@ pub(super) struct Sentinel {
     actual: f64,
     predicted: f64,
     loss: f64,
+    correct: f64,
     weight: f64,
     /// Steps in the sums.
     seen: usize,
@@ -44,8 +45,14 @@ pub(super) struct Sentinel {
 }
 
 impl Sentinel {
-    /// Takes note of a step on `images` images: its gain and the sum of its losses.
-    pub(super) fn observe(&mut self, gain: GainRatio, loss: f64, images: usize) -> Option<Signal> {
+    /// Takes note of a step on `images` images: its gain, the sum of its losses, and how many it classified rightly.
+    pub(super) fn observe(
+        &mut self,
+        gain: GainRatio,
+        loss: f64,
+        correct: usize,
+        images: usize,
+    ) -> Option<Signal> {
         let each = |sum: f64| sum / images.max(1) as f64;
         let (actual, predicted, loss) = (each(gain.actual()), each(gain.predicted()), each(loss));
         self.steps += 1;
@@ -58,6 +65,7 @@ impl Sentinel {
         self.actual = mix(self.actual, actual);
         self.predicted = mix(self.predicted, predicted);
         self.loss = mix(self.loss, loss);
+        self.correct = mix(self.correct, each(correct as f64));
         self.weight = mix(self.weight, 1.0);
         self.seen += 1;
         let ratio = self.ratio()?;
@@ -78,6 +86,11 @@ impl Sentinel {
     /// The smoothed training loss an image, over the same steps.
     pub(super) fn loss(&self) -> Option<f64> {
         (self.seen > 0).then(|| self.loss / self.weight)
+    }
+
+    /// The smoothed share of training images classified rightly under the method's own attack, over the same steps.
+    pub(super) fn accuracy(&self) -> Option<f64> {
+        (self.seen > 0).then(|| self.correct / self.weight)
     }
 
     /// Whether the ratio speaks for the model.
@@ -114,7 +127,7 @@ mod tests {
         for (index, ratio) in ratios.iter().enumerate() {
             let sums = |each: f64| each * IMAGES as f64;
             let gain = GainRatio::new(sums(ratio * predicted), sums(predicted));
-            if let Some(signal) = sentinel.observe(gain, sums(2.0), IMAGES) {
+            if let Some(signal) = sentinel.observe(gain, sums(2.0), 0, IMAGES) {
                 found.push((index + 1, signal));
                 if signal == Signal::Low {
                     sentinel.rest();
@@ -175,7 +188,7 @@ mod tests {
         assert_eq!(signals(f64::NAN, &[0.0; 300]), []);
         let mut sentinel = Sentinel::default();
         for _ in 0..300 {
-            assert_eq!(sentinel.observe(GainRatio::new(0.0, -1.0), 1.0, 1), None);
+            assert_eq!(sentinel.observe(GainRatio::new(0.0, -1.0), 1.0, 0, 1), None);
         }
         assert_eq!((sentinel.ratio(), sentinel.loss()), (None, None));
     }
@@ -184,12 +197,12 @@ mod tests {
     fn what_is_forgotten_is_not_the_experience() {
         let mut sentinel = Sentinel::default();
         for _ in 0..20 {
-            sentinel.observe(GainRatio::new(1.0, 1.0), 3.0, 1);
+            sentinel.observe(GainRatio::new(1.0, 1.0), 3.0, 0, 1);
         }
         assert!(sentinel.is_high() && (sentinel.loss().unwrap() - 3.0).abs() < 1e-12);
         sentinel.forget();
         assert_eq!((sentinel.ratio(), sentinel.armed), (None, true));
-        let signals = (0..10).filter_map(|_| sentinel.observe(GainRatio::new(0.0, 1.0), 3.0, 1)).count();
+        let signals = (0..10).filter_map(|_| sentinel.observe(GainRatio::new(0.0, 1.0), 3.0, 0, 1)).count();
         assert_eq!((signals, sentinel.is_low()), (1, true));
     }
 }

