@@ -9,9 +9,8 @@ use crate::{Anchor, Curvature, Delay, MethodName, ModelName, Norm, PixelLength, 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
 pub const DELAY: Delay = Delay::Fraction(0.5);
 
-/// Total length of GAAT's path on its model over epsilon, as Wong et al. (2020) recommend for one step; decision record
-/// 0011.
-const TRAVEL: f64 = 1.25;
+/// Total length of GAAT's path on its model over epsilon; refinement makes it longer or shorter (decision record 0007).
+const TRAVEL: f64 = 1.0;
 
 /// Defaults of everything that does not depend on the method.
 pub fn of_dataset(dataset: DatasetName) -> Recipe {

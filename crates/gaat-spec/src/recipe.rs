@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(checked.method_name.to_string(), "gaat");
         let MethodSpec::Gaat(gaat) = checked.method else { panic!("not gaat") };
         let travel = gaat.steps as f64 * gaat.step_size.value();
-        assert!((travel / checked.threat.epsilon() - 1.25).abs() < 1e-12);
+        assert!((travel / checked.threat.epsilon() - 1.0).abs() < 1e-12);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! One gradient serves a batch while it predicts the loss. Where the loss bends (ratio off 1) in the second half of the
 //! run, when the learning rate falls and details are learned, half of the images get two more. Where the model is about
 //! to become useless (ratio far below 1, which is how catastrophic overfitting begins), every image gets more, up to
-//! PGD. Decision record 0011 has the experiments.
+//! PGD. The walk on the model is as long as the model can be trusted (trust regions: Conn, Gould and Toint 2000, section
+//! 6.1). Decision record 0007 has the experiments.
 
 use super::StepContext;
 use crate::attack::{Ascent, Attack, Exact, GradientOracle, Perturbed, run};
@@ -22,7 +23,10 @@ const LATE: f64 = 0.5;
 const BENT: (f64, f64) = (0.85, 1.15);
 const STRAIGHT: (f64, f64) = (0.95, 1.05);
 /// What a bent loss is answered with.
-const SOME: Plan = Plan { share: 0.5, rounds: 2 };
+const SOME: (f64, usize) = (0.5, 2);
+/// Length of the walk on the model where it overrates the attack, and where it underrates it, over that of the recipe.
+const SHORT: f64 = 0.75;
+const LONG: f64 = 1.25;
 /// A ratio that has once been above the first and falls below the second is on its way to collapse.
 const HEALTHY: f64 = 0.7;
 const FAILING: f64 = 0.5;
@@ -31,14 +35,18 @@ const LADDER: [usize; 4] = [1, 2, 4, 9];
 /// Steps between two rungs up, and healthy steps before one down.
 const PATIENCE: usize = 10;
 const CALM: usize = 50;
+/// Steps after which a ratio that was never healthy is no longer put down to an untrained network.
+const UNTRAINED: usize = 100;
 /// Below this predicted increase an image, in nats, the ratio says nothing.
 const LEAST_GAIN: f64 = 1e-3;
 /// A loss above this share of log(classes) is that of a constant predictor: stronger attacks would keep it there.
 const FLAT: f64 = 0.98;
 
-/// Gradients beyond the first one of a batch.
+/// What a batch gets beyond its first gradient, and how far that carries.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plan {
+    /// Length of the walk on the model over that of the recipe.
+    pub reach: f64,
     /// Share of the images that get any: those whose predicted loss is highest.
     pub share: f64,
     /// Gradients for each of them.
@@ -47,7 +55,7 @@ pub struct Plan {
 
 impl Plan {
     /// One gradient for the batch and no more.
-    pub const NONE: Self = Self { share: 0.0, rounds: 0 };
+    pub const NONE: Self = Self { reach: 1.0, share: 0.0, rounds: 0 };
 
     /// Images of a batch of `count` that get more gradients.
     pub fn images(&self, count: usize) -> usize {
@@ -70,16 +78,30 @@ pub(super) struct Controller {
     rung: usize,
     since_rung: usize,
     calm: usize,
+    steps: usize,
 }
 
 impl Controller {
     /// What the coming batch gets, at `progress` in `[0, 1]` of the run.
     pub(super) fn plan(&self, progress: f64) -> Plan {
-        match self.rung {
+        let (share, rounds) = match self.rung {
             0 if progress >= LATE && self.is_bent => SOME,
-            0 => Plan::NONE,
-            rung => Plan { share: 1.0, rounds: LADDER[rung - 1] },
+            0 => (0.0, 0),
+            rung => (1.0, LADDER[rung - 1]),
+        };
+        Plan { reach: self.reach(), share, rounds }
+    }
+
+    fn reach(&self) -> f64 {
+        match self.ratio() {
+            Some(ratio) if ratio < BENT.0 => SHORT,
+            Some(ratio) if ratio > 1.0 && self.is_bent => LONG,
+            _ => 1.0,
         }
+    }
+
+    fn ratio(&self) -> Option<f64> {
+        (self.predicted >= LEAST_GAIN).then(|| self.actual / self.predicted)
     }
 
     /// Takes note of a batch of `images`, whose mean loss was `loss`, in a problem of `classes`.
@@ -90,13 +112,11 @@ impl Controller {
         self.actual = DECAY * self.actual + (1.0 - DECAY) * gain.actual() / images as f64;
         self.predicted = DECAY * self.predicted + (1.0 - DECAY) * gain.predicted() / images as f64;
         self.since_rung += 1;
-        if self.predicted < LEAST_GAIN {
-            return;
-        }
-        let ratio = self.actual / self.predicted;
+        self.steps += 1;
+        let Some(ratio) = self.ratio() else { return };
         let inside = |band: (f64, f64)| (band.0..=band.1).contains(&ratio);
         self.is_bent = if self.is_bent { !inside(STRAIGHT) } else { !inside(BENT) };
-        self.is_armed |= ratio >= HEALTHY;
+        self.is_armed |= ratio >= HEALTHY || self.steps >= UNTRAINED;
         self.calm = if ratio >= HEALTHY { self.calm + 1 } else { 0 };
         let is_flat = loss >= FLAT * (classes as f64).ln();
         if self.is_armed && ratio < FAILING && !is_flat && self.since_rung >= PATIENCE {
@@ -110,19 +130,20 @@ impl Controller {
         (self.rung, self.since_rung, self.calm) = (rung, 0, 0);
     }
 
-    /// Everything that it goes on from, `[7]`, f64.
+    /// Everything that it goes on from, `[8]`, f64.
     pub(super) fn state(&self) -> Tensor {
         let flags = [self.is_armed, self.is_bent].map(|flag| f64::from(u8::from(flag)));
-        let counts = [self.rung, self.since_rung, self.calm].map(|count| count as f64);
-        let all = [self.actual, self.predicted, flags[0], flags[1], counts[0], counts[1], counts[2]];
+        let counts = [self.rung, self.since_rung, self.calm, self.steps].map(|count| count as f64);
+        let all =
+            [self.actual, self.predicted, flags[0], flags[1], counts[0], counts[1], counts[2], counts[3]];
         Tensor::from_slice(&all)
     }
 
     /// Goes on from `state`, as [`state`](Self::state) gave it.
     pub(super) fn load(&mut self, state: &Tensor) -> Result<()> {
         let numbers = Vec::<f64>::try_from(state)?;
-        let [actual, predicted, armed, bent, rung, since_rung, calm] = numbers[..] else {
-            return Err(Error::Usage(format!("a refinement of 7 numbers was expected, found {numbers:?}")));
+        let [actual, predicted, armed, bent, rung, since_rung, calm, steps] = numbers[..] else {
+            return Err(Error::Usage(format!("a refinement of 8 numbers was expected, found {numbers:?}")));
         };
         *self = Self {
             actual,
@@ -132,6 +153,7 @@ impl Controller {
             rung: (rung as usize).min(LADDER.len()),
             since_rung: since_rung as usize,
             calm: calm as usize,
+            steps: steps as usize,
         };
         Ok(())
     }
@@ -199,30 +221,38 @@ mod tests {
         let straight = after(&[(1.0, 100)]);
         assert_eq!([0.0, 0.6, 1.0].map(|progress| straight.plan(progress)), [Plan::NONE; 3]);
         let bent = after(&[(2.0, 100)]);
-        assert_eq!(
-            [0.0, 0.49, 0.5, 1.0].map(|progress| bent.plan(progress)),
-            [Plan::NONE, Plan::NONE, SOME, SOME]
-        );
+        let rounds = [0.0, 0.49, 0.5, 1.0].map(|progress| bent.plan(progress).rounds);
+        assert_eq!(rounds, [0, 0, 2, 2]);
+    }
+
+    #[test]
+    fn the_walk_is_as_long_as_the_model_can_be_trusted() {
+        for (ratio, reach) in [(0.05, SHORT), (0.8, SHORT), (1.0, 1.0), (1.1, 1.0), (2.0, LONG)] {
+            assert_eq!(after(&[(ratio, 60)]).plan(0.1).reach, reach, "{ratio}");
+        }
+        assert_eq!(after(&[(2.0, 60), (1.0, 100)]).plan(0.1).reach, 1.0);
     }
 
     #[test]
     fn refinement_begins_late_and_ends_late() {
         assert_eq!(after(&[(1.1, 300)]).plan(0.9), Plan::NONE);
-        assert_eq!(after(&[(1.3, 100), (1.1, 300)]).plan(0.9), SOME);
+        assert_eq!(after(&[(1.3, 100), (1.1, 300)]).plan(0.9).rounds, 2);
         assert_eq!(after(&[(1.3, 100), (1.0, 300)]).plan(0.9), Plan::NONE);
     }
 
     #[test]
     fn an_untrained_network_is_no_alarm_and_a_failing_model_is() {
-        assert_eq!(after(&[(0.05, 300)]).plan(0.1), Plan::NONE, "never healthy yet");
-        let failing = after(&[(0.05, 30), (1.0, 60), (0.1, 100)]);
-        assert_eq!(failing.plan(0.1), Plan { share: 1.0, rounds: 9 });
-        let first = after(&[(1.0, 60), (0.1, 9)]);
-        assert_eq!(first.plan(0.1), Plan { share: 1.0, rounds: 1 }, "one rung at a time");
+        let extra = |series: &[(f64, usize)]| {
+            let plan = after(series).plan(0.1);
+            (plan.share, plan.rounds)
+        };
+        assert_eq!(extra(&[(0.05, 90)]), (0.0, 0), "not trained yet");
+        assert_eq!(extra(&[(0.05, 160)]), (1.0, 9), "it ought to be by now");
+        assert_eq!(extra(&[(0.05, 30), (1.0, 60), (0.1, 100)]), (1.0, 9));
+        assert_eq!(extra(&[(1.0, 60), (0.1, 9)]), (1.0, 1), "one rung at a time");
         // Down again, rung by rung.
-        let calm = after(&[(1.0, 60), (0.1, 100), (1.0, 120)]);
-        assert_eq!(calm.plan(0.1), Plan { share: 1.0, rounds: 2 });
-        assert_eq!(after(&[(1.0, 60), (0.1, 100), (1.0, 400)]).plan(0.1), Plan::NONE);
+        assert_eq!(extra(&[(1.0, 60), (0.1, 100), (1.0, 120)]), (1.0, 2));
+        assert_eq!(extra(&[(1.0, 60), (0.1, 100), (1.0, 400)]), (0.0, 0));
     }
 
     #[test]
@@ -232,12 +262,12 @@ mod tests {
             controller.observe(GainRatio::new(f64::NAN, 10.0), 100, 1.0, 10);
             controller.observe(GainRatio::new(0.0, 1e-6), 100, 1.0, 10);
         }
-        assert_eq!(controller.plan(0.1), Plan::NONE);
+        assert_eq!(controller.plan(0.1).rounds, 0);
         let mut controller = after(&[(1.0, 60)]);
         for _ in 0..100 {
             controller.observe(GainRatio::new(0.0, 10.0), 100, 10f64.ln(), 10);
         }
-        assert_eq!(controller.plan(0.1), Plan::NONE);
+        assert_eq!(controller.plan(0.1).rounds, 0);
     }
 
     #[test]
@@ -252,9 +282,10 @@ mod tests {
 
     #[test]
     fn many_rounds_cross_the_ball_and_few_do_not_overshoot() {
-        let step = |rounds| Plan { share: 1.0, rounds }.step();
+        let plan = |rounds| Plan { reach: 1.0, share: 0.5, rounds };
+        let step = |rounds| plan(rounds).step();
         assert_eq!([1, 4, 9].map(step), [0.5, 0.25, 0.25]);
         assert!((step(2) - 1.0 / 3.0).abs() < 1e-12);
-        assert_eq!((SOME.images(100), SOME.images(3), Plan::NONE.images(100)), (50, 2, 0));
+        assert_eq!((plan(2).images(100), plan(2).images(3), Plan::NONE.images(100)), (50, 2, 0));
     }
 }

@@ -44,8 +44,8 @@ impl Gaat {
 
 impl TrainingMethod for Gaat {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
-        let attack = self.attack.scaled(context.attack_scale());
         let plan = self.controller.map_or(Plan::NONE, |controller| controller.plan(context.progress()));
+        let attack = self.attack.scaled(context.attack_scale() * plan.reach);
         let (perturbed, forecast) = context.perturb_refined(&attack, batch, self.spec, plan)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
         let gain = forecast.gain_ratio(descent.loss)?;
