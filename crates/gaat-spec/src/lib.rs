@@ -4,6 +4,7 @@
 //! build, so that tools can depend on it without libtorch.
 #![deny(missing_docs)]
 
+pub mod attack;
 pub mod defaults;
 pub mod error;
 pub mod evaluation;
@@ -17,8 +18,9 @@ pub mod schedule;
 pub mod statistics;
 pub mod threat;
 
+pub use attack::{AttackName, AttackSpec};
 pub use error::{Error, Result};
-pub use evaluation::{AttackName, AttackResult, AttackSpec, Evaluation};
+pub use evaluation::{AttackResult, Evaluation};
 pub use event::Event;
 pub use method::{Anchor, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec};
 pub use model::ModelName;

@@ -11,7 +11,7 @@ use gaat::run::{Checkpoint, OpenedRun};
 use gaat_data::ImageSet;
 use gaat_report::format::{count, decimals, percent, seconds};
 use gaat_report::{Align, Table};
-use gaat_spec::{CheckedRecipe, DatasetName, Evaluation, Norm, Recipe, ThreatModel};
+use gaat_spec::{AttackResult, CheckedRecipe, DatasetName, Evaluation, Norm, Recipe, ThreatModel};
 use std::path::Path;
 
 impl From<CheckpointChoice> for Checkpoint {
@@ -173,19 +173,28 @@ fn text(title: &str, evaluation: &Evaluation) -> String {
         percent(evaluation.clean_accuracy, digits),
         interval(evaluation.clean_interval),
     ]);
-    for result in &evaluation.attacks {
+    let mut row = |name: String, result: &AttackResult| {
         table.push([
-            result.name.clone(),
+            name,
             percent(result.robust_accuracy, digits),
             interval(result.interval),
-            format!("{:.4}", result.attack.step_size.value()),
+            result.attack.step_size().map(|step| format!("{:.4}", step.value())).unwrap_or_default(),
             seconds(result.seconds),
         ]);
+    };
+    for result in &evaluation.attacks {
+        for part in &result.parts {
+            row(format!("  {}", part.name), part);
+        }
+        row(result.name.clone(), result);
     }
     let worst = percent(evaluation.robust_accuracy, digits);
     table.push(["worst case".to_owned(), worst, interval(evaluation.robust_interval)]);
-    let alarms: String = evaluation.alarms.iter().map(|alarm| ["\nalarm: ", alarm].concat()).collect();
-    format!("{title}\n\n{}{alarms}", table.to_text())
+    let lines = |word: &str, lines: &[String]| -> String {
+        lines.iter().map(|line| format!("\n{word}: {line}")).collect()
+    };
+    let (notes, alarms) = (lines("note", &evaluation.notes), lines("alarm", &evaluation.alarms));
+    format!("{title}\n\n{}{notes}{alarms}", table.to_text())
 }
 
 fn verdict(evaluation: &Evaluation, required: Option<f64>, printer: &Printer) -> Outcome {

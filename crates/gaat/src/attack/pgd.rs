@@ -1,10 +1,11 @@
 //! PGD: projected steepest ascent (Madry et al. 2018, section 2.1).
 
+use super::standing::{Kept, Standing, narrow};
 use super::{Attack, GradientOracle, ball};
 use crate::Result;
 use crate::nn::Draws;
 use gaat_spec::ThreatModel;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Where the path begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,86 +80,25 @@ impl Attack for Pgd {
             Start::Clean => clean.zeros_like(),
             Start::Random => self.constrain(clean, &ball::random_start(clean, threat, draws)?, threat),
         };
-        let mut walkers = Walkers::new(clean, labels, start)?;
+        let mut standing = Standing::new(clean)?;
+        let (mut clean, mut labels, mut delta) = (clean.f_detach()?, labels.shallow_clone(), start);
         for _ in 0..self.steps {
-            let points = &walkers.clean + &walkers.delta;
-            let answer = tch::with_grad(|| oracle.at(&points, &walkers.labels))?;
+            let answer = tch::with_grad(|| oracle.at(&(&clean + &delta), &labels))?;
             let mut gradient = answer.gradient;
             if let (StopRule::WhenFooled, Some(logits)) = (self.stop, answer.logits) {
-                let standing = logits.argmax(-1, false).eq_tensor(&walkers.labels);
-                match walkers.retire_fallen(&standing)? {
-                    Remaining::All => {}
-                    Remaining::None => break,
-                    Remaining::Some(kept) => gradient = gradient.f_index_select(0, &kept)?,
+                let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&labels)?;
+                match standing.retire(&fallen, &delta)? {
+                    Kept::All => {}
+                    Kept::Nobody => return Ok(standing.into_proposals()),
+                    Kept::Some(kept) => {
+                        narrow([&mut clean, &mut labels, &mut delta, &mut gradient], &kept)?;
+                    }
                 }
             }
-            let moved = &walkers.delta + ball::steepest_ascent(&gradient, threat.norm()) * self.step_size;
-            walkers.delta = self.constrain(&walkers.clean, &moved, threat);
+            let moved = &delta + ball::steepest_ascent(&gradient, threat.norm()) * self.step_size;
+            delta = self.constrain(&clean, &moved, threat);
         }
-        walkers.finish()
-    }
-}
-
-/// The examples still walking, and where the others stopped.
-struct Walkers {
-    clean: Tensor,
-    labels: Tensor,
-    delta: Tensor,
-    /// Places of the walkers in the batch; `None` while nobody has left.
-    places: Option<Tensor>,
-    stopped: Option<Tensor>,
-}
-
-enum Remaining {
-    All,
-    Some(Tensor),
-    None,
-}
-
-impl Walkers {
-    fn new(clean: &Tensor, labels: &Tensor, delta: Tensor) -> Result<Self> {
-        Ok(Self {
-            clean: clean.f_detach()?,
-            labels: labels.shallow_clone(),
-            delta,
-            places: None,
-            stopped: None,
-        })
-    }
-
-    /// Takes those that are not `standing` (`[walkers]`, bool) out of the walk, where they are.
-    fn retire_fallen(&mut self, standing: &Tensor) -> Result<Remaining> {
-        let count = standing.size()[0];
-        let kept = standing.f_nonzero()?.f_squeeze_dim(1)?;
-        if kept.size()[0] == count {
-            return Ok(Remaining::All);
-        }
-        let places = match self.places.take() {
-            Some(places) => places,
-            None => Tensor::f_arange(count, (Kind::Int64, self.delta.device()))?,
-        };
-        let stopped = match self.stopped.take() {
-            Some(stopped) => stopped.f_index_copy(0, &places, &self.delta)?,
-            None => self.delta.f_alias_copy()?,
-        };
-        self.stopped = Some(stopped);
-        self.places = Some(places.f_index_select(0, &kept)?);
-        if kept.size()[0] == 0 {
-            return Ok(Remaining::None);
-        }
-        self.clean = self.clean.f_index_select(0, &kept)?;
-        self.labels = self.labels.f_index_select(0, &kept)?;
-        self.delta = self.delta.f_index_select(0, &kept)?;
-        Ok(Remaining::Some(kept))
-    }
-
-    fn finish(self) -> Result<Tensor> {
-        match (self.stopped, self.places) {
-            (Some(stopped), Some(places)) if places.size()[0] == self.delta.size()[0] => {
-                Ok(stopped.f_index_copy(0, &places, &self.delta)?)
-            }
-            (Some(stopped), _) => Ok(stopped),
-            _ => Ok(self.delta),
-        }
+        standing.propose(&delta)?;
+        Ok(standing.into_proposals())
     }
 }

@@ -1,18 +1,22 @@
 //! Judging a model: clean accuracy, and robust accuracy as the worst case over attacks, with exact gradients only.
 
+mod alarms;
 mod judge;
+mod ledger;
+mod plan;
+mod verdict;
 
 pub use crate::control::Control;
 
-use crate::batch::{Batch, Images};
+use crate::batch::Images;
 use crate::nn::{Classifier, Rng};
 use crate::{Error, Result};
 use gaat_data::{ImageSet, epoch_order};
-use gaat_spec::statistics::wilson_interval;
-use gaat_spec::{AttackResult, AttackSpec, Evaluation, ThreatModel};
-use judge::{Judge, Tally};
+use gaat_spec::{AttackSpec, Evaluation, ThreatModel};
+use judge::Judge;
+use ledger::Ledger;
+use plan::Planned;
 use std::time::Instant;
-use tch::Tensor;
 
 /// What to judge, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,12 +71,14 @@ pub fn evaluate(
     options: &EvaluateOptions,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
-    let started = Instant::now();
     if images.is_empty() || options.limit == Some(0) || options.batch_size == 0 {
         return Err(Error::Usage(
             "evaluation needs at least one image and a batch size of at least 1".to_owned(),
         ));
     }
+    let classes = classifier.class_count() as usize;
+    let plan = plan::plan(&options.attacks, classes)?;
+    let notes = plan::notes(&options.attacks, classes, &options.threat)?;
     let subset = options.limit.filter(|limit| *limit < images.len()).map(|limit| {
         let mut order = epoch_order(options.seed, 0, images.len());
         order.truncate(limit);
@@ -80,77 +86,52 @@ pub fn evaluate(
         images.select(&order)
     });
     let images = Images::upload(subset.as_ref().unwrap_or(images), classifier.store().device())?;
-    let total = images.len();
-    let kind = classifier.store().kind();
-    let batch = |index: usize| -> Result<Batch> {
-        let start = index * options.batch_size;
-        images.range(start, (start + options.batch_size).min(total), kind)
-    };
-    let count = total.div_ceil(options.batch_size);
     let judge = Judge { classifier, threat: options.threat, rng: Rng::new(options.seed) };
-    let mut tell = |stage: Stage, tally: &Tally| {
-        let robust_accuracy = tally.withstood as f64 / tally.done.max(1) as f64;
-        match observer(&Progress { stage, done: tally.done, total, robust_accuracy }) {
-            Control::Continue => Ok(()),
-            Control::Stop => Err(Error::Interrupted),
-        }
-    };
-    let mut clean = Tally::default();
-    let mut standing = Vec::with_capacity(count);
-    for index in 0..count {
-        let batch = batch(index)?;
-        standing.push(judge.clean(&batch, &mut clean)?);
-        tell(Stage::Clean, &clean)?;
-    }
-    let mut robust = standing.iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
-    let mut attacks = Vec::with_capacity(options.attacks.len());
-    for spec in &options.attacks {
-        let attack_started = Instant::now();
-        let mut tally = Tally::default();
-        for index in 0..count {
-            let survivors = judge.attack(spec, &batch(index)?, index, &standing[index], &mut tally)?;
-            robust[index] = judge::both(&robust[index], &survivors)?;
-            tell(Stage::Attack { name: spec.to_string() }, &tally)?;
-        }
-        attacks.push(AttackResult {
-            name: spec.to_string(),
-            attack: *spec,
-            robust_accuracy: tally.withstood as f64 / total as f64,
-            interval: wilson_interval(tally.withstood, total),
-            seconds: attack_started.elapsed().as_secs_f64(),
-            passes: tally.passes,
-        });
-    }
-    let withstood = robust.iter().map(|places| places.size()[0] as usize).sum();
-    Ok(Evaluation {
-        examples: total,
-        threat: options.threat,
-        clean_accuracy: clean.withstood as f64 / total as f64,
-        clean_interval: wilson_interval(clean.withstood, total),
-        alarms: alarms(&attacks),
-        attacks,
-        robust_accuracy: withstood as f64 / total as f64,
-        robust_interval: wilson_interval(withstood, total),
-        seconds: started.elapsed().as_secs_f64(),
-    })
+    let mut ledger = Ledger::default();
+    run_stages(&judge, &images, &plan, options.batch_size, &mut ledger, observer)?;
+    Ok(verdict::verdict(&ledger, &plan, options, images.len(), notes))
 }
 
-/// One step beating many is a sign of masked gradients (Athalye et al. 2018); within a tenth of a point it is chance.
-fn alarms(attacks: &[AttackResult]) -> Vec<String> {
-    const SLACK: f64 = 0.001;
-    let mut found = Vec::new();
-    for single in attacks.iter().filter(|result| result.attack.steps == 1) {
-        for many in attacks.iter().filter(|result| result.attack.steps > 1) {
-            if single.robust_accuracy + SLACK < many.robust_accuracy {
-                found.push(format!(
-                    "one-step-beats-many: {} leaves {:.2} %, {} leaves {:.2} %: gradients may be masked",
-                    single.name,
-                    100.0 * single.robust_accuracy,
-                    many.name,
-                    100.0 * many.robust_accuracy
-                ));
+/// Runs what is left of the plan, and writes it into the ledger.
+fn run_stages(
+    judge: &Judge,
+    images: &Images,
+    plan: &[Planned],
+    batch_size: usize,
+    ledger: &mut Ledger,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<()> {
+    let (total, kind) = (images.len(), judge.classifier.store().kind());
+    for (stage, planned) in plan.iter().enumerate() {
+        let mut entry = ledger.stages.get(stage).cloned().unwrap_or_default();
+        ledger.stages.truncate(stage);
+        for index in entry.survivors.len()..total.div_ceil(batch_size) {
+            let started = Instant::now();
+            let end = ((index + 1) * batch_size).min(total);
+            let batch = images.range(index * batch_size, end, kind)?;
+            let left = match &planned.attack {
+                None => judge.clean(&batch)?,
+                Some((_, part)) => {
+                    let standing =
+                        ledger.stages.get(planned.after).and_then(|before| before.survivors.get(index));
+                    let standing = standing.map_or(&[][..], Vec::as_slice);
+                    let (left, passes) = judge.attack(part, &batch, index, standing)?;
+                    entry.passes += passes;
+                    left
+                }
+            };
+            entry.survivors.push(left);
+            entry.seconds += started.elapsed().as_secs_f64();
+            let robust_accuracy = entry.withstood() as f64 / end as f64;
+            let stage = match &planned.attack {
+                None => Stage::Clean,
+                Some(_) => Stage::Attack { name: planned.name.clone() },
+            };
+            if let Control::Stop = observer(&Progress { stage, done: end, total, robust_accuracy }) {
+                return Err(Error::Interrupted);
             }
         }
+        ledger.stages.push(entry);
     }
-    found
+    Ok(())
 }

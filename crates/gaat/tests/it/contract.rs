@@ -2,8 +2,8 @@
 
 use crate::support::{bits, file_tensors, network, noise, recipe, threat, trained};
 use gaat::attack::{
-    Attack, Exact, Fgsm, GradientOracle, InputGradient, Pgd, Start, StopRule, Taylor, Walk, ball, run,
-    survival,
+    Apgd, ApgdLoss, Attack, Boundary, Exact, Fab, Fgsm, GradientOracle, InputGradient, Pgd, Square, Start,
+    StopRule, Taylor, Walk, ball, run, survival,
 };
 use gaat::batch::Batch;
 use gaat::nn::{Classifier, ComputePrecision, Draws, Mode, Rng};
@@ -79,50 +79,126 @@ fn snapshot(classifier: &dyn Classifier) -> Vec<Vec<u64>> {
     both.collect()
 }
 
-/// Checks the passes of one run of PGD (or of FGSM, `None`) on `count` images.
-fn check_passes(passes: Passes, origin: Origin, pgd: Option<Pgd>, count: u64, case: &str) {
-    assert_eq!((passes.full_backward, passes.hessian_vector), (0, 0), "{case}");
-    assert_eq!(passes.forward, passes.input_backward, "{case}");
-    let steps = pgd.map_or(1, |pgd| pgd.steps as u64);
-    match (origin, pgd.map(|pgd| pgd.stop)) {
-        (Origin::Taylor(..), _) => assert_eq!(passes.forward, count, "{case}: one gradient whatever K"),
-        (Origin::Exact, Some(StopRule::WhenFooled)) => {
-            assert!(
-                (count..steps * count).contains(&passes.forward),
-                "{case}: {passes:?}, yet some are fooled"
-            );
+/// What an attack declares that it costs an image.
+#[derive(Debug, Clone, Copy)]
+enum Cost {
+    Fgsm,
+    Pgd(Pgd),
+    /// At most so many forward and backward passes, and at least one forward.
+    AtMost {
+        forward: u64,
+        backward: u64,
+    },
+}
+
+/// An attack of the table.
+struct Case {
+    attack: Box<dyn Attack>,
+    name: String,
+    cost: Cost,
+    is_random: bool,
+    /// The longest perturbation of a batch is at least this share of epsilon.
+    least: f64,
+    /// Whether gradients of the cross-entropy are enough for it.
+    is_content_with_any_oracle: bool,
+}
+
+impl Case {
+    fn exact(attack: impl Attack + std::fmt::Debug + 'static, forward: u64, backward: u64) -> Self {
+        let (name, cost) = (format!("{attack:?}"), Cost::AtMost { forward, backward });
+        let attack = Box::new(attack);
+        Self { attack, name, cost, is_random: true, least: 0.2, is_content_with_any_oracle: false }
+    }
+
+    fn all(epsilon: f64) -> Vec<Self> {
+        let mut all = vec![Self {
+            cost: Cost::Fgsm,
+            is_random: false,
+            is_content_with_any_oracle: true,
+            ..Self::exact(Fgsm, 1, 1)
+        }];
+        for pgd in every_pgd(epsilon) {
+            let is_random = pgd.start == Start::Random;
+            let cost = Cost::Pgd(pgd);
+            all.push(Self { cost, is_random, is_content_with_any_oracle: true, ..Self::exact(pgd, 0, 0) });
         }
-        (Origin::Exact, _) => assert_eq!(passes.forward, steps * count, "{case}: K gradients an image"),
+        let steps = STEPS as u64;
+        let apgd = |loss, samples| Apgd { steps: STEPS, loss, samples };
+        let ce = Self::exact(apgd(ApgdLoss::CrossEntropy, 1), steps + 1, steps + 1);
+        all.push(Self { is_content_with_any_oracle: true, ..ce });
+        all.push(Self::exact(apgd(ApgdLoss::Dlr, 2), 2 * (steps + 1), 2 * (steps + 1)));
+        all.push(Self::exact(apgd(ApgdLoss::TargetedDlr(2), 1), 2 * (steps + 1) + 1, 2 * (steps + 1)));
+        for stop in [StopRule::Never, StopRule::WhenFooled] {
+            let fab = |boundary, start| Fab { steps: STEPS, boundary, start, stop };
+            let towards = Self::exact(fab(Boundary::Towards(2), Start::Clean), 4 * steps + 1, 2 * steps);
+            all.push(Self { is_random: false, least: 0.0, ..towards });
+            let nearest = Self::exact(fab(Boundary::Nearest, Start::Random), 11 * steps, 10 * steps);
+            all.push(Self { least: 0.0, ..nearest });
+        }
+        all.push(Self::exact(Square { queries: 30 }, 31, 0));
+        all
+    }
+}
+
+/// Checks the passes of one run on `count` images.
+fn check_passes(passes: Passes, origin: Origin, cost: Cost, count: u64, case: &str) {
+    assert_eq!((passes.full_backward, passes.hessian_vector), (0, 0), "{case}");
+    if let Origin::Taylor(..) = origin {
+        assert_eq!(
+            (passes.forward, passes.input_backward),
+            (count, count),
+            "{case}: one gradient whatever K"
+        );
+        return;
+    }
+    match cost {
+        Cost::Fgsm => assert_eq!((passes.forward, passes.input_backward), (count, count), "{case}"),
+        Cost::Pgd(Pgd { steps, stop, .. }) => {
+            assert_eq!(passes.forward, passes.input_backward, "{case}");
+            let most = steps as u64 * count;
+            let is_early = stop == StopRule::WhenFooled;
+            let fits =
+                if is_early { (count..most).contains(&passes.forward) } else { passes.forward == most };
+            assert!(fits, "{case}: {passes:?}");
+        }
+        Cost::AtMost { forward, backward } => {
+            let fits = (count..=forward * count).contains(&passes.forward)
+                && passes.input_backward <= backward * count;
+            assert!(fits, "{case}: {passes:?}");
+        }
     }
 }
 
 /// What every attack promises under every norm, oracle and mode.
 fn check_attack(classifier: &dyn Classifier, batch: &Batch, origin: Origin, mode: Mode, bound: &ThreatModel) {
     let Batch { pixels: clean, labels } = batch;
-    let pgd = every_pgd(bound.epsilon());
-    let mut cases: Vec<(&dyn Attack, Option<Pgd>)> = vec![(&Fgsm, None)];
-    cases.extend(pgd.iter().map(|pgd| (pgd as &dyn Attack, Some(*pgd))));
     let before = snapshot(classifier);
-    for (attack, pgd) in cases {
-        let case = format!("{pgd:?} (none is FGSM), {origin:?}, {mode:?}, {bound}");
-        let found = |threat: &ThreatModel, seed: u64| {
+    for case in Case::all(bound.epsilon()) {
+        let Case { attack, cost, is_random, least, is_content_with_any_oracle, .. } = case;
+        let case = format!("{}, {origin:?}, {mode:?}, {bound}", case.name);
+        let ask = |threat: &ThreatModel, seed: u64| {
             let mut oracle = origin.oracle(classifier, clean, mode);
             assert_eq!(oracle.is_exact(), matches!(origin, Origin::Exact));
-            let found = run(attack, oracle.as_mut(), clean, labels, threat, &draws(seed)).unwrap();
-            (found.into_pixels(), oracle.passes())
+            let found = run(attack.as_ref(), oracle.as_mut(), clean, labels, threat, &draws(seed));
+            found.map(|found| (found.into_pixels(), oracle.passes()))
         };
+        if !is_content_with_any_oracle && !matches!(origin, Origin::Exact) {
+            let error = ask(bound, 1).unwrap_err().to_string();
+            assert!(error.contains("source of gradients"), "{case}: {error}");
+            continue;
+        }
+        let found = |threat: &ThreatModel, seed: u64| ask(threat, seed).unwrap();
         let (pixels, passes) = found(bound, 1);
-        check_passes(passes, origin, pgd, batch.len() as u64, &case);
+        check_passes(passes, origin, cost, batch.len() as u64, &case);
         assert!(!pixels.requires_grad() && pixels.kind() == clean.kind(), "{case}");
         let (low, high) = (pixels.min().double_value(&[]), pixels.max().double_value(&[]));
         assert!(low >= 0.0 && high <= 1.0, "{case}: pixels from {low} to {high}");
         let lengths = ball::lengths(&(&pixels - clean), bound.norm());
         let longest = lengths.max().double_value(&[]);
         assert!(longest <= bound.epsilon() + ball::tolerance(clean.kind()), "{case}: {longest}");
-        assert!(longest > 0.2 * bound.epsilon(), "{case}: {longest}: hardly moved");
+        assert!(longest > least * bound.epsilon(), "{case}: {longest}: hardly moved");
 
         assert_eq!(bits(&found(bound, 1).0), bits(&pixels), "{case}: the same seed");
-        let is_random = pgd.is_some_and(|pgd| pgd.start == Start::Random);
         assert_eq!(bits(&found(bound, 2).0) != bits(&pixels), is_random, "{case}: another seed");
 
         let (unmoved, _) = found(&threat(bound.norm(), 0.0), 1);

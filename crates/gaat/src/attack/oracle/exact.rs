@@ -2,9 +2,10 @@
 
 use super::{GradientOracle, InputGradient};
 use crate::Result;
+use crate::attack::Loss;
 use crate::nn::{Classifier, Mode};
 use gaat_spec::Passes;
-use tch::{Reduction, Tensor};
+use tch::Tensor;
 
 /// Runs the network. Weight gradients are never computed, and parameters and their `.grad` stay untouched.
 pub struct Exact<'a> {
@@ -22,14 +23,18 @@ impl<'a> Exact<'a> {
 
 /// Cross-entropy of each example, `[N]`.
 pub(crate) fn losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0)?)
+    Loss::CrossEntropy.of(logits, labels)
 }
 
 impl GradientOracle for Exact<'_> {
     fn at(&mut self, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
+        self.of(Loss::CrossEntropy, points, labels)
+    }
+
+    fn of(&mut self, loss: Loss, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
         let points = points.f_detach()?.f_set_requires_grad(true)?;
         let logits = self.classifier.logits(&points, self.mode)?;
-        let losses = losses(&logits, labels)?;
+        let losses = loss.of(&logits, labels)?;
         let gradient = Tensor::f_run_backward(&[losses.f_sum(losses.kind())?], &[&points], false, false)?;
         let count = points.size()[0] as u64;
         self.passes += Passes { forward: count, input_backward: count, ..Passes::default() };
@@ -39,6 +44,12 @@ impl GradientOracle for Exact<'_> {
             gradient: gradient[0].f_contiguous()?,
             logits: Some(logits.f_detach()?),
         })
+    }
+
+    fn logits(&mut self, points: &Tensor) -> Result<Tensor> {
+        let logits = tch::no_grad(|| self.classifier.logits(points, self.mode))?;
+        self.passes.forward += points.size()[0] as u64;
+        Ok(logits)
     }
 
     fn passes(&self) -> Passes {
