@@ -1,7 +1,8 @@
 //! What can be typed: every command with its flags. Recipe keys come from `gaat-spec`, so that none is listed twice.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gaat_spec::{AttackName, DatasetName, MethodName, Norm, PixelLength, Recipe};
+use gaat::nn::InputShape;
+use gaat_spec::{AttackName, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe};
 use std::path::PathBuf;
 
 /// Adversarial training with gradient approximation: robust image classifiers at a fraction of the usual cost
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Evaluate(Box<EvaluateArguments>),
     /// Train several methods under one recipe, judge them alike and print one table
     Compare(Box<CompareArguments>),
+    /// Turn a PyTorch state dict into weights that gaat reads
+    Import(ImportArguments),
     /// Tell which data sets are there and whether they are whole
     Data(DataArguments),
 }
@@ -34,6 +37,7 @@ impl Command {
             Self::Train(arguments) => arguments.output,
             Self::Evaluate(arguments) => arguments.output,
             Self::Compare(arguments) => arguments.output,
+            Self::Import(arguments) => arguments.output,
             Self::Data(arguments) => OutputArguments { json: arguments.json, quiet: true },
         }
     }
@@ -190,6 +194,43 @@ pub(crate) struct JudgeArguments {
     /// Which weights of each run to judge
     #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
     pub(crate) checkpoint: CheckpointChoice,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Nothing in the file is run: it may hold named tensors alone, as torch.save(model.state_dict(), \
+                        FILE) writes them."
+)]
+pub(crate) struct ImportArguments {
+    /// State dict written by torch.save
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The network that it belongs to, such as convnet or preact-resnet-18
+    #[arg(long)]
+    pub(crate) model: ModelName,
+    /// Weights to write; must not be there yet
+    #[arg(long, value_name = "W.safetensors")]
+    pub(crate) out: PathBuf,
+    /// Data set that it was trained on: gives shape and class names
+    #[arg(long)]
+    pub(crate) dataset: Option<DatasetName>,
+    /// Where the data lies
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Shape of an image [default: 1x28x28, 3x32x32 or 1x8x8, whichever fits]
+    #[arg(long, value_name = "CxHxW", value_parser = crate::commands::import::shape)]
+    pub(crate) input: Option<InputShape>,
+    /// Class names in the order of the logits, separated by commas [default: 0,1,2 and so on]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) classes: Vec<String>,
+    /// Subtracted from each channel first, pixels in [0, 1] [default: nothing]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "std")]
+    pub(crate) mean: Vec<f64>,
+    /// Divided out of each channel first
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "mean")]
+    pub(crate) std: Vec<f64>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
 }
 
 #[derive(Debug, Args)]

@@ -40,6 +40,7 @@ fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
         Command::Train(arguments) => commands::train::run(arguments, printer),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer),
         Command::Compare(arguments) => commands::compare::run(arguments, printer),
+        Command::Import(arguments) => commands::import::run(arguments, printer),
         Command::Data(arguments) => commands::data::run(arguments, printer),
     }
 }

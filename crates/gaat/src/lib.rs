@@ -11,6 +11,7 @@
 //! | [`attack`] | the ball, gradient oracles, attacks |
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
+//! | [`import`] | weights of PyTorch as networks of this library |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
 //! Each module uses only those above it; training and evaluation do not see each other.
@@ -23,6 +24,7 @@ pub mod dataset;
 pub mod error;
 pub mod evaluate;
 mod files;
+pub mod import;
 pub mod nn;
 pub mod run;
 pub mod taylor;

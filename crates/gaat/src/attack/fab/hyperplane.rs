@@ -6,6 +6,7 @@
 //! method from t = 0 climbs to the solution without ever overshooting it, and ends after finitely many kinks.
 
 use crate::Result;
+use crate::attack::standing::narrow;
 use gaat_spec::Norm;
 use tch::{Kind, Tensor};
 
@@ -31,24 +32,40 @@ pub(super) fn shortest_move(points: &Tensor, normal: &Tensor, offset: &Tensor, n
         Norm::L2 => &weight * weight.gt(LEAST_PACE).to_kind(weight.kind()),
     };
     let room = room * pace.gt(0.0).to_kind(weight.kind());
-    let speed = &weight * &pace;
-    let mut time = target.f_zeros_like()?.f_unsqueeze(1)?;
-    let mut is_stuck = target.f_zeros_like()?.f_to_kind(Kind::Bool)?;
+    let is_beyond = sum(&(&weight * &room))?.le_tensor(&target).f_unsqueeze(1)?;
+    let reach = pace.f_mul(&times(&weight, &pace, &room, &target, &is_beyond)?)?;
+    let travelled = room.where_self(&is_beyond, &reach.minimum(&room));
+    Ok(normal.sign() * travelled * -1.0)
+}
+
+/// The time of each move, `[N, 1]`; 0 for those that are beyond the reach of the box.
+fn times(
+    weight: &Tensor,
+    pace: &Tensor,
+    room: &Tensor,
+    target: &Tensor,
+    is_beyond: &Tensor,
+) -> Result<Tensor> {
+    let times = target.f_zeros_like()?.f_unsqueeze(1)?;
+    let mut rows = is_beyond.f_logical_not()?.f_squeeze_dim(1)?.f_nonzero()?.f_squeeze_dim(1)?;
+    let of_rows = |tensor: &Tensor| tensor.f_index_select(0, &rows);
+    let (mut weight, mut pace, mut room) = (of_rows(weight)?, of_rows(pace)?, of_rows(room)?);
+    let (mut target, mut time) = (of_rows(target)?, of_rows(&times)?);
+    // Only those that are not there yet go through another round.
     for _ in 0..MOST_ROUNDS {
         let reach = &pace * &time;
         let short = &target - sum(&(&weight * reach.minimum(&room)))?;
-        let slope = sum(&(&speed * reach.lt_tensor(&room).to_kind(speed.kind())))?;
-        let goes_on = short.gt_tensor(&(&target * COVERED));
-        is_stuck = goes_on.logical_and(&slope.le(0.0));
-        let goes_on = goes_on.logical_and(&slope.gt(0.0));
-        if !goes_on.any().f_int64_value(&[]).map(|any| any != 0)? {
+        let slope = sum(&(&weight * &pace * reach.lt_tensor(&room).to_kind(pace.kind())))?;
+        let goes_on = short.gt_tensor(&(&target * COVERED)).logical_and(&slope.gt(0.0));
+        let kept = goes_on.f_nonzero()?.f_squeeze_dim(1)?;
+        if kept.size()[0] == 0 {
             break;
         }
-        let more = (short / slope).where_self(&goes_on, &target.zeros_like());
-        time = time + more.f_unsqueeze(1)?;
+        time = time + (short / slope).f_unsqueeze(1)?;
+        narrow([&mut weight, &mut pace, &mut room, &mut target, &mut time, &mut rows], &kept)?;
+        let _written = times.shallow_clone().f_index_copy_(0, &rows, &time)?;
     }
-    let travelled = room.where_self(&is_stuck.f_unsqueeze(1)?, &(pace * time).minimum(&room));
-    Ok(normal.sign() * travelled * -1.0)
+    Ok(times)
 }
 
 fn sum(values: &Tensor) -> Result<Tensor> {
