@@ -6,8 +6,10 @@
     reason = "a test may panic, and prints what it measured"
 )]
 
+mod agreement;
 mod contract;
 mod evaluation;
+mod imported;
 mod literal_gaat;
 mod nn;
 mod support;
