@@ -140,6 +140,12 @@ pub(crate) struct EvaluateArguments {
     /// Exit with status 1 when the robust accuracy is below this fraction
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     pub(crate) require_robust: Option<f64>,
+    /// Exit with status 1 when an alarm was raised: a sign that the numbers may be too good
+    #[arg(long)]
+    pub(crate) require_no_alarms: bool,
+    /// Keep what was found in this file after every batch, and go on from it where it is there
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
 }

@@ -6,7 +6,7 @@ use crate::judging::Attacks;
 use crate::printer::Printer;
 use crate::progress::EvaluationProgress;
 use anyhow::{Result, bail};
-use gaat::evaluate::{EvaluateOptions, evaluate};
+use gaat::evaluate::{EvaluateOptions, Progress, evaluate, evaluate_resumable};
 use gaat::run::{Checkpoint, OpenedRun};
 use gaat_data::ImageSet;
 use gaat_report::format::{count, decimals, percent, seconds};
@@ -45,10 +45,14 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
     };
     let test = gaat::run::test_images(&trained.resolved, arguments.data_dir.clone())?;
     check_classes(test.images(), &opened)?;
+    let mut progress = EvaluationProgress::new(printer, "");
     let Some(evaluation) =
-        judge(&opened, test.images(), &options, &mut EvaluationProgress::new(printer, ""))?
+        judge(&opened, test.images(), &options, arguments.state.as_deref(), &mut progress)?
     else {
-        printer.notice("interrupted; an evaluation starts anew when it is repeated");
+        printer.notice(match arguments.state {
+            Some(_) => "interrupted; the same command goes on from here",
+            None => "interrupted; an evaluation starts anew when it is repeated, unless it has a --state",
+        });
         return Ok(Outcome::Interrupted);
     };
     if speaks_for_the_run(arguments, &opened, &options, &trained) {
@@ -59,7 +63,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
     }
     let title = title(&arguments.run, &opened, trained.dataset, &evaluation);
     printer.result(&evaluation, |evaluation| text(&title, evaluation))?;
-    Ok(verdict(&evaluation, arguments.require_robust, printer))
+    Ok(verdict(&evaluation, arguments, printer))
 }
 
 fn check_there(run: &Path) -> Result<()> {
@@ -77,10 +81,16 @@ pub(super) fn judge(
     opened: &OpenedRun,
     images: &ImageSet,
     options: &EvaluateOptions,
+    state: Option<&Path>,
     progress: &mut EvaluationProgress,
 ) -> Result<Option<Evaluation>> {
     let classifier = opened.classifier.as_ref();
-    match evaluate(classifier, images, options, &mut |now| progress.update(now)) {
+    let mut observer = |now: &Progress| progress.update(now);
+    let judged = match state {
+        Some(state) => evaluate_resumable(classifier, images, options, state, &mut observer),
+        None => evaluate(classifier, images, options, &mut observer),
+    };
+    match judged {
         Ok(evaluation) => Ok(Some(evaluation)),
         Err(gaat::Error::Interrupted) => Ok(None),
         Err(error) => Err(error.into()),
@@ -197,13 +207,18 @@ fn text(title: &str, evaluation: &Evaluation) -> String {
     format!("{title}\n\n{}{notes}{alarms}", table.to_text())
 }
 
-fn verdict(evaluation: &Evaluation, required: Option<f64>, printer: &Printer) -> Outcome {
-    match required {
-        Some(required) if evaluation.robust_accuracy < required => {
-            let found = evaluation.robust_accuracy;
-            printer.notice(&format!("missed: robust accuracy {found:.4} is below the required {required}"));
-            Outcome::ThresholdMissed
-        }
-        _ => Outcome::Done,
+fn verdict(evaluation: &Evaluation, arguments: &EvaluateArguments, printer: &Printer) -> Outcome {
+    let mut outcome = Outcome::Done;
+    if let Some(required) = arguments.require_robust
+        && evaluation.robust_accuracy < required
+    {
+        let found = evaluation.robust_accuracy;
+        printer.notice(&format!("missed: robust accuracy {found:.4} is below the required {required}"));
+        outcome = Outcome::ThresholdMissed;
     }
+    if arguments.require_no_alarms && !evaluation.alarms.is_empty() {
+        printer.notice(&format!("missed: {} alarms, and none is allowed", evaluation.alarms.len()));
+        outcome = Outcome::ThresholdMissed;
+    }
+    outcome
 }

@@ -13,6 +13,7 @@ pub(super) fn alarms(attacks: &[AttackResult]) -> Vec<String> {
     for whole in attacks {
         found.extend(square_finds_more(whole));
     }
+    found.extend(black_box_beats_white_box(attacks));
     found
 }
 
@@ -51,6 +52,26 @@ fn square_finds_more(whole: &AttackResult) -> Option<String> {
             percent(before),
             whole.name,
             percent(after)
+        )
+    })
+}
+
+/// Where the random search is an attack of its own, beside others that have gradients.
+fn black_box_beats_white_box(attacks: &[AttackResult]) -> Option<String> {
+    let is_square = |result: &&AttackResult| result.attack.name() == AttackName::Square;
+    let least = |first: &AttackResult, second: &AttackResult| {
+        first.robust_accuracy.total_cmp(&second.robust_accuracy)
+    };
+    let square = attacks.iter().filter(is_square).min_by(|first, second| least(first, second))?;
+    let others = attacks.iter().filter(|result| !is_square(result));
+    let other = others.min_by(|first, second| least(first, second))?;
+    (square.robust_accuracy < other.robust_accuracy - SQUARE_SLACK).then(|| {
+        format!(
+            "black-box-beats-white-box: {} leaves {}, {} leaves {}: gradients may be masked",
+            square.name,
+            percent(square.robust_accuracy),
+            other.name,
+            percent(other.robust_accuracy)
         )
     })
 }

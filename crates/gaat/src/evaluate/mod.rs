@@ -4,6 +4,8 @@ mod alarms;
 mod judge;
 mod ledger;
 mod plan;
+mod probes;
+mod saved;
 mod verdict;
 
 pub use crate::control::Control;
@@ -12,10 +14,12 @@ use crate::batch::Images;
 use crate::nn::{Classifier, Rng};
 use crate::{Error, Result};
 use gaat_data::{ImageSet, epoch_order};
-use gaat_spec::{AttackSpec, Evaluation, ThreatModel};
+use gaat_spec::{AttackSpec, Evaluation, Passes, ThreatModel};
 use judge::Judge;
-use ledger::Ledger;
+use ledger::{Entry, Ledger};
 use plan::Planned;
+use saved::Saved;
+use std::path::Path;
 use std::time::Instant;
 
 /// What to judge, and how.
@@ -71,6 +75,32 @@ pub fn evaluate(
     options: &EvaluateOptions,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
+    judge(classifier, images, options, None, observer)
+}
+
+/// The same, with all that was found so far in the file `state` after every batch. Where the file is there already,
+/// the evaluation goes on from it and ends as if it had never stopped; times aside.
+///
+/// # Errors
+/// As [`evaluate`]; also when the file cannot be read or written, or belongs to another evaluation.
+pub fn evaluate_resumable(
+    classifier: &dyn Classifier,
+    images: &ImageSet,
+    options: &EvaluateOptions,
+    state: &Path,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<Evaluation> {
+    let saved = Saved::new(state, classifier, images, options)?;
+    judge(classifier, images, options, Some(&saved), observer)
+}
+
+fn judge(
+    classifier: &dyn Classifier,
+    images: &ImageSet,
+    options: &EvaluateOptions,
+    saved: Option<&Saved>,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<Evaluation> {
     if images.is_empty() || options.limit == Some(0) || options.batch_size == 0 {
         return Err(Error::Usage(
             "evaluation needs at least one image and a batch size of at least 1".to_owned(),
@@ -87,51 +117,69 @@ pub fn evaluate(
     });
     let images = Images::upload(subset.as_ref().unwrap_or(images), classifier.store().device())?;
     let judge = Judge { classifier, threat: options.threat, rng: Rng::new(options.seed) };
-    let mut ledger = Ledger::default();
-    run_stages(&judge, &images, &plan, options.batch_size, &mut ledger, observer)?;
-    Ok(verdict::verdict(&ledger, &plan, options, images.len(), notes))
+    let mut ledger = saved.map_or_else(|| Ok(Ledger::default()), Saved::read)?;
+    let run = Run { judge: &judge, images: &images, plan: &plan, batch_size: options.batch_size, saved };
+    run.stages(&mut ledger, observer)?;
+    let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
+    let few = images.range(0, images.len().min(probes::IMAGES), classifier.store().kind())?;
+    verdict.alarms.extend(probes::probe(classifier, &few)?);
+    Ok(verdict)
 }
 
-/// Runs what is left of the plan, and writes it into the ledger.
-fn run_stages(
-    judge: &Judge,
-    images: &Images,
-    plan: &[Planned],
+/// An evaluation under way.
+struct Run<'a> {
+    judge: &'a Judge<'a>,
+    images: &'a Images,
+    plan: &'a [Planned],
     batch_size: usize,
-    ledger: &mut Ledger,
-    observer: &mut dyn FnMut(&Progress) -> Control,
-) -> Result<()> {
-    let (total, kind) = (images.len(), judge.classifier.store().kind());
-    for (stage, planned) in plan.iter().enumerate() {
-        let mut entry = ledger.stages.get(stage).cloned().unwrap_or_default();
-        ledger.stages.truncate(stage);
-        for index in entry.survivors.len()..total.div_ceil(batch_size) {
-            let started = Instant::now();
-            let end = ((index + 1) * batch_size).min(total);
-            let batch = images.range(index * batch_size, end, kind)?;
-            let left = match &planned.attack {
-                None => judge.clean(&batch)?,
-                Some((_, part)) => {
-                    let standing =
-                        ledger.stages.get(planned.after).and_then(|before| before.survivors.get(index));
-                    let standing = standing.map_or(&[][..], Vec::as_slice);
-                    let (left, passes) = judge.attack(part, &batch, index, standing)?;
-                    entry.passes += passes;
-                    left
+    saved: Option<&'a Saved>,
+}
+
+impl Run<'_> {
+    /// Runs what is left of the plan, and writes it into the ledger.
+    fn stages(&self, ledger: &mut Ledger, observer: &mut dyn FnMut(&Progress) -> Control) -> Result<()> {
+        let total = self.images.len();
+        for (stage, planned) in self.plan.iter().enumerate() {
+            if ledger.stages.len() == stage {
+                ledger.stages.push(Entry::default());
+            }
+            for index in ledger.stages[stage].survivors.len()..total.div_ceil(self.batch_size) {
+                self.batch(planned, index, stage, ledger)?;
+                if let Some(saved) = self.saved {
+                    saved.write(ledger)?;
                 }
-            };
-            entry.survivors.push(left);
-            entry.seconds += started.elapsed().as_secs_f64();
-            let robust_accuracy = entry.withstood() as f64 / end as f64;
-            let stage = match &planned.attack {
-                None => Stage::Clean,
-                Some(_) => Stage::Attack { name: planned.name.clone() },
-            };
-            if let Control::Stop = observer(&Progress { stage, done: end, total, robust_accuracy }) {
-                return Err(Error::Interrupted);
+                let done = ((index + 1) * self.batch_size).min(total);
+                let robust_accuracy = ledger.stages[stage].withstood() as f64 / done as f64;
+                let stage = match &planned.attack {
+                    None => Stage::Clean,
+                    Some(_) => Stage::Attack { name: planned.name.clone() },
+                };
+                if let Control::Stop = observer(&Progress { stage, done, total, robust_accuracy }) {
+                    return Err(Error::Interrupted);
+                }
             }
         }
-        ledger.stages.push(entry);
+        Ok(())
     }
-    Ok(())
+
+    /// One batch of one stage.
+    fn batch(&self, planned: &Planned, index: usize, stage: usize, ledger: &mut Ledger) -> Result<()> {
+        let started = Instant::now();
+        let start = index * self.batch_size;
+        let end = (start + self.batch_size).min(self.images.len());
+        let batch = self.images.range(start, end, self.judge.classifier.store().kind())?;
+        let (left, passes) = match &planned.attack {
+            None => (self.judge.clean(&batch)?, Passes::default()),
+            Some((_, part)) => {
+                let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(index));
+                let standing = before.map_or(&[][..], Vec::as_slice);
+                self.judge.attack(part, &batch, index, standing)?
+            }
+        };
+        let entry = &mut ledger.stages[stage];
+        entry.survivors.push(left);
+        entry.passes += passes;
+        entry.seconds += started.elapsed().as_secs_f64();
+        Ok(())
+    }
 }
