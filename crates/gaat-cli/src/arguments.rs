@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gaat::nn::InputShape;
-use gaat_spec::{AttackName, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe};
+use gaat_spec::{AttackName, Curvature, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe};
 use std::path::PathBuf;
 
 /// Adversarial training with gradient approximation: robust image classifiers at a fraction of the usual cost
@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Train(Box<TrainArguments>),
     /// Judge a trained network on the test images: clean and robust accuracy
     Evaluate(Box<EvaluateArguments>),
+    /// Perturb test images and save them for numpy, and as a picture
+    Attack(Box<AttackArguments>),
     /// Train several methods under one recipe, judge them alike and print one table
     Compare(Box<CompareArguments>),
     /// Turn a PyTorch state dict into weights that gaat reads
@@ -36,6 +38,7 @@ impl Command {
         match self {
             Self::Train(arguments) => arguments.output,
             Self::Evaluate(arguments) => arguments.output,
+            Self::Attack(arguments) => arguments.output,
             Self::Compare(arguments) => arguments.output,
             Self::Import(arguments) => arguments.output,
             Self::Data(arguments) => OutputArguments { json: arguments.json, quiet: true },
@@ -83,34 +86,19 @@ pub(crate) enum CheckpointChoice {
     Last,
 }
 
+/// A trained network, and the images and the threat model that it is attacked under.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The result for all test images, the best checkpoint and the threat model of the training \
-                        is also written to run.json of the run directory."
-)]
-pub(crate) struct EvaluateArguments {
+pub(crate) struct SubjectArguments {
     /// Run directory, or a checkpoint (.safetensors)
     #[arg(value_name = "RUN_OR_WEIGHTS")]
     pub(crate) run: PathBuf,
-    /// Attacks, separated by commas
-    #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
-    pub(crate) attack: Vec<AttackName>,
-    /// Steps of pgd
-    #[arg(long, value_name = "K", default_value_t = 50)]
-    pub(crate) steps: usize,
-    /// Random starts of pgd; an image counts only if it withstands all
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(crate) restarts: usize,
-    /// Step of pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
-    #[arg(long, value_name = "LENGTH")]
-    pub(crate) step_size: Option<PixelLength>,
     /// Bound of the threat model, such as 0.3 or 8/255 [default: that of the training]
     #[arg(long)]
     pub(crate) epsilon: Option<PixelLength>,
     /// Norm of the threat model [default: that of the training]
     #[arg(long)]
     pub(crate) norm: Option<Norm>,
-    /// Judge only this many test images
+    /// Take only this many test images
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
     /// Images per batch
@@ -137,6 +125,70 @@ pub(crate) struct EvaluateArguments {
     /// Root of the random starts
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+/// Where the gradients of an attack come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GradientChoice {
+    /// The network
+    Exact,
+    /// A Taylor model of the loss round the clean image; for attacks that climb the cross-entropy
+    Taylor,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The file holds clean, perturbed, labels, clean_predictions and predictions.")]
+pub(crate) struct AttackArguments {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArguments,
+    /// The attack
+    #[arg(long, value_name = "ATTACK")]
+    pub(crate) attack: AttackName,
+    /// Steps of pgd
+    #[arg(long, value_name = "K", default_value_t = 50)]
+    pub(crate) steps: usize,
+    /// Random starts of pgd
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) restarts: usize,
+    /// Step of pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) step_size: Option<PixelLength>,
+    /// Where its gradients come from; success is always the network's own verdict
+    #[arg(long, value_enum, default_value_t = GradientChoice::Exact)]
+    pub(crate) gradient: GradientChoice,
+    /// Curvature of the Taylor model [default: none]
+    #[arg(long)]
+    pub(crate) curvature: Option<Curvature>,
+    /// Arrays to write, for numpy.load
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) out: PathBuf,
+    /// Picture to write: clean, perturbed, amplified difference
+    #[arg(long, value_name = "GRID.png")]
+    pub(crate) png: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The result for all test images, the best checkpoint and the threat model of the training \
+                        is also written to run.json of the run directory."
+)]
+pub(crate) struct EvaluateArguments {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArguments,
+    /// Attacks, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
+    pub(crate) attack: Vec<AttackName>,
+    /// Steps of pgd
+    #[arg(long, value_name = "K", default_value_t = 50)]
+    pub(crate) steps: usize,
+    /// Random starts of pgd; an image counts only if it withstands all
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) restarts: usize,
+    /// Step of pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) step_size: Option<PixelLength>,
     /// Exit with status 1 when the robust accuracy is below this fraction
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     pub(crate) require_robust: Option<f64>,

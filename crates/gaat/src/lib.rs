@@ -26,6 +26,7 @@ pub mod evaluate;
 mod files;
 pub mod import;
 pub mod nn;
+pub mod npz;
 pub mod run;
 pub mod taylor;
 mod tensors;

@@ -1,14 +1,14 @@
 //! `gaat evaluate`.
 
 use super::Outcome;
-use crate::arguments::{CheckpointChoice, EvaluateArguments};
+use crate::arguments::{CheckpointChoice, EvaluateArguments, SubjectArguments};
 use crate::judging::Attacks;
 use crate::printer::Printer;
 use crate::progress::EvaluationProgress;
 use anyhow::{Result, bail};
 use gaat::evaluate::{EvaluateOptions, Progress, evaluate, evaluate_resumable};
 use gaat::run::{Checkpoint, OpenedRun};
-use gaat_data::ImageSet;
+use gaat_data::{ImageSet, TestSet};
 use gaat_report::format::{count, decimals, percent, seconds};
 use gaat_report::{Align, Table};
 use gaat_spec::{AttackResult, CheckedRecipe, DatasetName, Evaluation, Norm, Recipe, ThreatModel};
@@ -23,13 +23,22 @@ impl From<CheckpointChoice> for Checkpoint {
     }
 }
 
+/// The network, the recipe whose images are meant, and these images.
+pub(super) fn open_subject(subject: &SubjectArguments) -> Result<(OpenedRun, CheckedRecipe, TestSet)> {
+    check_there(&subject.run)?;
+    gaat::run::prepare_process(subject.threads)?;
+    let (device, precision) = (subject.device.as_deref(), subject.precision.as_deref());
+    let opened = gaat::run::open(&subject.run, subject.checkpoint.into(), device, precision)?;
+    let trained = recipe(subject, &opened)?;
+    let test = gaat::run::test_images(&trained.resolved, subject.data_dir.clone())?;
+    check_classes(test.images(), &opened)?;
+    Ok((opened, trained, test))
+}
+
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Outcome> {
-    check_there(&arguments.run)?;
-    gaat::run::prepare_process(arguments.threads)?;
-    let (device, precision) = (arguments.device.as_deref(), arguments.precision.as_deref());
-    let opened = gaat::run::open(&arguments.run, arguments.checkpoint.into(), device, precision)?;
-    let trained = recipe(arguments, &opened)?;
-    let threat = threat(arguments, &trained)?;
+    let subject = &arguments.subject;
+    let (opened, trained, test) = open_subject(subject)?;
+    let threat = threat(subject, &trained)?;
     let attacks = Attacks {
         names: &arguments.attack,
         steps: arguments.steps,
@@ -39,12 +48,10 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
     let options = EvaluateOptions {
         threat,
         attacks: attacks.specs(&threat, trained.dataset)?,
-        batch_size: arguments.batch_size,
-        limit: arguments.limit,
-        seed: arguments.seed,
+        batch_size: subject.batch_size,
+        limit: subject.limit,
+        seed: subject.seed,
     };
-    let test = gaat::run::test_images(&trained.resolved, arguments.data_dir.clone())?;
-    check_classes(test.images(), &opened)?;
     let mut progress = EvaluationProgress::new(printer, "");
     let Some(evaluation) =
         judge(&opened, test.images(), &options, arguments.state.as_deref(), &mut progress)?
@@ -55,13 +62,13 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
         });
         return Ok(Outcome::Interrupted);
     };
-    if speaks_for_the_run(arguments, &opened, &options, &trained) {
+    if speaks_for_the_run(subject, &opened, &options, &trained) {
         // The verdict is worth showing even where the run cannot be written to.
-        if let Err(error) = gaat::run::record_test(&arguments.run, &evaluation) {
+        if let Err(error) = gaat::run::record_test(&subject.run, &evaluation) {
             printer.warning(&format!("the result is not in run.json: {error}"));
         }
     }
-    let title = title(&arguments.run, &opened, trained.dataset, &evaluation);
+    let title = title(&subject.run, &opened, trained.dataset, &evaluation);
     printer.result(&evaluation, |evaluation| text(&title, evaluation))?;
     Ok(verdict(&evaluation, arguments, printer))
 }
@@ -98,7 +105,7 @@ pub(super) fn judge(
 }
 
 /// The recipe whose test images and threat model are meant.
-fn recipe(arguments: &EvaluateArguments, opened: &OpenedRun) -> Result<CheckedRecipe> {
+fn recipe(arguments: &SubjectArguments, opened: &OpenedRun) -> Result<CheckedRecipe> {
     // A checkpoint inside a run directory knows its recipe from there.
     let beside =
         arguments.run.parent().and_then(Path::parent).filter(|root| root.join("recipe.toml").exists());
@@ -118,7 +125,7 @@ fn recipe(arguments: &EvaluateArguments, opened: &OpenedRun) -> Result<CheckedRe
     Ok(recipe.check()?)
 }
 
-fn threat(arguments: &EvaluateArguments, trained: &CheckedRecipe) -> Result<ThreatModel> {
+pub(super) fn threat(arguments: &SubjectArguments, trained: &CheckedRecipe) -> Result<ThreatModel> {
     let norm = arguments.norm.unwrap_or(trained.threat.norm());
     if norm != trained.threat.norm() && arguments.epsilon.is_none() {
         let example = if norm == Norm::L2 { "0.5" } else { "8/255" };
@@ -144,7 +151,7 @@ fn check_classes(images: &ImageSet, opened: &OpenedRun) -> Result<()> {
 /// Whether the result is the one that the record of the run should hold: of the whole test set, the best checkpoint
 /// and the threat model that it was trained for.
 fn speaks_for_the_run(
-    arguments: &EvaluateArguments,
+    arguments: &SubjectArguments,
     opened: &OpenedRun,
     options: &EvaluateOptions,
     trained: &CheckedRecipe,

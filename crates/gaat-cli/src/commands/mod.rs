@@ -1,5 +1,6 @@
 //! The commands: each takes its arguments and the printer, and says how it ended.
 
+pub(crate) mod attack;
 pub(crate) mod compare;
 pub(crate) mod data;
 pub(crate) mod evaluate;

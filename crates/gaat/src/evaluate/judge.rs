@@ -48,7 +48,7 @@ fn places(standing: &Tensor) -> Result<Vec<i64>> {
 }
 
 /// The attack of one restart, counted from 0.
-fn build(spec: &AttackSpec, restart: usize) -> Result<Box<dyn Attack>> {
+pub(super) fn build(spec: &AttackSpec, restart: usize) -> Result<Box<dyn Attack>> {
     let apgd = |steps, loss, samples| Apgd { steps, loss, samples };
     // FAB starts at the image first and at random afterwards.
     let start = if restart == 0 { Start::Clean } else { Start::Random };

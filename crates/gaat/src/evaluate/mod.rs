@@ -1,14 +1,17 @@
 //! Judging a model: clean accuracy, and robust accuracy as the worst case over attacks, with exact gradients only.
 
 mod alarms;
+mod grid;
 mod judge;
 mod ledger;
+mod perturb;
 mod plan;
 mod probes;
 mod saved;
 mod verdict;
 
 pub use crate::control::Control;
+pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, perturb};
 
 use crate::batch::Images;
 use crate::nn::{Classifier, Rng};
