@@ -19,7 +19,7 @@ OUTPUT = MODELS.with_name("attacks.json")
 SHAPE, CLASSES, COUNT = (1, 8, 8), 10, 200
 EXACT = 8
 SETTINGS = {"Linf": {"epsilon": 0.03, "step": 0.01}, "L2": {"epsilon": 0.16, "step": 0.05}}
-STEPS, APGD_STEPS, FAB_STEPS, QUERIES = 10, 50, 30, 300
+STEPS, APGD_STEPS, FAB_STEPS, QUERIES, CW_STEPS = 10, 50, 30, 300, 100
 
 
 def network(dtype):
@@ -68,6 +68,12 @@ def robust(norm):
     fab = torchattacks.FAB(model, norm=norm, eps=1e3, steps=FAB_STEPS, n_restarts=1)
     delta = (fab(images, labels) - images).flatten(1)
     lengths = delta.abs().amax(1) if norm == "Linf" else delta.norm(dim=1)
+    if norm == "L2":
+        for name, attack in {
+            "deepfool": torchattacks.DeepFool(model, steps=50, overshoot=0.02),
+            "cw": torchattacks.CW(model, c=1, kappa=0, steps=CW_STEPS, lr=0.01),
+        }.items():
+            result[f"{name}-mean-length"] = (attack(images, labels) - images).flatten(1).norm(dim=1).mean().item()
     result["fab-mean-length"] = lengths.double().mean().item()
     result["fab-lengths"] = [round(length, 6) for length in lengths[:20].tolist()]
     return result
@@ -75,7 +81,7 @@ def robust(norm):
 
 def main():
     torch.set_num_threads(1)
-    document = {"steps": STEPS, "apgd_steps": APGD_STEPS, "fab_steps": FAB_STEPS, "queries": QUERIES, "count": COUNT}
+    document = {"steps": STEPS, "apgd_steps": APGD_STEPS, "fab_steps": FAB_STEPS, "queries": QUERIES, "cw_steps": CW_STEPS}
     for norm, settings in SETTINGS.items():
         document[norm.lower()] = {**settings, "exact": exact(norm), "robust": robust(norm)}
         print(norm, document[norm.lower()]["robust"])

@@ -1,7 +1,7 @@
 //! Attacks as data: their names, their numbers, and what an ensemble consists of.
 
 use crate::names::named;
-use crate::{Error, PixelLength, Result, ThreatModel};
+use crate::{Error, Norm, PixelLength, Result, ThreatModel};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -12,6 +12,16 @@ named! {
         Fgsm = "fgsm",
         /// Projected gradient descent (Madry et al. 2018).
         Pgd = "pgd",
+        /// PGD on the lead of the best wrong class, the L-infinity attack of Carlini and Wagner (2017).
+        PgdMargin = "pgd-margin",
+        /// PGD towards each of the likeliest wrong classes.
+        PgdT = "pgd-t",
+        /// Steps along the accumulated gradient (Dong et al. 2018).
+        MiFgsm = "mi-fgsm",
+        /// The least L2 perturbation by gradient descent (Carlini and Wagner 2017).
+        CarliniWagner = "cw",
+        /// Steps onto the nearest linear boundary (Moosavi-Dezfooli et al. 2016).
+        DeepFool = "deepfool",
         /// Auto-PGD on the cross-entropy (Croce and Hein 2020).
         ApgdCe = "apgd-ce",
         /// Auto-PGD on the difference of logits ratio; 3 classes at least.
@@ -56,6 +66,16 @@ pub enum AttackSpec {
     Fgsm { step_size: PixelLength },
     #[serde(rename = "pgd")]
     Pgd { steps: usize, restarts: usize, step_size: PixelLength },
+    #[serde(rename = "pgd-margin")]
+    PgdMargin { steps: usize, restarts: usize, step_size: PixelLength },
+    #[serde(rename = "pgd-t")]
+    PgdT { steps: usize, restarts: usize, step_size: PixelLength, targets: usize },
+    #[serde(rename = "mi-fgsm")]
+    MiFgsm { steps: usize, step_size: PixelLength },
+    #[serde(rename = "cw")]
+    CarliniWagner { steps: usize, searches: usize },
+    #[serde(rename = "deepfool")]
+    DeepFool { steps: usize },
     #[serde(rename = "apgd-ce")]
     ApgdCe { steps: usize, restarts: usize, samples: usize },
     #[serde(rename = "apgd-dlr")]
@@ -99,22 +119,36 @@ impl AttackSpec {
         if restarts == 0 {
             return Err(Error::value("restarts", 0, "needs at least 1"));
         }
-        let step_size = step_size.unwrap_or_else(|| threat.epsilon_length().scaled(2.5 / steps as f64));
+        let step_size = step_size.unwrap_or_else(|| default_step(threat, steps));
         if step_size.value() == 0.0 && threat.epsilon() > 0.0 {
             return Err(Error::value("step-size", 0, "needs a length over 0"));
         }
         Ok(Self::Pgd { steps, restarts, step_size })
     }
 
-    /// An attack with the numbers of its authors; PGD, which has none, with 50 steps and 10 restarts.
+    /// An attack with the numbers of its authors; those made of plain steps with 50 steps and, where they start at
+    /// random, 10 restarts.
     ///
     /// # Errors
-    /// Never for the attacks of today; those with a step size may refuse one.
+    /// When the attack is not for the norm of `threat`.
     pub fn customary(name: AttackName, threat: &ThreatModel) -> Result<Self> {
         let (steps, restarts, targets, samples) = (AUTO_STEPS, 1, AUTO_TARGETS, 1);
         Ok(match name {
             AttackName::Fgsm => Self::fgsm(threat),
             AttackName::Pgd => Self::pgd(threat, 50, 10, None)?,
+            AttackName::PgdMargin => {
+                Self::PgdMargin { steps: 50, restarts: 10, step_size: default_step(threat, 50) }
+            }
+            AttackName::PgdT => {
+                Self::PgdT { steps: 50, restarts, step_size: default_step(threat, 50), targets }
+            }
+            AttackName::MiFgsm => Self::MiFgsm { steps: 50, step_size: default_step(threat, 50) },
+            AttackName::CarliniWagner if threat.norm() == Norm::Linf => {
+                let reason = "looks for the least L2 perturbation; use pgd-margin, or --norm l2";
+                return Err(Error::value("attack", name, reason));
+            }
+            AttackName::CarliniWagner => Self::CarliniWagner { steps: 1000, searches: 9 },
+            AttackName::DeepFool => Self::DeepFool { steps: 50 },
             AttackName::ApgdCe => Self::ApgdCe { steps, restarts, samples },
             AttackName::ApgdDlr => Self::ApgdDlr { steps, restarts, samples },
             AttackName::ApgdT => Self::ApgdT { steps, restarts, targets },
@@ -132,6 +166,11 @@ impl AttackSpec {
         match self {
             Self::Fgsm { .. } => AttackName::Fgsm,
             Self::Pgd { .. } => AttackName::Pgd,
+            Self::PgdMargin { .. } => AttackName::PgdMargin,
+            Self::PgdT { .. } => AttackName::PgdT,
+            Self::MiFgsm { .. } => AttackName::MiFgsm,
+            Self::CarliniWagner { .. } => AttackName::CarliniWagner,
+            Self::DeepFool { .. } => AttackName::DeepFool,
             Self::ApgdCe { .. } => AttackName::ApgdCe,
             Self::ApgdDlr { .. } => AttackName::ApgdDlr,
             Self::ApgdT { .. } => AttackName::ApgdT,
@@ -149,6 +188,11 @@ impl AttackSpec {
         match *self {
             Self::Fgsm { .. } => Some(1),
             Self::Pgd { steps, .. }
+            | Self::PgdMargin { steps, .. }
+            | Self::PgdT { steps, .. }
+            | Self::MiFgsm { steps, .. }
+            | Self::CarliniWagner { steps, .. }
+            | Self::DeepFool { steps }
             | Self::ApgdCe { steps, .. }
             | Self::ApgdDlr { steps, .. }
             | Self::ApgdT { steps, .. }
@@ -162,20 +206,26 @@ impl AttackSpec {
     pub fn restarts(&self) -> usize {
         match *self {
             Self::Pgd { restarts, .. }
+            | Self::PgdMargin { restarts, .. }
+            | Self::PgdT { restarts, .. }
             | Self::ApgdCe { restarts, .. }
             | Self::ApgdDlr { restarts, .. }
             | Self::ApgdT { restarts, .. }
             | Self::Fab { restarts, .. }
             | Self::FabT { restarts, .. }
             | Self::Square { restarts, .. } => restarts,
-            Self::Fgsm { .. } | Self::AutoAttack | Self::AutoAttackRand | Self::AutoAttackPlus => 1,
+            _ => 1,
         }
     }
 
     /// Length of a step, where it is the same throughout.
     pub fn step_size(&self) -> Option<PixelLength> {
         match *self {
-            Self::Fgsm { step_size } | Self::Pgd { step_size, .. } => Some(step_size),
+            Self::Fgsm { step_size }
+            | Self::Pgd { step_size, .. }
+            | Self::PgdMargin { step_size, .. }
+            | Self::PgdT { step_size, .. }
+            | Self::MiFgsm { step_size, .. } => Some(step_size),
             _ => None,
         }
     }
@@ -185,13 +235,22 @@ impl AttackSpec {
         let starts = self.restarts();
         match *self {
             Self::Fgsm { step_size } => format!("steps 1 of {:.5}, starts 1", step_size.value()),
-            Self::Pgd { steps, step_size, .. } => {
+            Self::Pgd { steps, step_size, .. }
+            | Self::PgdMargin { steps, step_size, .. }
+            | Self::MiFgsm { steps, step_size } => {
                 format!("steps {steps} of {:.5}, starts {starts}", step_size.value())
             }
             Self::ApgdCe { steps, samples, .. } | Self::ApgdDlr { steps, samples, .. } => {
                 format!("steps {steps}, starts {starts}, gradients a step {samples}")
             }
-            Self::Fab { steps, .. } => format!("steps {steps}, starts {starts}"),
+            Self::PgdT { steps, step_size, targets, .. } => {
+                format!(
+                    "steps {steps} of {:.5}, starts {starts}, target classes {targets}",
+                    step_size.value()
+                )
+            }
+            Self::CarliniWagner { steps, searches } => format!("steps {steps}, weights {searches}"),
+            Self::Fab { steps, .. } | Self::DeepFool { steps } => format!("steps {steps}, starts {starts}"),
             Self::ApgdT { steps, targets, .. } | Self::FabT { steps, targets, .. } => {
                 format!("steps {steps}, starts {starts}, target classes {targets}")
             }
@@ -252,9 +311,17 @@ impl AttackSpec {
             Self::FabT { steps, restarts, targets } => {
                 Self::FabT { steps, restarts, targets: targets.min(classes - 1) }
             }
+            Self::PgdT { steps, restarts, step_size, targets } => {
+                Self::PgdT { steps, restarts, step_size, targets: targets.min(classes - 1) }
+            }
             other => other,
         })
     }
+}
+
+/// Steps of `2.5 epsilon / steps` cross the whole ball (Madry et al. 2018).
+fn default_step(threat: &ThreatModel, steps: usize) -> PixelLength {
+    threat.epsilon_length().scaled(2.5 / steps as f64)
 }
 
 impl fmt::Display for AttackSpec {
@@ -262,7 +329,12 @@ impl fmt::Display for AttackSpec {
         let name = self.name();
         // What an attack is always run with is not said.
         let number = match *self {
-            Self::Pgd { steps, .. } => Some(steps),
+            Self::Pgd { steps, .. }
+            | Self::PgdMargin { steps, .. }
+            | Self::PgdT { steps, .. }
+            | Self::MiFgsm { steps, .. } => Some(steps),
+            Self::CarliniWagner { steps, .. } => Some(steps).filter(|steps| *steps != 1000),
+            Self::DeepFool { steps } => Some(steps).filter(|steps| *steps != 50),
             Self::Square { queries, .. } => Some(queries).filter(|queries| *queries != AUTO_QUERIES),
             Self::Fgsm { .. } => None,
             _ => self.steps().filter(|steps| *steps != AUTO_STEPS),
@@ -277,7 +349,6 @@ impl fmt::Display for AttackSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Norm;
 
     fn threat() -> ThreatModel {
         ThreatModel::new(Norm::Linf, "0.3".parse().unwrap()).unwrap()
@@ -286,7 +357,9 @@ mod tests {
     #[test]
     fn every_name_has_numbers_and_keeps_them_in_json() {
         for name in AttackName::ALL {
-            let spec = AttackSpec::customary(*name, &threat()).unwrap();
+            let l2 = ThreatModel::new(Norm::L2, "0.5".parse().unwrap()).unwrap();
+            let threat = if *name == AttackName::CarliniWagner { l2 } else { threat() };
+            let spec = AttackSpec::customary(*name, &threat).unwrap();
             assert_eq!(spec.name(), *name);
             let text = serde_json::to_string(&spec).unwrap();
             assert!(text.starts_with(&format!("{{\"name\":\"{name}\"")), "{text}");
@@ -324,6 +397,12 @@ mod tests {
             names(AttackSpec::AutoAttackPlus),
             ["apgd-cex5", "apgd-dlrx5", "fabx5", "square", "apgd-t", "fab-t"]
         );
+    }
+
+    #[test]
+    fn the_least_l2_perturbation_is_not_looked_for_in_another_norm() {
+        let error = AttackSpec::customary(AttackName::CarliniWagner, &threat()).unwrap_err().to_string();
+        assert!(error.contains("pgd-margin"), "{error}");
     }
 
     #[test]

@@ -5,11 +5,15 @@
 
 mod apgd;
 pub mod ball;
+mod carlini_wagner;
+mod deepfool;
 mod fab;
 mod fgsm;
 mod loss;
+mod momentum;
 pub mod oracle;
 mod pgd;
+mod plane;
 mod run;
 mod square;
 mod standing;
@@ -17,10 +21,13 @@ pub mod survival;
 mod targets;
 
 pub use apgd::{Apgd, ApgdLoss};
+pub use carlini_wagner::CarliniWagner;
+pub use deepfool::DeepFool;
 pub use fab::{Boundary, Fab};
 pub use fgsm::Fgsm;
 pub use loss::Loss;
+pub use momentum::MomentumFgsm;
 pub use oracle::{Exact, GradientOracle, InputGradient, Taylor};
-pub use pgd::{Pgd, Start, StopRule, Walk};
+pub use pgd::{MarginPgd, Pgd, Start, StopRule, Walk};
 pub use run::{Attack, Perturbed, run};
 pub use square::Square;

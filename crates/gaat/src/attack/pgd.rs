@@ -1,7 +1,7 @@
 //! PGD: projected steepest ascent (Madry et al. 2018, section 2.1).
 
 use super::standing::{Kept, Standing, narrow};
-use super::{Attack, GradientOracle, ball};
+use super::{Attack, GradientOracle, Loss, ball, targets};
 use crate::Result;
 use crate::nn::Draws;
 use gaat_spec::ThreatModel;
@@ -76,6 +76,56 @@ impl Attack for Pgd {
         draws: &Draws,
     ) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
+        Ok(self.walk(oracle, (clean, labels, None), threat, draws)?.into_proposals())
+    }
+}
+
+/// PGD on the margin: on the lead of the best wrong class (the L-infinity attack of Carlini and Wagner 2017 as Madry et
+/// al. 2018 run it), or on that of given ones.
+#[derive(Debug, Clone, Copy)]
+pub struct MarginPgd {
+    /// Steps, start and so on.
+    pub pgd: Pgd,
+    /// Climbs towards each of so many wrong classes in turn, those first that are likeliest on the clean image; 0
+    /// towards whichever leads.
+    pub targets: usize,
+}
+
+impl Attack for MarginPgd {
+    fn propose(
+        &self,
+        oracle: &mut dyn GradientOracle,
+        clean: &Tensor,
+        labels: &Tensor,
+        threat: &ThreatModel,
+        draws: &Draws,
+    ) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        if self.targets == 0 {
+            let walked = self.pgd.walk(oracle, (clean, labels, Some(Aim::Best)), threat, draws)?;
+            return Ok(walked.into_proposals());
+        }
+        targets::one_after_the_other(oracle, clean, labels, self.targets, |oracle, clean, labels, target| {
+            self.pgd.walk(oracle, (clean, labels, Some(Aim::Class(target.shallow_clone()))), threat, draws)
+        })
+    }
+}
+
+/// Which wrong class is to lead.
+enum Aim {
+    Best,
+    Class(Tensor),
+}
+
+impl Pgd {
+    /// Walks with a batch of images and labels; without an aim up the cross-entropy.
+    fn walk(
+        &self,
+        oracle: &mut dyn GradientOracle,
+        (clean, labels, mut aim): (&Tensor, &Tensor, Option<Aim>),
+        threat: &ThreatModel,
+        draws: &Draws,
+    ) -> Result<Standing> {
         let start = match self.start {
             Start::Clean => clean.zeros_like(),
             Start::Random => self.constrain(clean, &ball::random_start(clean, threat, draws)?, threat),
@@ -83,15 +133,23 @@ impl Attack for Pgd {
         let mut standing = Standing::new(clean)?;
         let (mut clean, mut labels, mut delta) = (clean.f_detach()?, labels.shallow_clone(), start);
         for _ in 0..self.steps {
-            let answer = tch::with_grad(|| oracle.at(&(&clean + &delta), &labels))?;
+            let loss = match &aim {
+                None => Loss::CrossEntropy,
+                Some(Aim::Best) => Loss::Margin,
+                Some(Aim::Class(target)) => Loss::MarginTowards(target),
+            };
+            let answer = tch::with_grad(|| oracle.of(loss, &(&clean + &delta), &labels))?;
             let mut gradient = answer.gradient;
             if let (StopRule::WhenFooled, Some(logits)) = (self.stop, answer.logits) {
                 let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&labels)?;
                 match standing.retire(&fallen, &delta)? {
                     Kept::All => {}
-                    Kept::Nobody => return Ok(standing.into_proposals()),
+                    Kept::Nobody => return Ok(standing),
                     Kept::Some(kept) => {
                         narrow([&mut clean, &mut labels, &mut delta, &mut gradient], &kept)?;
+                        if let Some(Aim::Class(target)) = &mut aim {
+                            narrow([target], &kept)?;
+                        }
                     }
                 }
             }
@@ -99,6 +157,6 @@ impl Attack for Pgd {
             delta = self.constrain(&clean, &moved, threat);
         }
         standing.propose(&delta)?;
-        Ok(standing.into_proposals())
+        Ok(standing)
     }
 }

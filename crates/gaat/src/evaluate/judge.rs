@@ -1,11 +1,14 @@
 //! One batch under one attack: restarts on the survivors alone, worst case over them.
 
 use crate::attack::survival::{standing_clean, survivors};
-use crate::attack::{Apgd, ApgdLoss, Attack, Boundary, Fab, Fgsm, Pgd, Square, Start, StopRule, Walk};
+use crate::attack::{
+    Apgd, ApgdLoss, Attack, Boundary, CarliniWagner, DeepFool, Fab, Fgsm, MarginPgd, MomentumFgsm, Pgd,
+    Square, Start, StopRule, Walk,
+};
 use crate::batch::Batch;
 use crate::nn::{Classifier, Rng};
 use crate::{Error, Result};
-use gaat_spec::{AttackSpec, Passes, ThreatModel};
+use gaat_spec::{AttackSpec, Passes, PixelLength, ThreatModel};
 use tch::Tensor;
 
 pub(super) struct Judge<'a> {
@@ -53,15 +56,26 @@ pub(super) fn build(spec: &AttackSpec, restart: usize) -> Result<Box<dyn Attack>
     // FAB starts at the image first and at random afterwards.
     let start = if restart == 0 { Start::Clean } else { Start::Random };
     let fab = |steps, boundary| Fab { steps, boundary, start, stop: StopRule::WhenFooled };
+    let pgd = |steps, step_size: PixelLength| Pgd {
+        steps,
+        step_size: step_size.value(),
+        start: Start::Random,
+        walk: Walk::InBox,
+        stop: StopRule::WhenFooled,
+    };
+    let margin = |pgd, targets| MarginPgd { pgd, targets };
     Ok(match *spec {
         AttackSpec::Fgsm { .. } => Box::new(Fgsm),
-        AttackSpec::Pgd { steps, step_size, .. } => Box::new(Pgd {
-            steps,
-            step_size: step_size.value(),
-            start: Start::Random,
-            walk: Walk::InBox,
-            stop: StopRule::WhenFooled,
-        }),
+        AttackSpec::Pgd { steps, step_size, .. } => Box::new(pgd(steps, step_size)),
+        AttackSpec::PgdMargin { steps, step_size, .. } => Box::new(margin(pgd(steps, step_size), 0)),
+        AttackSpec::PgdT { steps, step_size, targets, .. } => {
+            Box::new(margin(pgd(steps, step_size), targets))
+        }
+        AttackSpec::MiFgsm { steps, step_size } => {
+            Box::new(MomentumFgsm { steps, step_size: step_size.value() })
+        }
+        AttackSpec::CarliniWagner { steps, searches } => Box::new(CarliniWagner { steps, searches }),
+        AttackSpec::DeepFool { steps } => Box::new(DeepFool { steps }),
         AttackSpec::ApgdCe { steps, samples, .. } => Box::new(apgd(steps, ApgdLoss::CrossEntropy, samples)),
         AttackSpec::ApgdDlr { steps, samples, .. } => Box::new(apgd(steps, ApgdLoss::Dlr, samples)),
         AttackSpec::ApgdT { steps, targets, .. } => Box::new(apgd(steps, ApgdLoss::TargetedDlr(targets), 1)),

@@ -37,7 +37,9 @@ pub(super) fn notes(attacks: &[AttackSpec], classes: usize, threat: &ThreatModel
         let full = usual.parts(usize::MAX)?;
         for (part, full) in whole.parts(classes)?.into_iter().zip(full) {
             let targets = |spec: &AttackSpec| match *spec {
-                AttackSpec::ApgdT { targets, .. } | AttackSpec::FabT { targets, .. } => Some(targets),
+                AttackSpec::ApgdT { targets, .. }
+                | AttackSpec::FabT { targets, .. }
+                | AttackSpec::PgdT { targets, .. } => Some(targets),
                 _ => None,
             };
             if let (Some(found), Some(usual)) = (targets(&part), targets(&full))

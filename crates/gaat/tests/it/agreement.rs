@@ -3,8 +3,8 @@
 use crate::nn::golden::{fill, uniform};
 use crate::support::{network, threat};
 use gaat::attack::{
-    Apgd, ApgdLoss, Attack, Boundary, Exact, Fab, Fgsm, Pgd, Square, Start, StopRule, Walk, ball, run,
-    survival,
+    Apgd, ApgdLoss, Attack, Boundary, CarliniWagner, DeepFool, Exact, Fab, Fgsm, Pgd, Square, Start,
+    StopRule, Walk, ball, run, survival,
 };
 use gaat::batch::Batch;
 use gaat::nn::{Classifier, Mode, Rng};
@@ -117,4 +117,30 @@ fn fab_finds_perturbations_of_the_same_length() {
         let near = near.count();
         assert!(near >= 18, "{threat}: only {near} of 20 within a hundredth");
     }
+}
+
+#[test]
+fn deepfool_and_carlini_wagner_need_perturbations_of_the_same_length() {
+    let golden = golden();
+    let (classifier, batch) = case(Kind::Float, 200);
+    let threat = bound(Norm::L2, &golden["l2"]);
+    let carlini_wagner = CarliniWagner { steps: whole(&golden, "cw_steps"), searches: 1 };
+    let attacks = [("deepfool", &DeepFool { steps: 50 } as &dyn Attack), ("cw", &carlini_wagner)];
+    let mean_length = |attack: &dyn Attack| {
+        let mut oracle = Exact::new(classifier.as_ref(), Mode::Eval);
+        let draws = Rng::new(0).seeded("unused", 0);
+        let delta = attack.propose(&mut oracle, &batch.pixels, &batch.labels, &threat, &draws).unwrap();
+        ball::lengths(&delta, Norm::L2).mean(Kind::Double).double_value(&[])
+    };
+    for (name, attack) in attacks {
+        let wanted = golden["l2"]["robust"][format!("{name}-mean-length")].as_f64().unwrap();
+        let found = mean_length(attack);
+        println!("{name}: mean length {found} against {wanted}");
+        assert!((found / wanted - 1.0).abs() < 0.02, "{name}: {found} against {wanted}");
+    }
+    // With one weight some images never fall; with a search all do, at little more than FAB's distance.
+    let searched = mean_length(&CarliniWagner { steps: 100, searches: 6 });
+    let fab = golden["l2"]["robust"]["fab-mean-length"].as_f64().unwrap();
+    println!("cw with a search: {searched}, fab {fab}");
+    assert!((0.98 * fab..1.1 * fab).contains(&searched), "{searched} against {fab}");
 }

@@ -2,8 +2,8 @@
 
 use crate::support::{bits, file_tensors, network, noise, recipe, threat, trained};
 use gaat::attack::{
-    Apgd, ApgdLoss, Attack, Boundary, Exact, Fab, Fgsm, GradientOracle, InputGradient, Pgd, Square, Start,
-    StopRule, Taylor, Walk, ball, run, survival,
+    Apgd, ApgdLoss, Attack, Boundary, CarliniWagner, DeepFool, Exact, Fab, Fgsm, GradientOracle,
+    InputGradient, MarginPgd, MomentumFgsm, Pgd, Square, Start, StopRule, Taylor, Walk, ball, run, survival,
 };
 use gaat::batch::Batch;
 use gaat::nn::{Classifier, ComputePrecision, Draws, Mode, Rng};
@@ -136,6 +136,20 @@ impl Case {
             all.push(Self { least: 0.0, ..nearest });
         }
         all.push(Self::exact(Square { queries: 30 }, 31, 0));
+        let momentum = MomentumFgsm { steps: STEPS, step_size: 0.3 * epsilon };
+        let momentum = Self::exact(momentum, steps, steps);
+        all.push(Self { is_random: false, is_content_with_any_oracle: true, ..momentum });
+        for targets in [0, 2] {
+            let stop = StopRule::WhenFooled;
+            let (start, walk) = (Start::Random, Walk::InBox);
+            let pgd = Pgd { steps: STEPS, step_size: 0.3 * epsilon, start, walk, stop };
+            all.push(Self::exact(MarginPgd { pgd, targets }, 2 * steps + 1, 2 * steps));
+        }
+        let deepfool = Self::exact(DeepFool { steps: STEPS }, 10 * steps, 10 * steps);
+        all.push(Self { is_random: false, least: 0.0, ..deepfool });
+        // Whatever the norm: it only proposes.
+        let carlini_wagner = Self::exact(CarliniWagner { steps: 20, searches: 2 }, 40, 40);
+        all.push(Self { is_random: false, least: 0.0, ..carlini_wagner });
         all
     }
 }

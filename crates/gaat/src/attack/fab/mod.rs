@@ -2,8 +2,9 @@
 
 mod hyperplane;
 
+use super::plane::{self, Plane};
 use super::standing::{Kept, Standing, narrow};
-use super::{Attack, GradientOracle, InputGradient, Loss, Start, StopRule, ball, targets};
+use super::{Attack, GradientOracle, Start, StopRule, ball, targets};
 use crate::Result;
 use crate::nn::Draws;
 use gaat_spec::{Norm, ThreatModel};
@@ -20,8 +21,6 @@ const BACK: f64 = 0.9;
 const START: f64 = 0.5;
 /// Keeps a weight finite where both moves are nothing.
 const LEAST_MOVE: f64 = 1e-8;
-/// Keeps a distance finite where a gradient is zero.
-const TINY: f64 = 1e-12;
 
 /// Which boundaries are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,12 +104,6 @@ impl Fab {
     }
 }
 
-/// A linear model of the lead of another class: its value and its gradient at the present point.
-struct Plane {
-    lead: Tensor,
-    normal: Tensor,
-}
-
 /// The examples that still walk, all tensors over the `M` of them.
 struct Walkers {
     clean: Tensor,
@@ -144,43 +137,11 @@ impl Walkers {
     }
 
     fn ask(&self, oracle: &mut dyn GradientOracle, norm: Norm) -> Result<Plane> {
-        let mut lead_of = |target: &Tensor| -> Result<(Plane, Option<Tensor>)> {
-            let asked =
-                tch::with_grad(|| oracle.of(Loss::MarginTowards(target), &self.points, &self.labels))?;
-            let InputGradient { losses, gradient, logits } = asked;
-            Ok((Plane { lead: losses, normal: gradient }, logits))
+        let (plane, _) = match &self.targets {
+            Some(targets) => plane::towards(oracle, &self.points, &self.labels, targets)?,
+            None => plane::nearest(oracle, &self.points, &self.labels, norm)?,
         };
-        if let Some(targets) = &self.targets {
-            return Ok(lead_of(targets)?.0);
-        }
-        let first = self.labels.f_zeros_like()?;
-        let (mut plane, logits) = lead_of(&first)?;
-        let classes = logits.map_or(0, |logits| logits.size()[1]);
-        let mut distance = self.distance(&plane, &first, norm);
-        for class in 1..classes {
-            let target = self.labels.f_full_like(class)?;
-            let (other, _) = lead_of(&target)?;
-            let far = self.distance(&other, &target, norm);
-            let nearer = far.lt_tensor(&distance);
-            distance = far.where_self(&nearer, &distance);
-            plane = Plane {
-                lead: other.lead.where_self(&nearer, &plane.lead),
-                normal: other.normal.where_self(&ball::column(&nearer), &plane.normal),
-            };
-        }
         Ok(plane)
-    }
-
-    /// How far the plane seems, `[M]`: lead over the dual norm of its gradient; infinite for the label itself.
-    fn distance(&self, plane: &Plane, target: &Tensor, norm: Norm) -> Tensor {
-        let flat = plane.normal.flatten(1, -1);
-        let steepness = match norm {
-            Norm::Linf => flat.abs().sum_dim_intlist([1i64].as_slice(), false, None::<Kind>),
-            Norm::L2 => ball::lengths(&plane.normal, Norm::L2),
-        };
-        let distance = plane.lead.abs() / (steepness + TINY);
-        let itself = target.eq_tensor(&self.labels);
-        distance.full_like(f64::INFINITY).where_self(&itself, &distance)
     }
 
     /// Moves onto the plane and a little beyond, drawn towards the clean image.
