@@ -67,7 +67,9 @@ fn npy(array: &Tensor) -> Result<Vec<u8>> {
         Kind::Int64 => ("<i8", 8),
         kind => return Err(Error::Usage(format!("arrays of {kind:?} are not written"))),
     };
-    let sizes: String = array.size().iter().map(|side| format!("{side}, ")).collect();
+    let sizes: Vec<String> = array.size().iter().map(ToString::to_string).collect();
+    // A tuple of one needs its comma.
+    let sizes = sizes.join(", ") + if sizes.len() == 1 { "," } else { "" };
     let mut header = format!("{{'descr': '{descriptor}', 'fortran_order': False, 'shape': ({sizes}), }}");
     // Magic number, version and length take 10 bytes; the whole is a multiple of 64 and ends with a line break.
     let length = (10 + header.len() + 1).next_multiple_of(64) - 10;

@@ -208,7 +208,7 @@ fn text(title: &str, evaluation: &Evaluation) -> String {
     let worst = percent(evaluation.robust_accuracy, digits);
     table.push(["worst case".to_owned(), worst, interval(evaluation.robust_interval)]);
     let lines = |word: &str, lines: &[String]| -> String {
-        lines.iter().map(|line| format!("\n{word}: {line}")).collect()
+        lines.iter().map(|line| ["\n", word, ": ", line].concat()).collect()
     };
     let (notes, alarms) = (lines("note", &evaluation.notes), lines("alarm", &evaluation.alarms));
     format!("{title}\n\n{}{notes}{alarms}", table.to_text())

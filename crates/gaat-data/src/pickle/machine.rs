@@ -1,6 +1,6 @@
 //! The stack machine of pickle, cut down to what state dicts need. It builds data and calls nothing.
 //!
-//! Format: the comments of CPython's `Lib/pickletools.py`. An opcode outside the list, and a class outside of
+//! Format: the comments of `Lib/pickletools.py`. An opcode outside the list, and a class outside of
 //! [`Class`], ends the reading with its name and position.
 
 use super::opcodes;

@@ -104,7 +104,7 @@ impl Apgd {
             answer = InputGradient { gradient: answer.gradient + another.gradient, ..another };
         }
         if self.samples > 1 {
-            answer.gradient = answer.gradient / self.samples as f64;
+            answer.gradient /= self.samples as f64;
         }
         Ok(answer)
     }

@@ -1,6 +1,6 @@
 //! The nearest point of a hyperplane inside the pixel box (Croce and Hein 2020, FAB, section 3.2).
 //!
-//! Against a plane with normal w, the shortest move in the box takes every pixel i against the sign of w_i by
+//! Against a plane with normal w, the shortest move in the box takes every pixel i against the sign of `w_i` by
 //! `min(t pace_i, room_i)`: the pace is 1 for L-infinity and `|w_i|` for L2, the room ends at the box. The distance to
 //! the plane that this covers, `sum |w_i| min(t pace_i, room_i)`, is increasing and concave in t, so that Newton's
 //! method from t = 0 climbs to the solution without ever overshooting it, and ends after finitely many kinks.
@@ -61,7 +61,7 @@ fn times(
         if kept.size()[0] == 0 {
             break;
         }
-        time = time + (short / slope).f_unsqueeze(1)?;
+        time += (short / slope).f_unsqueeze(1)?;
         narrow([&mut weight, &mut pace, &mut room, &mut target, &mut time, &mut rows], &kept)?;
         let _written = times.shallow_clone().f_index_copy_(0, &rows, &time)?;
     }
