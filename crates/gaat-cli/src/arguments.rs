@@ -1,7 +1,10 @@
 //! What can be typed: every command with its flags. Recipe keys come from `gaat-spec`, so that none is listed twice.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gaat_spec::{Anchor, AttackName, Curvature, DatasetName, MethodName, Norm, PixelLength, Recipe};
+use gaat::nn::InputShape;
+use gaat_spec::{
+    Anchor, AttackName, Curvature, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe,
+};
 use std::path::PathBuf;
 
 /// Adversarial training with gradient approximation: robust image classifiers at a fraction of the usual cost
@@ -21,10 +24,14 @@ pub(crate) enum Command {
     Train(Box<TrainArguments>),
     /// Judge a trained network on the test images: clean and robust accuracy
     Evaluate(Box<EvaluateArguments>),
+    /// Perturb test images and save them for numpy, and as a picture
+    Attack(Box<AttackArguments>),
     /// Train several methods under one recipe, judge them alike and print one table
     Compare(Box<CompareArguments>),
     /// Compare Taylor models of the loss with a trained network, over epsilon: residual, gain ratio, gradients, attacks
     Analyze(Box<AnalyzeArguments>),
+    /// Turn a PyTorch state dict into weights that gaat reads
+    Import(ImportArguments),
     /// Tell which data sets are there and whether they are whole
     Data(DataArguments),
 }
@@ -35,8 +42,10 @@ impl Command {
         match self {
             Self::Train(arguments) => arguments.output,
             Self::Evaluate(arguments) => arguments.output,
+            Self::Attack(arguments) => arguments.output,
             Self::Compare(arguments) => arguments.output,
             Self::Analyze(arguments) => arguments.output,
+            Self::Import(arguments) => arguments.output,
             Self::Data(arguments) => OutputArguments { json: arguments.json, quiet: true },
         }
     }
@@ -108,6 +117,70 @@ pub(crate) struct SubjectArguments {
     pub(crate) threads: Option<usize>,
 }
 
+/// A trained network, the threat model that it is attacked under, and which images.
+#[derive(Debug, Args)]
+pub(crate) struct AttackedArguments {
+    #[command(flatten)]
+    pub(crate) subject: SubjectArguments,
+    /// Bound of the threat model, such as 0.3 or 8/255 [default: that of the training]
+    #[arg(long)]
+    pub(crate) epsilon: Option<PixelLength>,
+    /// Norm of the threat model [default: that of the training]
+    #[arg(long)]
+    pub(crate) norm: Option<Norm>,
+    /// Take only this many test images
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Images per batch
+    #[arg(long, value_name = "N", default_value_t = crate::judging::BATCH_SIZE)]
+    pub(crate) batch_size: usize,
+    /// Root of the random starts
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+/// Where the gradients of an attack come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GradientChoice {
+    /// The network
+    Exact,
+    /// A Taylor model of the loss round the clean image; for attacks that climb the cross-entropy
+    Taylor,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The file holds clean, perturbed, labels, clean_predictions and predictions.")]
+pub(crate) struct AttackArguments {
+    #[command(flatten)]
+    pub(crate) attacked: AttackedArguments,
+    /// The attack
+    #[arg(long, value_name = "ATTACK")]
+    pub(crate) attack: AttackName,
+    /// Steps of pgd
+    #[arg(long, value_name = "K", default_value_t = 50)]
+    pub(crate) steps: usize,
+    /// Random starts of pgd
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) restarts: usize,
+    /// Step of pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
+    #[arg(long, value_name = "LENGTH")]
+    pub(crate) step_size: Option<PixelLength>,
+    /// Where its gradients come from; success is always the network's own verdict
+    #[arg(long, value_enum, default_value_t = GradientChoice::Exact)]
+    pub(crate) gradient: GradientChoice,
+    /// Curvature of the Taylor model [default: none]
+    #[arg(long)]
+    pub(crate) curvature: Option<Curvature>,
+    /// Arrays to write, for numpy.load
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) out: PathBuf,
+    /// Picture to write: clean, perturbed, amplified difference
+    #[arg(long, value_name = "GRID.png")]
+    pub(crate) png: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "The result for all test images, the best checkpoint and the threat model of the training \
@@ -115,7 +188,7 @@ pub(crate) struct SubjectArguments {
 )]
 pub(crate) struct EvaluateArguments {
     #[command(flatten)]
-    pub(crate) subject: SubjectArguments,
+    pub(crate) attacked: AttackedArguments,
     /// Attacks, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
     pub(crate) attack: Vec<AttackName>,
@@ -128,24 +201,15 @@ pub(crate) struct EvaluateArguments {
     /// Step of pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
     #[arg(long, value_name = "LENGTH")]
     pub(crate) step_size: Option<PixelLength>,
-    /// Bound of the threat model, such as 0.3 or 8/255 [default: that of the training]
-    #[arg(long)]
-    pub(crate) epsilon: Option<PixelLength>,
-    /// Norm of the threat model [default: that of the training]
-    #[arg(long)]
-    pub(crate) norm: Option<Norm>,
-    /// Judge only this many test images
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<usize>,
-    /// Images per batch
-    #[arg(long, value_name = "N", default_value_t = crate::judging::BATCH_SIZE)]
-    pub(crate) batch_size: usize,
-    /// Root of the random starts
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
     /// Exit with status 1 when the robust accuracy is below this fraction
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     pub(crate) require_robust: Option<f64>,
+    /// Exit with status 1 when an alarm was raised: a sign that the numbers may be too good
+    #[arg(long)]
+    pub(crate) require_no_alarms: bool,
+    /// Keep what was found in this file after every batch, and go on from it where it is there
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
 }
@@ -245,6 +309,43 @@ pub(crate) struct AnalyzeArguments {
     /// Directory of analysis.json and the plots [default: analysis in the run directory, or beside the checkpoint]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Nothing in the file is run: it may hold named tensors alone, as torch.save(model.state_dict(), \
+                        FILE) writes them."
+)]
+pub(crate) struct ImportArguments {
+    /// State dict written by torch.save
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The network that it belongs to, such as convnet or preact-resnet-18
+    #[arg(long)]
+    pub(crate) model: ModelName,
+    /// Weights to write; must not be there yet
+    #[arg(long, value_name = "W.safetensors")]
+    pub(crate) out: PathBuf,
+    /// Data set that it was trained on: gives shape and class names
+    #[arg(long)]
+    pub(crate) dataset: Option<DatasetName>,
+    /// Where the data lies
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Shape of an image [default: 1x28x28, 3x32x32 or 1x8x8, whichever fits]
+    #[arg(long, value_name = "CxHxW", value_parser = crate::commands::import::shape)]
+    pub(crate) input: Option<InputShape>,
+    /// Class names in the order of the logits, separated by commas [default: 0,1,2 and so on]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) classes: Vec<String>,
+    /// Subtracted from each channel first, pixels in [0, 1] [default: nothing]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "std")]
+    pub(crate) mean: Vec<f64>,
+    /// Divided out of each channel first
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "mean")]
+    pub(crate) std: Vec<f64>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
 }

@@ -25,7 +25,6 @@ impl Attacks<'_> {
         let mut specs: Vec<AttackSpec> = Vec::new();
         for name in self.names {
             let spec = match name {
-                AttackName::Fgsm => AttackSpec::fgsm(threat),
                 AttackName::Pgd => {
                     let step_size = match self.step_size {
                         None => self.customary_step(threat, dataset)?,
@@ -33,13 +32,15 @@ impl Attacks<'_> {
                     };
                     AttackSpec::pgd(threat, self.steps, self.restarts, step_size)?
                 }
+                other => AttackSpec::customary(*other, threat)?,
             };
             if !specs.contains(&spec) {
                 specs.push(spec);
             }
         }
         if specs.is_empty() {
-            bail!("no attack to judge by; known: fgsm, pgd");
+            let known: Vec<_> = AttackName::ALL.iter().map(|name| name.as_str()).collect();
+            bail!("no attack to judge by; known: {}", known.join(", "));
         }
         Ok(specs)
     }
@@ -61,7 +62,7 @@ mod tests {
     fn step(dataset: DatasetName, epsilon: &str, steps: usize) -> f64 {
         let threat = ThreatModel::new(Norm::Linf, epsilon.parse().unwrap()).unwrap();
         let attacks = Attacks { names: &[AttackName::Pgd], steps, restarts: 1, step_size: None };
-        attacks.specs(&threat, dataset).unwrap()[0].step_size.value()
+        attacks.specs(&threat, dataset).unwrap()[0].step_size().unwrap().value()
     }
 
     #[test]

@@ -39,8 +39,10 @@ fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
     match command {
         Command::Train(arguments) => commands::train::run(arguments, printer),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer),
+        Command::Attack(arguments) => commands::attack::run(arguments, printer),
         Command::Compare(arguments) => commands::compare::run(arguments, printer),
         Command::Analyze(arguments) => commands::analyze::run(arguments, printer),
+        Command::Import(arguments) => commands::import::run(arguments, printer),
         Command::Data(arguments) => commands::data::run(arguments, printer),
     }
 }

@@ -1,4 +1,4 @@
-//! Image sets for gaat: readers, splits and epoch order.
+//! Image sets for gaat: readers, splits and epoch order; and PyTorch state dicts as plain numbers.
 //!
 //! Everything that is trained on fits in memory, so an [`ImageSet`] is a plain struct of bytes. There is no tensor, no
 //! augmentation and no download here, and nothing is printed: what a reader wants to say is in its result.
@@ -19,7 +19,9 @@ mod inspect;
 mod load;
 mod mnist;
 mod order;
+mod pickle;
 mod places;
+mod png;
 mod resize;
 mod split;
 mod stratify;
@@ -30,5 +32,7 @@ pub use image_set::{ImageSet, ImageShape};
 pub use inspect::{Contents, DatasetReport, FileReport, Verdict, info, info_with, verify, verify_with};
 pub use load::{Loaded, Location, Source, load, load_with};
 pub use order::epoch_order;
+pub use pickle::{NamedTensor, Numbers, read_state_dict};
 pub use places::Places;
+pub use png::png;
 pub use split::{SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};

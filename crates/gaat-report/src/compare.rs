@@ -241,10 +241,8 @@ pub(crate) mod samples {
     pub(crate) fn evaluation(clean: f64, results: &[(&str, f64)]) -> Evaluation {
         let threat = ThreatModel::new(Norm::Linf, "0.3".parse().unwrap()).unwrap();
         let attacks = results.iter().map(|(name, robust_accuracy)| {
-            let attack = match name.parse().unwrap() {
-                AttackName::Fgsm => AttackSpec::fgsm(&threat),
-                AttackName::Pgd => AttackSpec::pgd(&threat, 50, 10, None).unwrap(),
-            };
+            let name: AttackName = name.parse().unwrap();
+            let attack = AttackSpec::customary(name, &threat).unwrap();
             AttackResult {
                 name: attack.to_string(),
                 attack,
@@ -252,6 +250,7 @@ pub(crate) mod samples {
                 interval: (0.0, 1.0),
                 seconds: 1.0,
                 passes: Passes::default(),
+                parts: Vec::new(),
             }
         });
         Evaluation {
@@ -263,6 +262,7 @@ pub(crate) mod samples {
             robust_accuracy: results.iter().map(|result| result.1).fold(1.0, f64::min),
             robust_interval: (0.0, 1.0),
             alarms: Vec::new(),
+            notes: Vec::new(),
             seconds: 2.0,
         }
     }

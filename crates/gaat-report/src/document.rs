@@ -3,7 +3,6 @@
 use crate::compare::{ComparedRun, Row, Spread, Summary};
 use crate::format::{NOTHING, count, decimals, percent, ratio, seconds, spread, spread_of_seconds};
 use crate::table::{Align, Table};
-use gaat_spec::AttackSpec;
 use gaat_spec::record::Environment;
 
 const COLLAPSED: &str = "†";
@@ -156,10 +155,9 @@ fn circumstances(runs: &[ComparedRun]) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(evaluation) = runs.iter().find_map(|run| run.evaluation.as_ref()) {
         lines.push(format!("Threat model: {}.", evaluation.threat));
-        lines.extend(evaluation.attacks.iter().map(|result| {
-            let AttackSpec { steps, restarts, step_size, .. } = result.attack;
-            format!("{}: steps {steps} of {:.5}, starts {restarts}.", result.name, step_size.value())
-        }));
+        lines.extend(
+            evaluation.attacks.iter().map(|result| format!("{}: {}.", result.name, result.attack.numbers())),
+        );
     }
     if let Some(record) = runs.iter().find_map(|run| run.record.as_ref()) {
         let Environment { version, libtorch, device, threads, precision, cpu } = &record.environment;

@@ -60,7 +60,7 @@ pub fn collapse(
         return None;
     }
     let weakest = |name: AttackName| {
-        let of_name = evaluation.attacks.iter().filter(|result: &&AttackResult| result.attack.name == name);
+        let of_name = evaluation.attacks.iter().filter(|result: &&AttackResult| result.attack.name() == name);
         of_name.map(|result| result.robust_accuracy).min_by(f64::total_cmp)
     };
     let pgd = weakest(AttackName::Pgd)?;

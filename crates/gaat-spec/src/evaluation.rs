@@ -1,74 +1,8 @@
-//! How robustness is judged, as data: the attacks asked for and what they found.
+//! What a judgement found, as data.
 
-use crate::names::named;
 use crate::record::Passes;
-use crate::{Error, PixelLength, Result, ThreatModel};
+use crate::{AttackSpec, ThreatModel};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-named! {
-    /// An attack by name.
-    AttackName, "attack" {
-        /// One step of length epsilon along the sign of the gradient (Goodfellow et al. 2015).
-        Fgsm = "fgsm",
-        /// Projected gradient descent (Madry et al. 2018).
-        Pgd = "pgd",
-    }
-}
-
-/// An attack with its numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct AttackSpec {
-    /// Which attack.
-    pub name: AttackName,
-    /// Gradient steps; 1 for FGSM.
-    pub steps: usize,
-    /// Independent random starts, each image judged by its worst; 1 for FGSM, which starts at the image.
-    pub restarts: usize,
-    /// Length of one step in pixel units; epsilon for FGSM.
-    pub step_size: PixelLength,
-}
-
-impl AttackSpec {
-    /// FGSM under `threat`.
-    pub fn fgsm(threat: &ThreatModel) -> Self {
-        Self { name: AttackName::Fgsm, steps: 1, restarts: 1, step_size: threat.epsilon_length() }
-    }
-
-    /// PGD under `threat`. Without a step size: the larger of epsilon/4 over 10 steps' reach, that is
-    /// `2.5 epsilon / steps`, so that the whole ball can be crossed (Madry et al. 2018).
-    ///
-    /// # Errors
-    /// When steps or restarts are 0 or the step size is.
-    pub fn pgd(
-        threat: &ThreatModel,
-        steps: usize,
-        restarts: usize,
-        step_size: Option<PixelLength>,
-    ) -> Result<Self> {
-        if steps == 0 {
-            return Err(Error::value("steps", 0, "needs at least 1"));
-        }
-        if restarts == 0 {
-            return Err(Error::value("restarts", 0, "needs at least 1"));
-        }
-        let step_size = step_size.unwrap_or_else(|| threat.epsilon_length().scaled(2.5 / steps as f64));
-        if step_size.value() == 0.0 && threat.epsilon() > 0.0 {
-            return Err(Error::value("step-size", 0, "needs a length over 0"));
-        }
-        Ok(Self { name: AttackName::Pgd, steps, restarts, step_size })
-    }
-}
-
-impl fmt::Display for AttackSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name {
-            AttackName::Fgsm => f.pad("fgsm"),
-            AttackName::Pgd if self.restarts == 1 => f.pad(&format!("pgd-{}", self.steps)),
-            AttackName::Pgd => f.pad(&format!("pgd-{}x{}", self.steps, self.restarts)),
-        }
-    }
-}
 
 /// What one attack found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +19,9 @@ pub struct AttackResult {
     pub seconds: f64,
     /// Passes, counted in images.
     pub passes: Passes,
+    /// The attacks that an ensemble consists of, each run on what the one before left; empty for any other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<AttackResult>,
 }
 
 /// The verdict on a model.
@@ -106,6 +43,9 @@ pub struct Evaluation {
     pub robust_interval: (f64, f64),
     /// Signs that the numbers may be too good.
     pub alarms: Vec<String>,
+    /// What was done otherwise than the names of the attacks say, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Whole evaluation.
     pub seconds: f64,
 }

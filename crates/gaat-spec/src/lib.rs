@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod analysis;
+pub mod attack;
 pub mod defaults;
 pub mod error;
 pub mod evaluation;
@@ -19,8 +20,9 @@ pub mod statistics;
 pub mod threat;
 
 pub use analysis::{Analysis, LossModel};
+pub use attack::{AttackName, AttackSpec};
 pub use error::{Error, Result};
-pub use evaluation::{AttackName, AttackResult, AttackSpec, Evaluation};
+pub use evaluation::{AttackResult, Evaluation};
 pub use event::Event;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
 pub use model::ModelName;

@@ -12,6 +12,7 @@
 //! | [`analyze`] | how well Taylor models predict the loss of a trained network |
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
+//! | [`import`] | weights of PyTorch as networks of this library |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
 //! Each module uses only those above it; training, evaluation and analysis do not see each other.
@@ -25,7 +26,9 @@ pub mod dataset;
 pub mod error;
 pub mod evaluate;
 mod files;
+pub mod import;
 pub mod nn;
+pub mod npz;
 pub mod run;
 pub mod taylor;
 mod tensors;

@@ -1,24 +1,24 @@
 //! `gaat evaluate`.
 
 use super::Outcome;
-use super::subject::Subject;
-use crate::arguments::{CheckpointChoice, EvaluateArguments};
+use super::subject::{Subject, threat};
+use crate::arguments::{CheckpointChoice, EvaluateArguments, SubjectArguments};
 use crate::judging::Attacks;
 use crate::printer::Printer;
 use crate::progress::EvaluationProgress;
-use anyhow::{Result, bail};
-use gaat::evaluate::{EvaluateOptions, evaluate};
+use anyhow::Result;
+use gaat::evaluate::{EvaluateOptions, Progress, evaluate, evaluate_resumable};
 use gaat::run::OpenedRun;
 use gaat_data::ImageSet;
 use gaat_report::format::{count, decimals, percent, seconds};
 use gaat_report::{Align, Table};
-use gaat_spec::{CheckedRecipe, DatasetName, Evaluation, Norm, ThreatModel};
+use gaat_spec::{AttackResult, CheckedRecipe, DatasetName, Evaluation};
 use std::path::Path;
 
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Outcome> {
-    let subject = Subject::open(&arguments.subject)?;
-    let Subject { opened, trained, test } = &subject;
-    let threat = threat(arguments, trained)?;
+    let attacked = &arguments.attacked;
+    let Subject { opened, trained, test } = Subject::open(&attacked.subject)?;
+    let threat = threat(attacked, &trained)?;
     let attacks = Attacks {
         names: &arguments.attack,
         steps: arguments.steps,
@@ -28,24 +28,29 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
     let options = EvaluateOptions {
         threat,
         attacks: attacks.specs(&threat, trained.dataset)?,
-        batch_size: arguments.batch_size,
-        limit: arguments.limit,
-        seed: arguments.seed,
+        batch_size: attacked.batch_size,
+        limit: attacked.limit,
+        seed: attacked.seed,
     };
-    let Some(evaluation) = judge(opened, test.images(), &options, &mut EvaluationProgress::new(printer, ""))?
+    let mut progress = EvaluationProgress::new(printer, "");
+    let Some(evaluation) =
+        judge(&opened, test.images(), &options, arguments.state.as_deref(), &mut progress)?
     else {
-        printer.notice("interrupted; an evaluation starts anew when it is repeated");
+        printer.notice(match arguments.state {
+            Some(_) => "interrupted; the same command goes on from here",
+            None => "interrupted; an evaluation starts anew when it is repeated, unless it has a --state",
+        });
         return Ok(Outcome::Interrupted);
     };
-    if speaks_for_the_run(arguments, opened, &options, trained) {
+    if speaks_for_the_run(&attacked.subject, &opened, &options, &trained) {
         // The verdict is worth showing even where the run cannot be written to.
-        if let Err(error) = gaat::run::record_test(&arguments.subject.run, &evaluation) {
+        if let Err(error) = gaat::run::record_test(&attacked.subject.run, &evaluation) {
             printer.warning(&format!("the result is not in run.json: {error}"));
         }
     }
-    let title = title(&arguments.subject.run, opened, trained.dataset, &evaluation);
+    let title = title(&attacked.subject.run, &opened, trained.dataset, &evaluation);
     printer.result(&evaluation, |evaluation| text(&title, evaluation))?;
-    Ok(verdict(&evaluation, arguments.require_robust, printer))
+    Ok(verdict(&evaluation, arguments, printer))
 }
 
 /// Judges on `images`; `None` when the user stopped it.
@@ -53,37 +58,34 @@ pub(super) fn judge(
     opened: &OpenedRun,
     images: &ImageSet,
     options: &EvaluateOptions,
+    state: Option<&Path>,
     progress: &mut EvaluationProgress,
 ) -> Result<Option<Evaluation>> {
     let classifier = opened.classifier.as_ref();
-    match evaluate(classifier, images, options, &mut |now| progress.update(now)) {
+    let mut observer = |now: &Progress| progress.update(now);
+    let judged = match state {
+        Some(state) => evaluate_resumable(classifier, images, options, state, &mut observer),
+        None => evaluate(classifier, images, options, &mut observer),
+    };
+    match judged {
         Ok(evaluation) => Ok(Some(evaluation)),
         Err(gaat::Error::Interrupted) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-fn threat(arguments: &EvaluateArguments, trained: &CheckedRecipe) -> Result<ThreatModel> {
-    let norm = arguments.norm.unwrap_or(trained.threat.norm());
-    if norm != trained.threat.norm() && arguments.epsilon.is_none() {
-        let example = if norm == Norm::L2 { "0.5" } else { "8/255" };
-        bail!("--norm {norm} needs --epsilon: a bound in another norm is another number, such as {example}");
-    }
-    Ok(ThreatModel::new(norm, arguments.epsilon.unwrap_or(trained.threat.epsilon_length()))?)
-}
-
 /// Whether the result is the one that the record of the run should hold: of the whole test set, the best checkpoint
 /// and the threat model that it was trained for.
 fn speaks_for_the_run(
-    arguments: &EvaluateArguments,
+    arguments: &SubjectArguments,
     opened: &OpenedRun,
     options: &EvaluateOptions,
     trained: &CheckedRecipe,
 ) -> bool {
     opened.record.is_some()
-        && arguments.subject.dataset.is_none()
+        && arguments.dataset.is_none()
         && options.limit.is_none()
-        && arguments.subject.checkpoint == CheckpointChoice::Best
+        && arguments.checkpoint == CheckpointChoice::Best
         && options.threat == trained.threat
 }
 
@@ -114,28 +116,42 @@ fn text(title: &str, evaluation: &Evaluation) -> String {
         percent(evaluation.clean_accuracy, digits),
         interval(evaluation.clean_interval),
     ]);
-    for result in &evaluation.attacks {
+    let mut row = |name: String, result: &AttackResult| {
         table.push([
-            result.name.clone(),
+            name,
             percent(result.robust_accuracy, digits),
             interval(result.interval),
-            format!("{:.4}", result.attack.step_size.value()),
+            result.attack.step_size().map(|step| format!("{:.4}", step.value())).unwrap_or_default(),
             seconds(result.seconds),
         ]);
+    };
+    for result in &evaluation.attacks {
+        for part in &result.parts {
+            row(format!("  {}", part.name), part);
+        }
+        row(result.name.clone(), result);
     }
     let worst = percent(evaluation.robust_accuracy, digits);
     table.push(["worst case".to_owned(), worst, interval(evaluation.robust_interval)]);
-    let alarms: String = evaluation.alarms.iter().map(|alarm| ["\nalarm: ", alarm].concat()).collect();
-    format!("{title}\n\n{}{alarms}", table.to_text())
+    let lines = |word: &str, lines: &[String]| -> String {
+        lines.iter().map(|line| ["\n", word, ": ", line].concat()).collect()
+    };
+    let (notes, alarms) = (lines("note", &evaluation.notes), lines("alarm", &evaluation.alarms));
+    format!("{title}\n\n{}{notes}{alarms}", table.to_text())
 }
 
-fn verdict(evaluation: &Evaluation, required: Option<f64>, printer: &Printer) -> Outcome {
-    match required {
-        Some(required) if evaluation.robust_accuracy < required => {
-            let found = evaluation.robust_accuracy;
-            printer.notice(&format!("missed: robust accuracy {found:.4} is below the required {required}"));
-            Outcome::ThresholdMissed
-        }
-        _ => Outcome::Done,
+fn verdict(evaluation: &Evaluation, arguments: &EvaluateArguments, printer: &Printer) -> Outcome {
+    let mut outcome = Outcome::Done;
+    if let Some(required) = arguments.require_robust
+        && evaluation.robust_accuracy < required
+    {
+        let found = evaluation.robust_accuracy;
+        printer.notice(&format!("missed: robust accuracy {found:.4} is below the required {required}"));
+        outcome = Outcome::ThresholdMissed;
     }
+    if arguments.require_no_alarms && !evaluation.alarms.is_empty() {
+        printer.notice(&format!("missed: {} alarms, and none is allowed", evaluation.alarms.len()));
+        outcome = Outcome::ThresholdMissed;
+    }
+    outcome
 }

@@ -1,9 +1,11 @@
 //! The commands: each takes its arguments and the printer, and says how it ended.
 
 pub(crate) mod analyze;
+pub(crate) mod attack;
 pub(crate) mod compare;
 pub(crate) mod data;
 pub(crate) mod evaluate;
+pub(crate) mod import;
 mod subject;
 pub(crate) mod train;
 

@@ -1,10 +1,10 @@
-//! What `evaluate` and `analyze` look at: a trained network with its recipe and test images.
+//! What `evaluate`, `attack` and `analyze` look at: a trained network with its recipe and test images.
 
-use crate::arguments::{CheckpointChoice, SubjectArguments};
+use crate::arguments::{AttackedArguments, CheckpointChoice, SubjectArguments};
 use anyhow::{Result, bail};
 use gaat::run::{Checkpoint, OpenedRun};
 use gaat_data::{ImageSet, TestSet};
-use gaat_spec::{CheckedRecipe, DatasetName, Recipe};
+use gaat_spec::{CheckedRecipe, DatasetName, Norm, Recipe, ThreatModel};
 use std::path::Path;
 
 impl From<CheckpointChoice> for Checkpoint {
@@ -80,4 +80,14 @@ fn check_classes(images: &ImageSet, opened: &OpenedRun) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The threat model asked for; else that of the training.
+pub(super) fn threat(arguments: &AttackedArguments, trained: &CheckedRecipe) -> Result<ThreatModel> {
+    let norm = arguments.norm.unwrap_or(trained.threat.norm());
+    if norm != trained.threat.norm() && arguments.epsilon.is_none() {
+        let example = if norm == Norm::L2 { "0.5" } else { "8/255" };
+        bail!("--norm {norm} needs --epsilon: a bound in another norm is another number, such as {example}");
+    }
+    Ok(ThreatModel::new(norm, arguments.epsilon.unwrap_or(trained.threat.epsilon_length()))?)
 }

@@ -28,6 +28,21 @@ pub fn random_start(clean: &Tensor, threat: &ThreatModel, draws: &Draws) -> Resu
     }
 }
 
+/// A random point on the edge of the ball: uniform coordinates, or a uniform direction for L2, stretched to length
+/// epsilon. The pixel box is not looked at.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn random_edge(clean: &Tensor, threat: &ThreatModel, draws: &Draws) -> Result<Tensor> {
+    let (shape, kind, device) = (clean.size(), clean.kind(), clean.device());
+    let direction = match threat.norm() {
+        Norm::Linf => draws.uniform(&shape, -1.0, 1.0, kind, device)?,
+        Norm::L2 => draws.normal(&shape, 0.0, 1.0, kind, device)?,
+    };
+    let lengths = lengths(&direction, threat.norm()).clamp_min(LEAST_LENGTH);
+    Ok(direction / column(&lengths) * threat.epsilon())
+}
+
 /// The direction of unit length in the norm along which a linear function grows fastest. Zero where the gradient
 /// is zero (`sign(0) = 0`).
 pub fn steepest_ascent(gradient: &Tensor, norm: Norm) -> Tensor {
@@ -54,6 +69,16 @@ pub fn project_into_box(clean: &Tensor, delta: &Tensor, threat: &ThreatModel) ->
     (clean + project(delta, threat)).clamp(0.0, 1.0) - clean
 }
 
+/// `points` with every pixel brought into the box `[0, 1]`.
+pub fn into_box(points: &Tensor) -> Tensor {
+    points.clamp(0.0, 1.0)
+}
+
+/// Least and greatest pixels of the box within `epsilon` of `clean` in every coordinate.
+pub fn pixel_bounds(clean: &Tensor, epsilon: f64) -> (Tensor, Tensor) {
+    ((clean - epsilon).clamp_min(0.0), (clean + epsilon).clamp_max(1.0))
+}
+
 /// Length of each example's perturbation, `[N]`.
 pub fn lengths(delta: &Tensor, norm: Norm) -> Tensor {
     let flat = delta.flatten(1, -1);
@@ -69,7 +94,8 @@ fn unit(direction: &Tensor) -> Tensor {
     direction / column(&lengths.where_self(&tiny.logical_not(), &lengths.full_like(f64::INFINITY)))
 }
 
-fn column(values: &Tensor) -> Tensor {
+/// One number an example, `[N]`, as `[N, 1, 1, 1]`.
+pub(super) fn column(values: &Tensor) -> Tensor {
     values.view([-1, 1, 1, 1])
 }
 

@@ -1,10 +1,11 @@
 //! PGD: projected steepest ascent (Madry et al. 2018, section 2.1).
 
-use super::{Attack, GradientOracle, ball};
+use super::standing::{Kept, Standing, narrow};
+use super::{Attack, GradientOracle, Loss, ball, targets};
 use crate::Result;
 use crate::nn::Draws;
 use gaat_spec::ThreatModel;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Where the path begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,11 @@ pub enum Start {
 
 /// Deviation of [`Start::Near`], pixel units.
 pub const NEAR: f64 = 0.001;
+
+/// The perturbation of [`Start::Near`].
+pub(super) fn near(clean: &Tensor, draws: &Draws) -> Result<Tensor> {
+    draws.normal(&clean.size(), 0.0, NEAR, clean.kind(), clean.device())
+}
 
 /// What each step is projected on; the result is always projected on both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,94 +87,88 @@ impl Attack for Pgd {
         draws: &Draws,
     ) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
+        Ok(self.walk(oracle, (clean, labels, None), threat, draws)?.into_proposals())
+    }
+}
+
+/// PGD on the margin: on the lead of the best wrong class (the L-infinity attack of Carlini and Wagner 2017 as Madry et
+/// al. 2018 run it), or on that of given ones.
+#[derive(Debug, Clone, Copy)]
+pub struct MarginPgd {
+    /// Steps, start and so on.
+    pub pgd: Pgd,
+    /// Climbs towards each of so many wrong classes in turn, those first that are likeliest on the clean image; 0
+    /// towards whichever leads.
+    pub targets: usize,
+}
+
+impl Attack for MarginPgd {
+    fn propose(
+        &self,
+        oracle: &mut dyn GradientOracle,
+        clean: &Tensor,
+        labels: &Tensor,
+        threat: &ThreatModel,
+        draws: &Draws,
+    ) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        if self.targets == 0 {
+            let walked = self.pgd.walk(oracle, (clean, labels, Some(Aim::Best)), threat, draws)?;
+            return Ok(walked.into_proposals());
+        }
+        targets::one_after_the_other(oracle, clean, labels, self.targets, |oracle, clean, labels, target| {
+            self.pgd.walk(oracle, (clean, labels, Some(Aim::Class(target.shallow_clone()))), threat, draws)
+        })
+    }
+}
+
+/// Which wrong class is to lead.
+enum Aim {
+    Best,
+    Class(Tensor),
+}
+
+impl Pgd {
+    /// Walks with a batch of images and labels; without an aim up the loss of the oracle.
+    fn walk(
+        &self,
+        oracle: &mut dyn GradientOracle,
+        (clean, labels, mut aim): (&Tensor, &Tensor, Option<Aim>),
+        threat: &ThreatModel,
+        draws: &Draws,
+    ) -> Result<Standing> {
         let start = match self.start {
             Start::Clean => clean.zeros_like(),
             Start::Random => self.constrain(clean, &ball::random_start(clean, threat, draws)?, threat),
-            Start::Near => {
-                let noise = draws.normal(&clean.size(), 0.0, NEAR, clean.kind(), clean.device())?;
-                self.constrain(clean, &noise, threat)
-            }
+            Start::Near => self.constrain(clean, &near(clean, draws)?, threat),
         };
-        let mut walkers = Walkers::new(clean, labels, start)?;
+        let mut standing = Standing::new(clean)?;
+        let (mut clean, mut labels, mut delta) = (clean.f_detach()?, labels.shallow_clone(), start);
         for _ in 0..self.steps {
-            let points = &walkers.clean + &walkers.delta;
-            let answer = tch::with_grad(|| oracle.at(&points, &walkers.labels))?;
+            let points = &clean + &delta;
+            let answer = tch::with_grad(|| match &aim {
+                None => oracle.at(&points, &labels),
+                Some(Aim::Best) => oracle.of(Loss::Margin, &points, &labels),
+                Some(Aim::Class(target)) => oracle.of(Loss::MarginTowards(target), &points, &labels),
+            })?;
             let mut gradient = answer.gradient;
             if let (StopRule::WhenFooled, Some(logits)) = (self.stop, answer.logits) {
-                let standing = logits.argmax(-1, false).eq_tensor(&walkers.labels);
-                match walkers.retire_fallen(&standing)? {
-                    Remaining::All => {}
-                    Remaining::None => break,
-                    Remaining::Some(kept) => gradient = gradient.f_index_select(0, &kept)?,
+                let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&labels)?;
+                match standing.retire(&fallen, &delta)? {
+                    Kept::All => {}
+                    Kept::Nobody => return Ok(standing),
+                    Kept::Some(kept) => {
+                        narrow([&mut clean, &mut labels, &mut delta, &mut gradient], &kept)?;
+                        if let Some(Aim::Class(target)) = &mut aim {
+                            narrow([target], &kept)?;
+                        }
+                    }
                 }
             }
-            let moved = &walkers.delta + ball::steepest_ascent(&gradient, threat.norm()) * self.step_size;
-            walkers.delta = self.constrain(&walkers.clean, &moved, threat);
+            let moved = &delta + ball::steepest_ascent(&gradient, threat.norm()) * self.step_size;
+            delta = self.constrain(&clean, &moved, threat);
         }
-        walkers.finish()
-    }
-}
-
-/// The examples still walking, and where the others stopped.
-struct Walkers {
-    clean: Tensor,
-    labels: Tensor,
-    delta: Tensor,
-    /// Places of the walkers in the batch; `None` while nobody has left.
-    places: Option<Tensor>,
-    stopped: Option<Tensor>,
-}
-
-enum Remaining {
-    All,
-    Some(Tensor),
-    None,
-}
-
-impl Walkers {
-    fn new(clean: &Tensor, labels: &Tensor, delta: Tensor) -> Result<Self> {
-        Ok(Self {
-            clean: clean.f_detach()?,
-            labels: labels.shallow_clone(),
-            delta,
-            places: None,
-            stopped: None,
-        })
-    }
-
-    /// Takes those that are not `standing` (`[walkers]`, bool) out of the walk, where they are.
-    fn retire_fallen(&mut self, standing: &Tensor) -> Result<Remaining> {
-        let count = standing.size()[0];
-        let kept = standing.f_nonzero()?.f_squeeze_dim(1)?;
-        if kept.size()[0] == count {
-            return Ok(Remaining::All);
-        }
-        let places = match self.places.take() {
-            Some(places) => places,
-            None => Tensor::f_arange(count, (Kind::Int64, self.delta.device()))?,
-        };
-        let stopped = match self.stopped.take() {
-            Some(stopped) => stopped.f_index_copy(0, &places, &self.delta)?,
-            None => self.delta.f_alias_copy()?,
-        };
-        self.stopped = Some(stopped);
-        self.places = Some(places.f_index_select(0, &kept)?);
-        if kept.size()[0] == 0 {
-            return Ok(Remaining::None);
-        }
-        self.clean = self.clean.f_index_select(0, &kept)?;
-        self.labels = self.labels.f_index_select(0, &kept)?;
-        self.delta = self.delta.f_index_select(0, &kept)?;
-        Ok(Remaining::Some(kept))
-    }
-
-    fn finish(self) -> Result<Tensor> {
-        match (self.stopped, self.places) {
-            (Some(stopped), Some(places)) if places.size()[0] == self.delta.size()[0] => {
-                Ok(stopped.f_index_copy(0, &places, &self.delta)?)
-            }
-            (Some(stopped), _) => Ok(stopped),
-            _ => Ok(self.delta),
-        }
+        standing.propose(&delta)?;
+        Ok(standing)
     }
 }

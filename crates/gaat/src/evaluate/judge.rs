@@ -1,12 +1,15 @@
 //! One batch under one attack: restarts on the survivors alone, worst case over them.
 
-use crate::Result;
 use crate::attack::survival::{standing_clean, survivors};
-use crate::attack::{Attack, Fgsm, Pgd, Start, StopRule, Walk};
+use crate::attack::{
+    Apgd, ApgdLoss, Attack, Boundary, CarliniWagner, DeepFool, Fab, Fgsm, MarginPgd, MomentumFgsm, Pgd,
+    Square, Start, StopRule, Walk,
+};
 use crate::batch::Batch;
 use crate::nn::{Classifier, Rng};
-use gaat_spec::{AttackName, AttackSpec, Passes, ThreatModel};
-use tch::{Kind, Tensor};
+use crate::{Error, Result};
+use gaat_spec::{AttackSpec, Passes, PixelLength, ThreatModel};
+use tch::Tensor;
 
 pub(super) struct Judge<'a> {
     pub(super) classifier: &'a dyn Classifier,
@@ -14,66 +17,73 @@ pub(super) struct Judge<'a> {
     pub(super) rng: Rng,
 }
 
-/// Counts over the batches of one stage.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) done: usize,
-    pub(super) withstood: usize,
-    pub(super) passes: Passes,
-}
-
 impl Judge<'_> {
-    /// Places of the images of `batch` that are classified rightly, `[M]`, i64.
-    pub(super) fn clean(&self, batch: &Batch, tally: &mut Tally) -> Result<Tensor> {
-        let standing = standing_clean(self.classifier, batch)?;
-        tally.done += batch.len();
-        tally.withstood += standing.size()[0] as usize;
-        Ok(standing)
+    /// Places of the images of `batch` that are classified rightly.
+    pub(super) fn clean(&self, batch: &Batch) -> Result<Vec<i64>> {
+        places(&standing_clean(self.classifier, batch)?)
     }
 
-    /// Those of `standing` that withstand every restart of `spec`.
+    /// Those of the places `standing` that withstand every restart of `spec`, and the passes it took.
     pub(super) fn attack(
         &self,
         spec: &AttackSpec,
         batch: &Batch,
         index: usize,
-        standing: &Tensor,
-        tally: &mut Tally,
-    ) -> Result<Tensor> {
-        let attack = build(spec);
-        let mut left = standing.shallow_clone();
-        for restart in 0..spec.restarts {
+        standing: &[i64],
+    ) -> Result<(Vec<i64>, Passes)> {
+        let mut left = Tensor::f_from_slice(standing)?.f_to_device(batch.labels.device())?;
+        let mut total = Passes::default();
+        for restart in 0..spec.restarts() {
+            let attack = build(spec, restart)?;
             // Seeded by attack, restart and batch: an evaluation in other company draws the same.
-            let draws = self.rng.seeded(&format!("evaluate/{}/{restart}", spec.name), index as u64);
+            let draws = self.rng.seeded(&format!("evaluate/{}/{restart}", spec.name()), index as u64);
             let (survived, passes) =
                 survivors(self.classifier, batch, &left, attack.as_ref(), &self.threat, &draws)?;
             left = survived;
-            tally.passes += passes;
+            total += passes;
         }
-        tally.done += batch.len();
-        tally.withstood += left.size()[0] as usize;
-        Ok(left)
+        Ok((places(&left)?, total))
     }
 }
 
-fn build(spec: &AttackSpec) -> Box<dyn Attack> {
-    match spec.name {
-        AttackName::Fgsm => Box::new(Fgsm),
-        AttackName::Pgd => Box::new(Pgd {
-            steps: spec.steps,
-            step_size: spec.step_size.value(),
-            start: Start::Random,
-            walk: Walk::InBox,
-            stop: StopRule::WhenFooled,
-        }),
-    }
+fn places(standing: &Tensor) -> Result<Vec<i64>> {
+    Ok(Vec::<i64>::try_from(standing)?)
 }
 
-/// Places that are in both lists.
-pub(super) fn both(left: &Tensor, right: &Tensor) -> Result<Tensor> {
-    if left.size()[0] == 0 || right.size()[0] == 0 {
-        return Ok(Tensor::f_zeros([0], (Kind::Int64, left.device()))?);
-    }
-    let member = left.f_unsqueeze(1)?.f_eq_tensor(right)?.f_any_dim(1, false)?;
-    Ok(left.f_masked_select(&member)?)
+/// The attack of one restart, counted from 0.
+pub(super) fn build(spec: &AttackSpec, restart: usize) -> Result<Box<dyn Attack>> {
+    let apgd = |steps, loss, samples| Apgd { steps, loss, samples };
+    // FAB starts at the image first and at random afterwards.
+    let start = if restart == 0 { Start::Clean } else { Start::Random };
+    let fab = |steps, boundary| Fab { steps, boundary, start, stop: StopRule::WhenFooled };
+    let pgd = |steps, step_size: PixelLength| Pgd {
+        steps,
+        step_size: step_size.value(),
+        start: Start::Random,
+        walk: Walk::InBox,
+        stop: StopRule::WhenFooled,
+    };
+    let margin = |pgd, targets| MarginPgd { pgd, targets };
+    Ok(match *spec {
+        AttackSpec::Fgsm { .. } => Box::new(Fgsm),
+        AttackSpec::Pgd { steps, step_size, .. } => Box::new(pgd(steps, step_size)),
+        AttackSpec::PgdMargin { steps, step_size, .. } => Box::new(margin(pgd(steps, step_size), 0)),
+        AttackSpec::PgdT { steps, step_size, targets, .. } => {
+            Box::new(margin(pgd(steps, step_size), targets))
+        }
+        AttackSpec::MiFgsm { steps, step_size } => {
+            Box::new(MomentumFgsm { steps, step_size: step_size.value() })
+        }
+        AttackSpec::CarliniWagner { steps, searches } => Box::new(CarliniWagner { steps, searches }),
+        AttackSpec::DeepFool { steps } => Box::new(DeepFool { steps }),
+        AttackSpec::ApgdCe { steps, samples, .. } => Box::new(apgd(steps, ApgdLoss::CrossEntropy, samples)),
+        AttackSpec::ApgdDlr { steps, samples, .. } => Box::new(apgd(steps, ApgdLoss::Dlr, samples)),
+        AttackSpec::ApgdT { steps, targets, .. } => Box::new(apgd(steps, ApgdLoss::TargetedDlr(targets), 1)),
+        AttackSpec::Fab { steps, .. } => Box::new(fab(steps, Boundary::Nearest)),
+        AttackSpec::FabT { steps, targets, .. } => Box::new(fab(steps, Boundary::Towards(targets))),
+        AttackSpec::Square { queries, .. } => Box::new(Square { queries }),
+        AttackSpec::AutoAttack | AttackSpec::AutoAttackRand | AttackSpec::AutoAttackPlus => {
+            return Err(Error::Usage(format!("{spec} is several attacks and runs as its parts")));
+        }
+    })
 }

@@ -1,18 +1,29 @@
 //! Judging a model: clean accuracy, and robust accuracy as the worst case over attacks, with exact gradients only.
 
+mod alarms;
+mod grid;
 mod judge;
+mod ledger;
+mod perturb;
+mod plan;
+mod probes;
+mod saved;
+mod verdict;
 
 pub use crate::control::Control;
+pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, perturb};
 
-use crate::batch::{Batch, Images};
+use crate::batch::Images;
 use crate::nn::{Classifier, Rng};
 use crate::{Error, Result};
-use gaat_data::{ImageSet, epoch_order};
-use gaat_spec::statistics::wilson_interval;
-use gaat_spec::{AttackResult, AttackSpec, Evaluation, ThreatModel};
-use judge::{Judge, Tally};
+use gaat_data::ImageSet;
+use gaat_spec::{AttackSpec, Evaluation, Passes, ThreatModel};
+use judge::Judge;
+use ledger::{Entry, Ledger};
+use plan::Planned;
+use saved::Saved;
+use std::path::Path;
 use std::time::Instant;
-use tch::Tensor;
 
 /// What to judge, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,90 +78,106 @@ pub fn evaluate(
     options: &EvaluateOptions,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
-    let started = Instant::now();
+    judge(classifier, images, options, None, observer)
+}
+
+/// The same, with all that was found so far in the file `state` after every batch. Where the file is there already,
+/// the evaluation goes on from it and ends as if it had never stopped; times aside.
+///
+/// # Errors
+/// As [`evaluate`]; also when the file cannot be read or written, or belongs to another evaluation.
+pub fn evaluate_resumable(
+    classifier: &dyn Classifier,
+    images: &ImageSet,
+    options: &EvaluateOptions,
+    state: &Path,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<Evaluation> {
+    let saved = Saved::new(state, classifier, images, options)?;
+    judge(classifier, images, options, Some(&saved), observer)
+}
+
+fn judge(
+    classifier: &dyn Classifier,
+    images: &ImageSet,
+    options: &EvaluateOptions,
+    saved: Option<&Saved>,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<Evaluation> {
     if images.is_empty() || options.limit == Some(0) || options.batch_size == 0 {
         return Err(Error::Usage(
             "evaluation needs at least one image and a batch size of at least 1".to_owned(),
         ));
     }
-    let subset = options.limit.filter(|limit| *limit < images.len()).map(|limit| {
-        let mut order = epoch_order(options.seed, 0, images.len());
-        order.truncate(limit);
-        order.sort_unstable();
-        images.select(&order)
-    });
-    let images = Images::upload(subset.as_ref().unwrap_or(images), classifier.store().device())?;
-    let total = images.len();
-    let kind = classifier.store().kind();
-    let batch = |index: usize| -> Result<Batch> {
-        let start = index * options.batch_size;
-        images.range(start, (start + options.batch_size).min(total), kind)
-    };
-    let count = total.div_ceil(options.batch_size);
+    let classes = classifier.class_count() as usize;
+    let plan = plan::plan(&options.attacks, classes)?;
+    let notes = plan::notes(&options.attacks, classes, &options.threat)?;
+    let limit = options.limit.unwrap_or(images.len());
+    let images = Images::upload_some(images, limit, options.seed, classifier.store().device())?;
     let judge = Judge { classifier, threat: options.threat, rng: Rng::new(options.seed) };
-    let mut tell = |stage: Stage, tally: &Tally| {
-        let robust_accuracy = tally.withstood as f64 / tally.done.max(1) as f64;
-        match observer(&Progress { stage, done: tally.done, total, robust_accuracy }) {
-            Control::Continue => Ok(()),
-            Control::Stop => Err(Error::Interrupted),
-        }
-    };
-    let mut clean = Tally::default();
-    let mut standing = Vec::with_capacity(count);
-    for index in 0..count {
-        let batch = batch(index)?;
-        standing.push(judge.clean(&batch, &mut clean)?);
-        tell(Stage::Clean, &clean)?;
-    }
-    let mut robust = standing.iter().map(Tensor::shallow_clone).collect::<Vec<_>>();
-    let mut attacks = Vec::with_capacity(options.attacks.len());
-    for spec in &options.attacks {
-        let attack_started = Instant::now();
-        let mut tally = Tally::default();
-        for index in 0..count {
-            let survivors = judge.attack(spec, &batch(index)?, index, &standing[index], &mut tally)?;
-            robust[index] = judge::both(&robust[index], &survivors)?;
-            tell(Stage::Attack { name: spec.to_string() }, &tally)?;
-        }
-        attacks.push(AttackResult {
-            name: spec.to_string(),
-            attack: *spec,
-            robust_accuracy: tally.withstood as f64 / total as f64,
-            interval: wilson_interval(tally.withstood, total),
-            seconds: attack_started.elapsed().as_secs_f64(),
-            passes: tally.passes,
-        });
-    }
-    let withstood = robust.iter().map(|places| places.size()[0] as usize).sum();
-    Ok(Evaluation {
-        examples: total,
-        threat: options.threat,
-        clean_accuracy: clean.withstood as f64 / total as f64,
-        clean_interval: wilson_interval(clean.withstood, total),
-        alarms: alarms(&attacks),
-        attacks,
-        robust_accuracy: withstood as f64 / total as f64,
-        robust_interval: wilson_interval(withstood, total),
-        seconds: started.elapsed().as_secs_f64(),
-    })
+    let mut ledger = saved.map_or_else(|| Ok(Ledger::default()), Saved::read)?;
+    let run = Run { judge: &judge, images: &images, plan: &plan, batch_size: options.batch_size, saved };
+    run.stages(&mut ledger, observer)?;
+    let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
+    let few = images.range(0, images.len().min(probes::IMAGES), classifier.store().kind())?;
+    verdict.alarms.extend(probes::probe(classifier, &few)?);
+    Ok(verdict)
 }
 
-/// One step beating many is a sign of masked gradients (Athalye et al. 2018); within a tenth of a point it is chance.
-fn alarms(attacks: &[AttackResult]) -> Vec<String> {
-    const SLACK: f64 = 0.001;
-    let mut found = Vec::new();
-    for single in attacks.iter().filter(|result| result.attack.steps == 1) {
-        for many in attacks.iter().filter(|result| result.attack.steps > 1) {
-            if single.robust_accuracy + SLACK < many.robust_accuracy {
-                found.push(format!(
-                    "one-step-beats-many: {} leaves {:.2} %, {} leaves {:.2} %: gradients may be masked",
-                    single.name,
-                    100.0 * single.robust_accuracy,
-                    many.name,
-                    100.0 * many.robust_accuracy
-                ));
+/// An evaluation under way.
+struct Run<'a> {
+    judge: &'a Judge<'a>,
+    images: &'a Images,
+    plan: &'a [Planned],
+    batch_size: usize,
+    saved: Option<&'a Saved>,
+}
+
+impl Run<'_> {
+    /// Runs what is left of the plan, and writes it into the ledger.
+    fn stages(&self, ledger: &mut Ledger, observer: &mut dyn FnMut(&Progress) -> Control) -> Result<()> {
+        let total = self.images.len();
+        for (stage, planned) in self.plan.iter().enumerate() {
+            if ledger.stages.len() == stage {
+                ledger.stages.push(Entry::default());
+            }
+            for index in ledger.stages[stage].survivors.len()..total.div_ceil(self.batch_size) {
+                self.batch(planned, index, stage, ledger)?;
+                if let Some(saved) = self.saved {
+                    saved.write(ledger)?;
+                }
+                let done = ((index + 1) * self.batch_size).min(total);
+                let robust_accuracy = ledger.stages[stage].withstood() as f64 / done as f64;
+                let stage = match &planned.attack {
+                    None => Stage::Clean,
+                    Some(_) => Stage::Attack { name: planned.name.clone() },
+                };
+                if let Control::Stop = observer(&Progress { stage, done, total, robust_accuracy }) {
+                    return Err(Error::Interrupted);
+                }
             }
         }
+        Ok(())
     }
-    found
+
+    /// One batch of one stage.
+    fn batch(&self, planned: &Planned, index: usize, stage: usize, ledger: &mut Ledger) -> Result<()> {
+        let started = Instant::now();
+        let start = index * self.batch_size;
+        let end = (start + self.batch_size).min(self.images.len());
+        let batch = self.images.range(start, end, self.judge.classifier.store().kind())?;
+        let (left, passes) = match &planned.attack {
+            None => (self.judge.clean(&batch)?, Passes::default()),
+            Some((_, part)) => {
+                let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(index));
+                let standing = before.map_or(&[][..], Vec::as_slice);
+                self.judge.attack(part, &batch, index, standing)?
+            }
+        };
+        let entry = &mut ledger.stages[stage];
+        entry.survivors.push(left);
+        entry.passes += passes;
+        entry.seconds += started.elapsed().as_secs_f64();
+        Ok(())
+    }
 }

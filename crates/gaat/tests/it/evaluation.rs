@@ -3,7 +3,7 @@
 use crate::support::{digits, network, robust_network, threat};
 use gaat::attack::{Attack, Exact, Fgsm, GradientOracle, Pgd, Start, StopRule, Walk, run};
 use gaat::batch::Images;
-use gaat::evaluate::{Control, EvaluateOptions, Progress, Stage, evaluate};
+use gaat::evaluate::{Control, EvaluateOptions, Progress, Stage, evaluate, evaluate_resumable};
 use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore, Rng};
 use gaat::{Error, Result};
 use gaat_data::{ImageSet, ImageShape};
@@ -299,4 +299,113 @@ fn one_step_that_beats_many_raises_the_alarm() {
     for attack in both {
         assert!(judge(&network, &images(128), &options(threat, vec![attack])).alarms.is_empty());
     }
+}
+
+#[test]
+fn an_evaluation_that_was_stopped_goes_on_as_if_it_never_was() {
+    tch::set_num_threads(1);
+    let network = robust_network();
+    let images = digits(60);
+    let threat = threat(Norm::Linf, 0.1);
+    let fab = AttackSpec::FabT { steps: 5, restarts: 2, targets: 2 };
+    let attacks = vec![AttackSpec::pgd(&threat, 2, 2, None).unwrap(), fab];
+    let options = EvaluateOptions { batch_size: 25, ..options(threat, attacks) };
+    let timeless = |mut verdict: Evaluation| {
+        verdict.seconds = 0.0;
+        verdict.attacks.iter_mut().for_each(|attack| attack.seconds = 0.0);
+        verdict
+    };
+    let whole = timeless(judge(network.as_ref(), &images, &options));
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let mut starts = 0;
+    let resumed = loop {
+        starts += 1;
+        let mut batches = 0;
+        let mut observer = |_: &Progress| {
+            batches += 1;
+            if batches == 2 { Control::Stop } else { Control::Continue }
+        };
+        match evaluate_resumable(network.as_ref(), &images, &options, &state, &mut observer) {
+            Err(Error::Interrupted) => {}
+            other => break other.unwrap(),
+        }
+    };
+    assert_eq!((timeless(resumed), starts), (whole, 5));
+    let other = EvaluateOptions { seed: 1, ..options };
+    let error = evaluate_resumable(network.as_ref(), &images, &other, &state, &mut |_| Control::Continue);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("another evaluation") && error.contains("seed 1"), "{error}");
+}
+
+#[test]
+fn autoattack_is_the_worst_case_of_its_parts() {
+    tch::set_num_threads(1);
+    let network = robust_network();
+    let images = digits(20);
+    let threat = threat(Norm::Linf, 0.1);
+    let attacks = vec![AttackSpec::AutoAttack, AttackSpec::fgsm(&threat)];
+    let verdict = judge(network.as_ref(), &images, &options(threat, attacks));
+    let whole = &verdict.attacks[0];
+    let shares: Vec<f64> = whole.parts.iter().map(|part| part.robust_accuracy).collect();
+    let names: Vec<&str> = whole.parts.iter().map(|part| part.name.as_str()).collect();
+    println!("clean {}, {shares:?}", verdict.clean_accuracy);
+    assert_eq!(names, ["apgd-ce", "apgd-t", "fab-t", "square"]);
+    assert!(shares.is_sorted_by(|before, after| before >= after) && shares[0] <= verdict.clean_accuracy);
+    assert_eq!((whole.robust_accuracy, verdict.robust_accuracy), (shares[3], shares[3]));
+    assert!(whole.robust_accuracy <= verdict.attacks[1].robust_accuracy);
+    assert_eq!(whole.passes.forward, whole.parts.iter().map(|part| part.passes.forward).sum::<u64>());
+}
+
+/// A network whose logits are so large that the cross-entropy is flat in single precision.
+struct Steep(Box<dyn Classifier>);
+
+impl Classifier for Steep {
+    fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.0.logits(pixels, mode)? * 1e6)
+    }
+
+    fn name(&self) -> String {
+        "steep".to_owned()
+    }
+
+    fn variant(&self) -> &'static str {
+        ""
+    }
+
+    fn input_shape(&self) -> InputShape {
+        self.0.input_shape()
+    }
+
+    fn class_count(&self) -> i64 {
+        self.0.class_count()
+    }
+
+    fn compute_precision(&self) -> ComputePrecision {
+        ComputePrecision::Fp32
+    }
+
+    fn normalization(&self) -> &Normalization {
+        self.0.normalization()
+    }
+
+    fn store(&self) -> &ParameterStore {
+        self.0.store()
+    }
+}
+
+#[test]
+fn masked_gradients_raise_the_alarm_and_do_not_deceive_autoattack() {
+    tch::set_num_threads(1);
+    let images = digits(40);
+    let threat = threat(Norm::Linf, 0.2);
+    let pgd = AttackSpec::pgd(&threat, 10, 1, None).unwrap();
+    let attacks = || vec![pgd, AttackSpec::ApgdT { steps: 20, restarts: 1, targets: 9 }];
+    let honest = judge(robust_network().as_ref(), &images, &options(threat, attacks()));
+    assert!(honest.alarms.is_empty(), "{:?}", honest.alarms);
+    let masked = judge(&Steep(robust_network()), &images, &options(threat, attacks()));
+    assert!(masked.alarms.iter().any(|alarm| alarm.starts_with("zero-gradients")), "{:?}", masked.alarms);
+    let robust = |verdict: &Evaluation, place: usize| verdict.attacks[place].robust_accuracy;
+    assert!(robust(&masked, 0) > robust(&honest, 0) + 0.2, "PGD is deceived");
+    assert!((robust(&masked, 1) - robust(&honest, 1)).abs() <= 0.05, "a ratio of logits is not");
 }

@@ -6,10 +6,12 @@
     reason = "a test may panic, and prints what it measured"
 )]
 
+mod agreement;
 mod analysis;
 mod contract;
 mod curvatures;
 mod evaluation;
+mod imported;
 mod literal_gaat;
 mod methods;
 mod nn;

@@ -125,7 +125,7 @@ fn judged(job: &Job, plan: &Plan, prefix: &str, printer: &Printer) -> Result<End
         seed: judging.seed,
     };
     let mut progress = EvaluationProgress::new(printer, prefix);
-    let Some(evaluation) = judge(&opened, test.images(), &options, &mut progress)? else {
+    let Some(evaluation) = judge(&opened, test.images(), &options, None, &mut progress)? else {
         return Ok(Ended::Interrupted);
     };
     Judgement::save(job, judging, &evaluation)?;

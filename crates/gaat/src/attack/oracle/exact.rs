@@ -2,38 +2,16 @@
 
 use super::{GradientOracle, InputGradient};
 use crate::Result;
+use crate::attack::Loss;
 use crate::nn::{Classifier, Mode};
 use gaat_spec::Passes;
-use tch::{Reduction, Tensor};
-
-/// The loss whose gradient the network is asked for, an example at a time.
-#[derive(Debug)]
-pub enum Loss {
-    /// Cross-entropy with the labels.
-    CrossEntropy,
-    /// Kullback-Leibler divergence `sum_c p_c (log p_c - log softmax(logits)_c)` from given probabilities
-    /// (`[N, classes]`); the labels are not looked at.
-    Divergence(Tensor),
-}
-
-impl Loss {
-    /// Of each example, `[N]`.
-    ///
-    /// # Errors
-    /// When the shapes do not fit.
-    pub fn of(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::CrossEntropy => losses(logits, labels),
-            Self::Divergence(probabilities) => divergence(probabilities, logits),
-        }
-    }
-}
+use tch::Tensor;
 
 /// Runs the network. Weight gradients are never computed, and parameters and their `.grad` stay untouched.
 pub struct Exact<'a> {
     classifier: &'a dyn Classifier,
     mode: Mode,
-    loss: Loss,
+    loss: Loss<'a>,
     passes: Passes,
 }
 
@@ -43,30 +21,26 @@ impl<'a> Exact<'a> {
         Self::of_loss(classifier, mode, Loss::CrossEntropy)
     }
 
-    /// An oracle for another loss of `classifier`.
-    pub fn of_loss(classifier: &'a dyn Classifier, mode: Mode, loss: Loss) -> Self {
+    /// An oracle that answers [`at`](GradientOracle::at) for another loss of `classifier`.
+    pub fn of_loss(classifier: &'a dyn Classifier, mode: Mode, loss: Loss<'a>) -> Self {
         Self { classifier, mode, loss, passes: Passes::default() }
     }
 }
 
 /// Cross-entropy of each example, `[N]`.
 pub(crate) fn losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0)?)
-}
-
-/// Kullback-Leibler divergence of `softmax(logits)` from `probabilities` (both `[N, classes]`), `[N]`. A class of
-/// probability 0 adds nothing.
-pub(crate) fn divergence(probabilities: &Tensor, logits: &Tensor) -> Result<Tensor> {
-    let logs = logits.f_log_softmax(-1, logits.kind())?;
-    let each = logs.f_kl_div(probabilities, Reduction::None, false)?;
-    Ok(each.f_sum_dim_intlist([1i64].as_slice(), false, None::<tch::Kind>)?)
+    Loss::CrossEntropy.of(logits, labels)
 }
 
 impl GradientOracle for Exact<'_> {
     fn at(&mut self, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
+        self.of(self.loss, points, labels)
+    }
+
+    fn of(&mut self, loss: Loss, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
         let points = points.f_detach()?.f_set_requires_grad(true)?;
         let logits = self.classifier.logits(&points, self.mode)?;
-        let losses = self.loss.of(&logits, labels)?;
+        let losses = loss.of(&logits, labels)?;
         let gradient = Tensor::f_run_backward(&[losses.f_sum(losses.kind())?], &[&points], false, false)?;
         let count = points.size()[0] as u64;
         self.passes += Passes { forward: count, input_backward: count, ..Passes::default() };
@@ -76,6 +50,12 @@ impl GradientOracle for Exact<'_> {
             gradient: gradient[0].f_contiguous()?,
             logits: Some(logits.f_detach()?),
         })
+    }
+
+    fn logits(&mut self, points: &Tensor) -> Result<Tensor> {
+        let logits = tch::no_grad(|| self.classifier.logits(points, self.mode))?;
+        self.passes.forward += points.size()[0] as u64;
+        Ok(logits)
     }
 
     fn passes(&self) -> Passes {

@@ -3,11 +3,12 @@
 mod exact;
 mod taylor;
 
+pub use exact::Exact;
 pub(crate) use exact::losses;
-pub use exact::{Exact, Loss};
 pub use taylor::Taylor;
 
-use crate::Result;
+use super::Loss;
+use crate::{Error, Result};
 use gaat_spec::Passes;
 use tch::Tensor;
 
@@ -24,11 +25,33 @@ pub struct InputGradient {
 
 /// Answers for the loss and its gradient in the pixels.
 pub trait GradientOracle {
-    /// Loss and gradient at `points` (`[N, C, H, W]`) for `labels` (`[N]`).
+    /// The loss that the oracle was made for, usually the cross-entropy, and its gradient at `points`
+    /// (`[N, C, H, W]`) for `labels` (`[N]`).
     ///
     /// # Errors
     /// When the network refuses the points.
     fn at(&mut self, points: &Tensor, labels: &Tensor) -> Result<InputGradient>;
+
+    /// The same for a loss that the attack chooses.
+    ///
+    /// # Errors
+    /// When the oracle does not answer for this loss, or the network refuses the points.
+    fn of(&mut self, loss: Loss, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
+        match loss {
+            Loss::CrossEntropy => self.at(points, labels),
+            other => Err(Error::Usage(format!(
+                "this source of gradients answers for the cross-entropy alone, not for {other:?}"
+            ))),
+        }
+    }
+
+    /// Logits `[N, classes]` at `points`, without a gradient.
+    ///
+    /// # Errors
+    /// When the oracle knows none, or the network refuses the points.
+    fn logits(&mut self, _points: &Tensor) -> Result<Tensor> {
+        Err(Error::Usage("this source of gradients knows no logits; this attack needs exact ones".to_owned()))
+    }
 
     /// Passes so far, counted in images.
     fn passes(&self) -> Passes;

@@ -43,7 +43,7 @@ impl TrainingMethod for Trades {
         let answers = context.look(&batch.pixels)?;
         let probabilities = answers.f_softmax(-1, answers.kind())?;
         let attack = self.attack.scaled(context.attack_scale());
-        let perturbed = context.perturb_against(&attack, batch, Loss::Divergence(probabilities))?;
+        let perturbed = context.perturb_against(&attack, batch, Loss::Divergence(&probabilities))?;
         let descent = context.descend_on(&batch.labels, &mut |tape| {
             let clean = tape.logits(&batch.pixels)?;
             let logits = tape.logits(perturbed.pixels())?;
@@ -57,7 +57,7 @@ impl TrainingMethod for Trades {
 
 /// The loss of each image from its logits clean and perturbed, `[N]`.
 fn objective(clean: &Tensor, perturbed: &Tensor, labels: &Tensor, beta: f64) -> Result<Tensor> {
-    let divergence = Loss::Divergence(clean.f_softmax(-1, clean.kind())?).of(perturbed, labels)?;
+    let divergence = Loss::Divergence(&clean.f_softmax(-1, clean.kind())?).of(perturbed, labels)?;
     Ok(losses(clean, labels)? + divergence * beta)
 }
 

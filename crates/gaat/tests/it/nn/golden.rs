@@ -61,7 +61,7 @@ fn golden() -> Golden {
 }
 
 /// The numbers of `uniform` in `reference/models.py`.
-fn uniform(name: &str, size: &[i64]) -> Tensor {
+pub(crate) fn uniform(name: &str, size: &[i64]) -> Tensor {
     let hash =
         name.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let value = |place: u32| {
@@ -75,7 +75,7 @@ fn uniform(name: &str, size: &[i64]) -> Tensor {
 }
 
 /// The parameters of `fill` in `reference/models.py`.
-fn fill(classifier: &dyn Classifier) {
+pub(crate) fn fill(classifier: &dyn Classifier) {
     let value = |name: &str, role: Role, size: &[i64]| -> Tensor {
         let signed = uniform(name, size) * 2.0 - 1.0;
         let value = match role {

@@ -1,6 +1,6 @@
 //! Networks: golden values, modes, initialisation, refusals, parameters by name.
 
-mod golden;
+pub(crate) mod golden;
 mod initial;
 mod modes;
 mod refusals;

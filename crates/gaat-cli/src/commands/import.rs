@@ -1,0 +1,84 @@
+//! `gaat import`.
+
+use super::Outcome;
+use crate::arguments::ImportArguments;
+use crate::printer::Printer;
+use anyhow::{Result, bail};
+use gaat::import::{ImportOptions, import};
+use gaat::nn::{InputShape, Normalization};
+use gaat_spec::Recipe;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What was written.
+#[derive(Serialize)]
+struct Imported {
+    weights: PathBuf,
+    model: String,
+    input: String,
+    classes: Vec<String>,
+    parameters: usize,
+}
+
+pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outcome> {
+    gaat::run::prepare_process(None)?;
+    if arguments.out.exists() {
+        bail!("{}: is there already; choose another --out, or remove it", arguments.out.display());
+    }
+    let options = options(arguments)?;
+    let (classifier, description) = import(&arguments.file, &options)?;
+    if options.input.is_none() {
+        let shape = classifier.input_shape();
+        printer.notice(&format!("taken for images of {shape}; --input or --dataset says otherwise"));
+    }
+    gaat::weights::save(&arguments.out, classifier.as_ref(), &description)?;
+    let imported = Imported {
+        weights: arguments.out.clone(),
+        model: description.model.to_string(),
+        input: classifier.input_shape().to_string(),
+        classes: description.class_names.clone(),
+        parameters: classifier.store().parameter_count(),
+    };
+    printer.result(&imported, |imported| {
+        let Imported { weights, model, input, classes, parameters } = imported;
+        let (path, classes) = (weights.display(), classes.len());
+        format!(
+            "{path}: {model}, {parameters} parameters, images of {input}, {classes} classes\n\
+             judge it: gaat evaluate {path} --dataset DATASET --norm linf --epsilon LENGTH --attack autoattack\n"
+        )
+    })?;
+    Ok(Outcome::Done)
+}
+
+fn options(arguments: &ImportArguments) -> Result<ImportOptions> {
+    let (mut input, mut class_names) = (arguments.input, None);
+    if let Some(dataset) = arguments.dataset {
+        let recipe =
+            Recipe { dataset: Some(dataset), data_dir: arguments.data_dir.clone(), ..Recipe::default() };
+        let test = gaat::run::test_images(&recipe, None)?;
+        let shape = test.images().shape();
+        let (channels, height, width) = (shape.channels as i64, shape.height as i64, shape.width as i64);
+        input = input.or(Some(InputShape { channels, height, width }));
+        class_names = Some(test.images().class_names().to_vec());
+    }
+    if !arguments.classes.is_empty() {
+        class_names = Some(arguments.classes.clone());
+    }
+    let normalization = match (arguments.mean.as_slice(), arguments.std.as_slice()) {
+        ([], []) => None,
+        (mean, std) => Some(Normalization { mean: mean.to_vec(), std: std.to_vec() }),
+    };
+    Ok(ImportOptions { model: arguments.model, input, class_names, normalization })
+}
+
+/// `1x28x28` as a shape.
+pub(crate) fn shape(text: &str) -> Result<InputShape, String> {
+    let sides: Vec<i64> =
+        text.split('x').filter_map(|side| side.parse().ok()).filter(|side| *side > 0).collect();
+    match sides.as_slice() {
+        [channels, height, width] if text.split('x').count() == 3 => {
+            Ok(InputShape { channels: *channels, height: *height, width: *width })
+        }
+        _ => Err("write channels, height and width, such as 3x32x32".to_owned()),
+    }
+}

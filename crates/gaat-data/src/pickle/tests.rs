@@ -1,0 +1,105 @@
+//! State dicts that PyTorch wrote, and files that must be refused.
+
+use super::*;
+use proptest::prelude::*;
+
+const ZIP: &[u8] = include_bytes!("../../tests/golden/zip.pth");
+const LEGACY: &[u8] = include_bytes!("../../tests/golden/legacy.pth");
+const WRAPPED: &[u8] = include_bytes!("../../tests/golden/wrapped.pth");
+const PARAMETERS: &[u8] = include_bytes!("../../tests/golden/parameters.pth");
+const MODULE: &[u8] = include_bytes!("../../tests/golden/module.pth");
+const NO_TENSORS: &[u8] = include_bytes!("../../tests/golden/no-tensors.pth");
+
+/// The numbers of `reference/state_dicts.py`.
+fn expected() -> Vec<NamedTensor> {
+    let tensor = |name: &str, shape: &[usize], numbers| NamedTensor {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        numbers,
+    };
+    let eighth = |index: u8| f32::from(index) / 8.0 - 0.5;
+    vec![
+        tensor("0.weight", &[2, 3], Numbers::Float([0, 1, 2, 4, 5, 6].map(eighth).to_vec())),
+        tensor("0.bias", &[3], Numbers::Float([1, 5, 9].map(eighth).to_vec())),
+        tensor("1.half", &[2], Numbers::Float(vec![1.5, -0.25])),
+        tensor("1.brain", &[2, 1], Numbers::Float(vec![2.5, -3.0])),
+        tensor("1.double", &[1], Numbers::Double(vec![1.0 / 3.0])),
+        tensor("1.num_batches_tracked", &[], Numbers::Whole(vec![7])),
+    ]
+}
+
+#[test]
+fn both_layouts_wrappers_and_prefixes_give_the_same_tensors() {
+    for (name, bytes) in [("zip", ZIP), ("legacy", LEGACY), ("wrapped", WRAPPED)] {
+        assert_eq!(state_dict(bytes).unwrap(), expected(), "{name}");
+    }
+    let parameters = state_dict(PARAMETERS).unwrap();
+    assert_eq!(parameters[0], expected()[0]);
+    assert_eq!(parameters.len(), 6);
+}
+
+#[test]
+fn what_is_no_state_dict_is_refused_by_name() {
+    let module = state_dict(MODULE).unwrap_err();
+    assert!(module.contains("torch.nn.modules.linear.Linear") && module.contains("byte"), "{module}");
+    let empty = state_dict(NO_TENSORS).unwrap_err();
+    assert!(empty.contains("without tensors") && empty.contains("`epoch`"), "{empty}");
+    for bytes in [&b""[..], b"not a state dict", b"\x80\x02K\x01.", b"PK\x03\x04"] {
+        assert!(state_dict(bytes).is_err(), "{bytes:?}");
+    }
+}
+
+#[test]
+fn code_is_refused_with_name_and_position() {
+    let refused = |pickle: &[u8]| machine::read(pickle).err().unwrap();
+    // os.system("true"), as a pickle would run it.
+    let found = refused(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.");
+    assert!(found.contains("os.system") && found.ends_with("at byte 2"), "{found}");
+    for (pickle, name) in [
+        (&b"\x80\x02]i__builtin__\neval\n."[..], "INST (0x69)"),
+        (b"\x80\x02)\x81.", "NEWOBJ (0x81)"),
+        (b"\x80\x02S'a'\n.", "STRING (0x53)"),
+        (b"\x80\x02\x82\x01.", "EXT1 (0x82)"),
+        (b"\x80\x02\xff.", "0xff, which is no opcode"),
+    ] {
+        let found = refused(pickle);
+        assert!(found.contains(name) && found.contains("at byte"), "{found}");
+    }
+    for pickle in [&b"."[..], b"t.", b"(.", b"\x80", b"h\x00.", b")R.", b"}K\x01a.", b"NQ."] {
+        refused(pickle);
+    }
+}
+
+#[test]
+fn tensors_that_reach_beyond_their_storage_are_refused() {
+    // The shape of the first tensor, 2 by 3, comes as `K\x02K\x03\x86`.
+    let place = LEGACY.windows(5).position(|window| window == b"K\x02K\x03\x86").unwrap();
+    for size in [4, 200] {
+        let mut bytes = LEGACY.to_vec();
+        bytes[place + 1] = size;
+        let found = state_dict(&bytes).unwrap_err();
+        assert!(found.contains("`0.weight`") && found.contains("beyond its storage"), "{found}");
+    }
+    for cut in [LEGACY.len() - 1, LEGACY.len() - 9, 20, 200] {
+        assert!(state_dict(&LEGACY[..cut]).is_err(), "{cut}");
+    }
+    for cut in (0..ZIP.len()).step_by(7) {
+        assert!(state_dict(&ZIP[..cut]).is_err(), "{cut}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn damaged_files_never_panic(place in 0usize..4000, byte: u8, layout in 0usize..3) {
+        let mut bytes = [ZIP, LEGACY, WRAPPED][layout].to_vec();
+        let place = place % bytes.len();
+        bytes[place] = byte;
+        let _ = state_dict(&bytes);
+    }
+
+    #[test]
+    fn noise_never_panics(bytes: Vec<u8>) {
+        let _ = machine::read(&bytes);
+        let _ = state_dict(&bytes);
+    }
+}

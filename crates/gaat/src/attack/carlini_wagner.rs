@@ -1,0 +1,123 @@
+//! Carlini and Wagner 2017, section VI-A: the least L2 perturbation by Adam, with a binary search over the weight of
+//! the misclassification.
+
+use super::{Attack, GradientOracle, InputGradient, Loss, ball};
+use crate::Result;
+use crate::nn::Draws;
+use gaat_spec::{Norm, ThreatModel};
+use tch::Tensor;
+
+/// The first weight, where there is a search over it.
+const FIRST_WEIGHT: f64 = 1e-2;
+/// The weight where there is none.
+const ONLY_WEIGHT: f64 = 1.0;
+/// Learning rate of Adam, as in the authors' code.
+const RATE: f64 = 0.01;
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const ADAM_TINY: f64 = 1e-8;
+/// Black and white pixels have no finite place under tanh; they start this much inside.
+const INSIDE: f64 = 1.0 - 1e-6;
+
+/// Carlini-Wagner. It looks for the least L2 perturbation whatever epsilon; the one proposed may lie outside the ball.
+#[derive(Debug, Clone, Copy)]
+pub struct CarliniWagner {
+    /// Steps of Adam for each weight.
+    pub steps: usize,
+    /// Weights tried in the binary search.
+    pub searches: usize,
+}
+
+impl Attack for CarliniWagner {
+    fn propose(
+        &self,
+        oracle: &mut dyn GradientOracle,
+        clean: &Tensor,
+        labels: &Tensor,
+        _threat: &ThreatModel,
+        _draws: &Draws,
+    ) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        let clean = clean.f_detach()?;
+        let mut search = Search::new(&clean, if self.searches > 1 { FIRST_WEIGHT } else { ONLY_WEIGHT })?;
+        for _ in 0..self.searches {
+            self.descend(oracle, &clean, labels, &mut search)?;
+            search.next_weight();
+        }
+        Ok(search.best)
+    }
+}
+
+/// The best perturbations so far, and the bounds of the weight, `[N]` each.
+struct Search {
+    weight: Tensor,
+    low: Tensor,
+    high: Tensor,
+    /// Whether any step of this weight was misclassified.
+    fooled: Tensor,
+    best: Tensor,
+    /// Squared length of the best; infinite before there is one.
+    least: Tensor,
+}
+
+impl Search {
+    fn new(clean: &Tensor, weight: f64) -> Result<Self> {
+        let like = |value: f64| Tensor::f_full([clean.size()[0]], value, (clean.kind(), clean.device()));
+        Ok(Self {
+            weight: like(weight)?,
+            low: like(0.0)?,
+            high: like(f64::INFINITY)?,
+            fooled: like(0.0)?.f_to_kind(tch::Kind::Bool)?,
+            best: clean.f_zeros_like()?,
+            least: like(f64::INFINITY)?,
+        })
+    }
+
+    /// Notes perturbations that are misclassified and shorter than all before.
+    fn note(&mut self, delta: &Tensor, squared: &Tensor, fooled: &Tensor) {
+        let shorter = squared.lt_tensor(&self.least).logical_and(fooled);
+        self.least = squared.where_self(&shorter, &self.least);
+        self.best = delta.where_self(&ball::column(&shorter), &self.best);
+        self.fooled = self.fooled.logical_or(fooled);
+    }
+
+    /// Less weight where it was enough, ten times as much where it never was, else the middle.
+    fn next_weight(&mut self) {
+        self.high = self.weight.minimum(&self.high).where_self(&self.fooled, &self.high);
+        self.low = self.low.where_self(&self.fooled, &self.weight.maximum(&self.low));
+        let middle = (&self.low + &self.high) / 2.0;
+        self.weight = middle.where_self(&self.high.isfinite(), &(&self.weight * 10.0));
+        self.fooled = self.fooled.zeros_like();
+    }
+}
+
+impl CarliniWagner {
+    fn descend(
+        &self,
+        oracle: &mut dyn GradientOracle,
+        clean: &Tensor,
+        labels: &Tensor,
+        search: &mut Search,
+    ) -> Result<()> {
+        let mut place = ((clean * 2.0 - 1.0).clamp(-INSIDE, INSIDE)).f_atanh()?;
+        let (mut first, mut second) = (clean.f_zeros_like()?, clean.f_zeros_like()?);
+        for step in 1..=self.steps {
+            let bent = place.f_tanh()?;
+            let points = (&bent + 1.0) * 0.5;
+            let delta = &points - clean;
+            let InputGradient { losses, gradient, .. } =
+                tch::with_grad(|| oracle.of(Loss::Margin, &points, labels))?;
+            search.note(&delta, &ball::lengths(&delta, Norm::L2).square(), &losses.gt(0.0));
+            // The margin counts only until the class has changed.
+            let weight = &search.weight * losses.le(0.0).to_kind(losses.kind());
+            let downhill = delta * 2.0 - gradient * ball::column(&weight);
+            let slope: Tensor = downhill * (1.0 - bent.square()) * 0.5;
+            first = first * BETA1 + &slope * (1.0 - BETA1);
+            second = second * BETA2 + slope.square() * (1.0 - BETA2);
+            let power = step as i32;
+            let (scale1, scale2) = (1.0 - BETA1.powi(power), 1.0 - BETA2.powi(power));
+            place -= (&first / scale1) / ((&second / scale2).sqrt() + ADAM_TINY) * RATE;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! DeepFool: steps onto the nearest linear boundary until the class changes (Moosavi-Dezfooli et al. 2016,
+//! algorithm 2).
+
+use super::standing::{Kept, Standing, narrow};
+use super::{Attack, GradientOracle, ball, plane};
+use crate::Result;
+use crate::nn::Draws;
+use gaat_spec::{Norm, ThreatModel};
+use tch::Tensor;
+
+/// How far beyond the boundary each step goes.
+const OVERSHOOT: f64 = 1.02;
+/// Keeps a step finite where a gradient is zero.
+const TINY: f64 = 1e-12;
+
+/// DeepFool. It looks for a small perturbation whatever epsilon; the one proposed may lie outside the ball. One
+/// gradient for every class a step.
+#[derive(Debug, Clone, Copy)]
+pub struct DeepFool {
+    /// Most steps.
+    pub steps: usize,
+}
+
+impl Attack for DeepFool {
+    fn propose(
+        &self,
+        oracle: &mut dyn GradientOracle,
+        clean: &Tensor,
+        labels: &Tensor,
+        threat: &ThreatModel,
+        _draws: &Draws,
+    ) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        let norm = threat.norm();
+        let mut standing = Standing::new(clean)?;
+        let (mut clean, mut labels) = (clean.f_detach()?, labels.shallow_clone());
+        let mut points = clean.shallow_clone();
+        for _ in 0..self.steps {
+            let (mut nearest, logits) = plane::nearest(oracle, &points, &labels, norm)?;
+            if let Some(logits) = logits {
+                let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&labels)?;
+                match standing.retire(&fallen, &(&points - &clean))? {
+                    Kept::All => {}
+                    Kept::Nobody => return Ok(standing.into_proposals()),
+                    Kept::Some(kept) => {
+                        let plane::Plane { lead, normal } = &mut nearest;
+                        narrow([&mut clean, &mut labels, &mut points, lead, normal], &kept)?;
+                    }
+                }
+            }
+            let steepness = nearest.steepness(norm);
+            let step = match norm {
+                Norm::Linf => {
+                    nearest.normal.sign() * ball::column(&(nearest.lead.abs() / (steepness + TINY)))
+                }
+                Norm::L2 => {
+                    &nearest.normal * ball::column(&(nearest.lead.abs() / (steepness.square() + TINY)))
+                }
+            };
+            points = ball::into_box(&(points + step * OVERSHOOT));
+        }
+        standing.propose(&(points - clean))?;
+        Ok(standing.into_proposals())
+    }
+}

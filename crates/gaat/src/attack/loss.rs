@@ -1,0 +1,130 @@
+//! Losses that attacks climb and objectives are made of: higher is worse for the network, and each example's is its own.
+
+use crate::{Error, Result};
+use tch::{Kind, Reduction, Tensor};
+
+/// Keeps a ratio of logits finite where all of them are equal.
+const TINY: f64 = 1e-12;
+
+/// What an oracle is asked about. Targets are class indices, `[N]`, i64, one an example.
+#[derive(Debug, Clone, Copy)]
+pub enum Loss<'a> {
+    /// Cross-entropy with the label.
+    CrossEntropy,
+    /// Kullback-Leibler divergence `sum_c p_c (log p_c - log softmax(logits)_c)` from given probabilities
+    /// (`[N, classes]`); the labels are not looked at, and a class of probability 0 adds nothing.
+    Divergence(&'a Tensor),
+    /// Difference of logits ratio (Croce and Hein 2020, equation 6): the lead of the best wrong class over that of
+    /// the first logit over the third, so that scaling the logits changes nothing. 3 classes at least.
+    Dlr,
+    /// The same towards given classes (equation 7). 4 classes at least.
+    DlrTowards(&'a Tensor),
+    /// Lead of the best wrong class over the label; above zero the example is misclassified.
+    Margin,
+    /// Lead of given classes over the label.
+    MarginTowards(&'a Tensor),
+}
+
+impl Loss<'_> {
+    /// The loss of each example, `[N]`, from logits `[N, classes]` and labels `[N]`.
+    ///
+    /// # Errors
+    /// When there are too few classes for it, or the shapes do not fit.
+    pub fn of(self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        self.check(logits)?;
+        Ok(match self {
+            Self::CrossEntropy => {
+                logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0)?
+            }
+            Self::Divergence(probabilities) => divergence(probabilities, logits)?,
+            Self::Dlr => {
+                let top = top(logits, 3)?;
+                (best_wrong(logits, labels)? - at(logits, labels)?) / (&top[0] - &top[2] + TINY)
+            }
+            Self::DlrTowards(targets) => {
+                let top = top(logits, 4)?;
+                let scale = &top[0] - (&top[2] + &top[3]) * 0.5 + TINY;
+                (at(logits, targets)? - at(logits, labels)?) / scale
+            }
+            Self::Margin => best_wrong(logits, labels)? - at(logits, labels)?,
+            Self::MarginTowards(targets) => at(logits, targets)? - at(logits, labels)?,
+        })
+    }
+
+    fn check(self, logits: &Tensor) -> Result<()> {
+        let (name, least) = match self {
+            Self::Dlr => ("the difference of logits ratio", 3),
+            Self::DlrTowards(_) => ("the targeted difference of logits ratio", 4),
+            _ => ("a loss", 2),
+        };
+        match logits.size().as_slice() {
+            [_, classes] if *classes >= least => Ok(()),
+            size => Err(Error::Shape {
+                what: "logits".to_owned(),
+                expected: format!("[N, classes], at least {least} classes for {name}"),
+                found: format!("{size:?}"),
+            }),
+        }
+    }
+}
+
+fn divergence(probabilities: &Tensor, logits: &Tensor) -> Result<Tensor> {
+    let logs = logits.f_log_softmax(-1, logits.kind())?;
+    let each = logs.f_kl_div(probabilities, Reduction::None, false)?;
+    Ok(each.f_sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)?)
+}
+
+/// The logits of `classes` (`[N]`).
+fn at(logits: &Tensor, classes: &Tensor) -> Result<Tensor> {
+    Ok(logits.f_gather(1, &classes.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?)
+}
+
+/// The `count` highest logits of each example, highest first, each `[N]`.
+fn top(logits: &Tensor, count: i64) -> Result<Vec<Tensor>> {
+    Ok(logits.f_topk(count, 1, true, true)?.0.f_unbind(1)?)
+}
+
+/// The highest logit beside that of the label.
+fn best_wrong(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let (values, classes) = logits.f_topk(2, 1, true, true)?;
+    let is_right = classes.f_select(1, 0)?.f_eq_tensor(labels)?;
+    Ok(values.f_select(1, 1)?.f_where_self(&is_right, &values.f_select(1, 0)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(loss: Loss, logits: &[f64], label: i64) -> f64 {
+        let logits = Tensor::from_slice(logits).unsqueeze(0);
+        loss.of(&logits, &Tensor::from_slice(&[label])).unwrap().double_value(&[0])
+    }
+
+    #[test]
+    fn each_loss_is_what_its_formula_says() {
+        let logits = [1.0, 5.0, 3.0, 0.0];
+        let towards = Tensor::from_slice(&[3i64]);
+        // Right: the rival is class 2. First minus third is 4; first minus the mean of third and fourth 4.5.
+        for (loss, right, wrong) in [
+            (Loss::Margin, -2.0, 4.0),
+            (Loss::Dlr, -0.5, 1.0),
+            (Loss::MarginTowards(&towards), -5.0, -1.0),
+            (Loss::DlrTowards(&towards), -5.0 / 4.5, -1.0 / 4.5),
+        ] {
+            assert!((values(loss, &logits, 1) - right).abs() < 1e-9, "{loss:?}");
+            assert!((values(loss, &logits, 0) - wrong).abs() < 1e-9, "{loss:?}");
+        }
+        // Ratios do not see the scale of the logits.
+        let scaled = logits.map(|logit| logit * 1e6);
+        assert!((values(Loss::Dlr, &scaled, 1) + 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn too_few_classes_are_refused_by_name() {
+        let labels = Tensor::from_slice(&[0i64]);
+        let three = Tensor::from_slice(&[1.0, 2.0, 3.0]).unsqueeze(0);
+        assert!(Loss::Dlr.of(&three, &labels).is_ok());
+        let error = Loss::DlrTowards(&labels).of(&three, &labels).unwrap_err().to_string();
+        assert!(error.contains("at least 4 classes") && error.contains("[1, 3]"), "{error}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Perturbed images themselves, for whoever wants to look at them or use them elsewhere.
+
+use super::judge::build;
+use super::plan;
+use crate::attack::survival::correct;
+use crate::attack::{Exact, GradientOracle, Taylor, run};
+use crate::batch::{Batch, Images};
+use crate::nn::{Classifier, Mode, Rng};
+use crate::taylor::TaylorModel;
+use crate::{Error, Result};
+use gaat_data::ImageSet;
+use gaat_spec::{Anchor, AttackSpec, Curvature, Passes, ThreatModel};
+use tch::{Device, Kind, Tensor};
+
+/// Where the gradients of an attack come from. Success is the network's own verdict in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GradientSource {
+    /// The network.
+    Exact,
+    /// A Taylor model of the loss round the clean image.
+    Taylor(Curvature),
+}
+
+/// How to perturb.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PerturbOptions {
+    /// Which perturbations count.
+    pub threat: ThreatModel,
+    /// The attack; restarts and the parts of an ensemble go on with the images that withstood.
+    pub attack: AttackSpec,
+    /// Where its gradients come from.
+    pub gradient: GradientSource,
+    /// Images at once.
+    pub batch_size: usize,
+    /// Root of the random starts.
+    pub seed: u64,
+}
+
+/// Images before and after an attack, on the CPU. Those that were wrong already are left as they are.
+#[derive(Debug)]
+pub struct PerturbedImages {
+    /// `[N, C, H, W]` in `[0, 1]`.
+    pub clean: Tensor,
+    /// The same images under attack.
+    pub perturbed: Tensor,
+    /// `[N]`, i64.
+    pub labels: Tensor,
+    /// What the network says of the clean images, `[N]`, i64.
+    pub clean_predictions: Tensor,
+    /// What it says of the perturbed ones, `[N]`, i64.
+    pub predictions: Tensor,
+    /// Passes of the attack.
+    pub passes: Passes,
+}
+
+impl PerturbedImages {
+    /// Shares of the images that are classified rightly, clean and perturbed.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn accuracies(&self) -> Result<(f64, f64)> {
+        let share = |predictions: &Tensor| -> Result<f64> {
+            let right = predictions.f_eq_tensor(&self.labels)?.f_to_kind(Kind::Double)?;
+            Ok(right.f_mean(None::<Kind>)?.f_double_value(&[])?)
+        };
+        Ok((share(&self.clean_predictions)?, share(&self.predictions)?))
+    }
+}
+
+/// Perturbs `images`. The last attempt on an image that withstood all of them is kept.
+///
+/// # Errors
+/// When there is no image, or the attack fails: with a Taylor model, those that ask for more than the cross-entropy.
+pub fn perturb(
+    classifier: &dyn Classifier,
+    images: &ImageSet,
+    options: &PerturbOptions,
+) -> Result<PerturbedImages> {
+    if images.is_empty() || options.batch_size == 0 {
+        return Err(Error::Usage(
+            "an attack needs at least one image and a batch size of at least 1".to_owned(),
+        ));
+    }
+    let images = Images::upload(images, classifier.store().device())?;
+    let kind = classifier.store().kind();
+    let mut parts: [Vec<Tensor>; 5] = Default::default();
+    let mut passes = Passes::default();
+    for index in 0..images.len().div_ceil(options.batch_size) {
+        let start = index * options.batch_size;
+        let batch = images.range(start, (start + options.batch_size).min(images.len()), kind)?;
+        let perturbed = perturb_batch(classifier, &batch, index, options, &mut passes)?;
+        let answer = |pixels: &Tensor| -> Result<Tensor> {
+            Ok(tch::no_grad(|| classifier.logits(pixels, Mode::Eval))?.f_argmax(-1, false)?)
+        };
+        let (before, after) = (answer(&batch.pixels)?, answer(&perturbed)?);
+        for (part, found) in parts.iter_mut().zip([batch.pixels, perturbed, batch.labels, before, after]) {
+            part.push(found.f_to_device(Device::Cpu)?);
+        }
+    }
+    let join = |part: &Vec<Tensor>| Tensor::f_cat(part, 0);
+    let [clean, perturbed, labels, clean_predictions, predictions] = &parts;
+    Ok(PerturbedImages {
+        clean: join(clean)?,
+        perturbed: join(perturbed)?,
+        labels: join(labels)?,
+        clean_predictions: join(clean_predictions)?,
+        predictions: join(predictions)?,
+        passes,
+    })
+}
+
+fn perturb_batch(
+    classifier: &dyn Classifier,
+    batch: &Batch,
+    index: usize,
+    options: &PerturbOptions,
+    passes: &mut Passes,
+) -> Result<Tensor> {
+    let rng = Rng::new(options.seed);
+    let perturbed = batch.pixels.f_detach()?.f_alias_copy()?;
+    let mut standing = places(&correct(classifier, &perturbed, &batch.labels)?)?;
+    for stage in plan::plan(&[options.attack], classifier.class_count() as usize)? {
+        let Some((_, part)) = stage.attack else { continue };
+        for restart in 0..part.restarts() {
+            if standing.size()[0] == 0 {
+                return Ok(perturbed);
+            }
+            let clean = batch.pixels.f_index_select(0, &standing)?;
+            let labels = batch.labels.f_index_select(0, &standing)?;
+            let draws = rng.seeded(&format!("evaluate/{}/{restart}", part.name()), index as u64);
+            let mut oracle: Box<dyn GradientOracle + '_> = match options.gradient {
+                GradientSource::Exact => Box::new(Exact::new(classifier, Mode::Eval)),
+                GradientSource::Taylor(curvature) => {
+                    let model = TaylorModel::once(Anchor::Clean, curvature, &options.threat);
+                    let labels_drawn = draws.branch("curvature");
+                    Box::new(Taylor::new(classifier, Mode::Eval, &clean, model, labels_drawn))
+                }
+            };
+            let attack = build(&part, restart)?;
+            let found = run(attack.as_ref(), oracle.as_mut(), &clean, &labels, &options.threat, &draws)?;
+            *passes += oracle.passes();
+            let _written = perturbed.shallow_clone().f_index_copy_(0, &standing, found.pixels())?;
+            let kept = correct(classifier, found.pixels(), &labels)?;
+            standing = standing.f_masked_select(&kept)?;
+        }
+    }
+    Ok(perturbed)
+}
+
+fn places(mask: &Tensor) -> Result<Tensor> {
+    Ok(mask.f_nonzero()?.f_squeeze_dim(1)?.f_to_kind(Kind::Int64)?)
+}

@@ -1,0 +1,84 @@
+//! An evaluation that can go on: its ledger in a file, with what it belongs to.
+
+use super::EvaluateOptions;
+use super::ledger::Ledger;
+use crate::files::write_atomically;
+use crate::nn::Classifier;
+use crate::{Error, Result};
+use gaat_data::ImageSet;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind};
+
+const SCHEMA: &str = "gaat-evaluation-state-1";
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    schema: String,
+    /// What is judged, and how.
+    judged: String,
+    ledger: Ledger,
+}
+
+/// Where the ledger is kept.
+pub(super) struct Saved {
+    path: PathBuf,
+    judged: String,
+}
+
+impl Saved {
+    pub(super) fn new(
+        path: &Path,
+        classifier: &dyn Classifier,
+        images: &ImageSet,
+        options: &EvaluateOptions,
+    ) -> Result<Self> {
+        let EvaluateOptions { threat, attacks, batch_size, limit, seed } = options;
+        let attacks = serde_json::to_string(attacks).map_err(std::io::Error::from)?;
+        let judged = format!(
+            "{} with weights {:016x}, images {}, {threat}, attacks {attacks}, batches of {batch_size}, limit \
+             {limit:?}, seed {seed}",
+            classifier.name(),
+            fingerprint(classifier)?,
+            images.digest()
+        );
+        Ok(Self { path: path.to_owned(), judged })
+    }
+
+    /// The ledger so far; an empty one where there is no file.
+    pub(super) fn read(&self) -> Result<Ledger> {
+        let failed = |reason: String| Error::File { path: self.path.clone(), reason };
+        let text = match fs_err::read_to_string(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Ledger::default()),
+            read => read?,
+        };
+        let document: Document = serde_json::from_str(&text)
+            .map_err(|error| failed(format!("is no state of an evaluation ({error})")))?;
+        if (document.schema.as_str(), &document.judged) != (SCHEMA, &self.judged) {
+            return Err(failed(format!(
+                "belongs to another evaluation: {}, here: {}; remove it or name another file",
+                document.judged, self.judged
+            )));
+        }
+        Ok(document.ledger)
+    }
+
+    pub(super) fn write(&self, ledger: &Ledger) -> Result<()> {
+        let (schema, judged) = (SCHEMA.to_owned(), self.judged.clone());
+        let document = Document { schema, judged, ledger: ledger.clone() };
+        let text = serde_json::to_string(&document).map_err(std::io::Error::from)?;
+        write_atomically(&self.path, text.as_bytes())
+    }
+}
+
+/// 64-bit FNV-1a over the numbers of all parameters and buffers.
+fn fingerprint(classifier: &dyn Classifier) -> Result<u64> {
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    for (_, tensor) in classifier.store().state()? {
+        let flat = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_flatten(0, -1)?;
+        for value in Vec::<f64>::try_from(flat)? {
+            hash = (hash ^ value.to_bits()).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+    }
+    Ok(hash)
+}
