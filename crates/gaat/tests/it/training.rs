@@ -30,6 +30,11 @@ const FREE: &str = "method = \"dat+free\"\ndelay = 1\nreplays = 4\noptimizer = \
 const MEP: &str = "method = \"awp+fgsm-mep\"\nmemory-reset = 2\nawp-warmup = 1\noptimizer = \"adam\"\ncrop-padding = 1\n\
     flip = true\nepsilon-warmup = 0.5\n";
 
+const MEMORY: &str = "method = \"gaat-memory\"\noptimizer = \"adam\"\ncrop-padding = 1\nflip = true\n";
+
+/// The controller refines in the second half: 0.3 bends the loss.
+const REFINED: &str = "method = \"gaat\"\nepsilon = 0.3\noptimizer = \"adam\"\n";
+
 /// A record without what a clock writes.
 fn timeless(mut record: RunRecord) -> RunRecord {
     record.seconds = Seconds::default();
@@ -74,6 +79,8 @@ fn a_run_that_was_stopped_ends_as_if_it_never_was() {
         (ADAM, &[1], "optimizer.second.7.weight"),
         (FREE, &[21], "method.delta"),
         (FREE, &[8, 36], "method.delta"),
+        (MEMORY, &[25], "method.perturbations"),
+        (REFINED, &[40], "method.refinement"),
         (MEP, &[25], "method.momenta"),
         (MEP, &[7, 40], "method.perturbations"),
     ];

@@ -77,6 +77,7 @@ mod tests {
             ("natural", 1),
             ("rat", 1),
             ("gaat", 1),
+            ("gaat-memory", 1),
             ("fgsm-rs", 1),
             ("n-fgsm", 1),
             ("free", 1),
