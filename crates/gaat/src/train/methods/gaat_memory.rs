@@ -78,7 +78,7 @@ mod tests {
     fn each_epoch_starts_where_the_gradient_of_the_last_one_led() {
         let mut trial = Trial::new("mlp", Kind::Double);
         let bound = trial.setting().threat.epsilon();
-        let mut method = GaatMemory::new(PixelLength::new(0.05).unwrap(), 0.0, &trial.setting()).unwrap();
+        let mut method = GaatMemory::new(PixelLength::new(0.04).unwrap(), 0.0, &trial.setting()).unwrap();
         let mut expected = trial
             .with_context(0, |context, batch| {
                 ball::random_start(&batch.pixels, context.threat(), context.draws())
@@ -91,7 +91,7 @@ mod tests {
             let report = trial.step(&mut method, step).unwrap();
             let loss = answer.losses.sum(Kind::Double).double_value(&[]);
             assert!((report.loss / loss - 1.0).abs() < 1e-9, "step {step}: trained at another point");
-            let next = (pixels - &trial.batch.pixels + answer.gradient.sign() * 0.05).clamp(-bound, bound);
+            let next = (pixels - &trial.batch.pixels + answer.gradient.sign() * 0.04).clamp(-bound, bound);
             // As the memory holds it.
             expected = ((next * (127.0 / bound)).round() * (bound / 127.0)).detach();
         }
