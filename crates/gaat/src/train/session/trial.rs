@@ -122,10 +122,11 @@ fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
     // Logits so large that the loss has no gradient where the network is right: one step does nothing, and the random
     // start of PGD nearly everything.
     let sabotage = |factor| Sabotage { at: 60, factor, useless: 40 };
-    let recipe = recipe("epsilon = 1\nepochs = 5\non-collapse = \"warn\"");
+    let [wide, narrow] = [1.0, 0.005]
+        .map(|epsilon| recipe(&format!("epsilon = {epsilon}\nepochs = 5\non-collapse = \"warn\"")));
     let directory = RunDirectory::new(&folder.path().join("masked"));
-    directory.create(&recipe).unwrap();
-    let mut masked = session(&recipe, &directory, sabotage(1e6));
+    directory.create(&wide).unwrap();
+    let mut masked = session(&wide, &directory, sabotage(1e6));
     let events = drive(&mut masked, 73);
     println!("{events:?}");
     let [Event::Alarm { step, action, .. }] = &events[..] else { panic!("{events:?}") };
@@ -137,10 +138,10 @@ fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
     let again = masked.record.passes - natural;
     assert_eq!((again.forward, again.input_backward), (2 * paid.forward, 2 * paid.input_backward));
 
-    // The same signal from a sound network is no alarm.
+    // The same signal from a network that withstands PGD as it withstands one step is no alarm.
     let directory = RunDirectory::new(&folder.path().join("sound"));
-    directory.create(&recipe).unwrap();
-    let mut sound = session(&recipe, &directory, sabotage(1.0));
+    directory.create(&narrow).unwrap();
+    let mut sound = session(&narrow, &directory, sabotage(1.0));
     assert_eq!(drive(&mut sound, 73), []);
     assert!((sound.record.passes - natural).input_backward > 0, "was not probed");
 }
