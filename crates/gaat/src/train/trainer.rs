@@ -102,10 +102,10 @@ fn run(session: &mut Session<'_>, observers: &mut Observers<'_>) -> Result<Statu
             learning_rate,
             gain_ratio: report.gain.and_then(|gain| gain.value()),
         })?;
-        if let Some(event) = session.watch_step(&report, images)? {
-            if observers.tell(&event)? == Control::Stop {
-                control = Control::Stop;
-            }
+        if let Some(event) = session.watch_step(&report, images)?
+            && observers.tell(&event)? == Control::Stop
+        {
+            control = Control::Stop;
         }
         if session.is_epoch_end() {
             if observers.tell(&Event::Validating { epoch })? == Control::Stop {
