@@ -2,6 +2,7 @@
 
 use super::optimizer::clip;
 use super::{StepContext, Tape};
+use crate::attack::ball;
 use crate::attack::oracle::losses;
 use crate::nn::{Mode, Role};
 use crate::{Error, Result};
@@ -57,11 +58,26 @@ impl StepContext<'_> {
         })
     }
 
-    /// As [`descend`](Self::descend), and hands back the gradient at `pixels` from the same backward pass.
+    /// As [`descend`](Self::descend), and hands back the step of length `step_size`, times the attack's present scale, up
+    /// the gradient at `pixels` that the same backward pass leaves, `[N, C, H, W]`.
     ///
     /// # Errors
     /// As [`descend_on`](Self::descend_on).
-    pub fn descend_watching(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
+    pub fn descend_stepping(
+        &mut self,
+        pixels: &Tensor,
+        labels: &Tensor,
+        step_size: f64,
+    ) -> Result<(Descent, Tensor)> {
+        let descent = self.descend_watching(pixels, labels)?;
+        let Some(gradient) = &descent.gradient else {
+            return Err(Error::Usage("the descent handed back no gradient in the pixels".to_owned()));
+        };
+        let step = ball::steepest_ascent(gradient, self.threat().norm()) * (step_size * self.attack_scale());
+        Ok((descent, step))
+    }
+
+    fn descend_watching(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
         let pixels = pixels.f_detach()?.f_set_requires_grad(true)?;
         self.descend_on(labels, &mut |tape| {
             let logits = tape.logits(&pixels)?;

@@ -9,7 +9,7 @@
 use super::StepContext;
 use crate::attack::{Ascent, Attack, Exact, GradientOracle, Perturbed, run};
 use crate::batch::Batch;
-use crate::taylor::{Forecast, GainRatio};
+use crate::taylor::{Forecast, GainRatio, TaylorModel};
 use crate::{Error, Result};
 use gaat_spec::GaatSpec;
 use std::time::Instant;
@@ -160,8 +160,8 @@ impl Controller {
 }
 
 impl StepContext<'_> {
-    /// As [`perturb_by_model`](Self::perturb_by_model), and then walks on with exact gradients for the images that `plan`
-    /// chooses. The forecast is that of the model about the delivered images.
+    /// Runs `attack` on the Taylor model of `model`, and then walks on with exact gradients for the images that `plan`
+    /// chooses. The forecast is that of the last expansion about the delivered images.
     ///
     /// # Errors
     /// When the network fails.
@@ -173,7 +173,7 @@ impl StepContext<'_> {
         plan: Plan,
     ) -> Result<(Perturbed, Forecast)> {
         let started = Instant::now();
-        let mut oracle = self.taylor_of(batch, model);
+        let mut oracle = self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat));
         let mut found = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
         oracle.settle(found.pixels())?;
         let chosen = plan.images(batch.len());

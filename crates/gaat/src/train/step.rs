@@ -162,20 +162,6 @@ impl<'a> StepContext<'a> {
         self.attacked(oracle, attack, batch)
     }
 
-    /// Runs `attack` on a Taylor model and hands back what its last expansion says about the perturbed images.
-    ///
-    /// # Errors
-    /// When the network fails.
-    pub fn perturb_by_model(
-        &mut self,
-        attack: &dyn Attack,
-        batch: &Batch,
-        model: gaat_spec::GaatSpec,
-    ) -> Result<(Perturbed, Forecast)> {
-        let oracle = self.taylor_of(batch, model);
-        self.forecast(oracle, attack, batch, run, Perturbed::pixels)
-    }
-
     /// Runs `attack` on the first-order model at the point that it asks about first: one gradient.
     ///
     /// # Errors
@@ -245,11 +231,7 @@ impl<'a> StepContext<'a> {
         Ok(found)
     }
 
-    pub(super) fn taylor_of(&self, batch: &Batch, model: gaat_spec::GaatSpec) -> Taylor<'a> {
-        self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat))
-    }
-
-    fn taylor(&self, batch: &Batch, model: TaylorModel) -> Taylor<'a> {
+    pub(super) fn taylor(&self, batch: &Batch, model: TaylorModel) -> Taylor<'a> {
         let draws = self.draws.branch("curvature");
         Taylor::new(self.classifier, self.attack_mode, &batch.pixels, model, draws)
     }

@@ -1,9 +1,9 @@
 //! Free adversarial training (Shafahi et al. 2019): the training pass pays for the attack.
 
+use crate::Result;
 use crate::attack::ball;
 use crate::batch::Batch;
 use crate::train::{Setting, StepContext, StepReport, TrainingMethod};
-use crate::{Error, Result};
 use gaat_spec::PixelLength;
 use tch::Tensor;
 
@@ -37,14 +37,8 @@ impl TrainingMethod for Free {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let mut delta = self.delta.f_narrow(0, 0, batch.len() as i64)?;
         let perturbed = context.perturb_with(&delta, batch)?;
-        let descent = context.descend_watching(perturbed.pixels(), &batch.labels)?;
-        let Some(gradient) = descent.gradient else {
-            return Err(Error::Usage("the descent handed back no gradient in the pixels".to_owned()));
-        };
-        let threat = context.threat();
-        let step =
-            ball::steepest_ascent(&gradient, threat.norm()) * (self.step_size * context.attack_scale());
-        delta.f_copy_(&ball::project(&(&delta + step), threat))?;
+        let (descent, step) = context.descend_stepping(perturbed.pixels(), &batch.labels, self.step_size)?;
+        delta.f_copy_(&ball::project(&(&delta + step), context.threat()))?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }
 

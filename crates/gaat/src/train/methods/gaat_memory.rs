@@ -1,9 +1,9 @@
 //! GAAT expanded around last epoch's end point: the training pass pays for the attack of the next epoch.
 
+use crate::Result;
 use crate::attack::ball;
 use crate::batch::Batch;
 use crate::train::{ImageMemory, Setting, StepContext, StepReport, TrainingMethod};
-use crate::{Error, Result};
 use gaat_spec::PixelLength;
 use tch::Tensor;
 
@@ -49,14 +49,8 @@ impl TrainingMethod for GaatMemory {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let start = self.recall(context, batch)?;
         let perturbed = context.perturb_with(&start, batch)?;
-        let descent = context.descend_watching(perturbed.pixels(), &batch.labels)?;
-        let Some(gradient) = descent.gradient else {
-            return Err(Error::Usage("the descent handed back no gradient in the pixels".to_owned()));
-        };
-        let threat = context.threat();
-        let step =
-            ball::steepest_ascent(&gradient, threat.norm()) * (self.step_size * context.attack_scale());
-        let next = ball::project(&(perturbed.pixels() - &batch.pixels + step), threat);
+        let (descent, step) = context.descend_stepping(perturbed.pixels(), &batch.labels, self.step_size)?;
+        let next = ball::project(&(perturbed.pixels() - &batch.pixels + step), context.threat());
         self.perturbations.write_view(context.indices(), context.placement(), &next)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }

@@ -1,11 +1,11 @@
 //! MART: misclassification-aware adversarial training (Wang et al. 2020).
 
-use super::trades::near_pgd;
+use super::trades::{descend_on_pair, near_pgd};
 use crate::Result;
 use crate::attack::Pgd;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
-use crate::train::{Objective, StepContext, StepReport, TrainingMethod};
+use crate::train::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PgdSpec;
 use tch::{Kind, Tensor};
 
@@ -36,14 +36,10 @@ impl Mart {
 impl TrainingMethod for Mart {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let perturbed = context.perturb(&self.attack.scaled(context.attack_scale()), batch)?;
-        let descent = context.descend_on(&batch.labels, &mut |tape| {
-            let clean = tape.logits(&batch.pixels)?;
-            let logits = tape.logits(perturbed.pixels())?;
-            let losses = objective(&clean, &logits, &batch.labels, self.regularization)?;
-            Ok(Objective { losses, logits, watched: None })
-        })?;
         let refreshes = self.attack.steps as f64;
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes })
+        descend_on_pair(context, batch, &perturbed, refreshes, &|clean, logits| {
+            objective(clean, logits, &batch.labels, self.regularization)
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::attack::oracle::losses;
-use crate::attack::{Loss, Pgd, Start, StopRule, Walk};
+use crate::attack::{Loss, Perturbed, Pgd, Start, StopRule, Walk};
 use crate::batch::Batch;
 use crate::train::{Objective, StepContext, StepReport, TrainingMethod};
 use gaat_spec::PgdSpec;
@@ -38,20 +38,33 @@ pub(super) fn near_pgd(spec: PgdSpec) -> Pgd {
     }
 }
 
+/// A descent on the losses `[N]` that `objective` makes of the logits clean and perturbed, after an attack of so many
+/// gradients: what TRADES and MART do.
+pub(super) fn descend_on_pair(
+    context: &mut StepContext<'_>,
+    batch: &Batch,
+    perturbed: &Perturbed,
+    refreshes: f64,
+    objective: &dyn Fn(&Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<StepReport> {
+    let descent = context.descend_on(&batch.labels, &mut |tape| {
+        let clean = tape.logits(&batch.pixels)?;
+        let logits = tape.logits(perturbed.pixels())?;
+        Ok(Objective { losses: objective(&clean, &logits)?, logits, watched: None })
+    })?;
+    Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes })
+}
+
 impl TrainingMethod for Trades {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let answers = context.look(&batch.pixels)?;
         let probabilities = answers.f_softmax(-1, answers.kind())?;
         let attack = self.attack.scaled(context.attack_scale());
         let perturbed = context.perturb_against(&attack, batch, Loss::Divergence(&probabilities))?;
-        let descent = context.descend_on(&batch.labels, &mut |tape| {
-            let clean = tape.logits(&batch.pixels)?;
-            let logits = tape.logits(perturbed.pixels())?;
-            let losses = objective(&clean, &logits, &batch.labels, self.regularization)?;
-            Ok(Objective { losses, logits, watched: None })
-        })?;
         let refreshes = self.attack.steps as f64;
-        Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes })
+        descend_on_pair(context, batch, &perturbed, refreshes, &|clean, logits| {
+            objective(clean, logits, &batch.labels, self.regularization)
+        })
     }
 }
 
