@@ -276,7 +276,7 @@ pub(crate) struct JudgeArguments {
 pub(crate) struct AnalyzeArguments {
     #[command(flatten)]
     pub(crate) subject: SubjectArguments,
-    /// Bounds, separated by commas [default: 2/255 to 32/255; 0.05 to 0.5 for digits and mnist; 0.25 to 3 in l2]
+    /// Bounds, separated by commas [default: 2/255 to 32/255; 0.05 to 0.5 for grey images; 0.25 to 3 in l2]
     #[arg(long, value_delimiter = ',', value_name = "LENGTHS")]
     pub(crate) epsilons: Vec<PixelLength>,
     /// Norm of the perturbations [default: that of the training]
