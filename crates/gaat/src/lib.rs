@@ -13,6 +13,7 @@
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
 //! | [`import`] | weights of PyTorch as networks of this library |
+//! | [`machine`] | the libtorch that was loaded, and what it finds here |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
 //! Each module uses only those above it; training, evaluation and analysis do not see each other.
@@ -27,11 +28,13 @@ pub mod error;
 pub mod evaluate;
 mod files;
 pub mod import;
+pub mod machine;
 pub mod nn;
 pub mod npz;
 pub mod run;
 pub mod taylor;
 mod tensors;
+mod tfevents;
 pub mod train;
 pub mod weights;
 

@@ -1,5 +1,5 @@
-//! Run directories: `recipe.toml`, `run.json`, `events.jsonl`, `checkpoints/`; what training leaves and everything else
-//! reads.
+//! Run directories: `recipe.toml`, `run.json`, `events.jsonl`, curves for TensorBoard, `checkpoints/`; what training leaves
+//! and everything else reads.
 
 use crate::files::write_atomically;
 use crate::nn::{Classifier, ComputePrecision, PrecisionRequest};
@@ -69,7 +69,7 @@ pub fn libtorch_version() -> &'static str {
     "2.11.0"
 }
 
-fn parse_device(text: &str) -> Result<Device> {
+pub(crate) fn parse_device(text: &str) -> Result<Device> {
     let unknown = || Error::Device(format!("device `{text}`: expected cpu, or cuda:0 and so on"));
     if text == "cpu" {
         return Ok(Device::Cpu);
@@ -90,7 +90,7 @@ fn parse_device(text: &str) -> Result<Device> {
 }
 
 /// The processor's own name where the system tells it.
-fn cpu_name() -> String {
+pub(crate) fn cpu_name() -> String {
     let text = fs_err::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("model name"));
     let name = line.and_then(|rest| rest.split_once(':')).map(|(_, name)| name.trim().to_owned());
@@ -127,6 +127,11 @@ impl RunDirectory {
 
     pub(crate) fn events(&self) -> PathBuf {
         self.root.join("events.jsonl")
+    }
+
+    /// TensorBoard takes every file with `tfevents` in its name, and calls the run by the name of its folder.
+    pub(crate) fn curves(&self) -> PathBuf {
+        self.root.join("events.out.tfevents.gaat")
     }
 
     fn recipe(&self) -> PathBuf {

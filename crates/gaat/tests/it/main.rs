@@ -17,6 +17,7 @@ mod methods;
 mod nn;
 mod support;
 mod taylor;
+mod tensorboard;
 mod toy;
 mod training;
 mod weights;
