@@ -93,8 +93,9 @@ impl Attempt<'_, '_> {
                         format!("{url}: {reason}")
                     }
                 };
-                self.tell(&Progress::Setback { reason: &reason })?;
+                // The same again, in another round, is no news.
                 if !setbacks.contains(&reason) {
+                    self.tell(&Progress::Setback { reason: &reason })?;
                     setbacks.push(reason);
                 }
             }

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn the_loaded_library_is_the_one_that_this_build_is_made_for() {
         let machine = Machine::inspect().unwrap();
-        assert!(machine.libtorch.starts_with(crate::run::libtorch_version()), "{machine:?}");
+        assert!(machine.libtorch.starts_with(gaat_spec::record::LIBTORCH_VERSION), "{machine:?}");
         assert!(machine.library.is_file() && machine.vectors != "unknown", "{machine:?}");
         assert!(machine.cores >= 1 && machine.threads >= 1, "{machine:?}");
     }

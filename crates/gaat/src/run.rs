@@ -6,7 +6,7 @@ use crate::nn::{Classifier, ComputePrecision, PrecisionRequest};
 use crate::weights::{self, Description};
 use crate::{Error, Result, dataset};
 use gaat_data::TestSet;
-use gaat_spec::record::{Environment, TestRecord};
+use gaat_spec::record::{Environment, LIBTORCH_VERSION, TestRecord};
 use gaat_spec::{CheckedRecipe, Evaluation, ModelName, Recipe, RunRecord};
 use std::path::{Path, PathBuf};
 use tch::Device;
@@ -51,7 +51,7 @@ impl Place {
     pub fn environment(&self) -> Environment {
         Environment {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: libtorch_version().to_owned(),
+            libtorch: LIBTORCH_VERSION.to_owned(),
             device: match self.device {
                 Device::Cuda(index) => format!("cuda:{index}"),
                 _ => "cpu".to_owned(),
@@ -61,12 +61,6 @@ impl Place {
             cpu: cpu_name(),
         }
     }
-}
-
-/// Version of libtorch that this build is made for.
-pub fn libtorch_version() -> &'static str {
-    // tch 0.24 checks when it is built that it finds exactly this one.
-    "2.11.0"
 }
 
 pub(crate) fn parse_device(text: &str) -> Result<Device> {

@@ -6,7 +6,7 @@ use tempfile::tempdir;
 #[test]
 fn help_names_the_keys_of_each_command() {
     let directory = tempdir().unwrap();
-    let expected: [(&str, &[&str]); 6] = [
+    let expected: [(&str, &[&str]); 7] = [
         ("--help", &["train", "evaluate", "compare", "analyze", "data", "130 interrupted"]),
         (
             "train --help",
@@ -30,7 +30,8 @@ fn help_names_the_keys_of_each_command() {
             "analyze --help",
             &["--epsilons", "--orders", "--curvatures", "--anchor", "--limit", "--out", "--device"],
         ),
-        ("data --help", &["info", "verify", "--data-dir"]),
+        ("data --help", &["info", "verify", "fetch"]),
+        ("data fetch --help", &["--mirror", "--data-dir", "HTTPS_PROXY"]),
     ];
     for (line, keys) in expected {
         let help = success(directory.path(), line);
@@ -75,6 +76,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("analyze . --curvatures gaus-newton", "gauss-newton"),
         ("train --refreshes 20 --steps 10", "refreshes"),
         ("train --dataset mnist --data-dir nowhere", "nowhere"),
+        ("train --dataset cifar10 --data-dir nowhere", "gaat data fetch cifar10"),
     ] {
         let text = refusal(directory.path(), line);
         assert!(text.contains(needle), "gaat {line}\n{text}");
@@ -95,7 +97,7 @@ fn data_is_described_and_missing_data_is_explained() {
     let directory = tempdir().unwrap();
     let text = success(directory.path(), "data info");
     assert!(
-        text.contains("digits    whole and official, embedded") && text.contains("mnist     missing"),
+        text.contains("digits        whole and official, embedded") && text.contains("mnist         missing"),
         "{text}"
     );
     let json = success(directory.path(), "data info digits --json");
