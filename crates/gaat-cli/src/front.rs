@@ -1,9 +1,8 @@
 //! The `gaat` that is typed: answers at once what needs no tensors, and becomes `gaat-engine` for everything else.
 //!
-//! Loading libtorch takes a third of a second, which nobody should wait for help or a completion (decision record 0014).
+//! Loading libtorch takes a quarter of a second, which nobody should wait for help or a completion (decision record 0014).
 //! Nothing that is reachable from here may use the `gaat` library.
-// What the two binaries share is used in full only by the other one.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "what the two binaries share is used in full only by the other one")]
 
 mod arguments;
 mod directory;

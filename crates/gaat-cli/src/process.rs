@@ -10,7 +10,7 @@ use std::process::ExitCode;
 pub(crate) enum Outcome {
     /// All was done.
     Done,
-    /// It ran, but a threshold that was set was missed.
+    /// It ran, but a threshold that was set was missed, or something is missing that was asked for.
     ThresholdMissed,
     /// The user stopped it.
     Interrupted,

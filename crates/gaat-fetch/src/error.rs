@@ -78,7 +78,7 @@ fn unpublished(dataset: DatasetName) -> &'static str {
 }
 
 fn list(setbacks: &[String]) -> String {
-    setbacks.iter().map(|setback| format!("\n  {setback}")).collect()
+    setbacks.iter().flat_map(|setback| ["\n  ", setback]).collect()
 }
 
 fn kept(bytes: u64) -> String {

@@ -32,17 +32,11 @@ pub(crate) fn man(arguments: &ManArguments, printer: &Printer) -> Result<Outcome
         Some(command) => format!("gaat-{command}"),
         None => "gaat".to_owned(),
     };
-    match pages.iter().find(|page| page.name == name) {
-        Some(page) => printer.text(&page.text)?,
-        None => {
-            let known: Vec<&str> = pages.iter().filter_map(|page| page.name.strip_prefix("gaat-")).collect();
-            bail!(
-                "there is no page about `{}`; known: {}",
-                name.trim_start_matches("gaat-"),
-                known.join(", ")
-            );
-        }
-    }
+    let Some(page) = pages.iter().find(|page| page.name == name) else {
+        let known: Vec<&str> = pages.iter().filter_map(|page| page.name.strip_prefix("gaat-")).collect();
+        bail!("there is no page about `{}`; known: {}", name.trim_start_matches("gaat-"), known.join(", "));
+    };
+    printer.text(&page.text)?;
     Ok(Outcome::Done)
 }
 

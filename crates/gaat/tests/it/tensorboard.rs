@@ -2,13 +2,15 @@
 
 use crate::support::{Witness, options, recipe};
 use gaat::train::train;
-use gaat_spec::{Event, Status};
+use gaat_spec::{EpochRecord, Event, Status};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 /// Steps and values of each tag.
 type Curves = BTreeMap<String, Vec<(usize, f64)>>;
+/// A number of an epoch.
+type OfEpoch = fn(&EpochRecord) -> f64;
 
 /// What TensorBoard reads in `run_dir`; `None`, with a word that the test is skipped, where there is no TensorBoard.
 fn read(run_dir: &Path) -> Option<Curves> {
@@ -46,7 +48,7 @@ fn an_interrupted_and_resumed_run_is_one_curve() {
         losses += 1;
     }
     assert_eq!((losses, curves["step/loss"].len()), (10, 10));
-    let of_epochs: [(&str, fn(&gaat_spec::EpochRecord) -> f64); 4] = [
+    let of_epochs: [(&str, OfEpoch); 4] = [
         ("validation/clean", |epoch| epoch.validation_clean.unwrap()),
         ("validation/robust", |epoch| epoch.validation_robust.unwrap()),
         ("attack/gain_ratio", |epoch| epoch.gain_ratio.unwrap()),
