@@ -29,6 +29,9 @@ pub(crate) struct LookArguments {
     /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Height and width that training will bring the images to; without it they must all be of one size
+    #[arg(long, value_name = "N")]
+    pub(crate) resize: Option<usize>,
     /// Print the result as one JSON document
     #[arg(long)]
     pub(crate) json: bool,

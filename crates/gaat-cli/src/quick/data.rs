@@ -73,7 +73,8 @@ fn look(
     let mut shown = Vec::new();
     let mut bad = Vec::new();
     for dataset in datasets {
-        let source = Source { dataset, data_dir: arguments.data_dir.clone(), resize: None };
+        let resize = arguments.resize.map(|side| (side, side));
+        let source = Source { dataset, data_dir: arguments.data_dir.clone(), resize };
         let report = looking(&source);
         let unusable = match &report.verdict {
             // Nobody has all data sets; one that was asked for by name is missed.
