@@ -74,7 +74,7 @@ pub struct Fetched {
     pub downloaded: Vec<(OfficialFile, String)>,
 }
 
-/// Brings `dataset` to `root/DATASET`, from `mirror` where one is given and else from its [`sources`].
+/// Brings `dataset` to `root/DATASET`, from `mirror` where one is given and else from its [`sources()`].
 ///
 /// What lies below `root` and can be read already is left alone, and nothing is downloaded then.
 ///
