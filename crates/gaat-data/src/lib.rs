@@ -32,7 +32,7 @@ pub use image_set::{ImageSet, ImageShape};
 pub use inspect::{Contents, DatasetReport, FileReport, Verdict, info, info_with, verify, verify_with};
 pub use load::{Loaded, Location, Source, load, load_with};
 pub use order::epoch_order;
-pub use pickle::{NamedTensor, Numbers, read_state_dict};
+pub use pickle::{NamedTensor, Numbers, read_state_dict, strip_parallel_prefix};
 pub use places::Places;
 pub use png::png;
 pub use split::{SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};

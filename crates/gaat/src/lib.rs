@@ -12,7 +12,7 @@
 //! | [`analyze`] | how well Taylor models predict the loss of a trained network |
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
-//! | [`import`] | weights of PyTorch as networks of this library |
+//! | [`exchange`] | weights of PyTorch as networks of this library; safetensors and ONNX for others |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
 //! Each module uses only those above it; training, evaluation and analysis do not see each other.
@@ -25,8 +25,8 @@ mod control;
 pub mod dataset;
 pub mod error;
 pub mod evaluate;
+pub mod exchange;
 mod files;
-pub mod import;
 pub mod nn;
 pub mod npz;
 pub mod run;

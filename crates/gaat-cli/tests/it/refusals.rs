@@ -6,7 +6,7 @@ use tempfile::tempdir;
 #[test]
 fn help_names_the_keys_of_each_command() {
     let directory = tempdir().unwrap();
-    let expected: [(&str, &[&str]); 6] = [
+    let expected: [(&str, &[&str]); 7] = [
         ("--help", &["train", "evaluate", "compare", "analyze", "data", "130 interrupted"]),
         (
             "train --help",
@@ -30,6 +30,7 @@ fn help_names_the_keys_of_each_command() {
             "analyze --help",
             &["--epsilons", "--orders", "--curvatures", "--anchor", "--limit", "--out", "--device"],
         ),
+        ("export --help", &["safetensors", "onnx", "--fold-batchnorm", "--checkpoint", "config.json"]),
         ("data --help", &["info", "verify", "--data-dir"]),
     ];
     for (line, keys) in expected {
@@ -73,6 +74,10 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("analyze absent", "run directory"),
         ("analyze . --orders 4", "known: 1, 2, 3"),
         ("analyze . --curvatures gaus-newton", "gauss-newton"),
+        ("export absent --format onnx --out x.onnx", "absent"),
+        ("export . --format onnx --out x.onnx", "run.json"),
+        ("export . --format tflite --out x", "safetensors"),
+        ("export . --format safetensors --fold-batchnorm --out x", "--format onnx"),
         ("train --refreshes 20 --steps 10", "refreshes"),
         ("train --dataset mnist --data-dir nowhere", "nowhere"),
     ] {

@@ -7,7 +7,7 @@ mod opcodes;
 mod tensors;
 mod value;
 
-pub use tensors::{NamedTensor, Numbers};
+pub use tensors::{NamedTensor, Numbers, strip_parallel_prefix};
 
 use crate::error::{Error, Result};
 use archive::Archive;
