@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use tch::{Kind, Tensor};
+use tch::Kind;
 
 /// Their narrower kin say the same in a tenth of the time.
 const TOO_WIDE: [&str; 2] = ["preact-resnet-18", "wide-resnet-28-4"];
