@@ -6,10 +6,10 @@ use crate::messages::{
 };
 use prost::Message;
 
-/// Version of the operators: that of ONNX 1.18 of 2025, which ONNX Runtime reads from 1.22 on.
-const OPERATORS: i64 = 23;
+/// Version of the operators: that of ONNX 1.20. The newest would shut out runtimes of last year and gain nothing here.
+const OPERATORS: i64 = 25;
 /// Version of the format that came with it.
-const FORMAT: i64 = 11;
+const FORMAT: i64 = 13;
 /// Protobuf lengths are signed 32-bit numbers.
 const MOST_BYTES: usize = i32::MAX as usize;
 

