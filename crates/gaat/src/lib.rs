@@ -15,7 +15,8 @@
 //! | [`exchange`] | weights of PyTorch as networks of this library; safetensors and ONNX for others |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
-//! Each module uses only those above it; training, evaluation and analysis do not see each other.
+//! Each module uses only those above it; training, evaluation and analysis do not see each other. [`prelude`] brings in
+//! what most programs need; the [`guide`] shows how to train, and how to bring a model, attack or curvature of your own.
 #![deny(missing_docs)]
 
 pub mod analyze;
@@ -27,8 +28,10 @@ pub mod error;
 pub mod evaluate;
 pub mod exchange;
 mod files;
+pub mod guide;
 pub mod nn;
 pub mod npz;
+pub mod prelude;
 pub mod run;
 pub mod taylor;
 mod tensors;
