@@ -121,8 +121,9 @@ impl Graph {
         last: &str,
         texts: &[(&str, &str)],
     ) -> Result<Vec<u8>> {
-        let made = self.nodes.iter_mut().flat_map(|node| &mut node.output);
-        made.filter(|name| *name == last).for_each(|name| output.name.clone_into(name));
+        for made in self.nodes.iter_mut().flat_map(|node| &mut node.output).filter(|made| *made == last) {
+            output.name.clone_into(made);
+        }
         let graph = GraphBody {
             node: self.nodes,
             name: "gaat".to_owned(),

@@ -67,13 +67,12 @@ fn require_vacant(path: &Path) -> Result<()> {
 
 fn sentence(exported: &Exported) -> String {
     let Exported { file, config, model, input, classes, epoch } = exported;
-    let mut text =
-        format!("{}: {model} after {epoch} epochs, images of {input}, {classes} classes\n", file.display());
-    text.push_str(&match config {
+    let file = file.display();
+    let next = match config {
         Some(config) => {
-            format!("{}: mean and std to normalise pixels by first, classes, recipe\n", config.display())
+            format!("{}: mean and std to normalise pixels by first, classes, recipe", config.display())
         }
-        None => "takes `pixels` in [0, 1], normalises them itself, gives `logits`\n".to_owned(),
-    });
-    text
+        None => "takes `pixels` in [0, 1], normalises them itself, gives `logits`".to_owned(),
+    };
+    format!("{file}: {model} after {epoch} epochs, images of {input}, {classes} classes\n{next}\n")
 }

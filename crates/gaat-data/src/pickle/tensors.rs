@@ -99,7 +99,9 @@ fn unprefixed(mut found: Vec<Found>, others: &[(String, Id)]) -> Result<Vec<Foun
 /// Takes `module.`, which `torch.nn.DataParallel` puts before every name, off them; where a name lacks it, off none.
 pub fn strip_parallel_prefix(names: Vec<&mut String>) {
     if names.iter().all(|name| name.starts_with(PARALLEL)) {
-        names.into_iter().for_each(|name| drop(name.drain(..PARALLEL.len())));
+        for name in names {
+            name.drain(..PARALLEL.len());
+        }
     }
 }
 

@@ -10,7 +10,9 @@ use tch::{Kind, Tensor};
 /// Folds every batch normalisation whose input is a convolution that no other step uses.
 pub(super) fn fold(trace: Trace) -> Result<Trace> {
     let mut uses = vec![0_usize; trace.steps.len() + 1];
-    trace.steps.iter().flat_map(|step| &step.inputs).for_each(|&input| uses[input] += 1);
+    for &input in trace.steps.iter().flat_map(|step| &step.inputs) {
+        uses[input] += 1;
+    }
     let mut folded = Trace::default();
     // Where each old value is found now.
     let mut places = vec![0];

@@ -4,20 +4,19 @@ use super::golden::{fill, uniform};
 use super::{options, shape};
 use gaat::nn::{BuildOptions, Classifier, Mode, build};
 use gaat_shim::{Graph, gradients};
-use tch::{Kind, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
 /// The gradient of the summed loss at `pixels`, which require one.
 fn gradient(classifier: &dyn Classifier, pixels: &Tensor, graph: Graph) -> Tensor {
-    let loss = classifier
-        .logits(pixels, Mode::Eval)
-        .unwrap()
-        .cross_entropy_for_logits(&Tensor::from_slice(&[3_i64, 5]));
+    let logits = classifier.logits(pixels, Mode::Eval).unwrap();
+    let labels = Tensor::from_slice(&[3_i64, 5]);
+    let loss = logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Sum, -100, 0.0);
     gradients(&[&loss], None, &[pixels], graph).unwrap().remove(0).unwrap()
 }
 
 #[test]
 fn smooth_networks_have_the_second_derivatives_of_their_first() {
-    const STEP: f64 = 1e-5;
+    const STEP: f64 = 1e-4;
     tch::set_num_threads(1);
     for name in ["efficientnet-b0", "vit-tiny"] {
         let options = BuildOptions { kind: Kind::Double, ..options(3) };
@@ -36,6 +35,6 @@ fn smooth_networks_have_the_second_derivatives_of_their_first() {
         let expected = (at(STEP) - at(-STEP)) / (2.0 * STEP);
         let size = expected.norm().double_value(&[]);
         let off = (product - &expected).norm().double_value(&[]) / size;
-        assert!(size > 1e-6 && off < 1e-4, "{name}: off by {off:.1e} of {size:.1e}");
+        assert!(size > 1e-6 && off < 1e-6, "{name}: off by {off:.1e} of {size:.1e}");
     }
 }

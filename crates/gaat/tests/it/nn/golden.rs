@@ -258,7 +258,7 @@ fn bfloat16_is_near_single_precision_or_refused() {
         let classifier = case.network(Kind::Float, ComputePrecision::Bf16);
         // The gains of the depthwise convolutions make rounding grow from block to block. A batch of four leaves the
         // last statistics of vgg-16 sixteen numbers a channel.
-        let evaluated = if case.model == "efficientnet-b0" { 0.1 } else { 0.03 };
+        let (evaluated, scalars) = if case.model == "efficientnet-b0" { (0.1, 0.2) } else { (0.03, 0.05) };
         for (mode, expected, tolerance) in
             [(Mode::Eval, &case.eval, evaluated), (Mode::Train, &case.train, 0.15)]
         {
@@ -271,7 +271,7 @@ fn bfloat16_is_near_single_precision_or_refused() {
             for (part, (found, wanted)) in
                 ["loss", "gradient norm"].into_iter().zip(found.into_iter().zip(wanted))
             {
-                assert_close(&what(part), &[found], &[wanted], 0.05);
+                assert_close(&what(part), &[found], &[wanted], scalars);
             }
         }
         // The statistics are kept in f32, so that they are as good as the activations.
