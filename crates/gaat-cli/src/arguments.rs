@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Analyze(Box<AnalyzeArguments>),
     /// Turn a PyTorch state dict into weights that gaat reads
     Import(ImportArguments),
+    /// Write a trained network for PyTorch (safetensors) or ONNX Runtime
+    Export(ExportArguments),
     /// Tell which data sets are there and whether they are whole, and download them
     Data(DataArguments),
     /// Tell what this machine has for training, and what to do about what is missing
@@ -65,6 +67,7 @@ impl Command {
             Self::Compare(arguments) => arguments.output,
             Self::Analyze(arguments) => arguments.output,
             Self::Import(arguments) => arguments.output,
+            Self::Export(arguments) => arguments.output,
             Self::Data(arguments) => match &arguments.action {
                 DataAction::Fetch(arguments) => arguments.output,
                 DataAction::Info(arguments) | DataAction::Verify(arguments) => {
@@ -342,10 +345,10 @@ pub(crate) struct AnalyzeArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Nothing in the file is run: it may hold named tensors alone, as torch.save(model.state_dict(), \
-                        FILE) writes them."
+                        FILE) or safetensors.torch.save_file write them."
 )]
 pub(crate) struct ImportArguments {
-    /// State dict written by torch.save
+    /// State dict written by torch.save (.pth, .pt) or as safetensors
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The network that it belongs to, such as convnet or preact-resnet-18
@@ -372,6 +375,36 @@ pub(crate) struct ImportArguments {
     /// Divided out of each channel first
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "mean")]
     pub(crate) std: Vec<f64>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+/// What a network is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Weights under their PyTorch names, and config.json beside them
+    Safetensors,
+    /// A graph from pixels in [0, 1] to logits
+    Onnx,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// Run directory, or a checkpoint (.safetensors)
+    #[arg(value_name = "RUN_OR_WEIGHTS")]
+    pub(crate) run: PathBuf,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// File to write; must not be there yet, nor config.json beside safetensors
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Which weights of a run directory
+    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
+    pub(crate) checkpoint: CheckpointChoice,
+    /// Multiply batch normalisations into the convolutions that they follow (onnx)
+    #[arg(long)]
+    pub(crate) fold_batchnorm: bool,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
 }

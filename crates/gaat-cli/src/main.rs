@@ -34,6 +34,7 @@ fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
         Command::Compare(arguments) => commands::compare::run(arguments, printer),
         Command::Analyze(arguments) => commands::analyze::run(arguments, printer),
         Command::Import(arguments) => commands::import::run(arguments, printer),
+        Command::Export(arguments) => commands::export::run(arguments, printer),
         Command::Data(arguments) => quick::data::run(arguments, printer),
         Command::Doctor(arguments) => commands::doctor::run(arguments, printer),
         Command::Completions(arguments) => quick::shell::completions(arguments, printer),

@@ -12,7 +12,7 @@
 //! | [`analyze`] | how well Taylor models predict the loss of a trained network |
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
-//! | [`import`] | weights of PyTorch as networks of this library |
+//! | [`exchange`] | weights of PyTorch as networks of this library; safetensors and ONNX for others |
 //! | [`machine`] | the libtorch that was loaded, and what it finds here |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
@@ -27,9 +27,9 @@ mod control;
 pub mod dataset;
 pub mod error;
 pub mod evaluate;
+pub mod exchange;
 mod files;
 pub mod guide;
-pub mod import;
 pub mod machine;
 pub mod nn;
 pub mod npz;

@@ -4,7 +4,7 @@ use super::Outcome;
 use crate::arguments::ImportArguments;
 use crate::printer::Printer;
 use anyhow::{Result, bail};
-use gaat::import::{ImportOptions, import};
+use gaat::exchange::{ImportOptions, import};
 use gaat::nn::{InputShape, Normalization};
 use gaat_data::ImageShape;
 use gaat_spec::Recipe;

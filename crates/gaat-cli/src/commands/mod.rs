@@ -5,6 +5,7 @@ pub(crate) mod attack;
 pub(crate) mod compare;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod import;
 mod subject;
 pub(crate) mod train;

@@ -30,6 +30,7 @@ fn help_names_the_keys_of_each_command() {
             "analyze --help",
             &["--epsilons", "--orders", "--curvatures", "--anchor", "--limit", "--out", "--device"],
         ),
+        ("export --help", &["safetensors", "onnx", "--fold-batchnorm", "--checkpoint", "config.json"]),
         ("data --help", &["info", "verify", "fetch"]),
         ("data fetch --help", &["--mirror", "--data-dir", "HTTPS_PROXY"]),
     ];
@@ -74,6 +75,10 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("analyze absent", "run directory"),
         ("analyze . --orders 4", "known: 1, 2, 3"),
         ("analyze . --curvatures gaus-newton", "gauss-newton"),
+        ("export absent --format onnx --out x.onnx", "absent"),
+        ("export . --format onnx --out x.onnx", "run.json"),
+        ("export . --format tflite --out x", "safetensors"),
+        ("export . --format safetensors --fold-batchnorm --out x", "--format onnx"),
         ("train --refreshes 20 --steps 10", "refreshes"),
         ("train --dataset mnist --data-dir nowhere", "nowhere"),
         ("train --dataset cifar10 --data-dir nowhere", "gaat data fetch cifar10"),
