@@ -13,6 +13,7 @@
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
 //! | [`exchange`] | weights of PyTorch as networks of this library; safetensors and ONNX for others |
+//! | [`machine`] | the libtorch that was loaded, and what it finds here |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
 //! Each module uses only those above it; training, evaluation and analysis do not see each other. [`prelude`] brings in
@@ -29,12 +30,14 @@ pub mod evaluate;
 pub mod exchange;
 mod files;
 pub mod guide;
+pub mod machine;
 pub mod nn;
 pub mod npz;
 pub mod prelude;
 pub mod run;
 pub mod taylor;
 mod tensors;
+mod tfevents;
 pub mod train;
 pub mod weights;
 

@@ -18,6 +18,7 @@ mod methods;
 mod nn;
 mod support;
 mod taylor;
+mod tensorboard;
 mod toy;
 mod training;
 mod weights;
