@@ -132,7 +132,7 @@ impl Charts<'_> {
             series.push(Series { name: model.to_string(), points: found.collect() });
         }
         let x = Axis::new(format!("epsilon ({}), {label}", self.analysis.norm));
-        let chart = LineChart { title: self.title.to_owned(), x, y, series, guide };
+        let chart = LineChart { title: self.title.to_owned(), x, y, series, guide, alarms: Vec::new() };
         Plot { file, svg: chart.to_svg() }
     }
 

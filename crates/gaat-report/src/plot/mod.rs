@@ -4,10 +4,11 @@
 
 mod axis;
 mod canvas;
+mod ink;
 mod labels;
 mod line;
 mod scatter;
 
 pub use axis::{Axis, Scale};
-pub use line::{LineChart, Point, Series};
+pub use line::{LineChart, Moment, Point, Series};
 pub use scatter::{Mark, Scatter};
