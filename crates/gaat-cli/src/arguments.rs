@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Compare(Box<CompareArguments>),
     /// Compare Taylor models of the loss with a trained network, over epsilon: residual, gain ratio, gradients, attacks
     Analyze(Box<AnalyzeArguments>),
+    /// Write what is known of a run or a comparison as one HTML page
+    Report(ReportArguments),
     /// Turn a PyTorch state dict into weights that gaat reads
     Import(ImportArguments),
     /// Tell which data sets are there and whether they are whole
@@ -45,6 +47,7 @@ impl Command {
             Self::Attack(arguments) => arguments.output,
             Self::Compare(arguments) => arguments.output,
             Self::Analyze(arguments) => arguments.output,
+            Self::Report(arguments) => arguments.output,
             Self::Import(arguments) => arguments.output,
             Self::Data(arguments) => OutputArguments { json: arguments.json, quiet: true },
         }
@@ -89,6 +92,16 @@ pub(crate) enum CheckpointChoice {
     Best,
     /// The last epoch
     Last,
+}
+
+impl CheckpointChoice {
+    /// As typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Last => "last",
+        }
+    }
 }
 
 /// A trained network, and the images and the machine to look at it with.
@@ -184,7 +197,7 @@ pub(crate) struct AttackArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The result for all test images, the best checkpoint and the threat model of the training \
-                        is also written to run.json of the run directory."
+                        is also written to run.json of the run directory; every result goes into its report.html."
 )]
 pub(crate) struct EvaluateArguments {
     #[command(flatten)]
@@ -233,7 +246,7 @@ pub(crate) struct CompareArguments {
     /// Runs of each method, with seeds counted up from --seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: u64,
-    /// Directory of all runs, of compare.json, README.md and frontier.svg [default: runs/compare-DATASET-MODEL]
+    /// Directory of all runs, of compare.json, README.md, report.html and frontier.svg [default: runs/compare-DATASET-MODEL]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -308,6 +321,22 @@ pub(crate) struct AnalyzeArguments {
     pub(crate) seed: u64,
     /// Directory of analysis.json and the plots [default: analysis in the run directory, or beside the checkpoint]
     #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "train, evaluate, analyze and compare write the page anew whenever they learn something. It needs no other \
+                        file and no network."
+)]
+pub(crate) struct ReportArguments {
+    /// Run directory, or directory of a comparison
+    #[arg(value_name = "RUN_OR_COMPARISON")]
+    pub(crate) directory: PathBuf,
+    /// Page to write [default: report.html in the directory]
+    #[arg(long, value_name = "FILE.html")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,

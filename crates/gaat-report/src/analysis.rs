@@ -1,19 +1,11 @@
 //! An analysis of Taylor models as people read it: a table an epsilon, and plots over epsilon.
 
 use crate::format::{NOTHING, count, decimals, percent, seconds};
-use crate::plot::{Axis, LineChart, Point, Series};
+use crate::plot::{Axis, LineChart, Plot, Point, Series};
 use crate::table::{Align, Table};
 use gaat_spec::PixelLength;
 use gaat_spec::analysis::{Analysis, AttackOutcome, EpsilonAnalysis, LossModel, ModelAnalysis};
-
-/// A plot with the name of its file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plot {
-    /// Such as `residual.svg`.
-    pub file: &'static str,
-    /// SVG.
-    pub svg: String,
-}
+use maud::{Markup, html};
 
 /// Name of PGD with exact gradients in tables and legends.
 const EXACT: &str = "pgd";
@@ -25,8 +17,24 @@ pub fn analysis_text(title: &str, analysis: &Analysis) -> String {
         .iter()
         .map(|at| format!("\n{} {}\n{}", analysis.norm, at.epsilon, table(at, analysis).to_text()));
     let tables: String = tables.collect();
+    format!("{title}\n{tables}\n{}", legend(analysis))
+}
+
+/// The same for a page.
+pub(crate) fn analysis_markup(analysis: &Analysis) -> Markup {
+    html! {
+        @for at in &analysis.epsilons {
+            h3 { (analysis.norm.to_string()) " " (at.epsilon.to_string()) }
+            (table(at, analysis).to_html())
+        }
+        p.soft { (legend(analysis)) }
+    }
+}
+
+/// What the columns mean.
+fn legend(analysis: &Analysis) -> String {
     format!(
-        "{title}\n{tables}\nclean accuracy {} %. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
+        "clean accuracy {} %. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
          network's own\nverdict. residual: what the model leaves out of the loss at the end of its attack, mean of |R| and \
          of R, nats.\ngain ratio: actual over predicted increase of the loss. cosine, signs: agreement of the model's \
          gradient with the\nnetwork's, mean over the path. passes: of each image, a\nHessian-vector product counted as 4.\n",

@@ -12,10 +12,12 @@
 //! | [`analyze`] | how well Taylor models predict the loss of a trained network |
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
+//! | [`explain`] | saliency maps, and how far those of two networks agree |
+//! | [`gallery`] | a few test images with what an attack does to them, for the report |
 //! | [`import`] | weights of PyTorch as networks of this library |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
-//! Each module uses only those above it; training, evaluation and analysis do not see each other.
+//! Each module uses only those above it; training, evaluation, analysis and explanation do not see each other.
 #![deny(missing_docs)]
 
 pub mod analyze;
@@ -25,10 +27,13 @@ mod control;
 pub mod dataset;
 pub mod error;
 pub mod evaluate;
+pub mod explain;
 mod files;
+pub mod gallery;
 pub mod import;
 pub mod nn;
 pub mod npz;
+mod pictures;
 pub mod run;
 pub mod taylor;
 mod tensors;

@@ -6,6 +6,7 @@ pub(crate) mod compare;
 pub(crate) mod data;
 pub(crate) mod evaluate;
 pub(crate) mod import;
+pub(crate) mod report;
 mod subject;
 pub(crate) mod train;
 

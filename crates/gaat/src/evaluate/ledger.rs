@@ -26,8 +26,8 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Images that withstood every one of the `stages`, over all batches.
-    pub(super) fn withstood_all(&self, stages: &[usize]) -> usize {
+    /// Places, counted over all batches of `batch_size`, of the images that withstood every one of the `stages`.
+    pub(super) fn survivors_of_all(&self, stages: &[usize], batch_size: usize) -> Vec<usize> {
         let batches = self.stages.first().map_or(0, |entry| entry.survivors.len());
         let survivors = |stage: &usize, batch: usize| {
             self.stages
@@ -36,14 +36,12 @@ impl Ledger {
                 .map_or(&[][..], Vec::as_slice)
         };
         let of_batch = |batch: usize| {
-            survivors(&0, batch)
-                .iter()
-                .filter(|place| {
-                    stages.iter().all(|stage| survivors(stage, batch).binary_search(place).is_ok())
-                })
-                .count()
+            let left = survivors(&0, batch).iter().filter(move |place| {
+                stages.iter().all(|stage| survivors(stage, batch).binary_search(place).is_ok())
+            });
+            left.map(move |place| batch * batch_size + *place as usize)
         };
-        (0..batches).map(of_batch).sum()
+        (0..batches).flat_map(of_batch).collect()
     }
 }
 
@@ -60,8 +58,10 @@ mod tests {
         let ledger = Ledger {
             stages: vec![entry(&[&[0, 1, 2], &[0, 4]]), entry(&[&[0, 2], &[4]]), entry(&[&[1, 2], &[]])],
         };
-        assert_eq!((ledger.withstood_all(&[]), ledger.withstood_all(&[1])), (5, 3));
-        assert_eq!((ledger.withstood_all(&[2]), ledger.withstood_all(&[1, 2])), (2, 1));
+        let places = |stages: &[usize]| ledger.survivors_of_all(stages, 5);
+        assert_eq!(places(&[]), [0, 1, 2, 5, 9]);
+        assert_eq!((places(&[1]), places(&[2])), (vec![0, 2, 9], vec![1, 2]));
+        assert_eq!(places(&[1, 2]), [2]);
         assert_eq!(ledger.stages[1].withstood(), 3);
     }
 }

@@ -2,19 +2,24 @@
 
 use super::EvaluateOptions;
 use super::alarms::alarms;
+use super::classes::classes;
 use super::ledger::{Entry, Ledger};
 use super::plan::Planned;
+use crate::Result;
+use crate::batch::Images;
 use gaat_spec::statistics::wilson_interval;
 use gaat_spec::{AttackResult, AttackSpec, Evaluation, Passes};
 
-/// The verdict on `total` images.
+/// The verdict on `images` of the classes `names`.
 pub(super) fn verdict(
     ledger: &Ledger,
     plan: &[Planned],
     options: &EvaluateOptions,
-    total: usize,
+    images: &Images,
+    names: &[String],
     notes: Vec<String>,
-) -> Evaluation {
+) -> Result<Evaluation> {
+    let total = images.len();
     let share = |count: usize| count as f64 / total as f64;
     let result = |attack: AttackSpec, name: String, entry: &Entry| AttackResult {
         name,
@@ -39,8 +44,8 @@ pub(super) fn verdict(
         attacks.push(whole_result(*whole, parts));
     }
     let clean = ledger.stages.first().map_or(0, Entry::withstood);
-    let withstood = ledger.withstood_all(&last_stages);
-    Evaluation {
+    let withstood = ledger.survivors_of_all(&last_stages, options.batch_size).len();
+    Ok(Evaluation {
         examples: total,
         threat: options.threat,
         clean_accuracy: share(clean),
@@ -49,9 +54,10 @@ pub(super) fn verdict(
         attacks,
         robust_accuracy: share(withstood),
         robust_interval: wilson_interval(withstood, total),
+        classes: classes(names, images, options.batch_size, ledger, &last_stages)?,
         notes,
         seconds: ledger.stages.iter().map(|entry| entry.seconds).sum(),
-    }
+    })
 }
 
 /// The result of an attack out of its parts: that of the last, which saw what all others left.

@@ -16,7 +16,7 @@ mod rng;
 mod store;
 
 pub use builder::{BuildOptions, build};
-pub use classifier::{Classifier, InputShape, Mode};
+pub use classifier::{Classifier, FeatureMaps, InputShape, Mode};
 pub use input::Normalization;
 pub use precision::{ComputePrecision, PrecisionRequest, has_bf16};
 pub use rng::{Draws, Rng};

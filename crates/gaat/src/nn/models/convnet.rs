@@ -4,7 +4,7 @@ use super::{Parts, require_side};
 use crate::Result;
 use crate::nn::builder::{Builder, ConvShape, Start};
 use crate::nn::layers::{BlockConv, Conv, Linear, relu};
-use crate::nn::network::Body;
+use crate::nn::network::{Body, Spatial};
 use crate::nn::{InputShape, Mode};
 use tch::{Kind, Tensor};
 
@@ -29,9 +29,26 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
 }
 
 impl Body for ConvNet {
-    fn features(&self, input: &Tensor, _kind: Kind, _mode: Mode) -> Result<Tensor> {
+    fn features(&self, input: &Tensor, kind: Kind, mode: Mode) -> Result<Tensor> {
+        self.features_of(&self.maps(input, mode)?, kind)
+    }
+
+    fn spatial(&self) -> Option<&dyn Spatial> {
+        Some(self)
+    }
+}
+
+impl Spatial for ConvNet {
+    fn layer(&self) -> &'static str {
+        "2"
+    }
+
+    fn maps(&self, input: &Tensor, _mode: Mode) -> Result<Tensor> {
         let maps = relu(self.first.forward(input)?)?;
-        let maps = relu(self.second.forward(&maps)?)?;
+        relu(self.second.forward(&maps)?)
+    }
+
+    fn features_of(&self, maps: &Tensor, _kind: Kind) -> Result<Tensor> {
         // By channel, row, column, whatever the order in memory.
         relu(self.hidden.forward(&maps.f_flatten(1, -1)?)?)
     }

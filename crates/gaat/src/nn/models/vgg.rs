@@ -5,7 +5,7 @@ use super::{Parts, require_side};
 use crate::Result;
 use crate::nn::builder::{Builder, ConvShape, Start};
 use crate::nn::layers::{BatchNorm, Conv, global_average};
-use crate::nn::network::Body;
+use crate::nn::network::{Body, Spatial};
 use crate::nn::{InputShape, Mode};
 use tch::{Kind, Tensor};
 
@@ -47,13 +47,37 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
 
 impl Body for Vgg {
     fn features(&self, input: &Tensor, kind: Kind, mode: Mode) -> Result<Tensor> {
+        self.features_of(&self.maps(input, mode)?, kind)
+    }
+
+    fn spatial(&self) -> Option<&dyn Spatial> {
+        Some(self)
+    }
+}
+
+impl Spatial for Vgg {
+    fn layer(&self) -> &'static str {
+        "features.40"
+    }
+
+    fn maps(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut maps = input.shallow_clone();
-        for stage in &self.stages {
+        for (index, stage) in self.stages.iter().enumerate() {
+            if index > 0 {
+                maps = halved(&maps)?;
+            }
             for (conv, norm) in stage {
                 maps = norm.forward_relu(&conv.forward(&maps)?, mode)?;
             }
-            maps = maps.f_max_pool2d(2, 2, 0, 1, false)?;
         }
-        global_average(&maps, kind)
+        Ok(maps)
     }
+
+    fn features_of(&self, maps: &Tensor, kind: Kind) -> Result<Tensor> {
+        global_average(&halved(maps)?, kind)
+    }
+}
+
+fn halved(maps: &Tensor) -> Result<Tensor> {
+    Ok(maps.f_max_pool2d(2, 2, 0, 1, false)?)
 }

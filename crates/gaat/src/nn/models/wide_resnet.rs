@@ -5,7 +5,7 @@ use super::{Parts, require_side};
 use crate::Result;
 use crate::nn::builder::{Builder, ConvShape, Start};
 use crate::nn::layers::{BatchNorm, Conv, global_average};
-use crate::nn::network::Body;
+use crate::nn::network::{Body, Spatial};
 use crate::nn::{InputShape, Mode};
 use tch::{Kind, Tensor};
 
@@ -86,10 +86,28 @@ impl Block {
 
 impl Body for WideResNet {
     fn features(&self, input: &Tensor, kind: Kind, mode: Mode) -> Result<Tensor> {
+        self.features_of(&self.maps(input, mode)?, kind)
+    }
+
+    fn spatial(&self) -> Option<&dyn Spatial> {
+        Some(self)
+    }
+}
+
+impl Spatial for WideResNet {
+    fn layer(&self) -> &'static str {
+        "block3"
+    }
+
+    fn maps(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut maps = self.stem.forward(input)?;
         for block in &self.blocks {
             maps = block.forward(&maps, mode)?;
         }
-        global_average(&self.norm.forward_relu(&maps, mode)?, kind)
+        self.norm.forward_relu(&maps, mode)
+    }
+
+    fn features_of(&self, maps: &Tensor, kind: Kind) -> Result<Tensor> {
+        global_average(maps, kind)
     }
 }
