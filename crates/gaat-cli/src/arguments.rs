@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gaat::nn::InputShape;
 use gaat_spec::{
     Anchor, AttackName, Curvature, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe,
+    SaliencyName,
 };
 use std::path::PathBuf;
 
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Compare(Box<CompareArguments>),
     /// Compare Taylor models of the loss with a trained network, over epsilon: residual, gain ratio, gradients, attacks
     Analyze(Box<AnalyzeArguments>),
+    /// Map what trained networks look at in test images, and compare the maps of several
+    Explain(ExplainArguments),
     /// Write what is known of a run or a comparison as one HTML page
     Report(ReportArguments),
     /// Turn a PyTorch state dict into weights that gaat reads
@@ -47,6 +50,7 @@ impl Command {
             Self::Attack(arguments) => arguments.output,
             Self::Compare(arguments) => arguments.output,
             Self::Analyze(arguments) => arguments.output,
+            Self::Explain(arguments) => arguments.output,
             Self::Report(arguments) => arguments.output,
             Self::Import(arguments) => arguments.output,
             Self::Data(arguments) => OutputArguments { json: arguments.json, quiet: true },
@@ -328,7 +332,47 @@ pub(crate) struct AnalyzeArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "train, evaluate, analyze and compare write the page anew whenever they learn something. It needs no other \
+    after_help = "Maps are of the logit of each image's class, in fp32. The directory holds explanation.json, a README.md with \
+                        the tables, and a picture of each run."
+)]
+pub(crate) struct ExplainArguments {
+    /// Run directories, or checkpoints (.safetensors)
+    #[arg(value_name = "RUN_OR_WEIGHTS", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Saliency methods, separated by commas [default: all that every run has]
+    #[arg(long, value_delimiter = ',', value_name = "METHODS")]
+    pub(crate) method: Vec<SaliencyName>,
+    /// Test images looked at; those count that every run classifies rightly
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) limit: usize,
+    /// Root of the choice of images and of the noise of smoothgrad
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Which weights of a run directory
+    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
+    pub(crate) checkpoint: CheckpointChoice,
+    /// Data set whose test images are used [default: that of the training]
+    #[arg(long)]
+    pub(crate) dataset: Option<DatasetName>,
+    /// Where the data lies [default: as in the training]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// cpu, or cuda:0 and so on
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Threads of libtorch [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Directory to write [default: explanation in the run directory; of several runs, beside the first]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "train, evaluate, analyze, explain and compare write the page anew whenever they learn something. It needs no other \
                         file and no network."
 )]
 pub(crate) struct ReportArguments {

@@ -44,6 +44,7 @@ fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
         Command::Attack(arguments) => commands::attack::run(arguments, printer),
         Command::Compare(arguments) => commands::compare::run(arguments, printer),
         Command::Analyze(arguments) => commands::analyze::run(arguments, printer),
+        Command::Explain(arguments) => commands::explain::run(arguments, printer),
         Command::Report(arguments) => commands::report::run(arguments, printer),
         Command::Import(arguments) => commands::import::run(arguments, printer),
         Command::Data(arguments) => commands::data::run(arguments, printer),

@@ -3,24 +3,27 @@
 use crate::commands::compare::judgement;
 use crate::directory::{typed, write_whole};
 use crate::printer::Printer;
-use crate::verdicts;
+use crate::verdicts::{self, Verdict};
 use anyhow::{Context, Result, anyhow, bail};
 use gaat::run::OpenedRun;
 use gaat_data::ImageSet;
 use gaat_report::{ComparedRun, ComparisonPage, Document, Judged, Report, RunPage, summarize};
-use gaat_spec::{Analysis, Gallery, MethodName, ThreatModel};
+use gaat_spec::{Analysis, Explanation, Gallery, MethodName, ThreatModel};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
 const PAGE: &str = "report.html";
 const GALLERY: &str = "gallery.json";
+const EXPLANATION: &str = "explanation/explanation.json";
+const RUN: &str = "run.json";
+const COMPARISON: &str = "compare.json";
 
 /// Writes the report of a run directory or a comparison, to `out` or into the directory; hands back where it lies.
 pub(crate) fn write(directory: &Path, out: Option<&Path>) -> Result<PathBuf> {
-    let report = if directory.join("run.json").exists() {
+    let report = if directory.join(RUN).exists() {
         of_run(directory)?
-    } else if directory.join("compare.json").exists() {
+    } else if directory.join(COMPARISON).exists() {
         of_comparison(directory)?
     } else {
         bail!(
@@ -30,6 +33,11 @@ pub(crate) fn write(directory: &Path, out: Option<&Path>) -> Result<PathBuf> {
         );
     };
     save(&report, directory, out)
+}
+
+/// Whether `directory` is something that a report can be written of.
+pub(crate) fn is_reported(directory: &Path) -> bool {
+    directory.join(RUN).exists() || directory.join(COMPARISON).exists()
 }
 
 /// Writes the report again after something new is known; what hinders it is said and stops nothing.
@@ -76,20 +84,24 @@ fn save(report: &Report, directory: &Path, out: Option<&Path>) -> Result<PathBuf
 
 fn of_run(directory: &Path) -> Result<Report> {
     let record = gaat::run::record(directory)?;
-    let mut judged: Vec<Judged> = Vec::new();
-    if let Some((checkpoint, evaluation)) = judgement(directory) {
-        let checkpoint = checkpoint.name().to_owned();
-        judged.push(Judged { command: None, checkpoint, evaluation });
-    }
-    judged.extend(verdicts::read(directory)?.into_iter().map(Judged::from));
+    // A comparison keeps the verdict that its table rests on in a file of its own.
+    let compared = judgement(directory).map(|(checkpoint, evaluation)| Verdict {
+        command: None,
+        checkpoint,
+        evaluation,
+    });
+    let judged = verdicts::joined(compared.into_iter().collect(), verdicts::read(directory)?);
+    let judged: Vec<Judged> = judged.into_iter().map(Judged::from).collect();
     let analysis: Option<Analysis> = document(&directory.join("analysis/analysis.json"))?;
     let gallery: Option<Gallery> = document(&directory.join(GALLERY))?;
+    let explanation: Option<Explanation> = document(&directory.join(EXPLANATION))?;
     let page = RunPage {
         directory: &typed(directory),
         record: &record,
         judged: &judged,
         analysis: analysis.as_ref(),
         gallery: gallery.as_ref(),
+        explanation: explanation.as_ref(),
     };
     Ok(page.report())
 }
@@ -105,7 +117,7 @@ struct Comparison {
 }
 
 fn of_comparison(directory: &Path) -> Result<Report> {
-    let path = directory.join("compare.json");
+    let path = directory.join(COMPARISON);
     let Comparison { title, command, planned, runs } =
         document(&path)?.ok_or_else(|| anyhow!("{} is gone", path.display()))?;
     let runs = runs.into_iter().map(compared).collect::<Result<Vec<_>>>();
@@ -139,7 +151,14 @@ fn comparison(directory: &Path, command: Option<&str>, document: Document<'_>) -
     }
     let galleries: Vec<(String, Gallery)> =
         galleries.into_iter().map(|(_, name, gallery)| (name, gallery)).collect();
-    let page = ComparisonPage { directory: &typed(directory), command, document, galleries: &galleries };
+    let explanation: Option<Explanation> = self::document(&directory.join(EXPLANATION))?;
+    let page = ComparisonPage {
+        directory: &typed(directory),
+        command,
+        document,
+        galleries: &galleries,
+        explanation: explanation.as_ref(),
+    };
     Ok(page.report())
 }
 

@@ -13,8 +13,8 @@ const FILE: &str = "evaluations.json";
 /// A verdict, and how it came about.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Verdict {
-    /// As typed.
-    pub(crate) command: String,
+    /// As typed, where it is known.
+    pub(crate) command: Option<String>,
     pub(crate) checkpoint: CheckpointChoice,
     pub(crate) evaluation: Evaluation,
 }
@@ -34,7 +34,7 @@ impl Verdict {
 impl From<Verdict> for Judged {
     fn from(verdict: Verdict) -> Self {
         let Verdict { command, checkpoint, evaluation } = verdict;
-        Self { command: Some(command), checkpoint: checkpoint.name().to_owned(), evaluation }
+        Self { command, checkpoint: checkpoint.name().to_owned(), evaluation }
     }
 }
 
@@ -49,10 +49,15 @@ pub(crate) fn read(run: &Path) -> Result<Vec<Verdict>> {
         .with_context(|| format!("{}: holds no verdicts; remove it and judge again", path.display()))
 }
 
+/// `old` verdicts and `new` ones, which take the places of their kind.
+pub(crate) fn joined(mut old: Vec<Verdict>, new: Vec<Verdict>) -> Vec<Verdict> {
+    old.retain(|old| !new.iter().any(|new| new.replaces(old)));
+    old.extend(new);
+    old
+}
+
 /// Adds `verdict` to those of `run`, in the place of one of its kind.
 pub(crate) fn keep(run: &Path, verdict: Verdict) -> Result<()> {
-    let mut kept = read(run)?;
-    kept.retain(|other| !verdict.replaces(other));
-    kept.push(verdict);
+    let kept = joined(read(run)?, vec![verdict]);
     write_whole(&run.join(FILE), &(serde_json::to_string_pretty(&kept)? + "\n"))
 }

@@ -89,9 +89,10 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Residual, gain ratio, sign agreement and robust accuracy over epsilon, one line a model.
-pub fn analysis_plots(title: &str, analysis: &Analysis) -> Vec<Plot> {
-    let charts = Charts { title, analysis };
+/// Residual, gain ratio, sign agreement and robust accuracy over epsilon, one line a model. `run` stands in their titles,
+/// unless it is empty.
+pub fn analysis_plots(run: &str, analysis: &Analysis) -> Vec<Plot> {
+    let charts = Charts { run, analysis };
     let residual = Axis::new("mean residual |l - m| at the end of the attack, nats").log();
     let ratio = Axis::new("gain ratio, actual / predicted (1 is right; cut at -1 and 3)").within(-1.0, 3.0);
     let signs = Axis::new("gradient signs as the network's, % of coordinates").within(0.0, 100.0);
@@ -110,7 +111,7 @@ pub fn analysis_plots(title: &str, analysis: &Analysis) -> Vec<Plot> {
 }
 
 struct Charts<'a> {
-    title: &'a str,
+    run: &'a str,
     analysis: &'a Analysis,
 }
 
@@ -140,7 +141,14 @@ impl Charts<'_> {
             series.push(Series { name: model.to_string(), points: found.collect() });
         }
         let x = Axis::new(format!("epsilon ({}), {label}", self.analysis.norm));
-        let chart = LineChart { title: self.title.to_owned(), x, y, series, guide, alarms: Vec::new() };
+        let what = match file {
+            "residual.svg" => "Residual over epsilon",
+            "gain-ratio.svg" => "Gain ratio over epsilon",
+            "sign-agreement.svg" => "Agreement of signs over epsilon",
+            _ => "Robust accuracy over epsilon",
+        };
+        let title = if self.run.is_empty() { what.to_owned() } else { format!("{what}: {}", self.run) };
+        let chart = LineChart { title, x, y, series, guide, alarms: Vec::new() };
         Plot { file, svg: chart.to_svg() }
     }
 

@@ -21,6 +21,7 @@ impl Over {
             Self::Epochs => "epoch",
             Self::Seconds => "seconds of training, validation not counted",
         })
+        .tight()
     }
 
     fn words(self) -> &'static str {
@@ -127,7 +128,7 @@ pub fn run_plots(record: &RunRecord) -> Vec<Plot> {
     let whole = Group { name: String::new(), records: vec![record] };
     let alarms = || whole.alarms().collect::<Vec<_>>();
     let one = |name: &str, value| vec![line(name, Over::Epochs, value)];
-    let percent = || Axis::new(ACCURACY);
+    let percent = || Axis::new(ACCURACY).within(0.0, 100.0);
     let epochs = Over::Epochs;
     let has_attack = record.epochs.iter().any(|epoch| epoch.refreshes > 0.0);
     [
@@ -173,7 +174,7 @@ pub fn comparison_plots(runs: &[ComparedRun]) -> Vec<Plot> {
         lines.map(|line| if line.points.is_empty() { Series::default() } else { line }).collect::<Vec<_>>()
     };
     let alarms = || groups.iter().flat_map(Group::alarms).collect::<Vec<_>>();
-    let percent = || Axis::new(ACCURACY);
+    let percent = || Axis::new(ACCURACY).within(0.0, 100.0);
     let (epochs, seconds) = (Over::Epochs, Over::Seconds);
     [
         plot("robust-over-epochs.svg", "Robust accuracy", epochs, percent(), lines(epochs, ROBUST), alarms()),

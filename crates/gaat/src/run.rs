@@ -63,6 +63,12 @@ impl Place {
     }
 }
 
+/// What a record says about this machine, with `classifier` computing.
+pub fn environment(classifier: &dyn Classifier) -> Environment {
+    let (device, precision) = (classifier.store().device(), classifier.compute_precision());
+    Place { device, precision }.environment()
+}
+
 /// Version of libtorch that this build is made for.
 pub fn libtorch_version() -> &'static str {
     // tch 0.24 checks when it is built that it finds exactly this one.

@@ -70,7 +70,7 @@ fn keep(
 ) {
     let SubjectArguments { run, checkpoint, .. } = subject;
     let verdict =
-        Verdict { command: command_line(), checkpoint: *checkpoint, evaluation: evaluation.clone() };
+        Verdict { command: Some(command_line()), checkpoint: *checkpoint, evaluation: evaluation.clone() };
     if let Err(error) = verdicts::keep(run, verdict) {
         printer.warning(&format!("the result is not in the report: {error:#}"));
     }

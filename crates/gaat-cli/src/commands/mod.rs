@@ -5,6 +5,7 @@ pub(crate) mod attack;
 pub(crate) mod compare;
 pub(crate) mod data;
 pub(crate) mod evaluate;
+pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod report;
 mod subject;

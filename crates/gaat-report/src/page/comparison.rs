@@ -7,9 +7,10 @@ use super::{Report, Section, document, figures, missing};
 use crate::compare::{ComparedRun, Spread, methods};
 use crate::curves::comparison_plots;
 use crate::document::Document;
+use crate::explanation::explanation_markup;
 use crate::frontier::frontier;
 use crate::plot::Plot;
-use gaat_spec::{Gallery, MethodName};
+use gaat_spec::{Explanation, Gallery, MethodName};
 use maud::{Markup, html};
 
 /// What the report of a comparison is made from.
@@ -23,6 +24,8 @@ pub struct ComparisonPage<'a> {
     pub document: Document<'a>,
     /// Perturbed images of runs, each with the name of its run.
     pub galleries: &'a [(String, Gallery)],
+    /// How far the maps of its runs agree.
+    pub explanation: Option<&'a Explanation>,
 }
 
 /// Plots that belong to the attack.
@@ -58,7 +61,15 @@ impl ComparisonPage<'_> {
             ),
             section("attack", "Attack while training", self.attack(&attack)),
             section("classes", "Classes", self.classes()),
-            section("gallery", "Perturbed images", self.galleries()),
+            section("gallery", "Perturbed images and saliency", self.galleries()),
+            section(
+                "saliency",
+                "Saliency in numbers",
+                match self.explanation {
+                    None => missing("Not explained yet.", &format!("gaat explain {}/*-s*", self.directory)),
+                    Some(explanation) => explanation_markup(explanation),
+                },
+            ),
             section("run", "What was run", self.what_was_run()),
         ];
         let subtitle = html! { p.soft { code { (self.directory) } } };

@@ -91,7 +91,7 @@ fn missing(what: &str, command: &str) -> Markup {
 fn facts(rows: &[(&str, String)]) -> Markup {
     html! {
         div.scroll {
-            table { @for (name, value) in rows { tr { th { (name) } td { (value) } } } }
+            table.facts { @for (name, value) in rows { tr { th { (name) } td { (value) } } } }
         }
     }
 }

@@ -5,9 +5,10 @@ use super::results::{classes, evaluation};
 use super::{Report, Section, Tile, document, facts, figures, missing};
 use crate::analysis::{analysis_markup, analysis_plots};
 use crate::curves::run_plots;
+use crate::explanation::explanation_markup;
 use crate::format::{count, decimals, duration, percent, ratio};
 use crate::plot::Plot;
-use gaat_spec::{Analysis, Evaluation, Gallery, Recipe, RunRecord, Status};
+use gaat_spec::{Analysis, Evaluation, Explanation, Gallery, Recipe, RunRecord, Status};
 use maud::{Markup, html};
 
 /// A verdict, and the command that it came from.
@@ -34,6 +35,8 @@ pub struct RunPage<'a> {
     pub analysis: Option<&'a Analysis>,
     /// Its perturbed images.
     pub gallery: Option<&'a Gallery>,
+    /// What its maps are like.
+    pub explanation: Option<&'a Explanation>,
 }
 
 /// Plots of a training that belong to its attack.
@@ -43,8 +46,7 @@ impl RunPage<'_> {
     /// The report.
     pub fn report(&self) -> Report {
         let curves = run_plots(self.record);
-        let title = format!("{}: Taylor models", self.directory);
-        let models = self.analysis.map(|analysis| analysis_plots(&title, analysis)).unwrap_or_default();
+        let models = self.analysis.map(|analysis| analysis_plots("", analysis)).unwrap_or_default();
         let (attack, training): (Vec<&Plot>, Vec<&Plot>) =
             curves.iter().partition(|plot| OF_THE_ATTACK.contains(&plot.file));
         let section = |id, heading, body| Section { id, heading, body };
@@ -54,7 +56,8 @@ impl RunPage<'_> {
             section("attack", "Attack while training", self.attack(&attack)),
             section("epsilon", "Accuracy over epsilon, and Taylor models", self.models(&models)),
             section("classes", "Classes", self.classes()),
-            section("gallery", "Perturbed images", self.gallery()),
+            section("gallery", "Perturbed images and saliency", self.gallery()),
+            section("saliency", "Saliency in numbers", self.saliency()),
             section("run", "What was run", self.what_was_run()),
         ];
         let title = what(&self.record.recipe);
@@ -160,6 +163,13 @@ impl RunPage<'_> {
         match self.gallery {
             None => missing("No images saved yet.", &format!("gaat evaluate {}", self.directory)),
             Some(found) => gallery(found),
+        }
+    }
+
+    fn saliency(&self) -> Markup {
+        match self.explanation {
+            None => missing("Not explained yet.", &format!("gaat explain {}", self.directory)),
+            Some(explanation) => explanation_markup(explanation),
         }
     }
 

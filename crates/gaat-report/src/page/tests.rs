@@ -86,12 +86,14 @@ fn the_page_of_a_run_has_every_part() {
         evaluation: judged_evaluation(),
     }];
     let gallery = sample_gallery();
+    let explanation = crate::explanation::tests::sample(EVIL);
     let page = RunPage {
         directory: EVIL,
         record: &record,
         judged: &judged,
         analysis: None,
         gallery: Some(&gallery),
+        explanation: Some(&explanation),
     };
     let report = page.report();
     check(&report);
@@ -126,7 +128,14 @@ fn the_page_of_a_run_has_every_part() {
 fn a_run_that_has_just_begun_says_what_is_missing() {
     let mut record = trained();
     record.epochs.clear();
-    let page = RunPage { directory: "runs/x", record: &record, judged: &[], analysis: None, gallery: None };
+    let page = RunPage {
+        directory: "runs/x",
+        record: &record,
+        judged: &[],
+        analysis: None,
+        gallery: None,
+        explanation: None,
+    };
     let report = page.report();
     check(&report);
     let Report { html, plots } = report;
@@ -147,7 +156,13 @@ fn the_page_of_a_comparison_has_every_part() {
     let summary = summarize(&runs);
     let document = Document { title: EVIL, planned: 4, runs: &runs, summary: &summary };
     let galleries = [(EVIL.to_owned(), sample_gallery())];
-    let page = ComparisonPage { directory: EVIL, command: Some(EVIL), document, galleries: &galleries };
+    let page = ComparisonPage {
+        directory: EVIL,
+        command: Some(EVIL),
+        document,
+        galleries: &galleries,
+        explanation: None,
+    };
     let report = page.report();
     check(&report);
     let Report { html, plots } = report;

@@ -19,6 +19,8 @@ pub struct Axis {
     pub scale: Scale,
     /// Bounds that the range may not leave, whatever the data; what lies outside is cut off.
     pub limits: Option<(f64, f64)>,
+    /// Whether a linear axis ends with the data and not with a round number.
+    pub is_tight: bool,
 }
 
 impl Axis {
@@ -39,6 +41,12 @@ impl Axis {
         Self { limits: Some((low, high)), ..self }
     }
 
+    /// The same axis, ending with its data.
+    #[must_use]
+    pub fn tight(self) -> Self {
+        Self { is_tight: true, ..self }
+    }
+
     /// Whether the axis can show `value`.
     pub(super) fn shows(&self, value: f64) -> bool {
         value.is_finite() && (self.scale == Scale::Linear || value > 0.0)
@@ -56,6 +64,11 @@ impl Axis {
             (low, high) = (low.clamp(least, most), high.clamp(least, most));
         }
         let (low, high, ticks) = match self.scale {
+            Scale::Linear if self.is_tight && low < high => {
+                let (_, _, ticks) = linear(low, high);
+                let inside = |tick: &f64| (low..=high).contains(tick);
+                (low, high, ticks.into_iter().filter(inside).collect())
+            }
             Scale::Linear => linear(low, high),
             Scale::Log => logarithmic(low, high),
         };
@@ -168,6 +181,14 @@ mod tests {
         assert!(flat.low < 3.0 && flat.high > 3.0 && flat.ticks.len() >= 2);
         assert!(fitted(&Axis::new("x"), &[]).ticks.len() >= 2);
         assert_eq!(fitted(&Axis::new("x"), &[-1.0, 1.0]).labels(), ["-1.0", "-0.5", "0.0", "0.5", "1.0"]);
+    }
+
+    #[test]
+    fn a_tight_axis_ends_with_its_data() {
+        let axis = fitted(&Axis::new("epoch").tight(), &[1.0, 12.0]);
+        assert_eq!((axis.pixel(1.0), axis.pixel(12.0)), (0.0, 100.0));
+        assert_eq!(axis.labels(), ["5", "10"]);
+        assert!(fitted(&Axis::new("epoch").tight(), &[1.0]).ticks.len() >= 2);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod picture;
 mod smoothgrad;
 mod study;
 
+pub use crate::control::Control;
 pub(crate) use picture::coloured;
 pub use study::{ExplainOptions, Explained, Maps, Subject, explain};
 

@@ -102,7 +102,7 @@ pub fn explain(
                 sparsity: over_images(map.iter().map(|map| measures::gini(map))),
                 alignment: if method.is_gradient() { aligned(&found, &pixels)? } else { None },
             });
-            maps[index].attributions.push((method, found.f_narrow(0, 0, shown)?.f_copy()?));
+            maps[index].attributions.push((method, found.f_narrow(0, 0, shown)?.f_alias_copy()?));
             saliencies.push(map);
         }
         for pair in &mut pairs {

@@ -11,6 +11,7 @@ mod analysis;
 mod contract;
 mod curvatures;
 mod evaluation;
+mod explanations;
 mod imported;
 mod literal_gaat;
 mod methods;
