@@ -76,30 +76,39 @@ fn agreement(explanation: &Explanation) -> Table {
     let mut table = Table::new([
         ("saliency", Align::Left),
         ("trainings", Align::Left),
+        ("seed", Align::Left),
         ("pairs", Align::Right),
         ("rank correlation", Align::Right),
         ("top tenth shared", Align::Right),
     ]);
     let label = |place: usize| explanation.runs.get(place).map_or("", |run| run.label.as_str());
-    // The order of the runs within a pair means nothing.
+    // The order of the runs within a pair means nothing. Runs of one seed begin with the same weights and see the same
+    // batches, so that they agree for another reason than their training.
     let order = distinct(explanation.runs.iter().map(|run| run.label.clone()));
     let place = |name: &str| order.iter().position(|label| label == name);
+    let seed = |place: usize| explanation.runs.get(place).and_then(|run| run.seed);
     let kind = |(left, right): (usize, usize)| {
+        let seeds = match (seed(left), seed(right)) {
+            (Some(one), Some(other)) if one == other => "same",
+            (Some(_), Some(_)) => "other",
+            _ => NOTHING,
+        };
         let (left, right) = (label(left), label(right));
-        if place(left) <= place(right) { (left, right) } else { (right, left) }
+        if place(left) <= place(right) { (left, right, seeds) } else { (right, left, seeds) }
     };
     let mut kinds = distinct(explanation.pairs.iter().map(|pair| kind(pair.runs)));
-    kinds.sort_by_key(|(left, right)| (place(left), place(right)));
+    kinds.sort_by_key(|(left, right, seeds)| (*seeds == "same", place(left), place(right)));
     for method in
         distinct(explanation.pairs.iter().flat_map(|pair| pair.agreement.iter().map(|found| found.method)))
     {
-        for (left, right) in &kinds {
-            let pairs = explanation.pairs.iter().filter(|pair| kind(pair.runs) == (*left, *right));
+        for (left, right, seeds) in &kinds {
+            let pairs = explanation.pairs.iter().filter(|pair| kind(pair.runs) == (*left, *right, *seeds));
             let found: Vec<&MapAgreement> =
                 pairs.flat_map(|pair| pair.agreement.iter().filter(|found| found.method == method)).collect();
             table.push([
                 method.to_string(),
                 format!("{left} - {right}"),
+                (*seeds).to_owned(),
                 found.len().to_string(),
                 means(found.iter().map(|found| found.rank_correlation)),
                 means(found.iter().map(|found| found.top_overlap)),
@@ -132,7 +141,7 @@ fn legend(explanation: &Explanation) -> String {
     format!(
         "Maps of the logit of each image's class, on the {} of {} test images that every network classifies rightly. \
          Mean over the images, then mean ± standard deviation over the runs, or over the pairs, which share runs. \
-         sparsity: Gini index, 0 where all pixels count alike. alignment: absolute cosine between gradient and image. rank \
+         seed: runs of the same seed begin with the same weights and batches. sparsity: Gini index, 0 where all pixels count alike. alignment: absolute cosine between gradient and image. rank \
          correlation: Spearman's, over the pixels. top tenth shared: of the most salient pixels; unrelated maps share 0.1.",
         count(explanation.examples as u64),
         count(explanation.candidates as u64)
@@ -149,10 +158,10 @@ pub(crate) mod tests {
     /// Two networks of `rat` and one of a training called `other`.
     pub(crate) fn sample(other: &str) -> Explanation {
         let mean = |mean| Some(Mean { mean, deviation: None, images: 7 });
-        let run = |label: &str, sparsity| ExplainedRun {
+        let run = |label: &str, seed, sparsity| ExplainedRun {
             run: format!("runs/{label}"),
             label: label.to_owned(),
-            seed: Some(0),
+            seed: Some(seed),
             clean_accuracy: 0.5,
             maps: vec![MapStatistics {
                 method: SaliencyName::GradCam,
@@ -174,7 +183,7 @@ pub(crate) mod tests {
             examples: 7,
             seed: 0,
             environment: Environment::default(),
-            runs: vec![run("rat", 0.25), run(other, 0.5), run("rat", 0.75)],
+            runs: vec![run("rat", 0, 0.25), run(other, 0, 0.5), run("rat", 1, 0.75)],
             pairs: vec![pair((0, 1), 0.5), pair((0, 2), 0.9), pair((1, 2), 0.7)],
             seconds: 1.0,
         }
@@ -192,9 +201,11 @@ pub(crate) mod tests {
             [&["rat", "grad-cam", "2", "50.0", "±", "0.0"][..], &spread, &["-"]].concat()
         );
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("grad-cam")).collect();
-        assert_eq!(lines.len(), 2, "{text}");
-        assert!(lines[0].contains("rat - rat") && lines[0].contains("0.900"), "{text}");
-        assert!(lines[1].contains("rat - gaat") && lines[1].contains("0.600 ± 0.141"), "{text}");
+        let words: Vec<Vec<&str>> =
+            lines.iter().map(|line| line.split_whitespace().skip(1).collect()).collect();
+        assert_eq!(words[0], ["rat", "-", "rat", "other", "1", "0.900", "-"]);
+        assert_eq!(words[1], ["rat", "-", "gaat", "other", "1", "0.700", "-"]);
+        assert_eq!(words[2], ["rat", "-", "gaat", "same", "1", "0.500", "-"]);
         assert!(text.contains("the 7 of 20 test images"), "{text}");
         assert!(explanation_markdown(&sample("gaat")).starts_with("| training |"));
     }

@@ -18,12 +18,11 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> Result<Out
     let subjects: Vec<Network> = arguments.runs.iter().zip(&opened).map(network).collect();
     let options =
         ExplainOptions { methods: arguments.method.clone(), limit: arguments.limit, seed: arguments.seed };
-    let environment = gaat::run::environment(first.opened.classifier.as_ref());
     let mut observer = |now: &str| {
         printer.progress(now);
         if interrupt::requested() { Control::Stop } else { Control::Continue }
     };
-    let found = match explain(&subjects, first.test.images(), &options, environment, &mut observer) {
+    let found = match explain(&subjects, first.test.images(), &options, &mut observer) {
         Ok(found) => found,
         Err(gaat::Error::Interrupted) => {
             printer.notice("interrupted; an explanation starts anew when it is repeated");

@@ -6,7 +6,7 @@ use tempfile::tempdir;
 #[test]
 fn help_names_the_keys_of_each_command() {
     let directory = tempdir().unwrap();
-    let expected: [(&str, &[&str]); 6] = [
+    let expected: [(&str, &[&str]); 8] = [
         ("--help", &["train", "evaluate", "compare", "analyze", "data", "130 interrupted"]),
         (
             "train --help",
@@ -30,6 +30,8 @@ fn help_names_the_keys_of_each_command() {
             "analyze --help",
             &["--epsilons", "--orders", "--curvatures", "--anchor", "--limit", "--out", "--device"],
         ),
+        ("explain --help", &["--method", "integrated-gradients", "--limit", "--out"]),
+        ("report --help", &["--out", "report.html"]),
         ("data --help", &["info", "verify", "--data-dir"]),
     ];
     for (line, keys) in expected {
@@ -104,4 +106,14 @@ fn data_is_described_and_missing_data_is_explained() {
     let output = gaat(directory.path(), "data verify mnist");
     assert_eq!(status(&output), 2);
     assert!(super::stdout(&output).contains("--data-dir") && super::stderr(&output).contains("mnist"));
+}
+
+#[test]
+fn a_folder_without_a_run_has_no_report() {
+    let directory = tempdir().unwrap();
+    let text = refusal(directory.path(), "report .");
+    assert!(text.contains("run.json") && text.contains("compare.json"), "{text}");
+    fs_err::write(directory.path().join("compare.json"), "{}").unwrap();
+    let text = refusal(directory.path(), "report .");
+    assert!(text.contains("compare.json is damaged") && text.contains("title"), "{text}");
 }

@@ -15,18 +15,21 @@ pub(super) fn classes(
     stages: &[usize],
 ) -> Result<Vec<ClassResult>> {
     let labels = images.classes()?;
-    let count = |places: Vec<usize>| {
+    let count = |places: &mut dyn Iterator<Item = usize>| {
         let mut counts = vec![0usize; names.len()];
-        for place in places {
-            if let Some(count) = labels.get(place).and_then(|label| counts.get_mut(*label)) {
+        for label in places.filter_map(|place| labels.get(place)) {
+            if let Some(count) = counts.get_mut(*label) {
                 *count += 1;
             }
         }
         counts
     };
-    let all = count((0..labels.len()).collect());
-    let clean = count(ledger.survivors_of_all(&[], batch_size));
-    let robust = count(ledger.survivors_of_all(stages, batch_size));
+    let withstood = |stages: &[usize]| {
+        let places = ledger.withstood_all(stages).into_iter();
+        count(&mut places.map(|(batch, place)| batch * batch_size + place as usize))
+    };
+    let all = count(&mut (0..labels.len()));
+    let (clean, robust) = (withstood(&[]), withstood(stages));
     let share = |right: usize, all: usize| if all == 0 { 0.0 } else { right as f64 / all as f64 };
     let result = |(index, name): (usize, &String)| ClassResult {
         name: name.clone(),

@@ -26,8 +26,8 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Places, counted over all batches of `batch_size`, of the images that withstood every one of the `stages`.
-    pub(super) fn survivors_of_all(&self, stages: &[usize], batch_size: usize) -> Vec<usize> {
+    /// Batch and place in it of each image that withstood every one of the `stages`, in order.
+    pub(super) fn withstood_all(&self, stages: &[usize]) -> Vec<(usize, i64)> {
         let batches = self.stages.first().map_or(0, |entry| entry.survivors.len());
         let survivors = |stage: &usize, batch: usize| {
             self.stages
@@ -35,13 +35,13 @@ impl Ledger {
                 .and_then(|entry| entry.survivors.get(batch))
                 .map_or(&[][..], Vec::as_slice)
         };
-        let of_batch = |batch: usize| {
-            let left = survivors(&0, batch).iter().filter(move |place| {
-                stages.iter().all(|stage| survivors(stage, batch).binary_search(place).is_ok())
-            });
-            left.map(move |place| batch * batch_size + *place as usize)
+        let withstood = |batch: usize, place: &i64| {
+            stages.iter().all(|stage| survivors(stage, batch).binary_search(place).is_ok())
         };
-        (0..batches).flat_map(of_batch).collect()
+        (0..batches)
+            .flat_map(|batch| survivors(&0, batch).iter().map(move |place| (batch, *place)))
+            .filter(|(batch, place)| withstood(*batch, place))
+            .collect()
     }
 }
 
@@ -58,10 +58,9 @@ mod tests {
         let ledger = Ledger {
             stages: vec![entry(&[&[0, 1, 2], &[0, 4]]), entry(&[&[0, 2], &[4]]), entry(&[&[1, 2], &[]])],
         };
-        let places = |stages: &[usize]| ledger.survivors_of_all(stages, 5);
-        assert_eq!(places(&[]), [0, 1, 2, 5, 9]);
-        assert_eq!((places(&[1]), places(&[2])), (vec![0, 2, 9], vec![1, 2]));
-        assert_eq!(places(&[1, 2]), [2]);
+        assert_eq!((ledger.withstood_all(&[]).len(), ledger.withstood_all(&[1]).len()), (5, 3));
+        assert_eq!(ledger.withstood_all(&[2]), [(0, 1), (0, 2)]);
+        assert_eq!(ledger.withstood_all(&[1, 2]), [(0, 2)]);
         assert_eq!(ledger.stages[1].withstood(), 3);
     }
 }

@@ -114,14 +114,15 @@ fn judge(
     let classes = classifier.class_count() as usize;
     let plan = plan::plan(&options.attacks, classes)?;
     let notes = plan::notes(&options.attacks, classes, &options.threat)?;
-    let limit = options.limit.unwrap_or(images.len());
-    let names = images.class_names();
+    let (limit, names) = (options.limit.unwrap_or(images.len()), images.class_names());
     let images = Images::upload_some(images, limit, options.seed, classifier.store().device())?;
     let judge = Judge { classifier, threat: options.threat, rng: Rng::new(options.seed) };
     let mut ledger = saved.map_or_else(|| Ok(Ledger::default()), Saved::read)?;
     let run = Run { judge: &judge, images: &images, plan: &plan, batch_size: options.batch_size, saved };
     run.stages(&mut ledger, observer)?;
-    let mut verdict = verdict::verdict(&ledger, &plan, options, &images, names, notes)?;
+    let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
+    let stages = verdict::last_stages(&plan);
+    verdict.classes = classes::classes(names, &images, options.batch_size, &ledger, &stages)?;
     let few = images.range(0, images.len().min(probes::IMAGES), classifier.store().kind())?;
     verdict.alarms.extend(probes::probe(classifier, &few)?);
     Ok(verdict)

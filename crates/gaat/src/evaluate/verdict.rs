@@ -2,24 +2,19 @@
 
 use super::EvaluateOptions;
 use super::alarms::alarms;
-use super::classes::classes;
 use super::ledger::{Entry, Ledger};
 use super::plan::Planned;
-use crate::Result;
-use crate::batch::Images;
 use gaat_spec::statistics::wilson_interval;
 use gaat_spec::{AttackResult, AttackSpec, Evaluation, Passes};
 
-/// The verdict on `images` of the classes `names`.
+/// The verdict on `total` images.
 pub(super) fn verdict(
     ledger: &Ledger,
     plan: &[Planned],
     options: &EvaluateOptions,
-    images: &Images,
-    names: &[String],
+    total: usize,
     notes: Vec<String>,
-) -> Result<Evaluation> {
-    let total = images.len();
+) -> Evaluation {
     let share = |count: usize| count as f64 / total as f64;
     let result = |attack: AttackSpec, name: String, entry: &Entry| AttackResult {
         name,
@@ -31,21 +26,17 @@ pub(super) fn verdict(
         parts: Vec::new(),
     };
     let mut attacks = Vec::with_capacity(options.attacks.len());
-    let mut last_stages = Vec::new();
     for (index, whole) in options.attacks.iter().enumerate() {
         let mut parts = Vec::new();
-        for (stage, (planned, entry)) in plan.iter().zip(&ledger.stages).enumerate() {
+        for (planned, entry) in plan.iter().zip(&ledger.stages) {
             let Some((_, part)) = planned.attack.filter(|(of, _)| *of == index) else { continue };
             parts.push(result(part, part.to_string(), entry));
-            if plan.get(stage + 1).is_none_or(|next| next.after != stage) {
-                last_stages.push(stage);
-            }
         }
         attacks.push(whole_result(*whole, parts));
     }
     let clean = ledger.stages.first().map_or(0, Entry::withstood);
-    let withstood = ledger.survivors_of_all(&last_stages, options.batch_size).len();
-    Ok(Evaluation {
+    let withstood = ledger.withstood_all(&last_stages(plan)).len();
+    Evaluation {
         examples: total,
         threat: options.threat,
         clean_accuracy: share(clean),
@@ -54,10 +45,18 @@ pub(super) fn verdict(
         attacks,
         robust_accuracy: share(withstood),
         robust_interval: wilson_interval(withstood, total),
-        classes: classes(names, images, options.batch_size, ledger, &last_stages)?,
+        classes: Vec::new(),
         notes,
         seconds: ledger.stages.iter().map(|entry| entry.seconds).sum(),
-    })
+    }
+}
+
+/// The stage of each attack that saw what all its others left.
+pub(super) fn last_stages(plan: &[Planned]) -> Vec<usize> {
+    let is_last = |stage: &usize| {
+        plan[*stage].attack.is_some() && plan.get(stage + 1).is_none_or(|next| next.after != *stage)
+    };
+    (0..plan.len()).filter(is_last).collect()
 }
 
 /// The result of an attack out of its parts: that of the last, which saw what all others left.

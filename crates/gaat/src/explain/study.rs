@@ -4,12 +4,12 @@ use super::{attribution, measures, methods_for, saliency};
 use crate::batch::Images;
 use crate::control::Control;
 use crate::nn::{Classifier, Mode};
+use crate::run::environment;
 use crate::{Error, Result};
 use gaat_data::ImageSet;
 use gaat_spec::explanation::{
     ExplainedRun, Explanation, MapAgreement, MapStatistics, Mean, Pair, SCHEMA, SaliencyName,
 };
-use gaat_spec::record::Environment;
 use gaat_spec::statistics::{mean, standard_deviation};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -67,7 +67,6 @@ pub fn explain(
     subjects: &[Subject],
     images: &ImageSet,
     options: &ExplainOptions,
-    environment: Environment,
     observer: &mut dyn FnMut(&str) -> Control,
 ) -> Result<Explained> {
     let started = Instant::now();
@@ -120,7 +119,7 @@ pub fn explain(
         candidates,
         examples: chosen.size()[0] as usize,
         seed: options.seed,
-        environment,
+        environment: environment(first.classifier),
         runs,
         pairs,
         seconds: started.elapsed().as_secs_f64(),
