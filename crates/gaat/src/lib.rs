@@ -17,7 +17,9 @@
 //! | [`import`] | weights of PyTorch as networks of this library |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
-//! Each module uses only those above it; training, evaluation, analysis and explanation do not see each other.
+//! Each module uses only those above it; training, evaluation, analysis and explanation do not see each other. [`prelude`]
+//! brings in what most programs need; the [`guide`] shows how to train, and how to bring a model, attack or curvature of
+//! your own.
 #![deny(missing_docs)]
 
 pub mod analyze;
@@ -30,10 +32,12 @@ pub mod evaluate;
 pub mod explain;
 mod files;
 pub mod gallery;
+pub mod guide;
 pub mod import;
 pub mod nn;
 pub mod npz;
 mod pictures;
+pub mod prelude;
 pub mod run;
 pub mod taylor;
 mod tensors;
