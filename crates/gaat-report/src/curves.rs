@@ -109,7 +109,7 @@ fn ratio_axis() -> Axis {
 }
 
 fn gradients_axis() -> Axis {
-    Axis::new("gradients a batch, mean over the epoch")
+    Axis::new("gradients a batch, mean over the epoch").holding(0.0)
 }
 
 /// Plots of one training: accuracy over epochs and over seconds, loss, gain ratio, refreshes; those with data.

@@ -65,7 +65,7 @@ pub(super) fn classes(classes: &[ClassResult]) -> Markup {
     html! {
         div.scroll {
             table {
-                tr { th { "class" } th.right { "images" } th.right { "clean %" } th.right { "robust, worst case %" } }
+                tr { th { "class" } th.right { "images" } th.right { "clean %" } th.right { "robust %" } }
                 @for class in classes {
                     tr {
                         td { (class.name) }

@@ -154,7 +154,7 @@ impl RunPage<'_> {
             }
             Some(judged) => html! {
                 (classes(&judged.evaluation.classes))
-                p.soft { (count(judged.evaluation.examples as u64)) " test images, " (judged.evaluation.threat.to_string()) "." }
+                p.soft { (count(judged.evaluation.examples as u64)) " test images, " (judged.evaluation.threat.to_string()) "; robust: worst case over the attacks." }
             },
         }
     }

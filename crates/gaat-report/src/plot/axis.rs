@@ -19,6 +19,8 @@ pub struct Axis {
     pub scale: Scale,
     /// Bounds that the range may not leave, whatever the data; what lies outside is cut off.
     pub limits: Option<(f64, f64)>,
+    /// A value that the axis holds, whatever the data.
+    pub holds: Option<f64>,
     /// Whether a linear axis ends with the data and not with a round number.
     pub is_tight: bool,
 }
@@ -41,6 +43,12 @@ impl Axis {
         Self { limits: Some((low, high)), ..self }
     }
 
+    /// The same axis with `value` on it.
+    #[must_use]
+    pub fn holding(self, value: f64) -> Self {
+        Self { holds: Some(value), ..self }
+    }
+
     /// The same axis, ending with its data.
     #[must_use]
     pub fn tight(self) -> Self {
@@ -55,6 +63,7 @@ impl Axis {
     /// The axis for `values`, drawn from pixel `from` to pixel `to`.
     pub(super) fn fitted(&self, values: impl Iterator<Item = f64>, from: f64, to: f64) -> FittedAxis {
         let (mut low, mut high) = values
+            .chain(self.holds)
             .filter(|value| self.shows(*value))
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
@@ -189,6 +198,7 @@ mod tests {
         assert_eq!((axis.pixel(1.0), axis.pixel(12.0)), (0.0, 100.0));
         assert_eq!(axis.labels(), ["5", "10"]);
         assert!(fitted(&Axis::new("epoch").tight(), &[1.0]).ticks.len() >= 2);
+        assert_eq!(fitted(&Axis::new("gradients").holding(0.0), &[1.0]).labels()[0], "0.0");
     }
 
     #[test]
