@@ -145,7 +145,9 @@ fn comparison(directory: &Path, command: Option<&str>, document: Document<'_>) -
         if galleries.iter().any(|(method, ..)| *method == run.method) {
             continue;
         }
-        if let Some(gallery) = self::document(&Path::new(&run.directory).join(GALLERY))? {
+        // The directory may have moved since; its runs lie in it.
+        let Some(name) = Path::new(&run.directory).file_name() else { continue };
+        if let Some(gallery) = self::document(&directory.join(name).join(GALLERY))? {
             galleries.push((run.method, format!("{}, seed {}", run.method, run.seed), gallery));
         }
     }
