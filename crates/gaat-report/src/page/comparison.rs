@@ -42,14 +42,7 @@ impl ComparisonPage<'_> {
         let section = |id, heading, body| Section { id, heading, body };
         let sections = [
             section("results", "Results", self.results()),
-            section(
-                "frontier",
-                "Cost and robustness",
-                match &frontier {
-                    Some(plot) => figures(&[plot]),
-                    None => html! { p.soft { "No run is finished yet." } },
-                },
-            ),
+            section("frontier", "Cost and robustness", Self::cost(frontier.as_ref())),
             section(
                 "training",
                 "Training",
@@ -84,6 +77,17 @@ impl ComparisonPage<'_> {
             @if runs.len() < planned { p { (runs.len()) " of " (planned) " runs so far." } }
             (self.document.table().to_html())
             ul { @for note in self.document.notes() { li { (note) } } }
+        }
+    }
+
+    fn cost(frontier: Option<&Plot>) -> Markup {
+        html! {
+            @if let Some(plot) = frontier {
+                (figures(&[plot]))
+                p.soft { "Worst case over the attacks, on the test images; mean and standard deviation over the seeds." }
+            } @else {
+                p.soft { "No run is finished yet." }
+            }
         }
     }
 

@@ -40,7 +40,7 @@ pub struct ExplainOptions {
     pub seed: u64,
 }
 
-/// The first images with the attributions of one network.
+/// Some of the images with the attributions of one network.
 #[derive(Debug)]
 pub struct Maps {
     /// `[N, C, H, W]` in `[0, 1]`.
@@ -81,11 +81,11 @@ pub fn explain(
     let (chosen, accuracies) = rightly_classified(subjects, &batch.pixels, &batch.labels)?;
     let (pixels, labels) =
         (batch.pixels.f_index_select(0, &chosen)?, batch.labels.f_index_select(0, &chosen)?);
-    let shown = SHOWN.min(chosen.size()[0]);
+    let shown = spread_out(chosen.size()[0], SHOWN)?.f_to_device(store.device())?;
     let mut runs: Vec<ExplainedRun> = subjects.iter().zip(accuracies).map(explained).collect();
     let mut maps: Vec<Maps> = Vec::with_capacity(subjects.len());
     for _ in subjects {
-        maps.push(Maps { images: pixels.f_narrow(0, 0, shown)?, attributions: Vec::new() });
+        maps.push(Maps { images: pixels.f_index_select(0, &shown)?, attributions: Vec::new() });
     }
     let mut pairs = every_two(subjects.len());
     for method in methods {
@@ -101,7 +101,7 @@ pub fn explain(
                 sparsity: over_images(map.iter().map(|map| measures::gini(map))),
                 alignment: if method.is_gradient() { aligned(&found, &pixels)? } else { None },
             });
-            maps[index].attributions.push((method, found.f_narrow(0, 0, shown)?.f_alias_copy()?));
+            maps[index].attributions.push((method, found.f_index_select(0, &shown)?));
             saliencies.push(map);
         }
         for pair in &mut pairs {
@@ -168,6 +168,13 @@ fn rightly_classified(subjects: &[Subject], pixels: &Tensor, labels: &Tensor) ->
         )));
     }
     Ok((chosen, accuracies))
+}
+
+/// At most `most` of `count` places, evenly spread: images of one class often lie together.
+fn spread_out(count: i64, most: i64) -> Result<Tensor> {
+    let shown = most.min(count);
+    let places: Vec<i64> = (0..shown).map(|index| index * count / shown).collect();
+    Ok(Tensor::f_from_slice(&places)?)
 }
 
 fn explained((subject, clean_accuracy): (&Subject, f64)) -> ExplainedRun {
