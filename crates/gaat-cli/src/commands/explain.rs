@@ -93,14 +93,14 @@ fn default_directory(runs: &[PathBuf]) -> PathBuf {
 fn save(out: &Path, found: &Explained) -> Result<()> {
     let Explained { explanation, maps } = found;
     write_whole(&out.join("explanation.json"), &(serde_json::to_string_pretty(explanation)? + "\n"))?;
-    let mut page = format!("# Saliency\n\n{}", explanation_markdown(explanation));
+    let mut parts = vec![format!("# Saliency\n\n{}", explanation_markdown(explanation))];
     for (index, (run, maps)) in explanation.runs.iter().zip(maps).enumerate() {
         let seed = run.seed.map(|seed| format!("-s{seed}")).unwrap_or_default();
         let file = format!("{index}-{}{seed}.png", run.label);
         maps.save_grid(&out.join(&file))?;
         let methods: Vec<String> = run.maps.iter().map(|maps| maps.method.to_string()).collect();
         let (name, rows) = (&run.label, methods.join(", "));
-        page.push_str(&format!("\n{name}{seed}: images, {rows}:\n\n![{name}{seed}]({file})\n"));
+        parts.push(format!("{name}{seed}: images, {rows}:\n\n![{name}{seed}]({file})\n"));
     }
-    write_whole(&out.join("README.md"), &page)
+    write_whole(&out.join("README.md"), &parts.join("\n"))
 }
