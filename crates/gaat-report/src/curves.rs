@@ -7,27 +7,33 @@ use gaat_spec::{EpochRecord, RunRecord};
 /// More epochs than this, and bars of deviation would cover each other.
 const MOST_BARS: usize = 16;
 
+/// Trainings that differ more than this in length are shown over the logarithms of their seconds.
+const MANY_TIMES: f64 = 4.0;
+
 /// What the x axis counts.
 #[derive(Debug, Clone, Copy)]
 enum Over {
     Epochs,
-    /// Of attack and training pass.
-    Seconds,
+    /// Of attack and training pass, on a logarithmic axis where `log`.
+    Seconds {
+        log: bool,
+    },
 }
 
 impl Over {
     fn axis(self) -> Axis {
-        Axis::new(match self {
-            Self::Epochs => "epoch",
-            Self::Seconds => "seconds of training, validation not counted",
-        })
-        .tight()
+        let seconds = || Axis::new("seconds of training, validation not counted");
+        match self {
+            Self::Epochs => Axis::new("epoch").tight(),
+            Self::Seconds { log: false } => seconds().tight(),
+            Self::Seconds { log: true } => seconds().log(),
+        }
     }
 
     fn words(self) -> &'static str {
         match self {
             Self::Epochs => "over epochs",
-            Self::Seconds => "over seconds",
+            Self::Seconds { .. } => "over seconds",
         }
     }
 }
@@ -56,7 +62,7 @@ impl Group<'_> {
             let found = Spread::of(&values)?;
             let x = match over {
                 Over::Epochs => index as f64 + 1.0,
-                Over::Seconds => {
+                Over::Seconds { .. } => {
                     let seconds: Vec<f64> = there.map(|(record, _)| seconds_until(record, index)).collect();
                     Spread::of(&seconds)?.mean
                 }
@@ -136,9 +142,9 @@ pub fn run_plots(record: &RunRecord) -> Vec<Plot> {
         plot(
             "accuracy-over-seconds.svg",
             "Accuracy",
-            Over::Seconds,
+            Over::Seconds { log: false },
             percent(),
-            accuracy(Over::Seconds),
+            accuracy(Over::Seconds { log: false }),
             Vec::new(),
         ),
         plot("loss.svg", "Training loss", epochs, Axis::new("loss, nats"), one("loss", LOSS), alarms()),
@@ -175,7 +181,11 @@ pub fn comparison_plots(runs: &[ComparedRun]) -> Vec<Plot> {
     };
     let alarms = || groups.iter().flat_map(Group::alarms).collect::<Vec<_>>();
     let percent = || Axis::new(ACCURACY).within(0.0, 100.0);
-    let (epochs, seconds) = (Over::Epochs, Over::Seconds);
+    let longest = |group: &Group| group.records.iter().map(|record| record.seconds.total).fold(0.0, f64::max);
+    let all: Vec<f64> = groups.iter().map(longest).filter(|seconds| *seconds > 0.0).collect();
+    let (least, most) =
+        all.iter().fold((f64::INFINITY, 0.0f64), |(low, high), at| (low.min(*at), high.max(*at)));
+    let (epochs, seconds) = (Over::Epochs, Over::Seconds { log: most > MANY_TIMES * least });
     [
         plot("robust-over-epochs.svg", "Robust accuracy", epochs, percent(), lines(epochs, ROBUST), alarms()),
         plot(
@@ -230,7 +240,7 @@ mod tests {
         let runs =
             [trained("rat", 0, &[0.25, 0.5], None), trained("rat", 1, &[0.75], None), failed("rat", 2)];
         let records = runs[..2].iter().filter_map(|run| run.record.as_ref()).collect();
-        let line = Group { name: "rat".to_owned(), records }.line(Over::Seconds, ROBUST);
+        let line = Group { name: "rat".to_owned(), records }.line(Over::Seconds { log: false }, ROBUST);
         let found: Vec<(f64, f64)> = line.points.iter().map(|point| (point.x, point.y)).collect();
         assert_eq!(found, [(2.0, 50.0), (4.0, 50.0)]);
         assert_eq!(line.points[1].error, None, "one run has no spread");

@@ -27,8 +27,8 @@ const PLAIN: [(Ink, &str, &str, &str); 5] = [
     (Ink::Alarm, "alarm", "#c1121f", "#ff6b6b"),
 ];
 
-/// Light and dark; each row told apart by most kinds of colour-blindness (after Tol 2021, bright, with brown and black).
-const SERIES: [(&str, &str); 9] = [
+/// Light and dark; each row told apart by most kinds of colour-blindness (after Tol 2021, bright, with brown, black and two more).
+const SERIES: [(&str, &str); 11] = [
     ("#3a6fb0", "#7fb2e5"),
     ("#e0556a", "#ff8d9b"),
     ("#228833", "#62c472"),
@@ -38,6 +38,8 @@ const SERIES: [(&str, &str); 9] = [
     ("#8c510a", "#d0995b"),
     ("#222222", "#eeeeee"),
     ("#888888", "#aaaaaa"),
+    ("#6a51a3", "#b9a3e3"),
+    ("#006d5b", "#4fc3ac"),
 ];
 
 impl Ink {

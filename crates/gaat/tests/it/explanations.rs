@@ -7,6 +7,9 @@ use gaat::nn::{BuildOptions, Classifier, FeatureMaps, InputShape, Mode, build};
 use gaat_spec::SaliencyName;
 use tch::{Kind, Tensor};
 
+/// Half the width of a finite difference, in pixel units.
+const STEP: f64 = 1e-5;
+
 fn logits_of(classifier: &dyn Classifier, pixels: &Tensor, classes: &Tensor) -> Tensor {
     let logits = classifier.logits(pixels, Mode::Eval).unwrap();
     logits.gather(1, &classes.unsqueeze(1), false).squeeze_dim(1).detach()
@@ -17,7 +20,6 @@ fn input_gradients_are_those_of_the_class_logit() {
     let smooth = Smooth::new();
     let (pixels, classes) = images(3);
     let gradient = attribution(&smooth, &pixels, &classes, SaliencyName::InputGradient, 0).unwrap();
-    const STEP: f64 = 1e-5;
     for place in [0, 5, 15] {
         let unit = pixels.zeros_like().flatten(1, -1);
         let _filled = unit.select(1, place).fill_(STEP);
