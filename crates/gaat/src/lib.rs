@@ -12,9 +12,10 @@
 //! | [`analyze`] | how well Taylor models predict the loss of a trained network |
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
+//! | [`exchange`] | weights of PyTorch as networks of this library; safetensors and ONNX for others |
 //! | [`explain`] | saliency maps, and how far those of two networks agree |
 //! | [`gallery`] | a few test images with what an attack does to them, for the report |
-//! | [`import`] | weights of PyTorch as networks of this library |
+//! | [`machine`] | the libtorch that was loaded, and what it finds here |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
 //! Each module uses only those above it; training, evaluation, analysis and explanation do not see each other. [`prelude`]
@@ -29,11 +30,12 @@ mod control;
 pub mod dataset;
 pub mod error;
 pub mod evaluate;
+pub mod exchange;
 pub mod explain;
 mod files;
 pub mod gallery;
 pub mod guide;
-pub mod import;
+pub mod machine;
 pub mod nn;
 pub mod npz;
 mod pictures;
@@ -41,6 +43,7 @@ pub mod prelude;
 pub mod run;
 pub mod taylor;
 mod tensors;
+mod tfevents;
 pub mod train;
 pub mod weights;
 

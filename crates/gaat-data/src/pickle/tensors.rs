@@ -52,10 +52,13 @@ pub(super) fn find(pickle: &Pickle) -> Result<Vec<Found>, String> {
                 _ => others.push((key, value)),
             }
         }
-        if !found.is_empty() {
-            return unprefixed(found, &others);
+        // Beside the state dict there may be counts and rates as tensors.
+        let inner = wrapped(&others).filter(|inner| matches!(pickle.values[*inner], Value::Dict(_)));
+        match inner {
+            Some(inner) => place = inner,
+            None if found.is_empty() => return Err(without_tensors(&others)),
+            None => return unprefixed(found, &others),
         }
-        place = wrapped(&others)?;
     }
     Err(format!("dictionaries more than {MOST_WRAPPERS} deep"))
 }
@@ -72,29 +75,34 @@ fn dictionary(pickle: &Pickle, place: Id) -> Result<Vec<(String, Id)>, String> {
 }
 
 /// The value of the first known wrapper.
-fn wrapped(others: &[(String, Id)]) -> Result<Id, String> {
-    for wrapper in WRAPPERS {
-        if let Some((_, value)) = others.iter().find(|(key, _)| key == wrapper) {
-            return Ok(*value);
-        }
-    }
+fn wrapped(others: &[(String, Id)]) -> Option<Id> {
+    let named = |wrapper: &str| others.iter().find(|(key, _)| key == wrapper);
+    WRAPPERS.iter().find_map(|wrapper| named(wrapper)).map(|(_, value)| *value)
+}
+
+fn without_tensors(others: &[(String, Id)]) -> String {
     let mut keys = String::new();
     for (key, _) in others.iter().take(8) {
         let _ = write!(keys, " `{key}`");
     }
-    Err(format!("a dictionary without tensors, with the keys{keys}"))
+    format!("a dictionary without tensors, with the keys{keys}")
 }
 
 fn unprefixed(mut found: Vec<Found>, others: &[(String, Id)]) -> Result<Vec<Found>, String> {
     if let Some((key, _)) = others.first() {
         return Err(format!("`{key}`, which is no tensor, among tensors"));
     }
-    if found.iter().all(|found| found.name.starts_with(PARALLEL)) {
-        for found in &mut found {
-            found.name.drain(..PARALLEL.len());
+    strip_parallel_prefix(found.iter_mut().map(|found| &mut found.name).collect());
+    Ok(found)
+}
+
+/// Takes `module.`, which `torch.nn.DataParallel` puts before every name, off them; where a name lacks it, off none.
+pub fn strip_parallel_prefix(names: Vec<&mut String>) {
+    if names.iter().all(|name| name.starts_with(PARALLEL)) {
+        for name in names {
+            name.drain(..PARALLEL.len());
         }
     }
-    Ok(found)
 }
 
 /// The numbers of `found` out of its storage.

@@ -1,19 +1,22 @@
 //! A classifier out of an input stage, a body and a last linear layer.
 
+use super::eager::Eager;
+use super::flow::Flow;
 use super::input::InputStage;
 use super::layers::Linear;
+use super::trace::{Place, Trace, Tracer};
 use super::{Classifier, ComputePrecision, FeatureMaps, InputShape, Mode, Normalization, ParameterStore};
 use crate::Result;
 use gaat_spec::ModelName;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-/// What differs from one architecture to the next.
-pub(super) trait Body: Send {
-    /// Features `[N, F]` for the last layer. `kind` is the dtype of the store: global pooling is done in it.
-    fn features(&self, input: &Tensor, kind: Kind, mode: Mode) -> Result<Tensor>;
+/// What differs from one architecture to the next: its layers, said once.
+pub(super) trait Architecture: Send {
+    /// Features `[N, F]` for the last layer.
+    fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value>;
 
-    /// The same in two halves, for architectures with feature maps.
-    fn spatial(&self) -> Option<&dyn Spatial> {
+    /// See [`Classifier::feature_layer`].
+    fn feature_layer(&self) -> Option<&'static str> {
         None
     }
 
@@ -23,16 +26,33 @@ pub(super) trait Body: Send {
     }
 }
 
-/// A body that ends in feature maps and what is made of them.
-pub(super) trait Spatial {
-    /// See [`Classifier::feature_layer`].
-    fn layer(&self) -> &'static str;
+/// An [`Architecture`] behind a pointer, with each of the flows that there are.
+pub(super) trait Body: Send {
+    fn compute(&self, flow: &Eager, input: Tensor) -> Result<Tensor>;
 
-    /// Feature maps `[N, K, h, w]` of the last convolutional stage.
-    fn maps(&self, input: &Tensor, mode: Mode) -> Result<Tensor>;
+    fn write_down(&self, flow: &Tracer, input: Place) -> Result<Place>;
 
-    /// Features `[N, F]` from those maps, which stay as they are.
-    fn features_of(&self, maps: &Tensor, kind: Kind) -> Result<Tensor>;
+    fn feature_layer(&self) -> Option<&'static str>;
+
+    fn variant(&self) -> &'static str;
+}
+
+impl<A: Architecture> Body for A {
+    fn compute(&self, flow: &Eager, input: Tensor) -> Result<Tensor> {
+        self.features(flow, input)
+    }
+
+    fn write_down(&self, flow: &Tracer, input: Place) -> Result<Place> {
+        self.features(flow, input)
+    }
+
+    fn feature_layer(&self) -> Option<&'static str> {
+        Architecture::feature_layer(self)
+    }
+
+    fn variant(&self) -> &'static str {
+        Architecture::variant(self)
+    }
 }
 
 /// The one implementation of [`Classifier`].
@@ -45,23 +65,28 @@ pub(super) struct Network {
     pub(super) head: Linear,
 }
 
+impl Network {
+    /// Logits, and the feature maps that they come from where there are any.
+    fn computed(&self, pixels: &Tensor, mode: Mode) -> Result<(Tensor, Option<Tensor>)> {
+        let kind = self.head.master_kind();
+        let flow = Eager::new(kind, mode);
+        let features = self.body.compute(&flow, self.input.prepare(pixels)?)?;
+        Ok((self.head.forward(&features.f_to_kind(kind)?)?, flow.maps.into_inner()))
+    }
+}
+
 impl Classifier for Network {
     fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor> {
-        let kind = self.head.master_kind();
-        let features = self.body.features(&self.input.prepare(pixels)?, kind, mode)?;
-        self.head.forward(&features.f_to_kind(kind)?)
+        Ok(self.computed(pixels, mode)?.0)
     }
 
     fn feature_maps(&self, pixels: &Tensor, mode: Mode) -> Result<Option<FeatureMaps>> {
-        let Some(body) = self.body.spatial() else { return Ok(None) };
-        let kind = self.head.master_kind();
-        let maps = body.maps(&self.input.prepare(pixels)?, mode)?;
-        let logits = self.head.forward(&body.features_of(&maps, kind)?.f_to_kind(kind)?)?;
-        Ok(Some(FeatureMaps { maps, logits }))
+        let (logits, maps) = self.computed(pixels, mode)?;
+        Ok(maps.map(|maps| FeatureMaps { maps, logits }))
     }
 
     fn feature_layer(&self) -> Option<&'static str> {
-        self.body.spatial().map(Spatial::layer)
+        self.body.feature_layer()
     }
 
     fn name(&self) -> String {
@@ -90,5 +115,17 @@ impl Classifier for Network {
 
     fn store(&self) -> &ParameterStore {
         &self.store
+    }
+
+    fn trace(&self) -> Result<Trace> {
+        let tracer = Tracer::default();
+        let mut place = Tracer::pixels();
+        let normalization = &self.input.normalization;
+        if !normalization.is_identity() {
+            place = tracer.normalize(&normalization.mean, &normalization.std, place);
+        }
+        let features = self.body.write_down(&tracer, place)?;
+        tracer.linear(&self.head, &features)?;
+        Ok(tracer.finish())
     }
 }

@@ -124,7 +124,7 @@ fn judged(job: &Job, plan: &Plan, prefix: &str, printer: &Printer) -> Result<End
     let options = EvaluateOptions {
         threat: judging.threat,
         attacks: judging.attacks.clone(),
-        batch_size: crate::judging::BATCH_SIZE,
+        batch_size: crate::arguments::BATCH_SIZE,
         limit: judging.limit,
         seed: judging.seed,
     };
