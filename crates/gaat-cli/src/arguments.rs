@@ -13,6 +13,7 @@ use gaat_data::ImageShape;
 use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{
     Anchor, AttackName, Curvature, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe,
+    SaliencyName,
 };
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -43,6 +44,10 @@ pub(crate) enum Command {
     Compare(Box<CompareArguments>),
     /// Compare Taylor models of the loss with a trained network, over epsilon: residual, gain ratio, gradients, attacks
     Analyze(Box<AnalyzeArguments>),
+    /// Map what trained networks look at in test images, and compare the maps of several
+    Explain(ExplainArguments),
+    /// Write what is known of a run or a comparison as one HTML page
+    Report(ReportArguments),
     /// Turn a PyTorch state dict into weights that gaat reads
     Import(ImportArguments),
     /// Write a trained network for PyTorch (safetensors) or ONNX Runtime
@@ -66,6 +71,8 @@ impl Command {
             Self::Attack(arguments) => arguments.output,
             Self::Compare(arguments) => arguments.output,
             Self::Analyze(arguments) => arguments.output,
+            Self::Explain(arguments) => arguments.output,
+            Self::Report(arguments) => arguments.output,
             Self::Import(arguments) => arguments.output,
             Self::Export(arguments) => arguments.output,
             Self::Data(arguments) => match &arguments.action {
@@ -118,6 +125,16 @@ pub(crate) enum CheckpointChoice {
     Best,
     /// The last epoch
     Last,
+}
+
+impl CheckpointChoice {
+    /// As typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Last => "last",
+        }
+    }
 }
 
 /// A trained network, and the images and the machine to look at it with.
@@ -213,7 +230,7 @@ pub(crate) struct AttackArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The result for all test images, the best checkpoint and the threat model of the training \
-                        is also written to run.json of the run directory."
+                        is also written to run.json of the run directory; every result goes into its report.html."
 )]
 pub(crate) struct EvaluateArguments {
     #[command(flatten)]
@@ -262,7 +279,7 @@ pub(crate) struct CompareArguments {
     /// Runs of each method, with seeds counted up from --seed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: u64,
-    /// Directory of all runs, of compare.json, README.md and frontier.svg [default: runs/compare-DATASET-MODEL]
+    /// Directory of all runs, of compare.json, README.md, report.html and frontier.svg [default: runs/compare-DATASET-MODEL]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -337,6 +354,62 @@ pub(crate) struct AnalyzeArguments {
     pub(crate) seed: u64,
     /// Directory of analysis.json and the plots [default: analysis in the run directory, or beside the checkpoint]
     #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Maps are of the logit of each image's class, in fp32. The directory holds explanation.json, a README.md with \
+                        the tables, and a picture of each run."
+)]
+pub(crate) struct ExplainArguments {
+    /// Run directories, or checkpoints (.safetensors)
+    #[arg(value_name = "RUN_OR_WEIGHTS", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Saliency methods, separated by commas [default: all that every run has]
+    #[arg(long, value_delimiter = ',', value_name = "METHODS")]
+    pub(crate) method: Vec<SaliencyName>,
+    /// Test images looked at; those count that every run classifies rightly
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) limit: usize,
+    /// Root of the choice of images and of the noise of smoothgrad
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Which weights of a run directory
+    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
+    pub(crate) checkpoint: CheckpointChoice,
+    /// Data set whose test images are used [default: that of the training]
+    #[arg(long)]
+    pub(crate) dataset: Option<DatasetName>,
+    /// Where the data lies [default: as in the training]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// cpu, or cuda:0 and so on
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: String,
+    /// Threads of libtorch [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Directory to write [default: explanation in the run directory; of several runs, beside the first]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "train, evaluate, analyze, explain and compare write the page anew whenever they learn something. It needs no other \
+                        file and no network."
+)]
+pub(crate) struct ReportArguments {
+    /// Run directory, or directory of a comparison
+    #[arg(value_name = "RUN_OR_COMPARISON")]
+    pub(crate) directory: PathBuf,
+    /// Page to write [default: report.html in the directory]
+    #[arg(long, value_name = "FILE.html")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,

@@ -34,6 +34,12 @@ pub(crate) fn typed(path: &Path) -> String {
     }
 }
 
+/// The command that is running, as it can be typed again.
+pub(crate) fn command_line() -> String {
+    let words = std::env::args_os().skip(1).map(|word| typed(Path::new(&word)));
+    std::iter::once("gaat".to_owned()).chain(words).collect::<Vec<String>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,8 @@ mod process;
 mod progress;
 mod quick;
 mod recipes;
+mod reports;
+mod verdicts;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -33,6 +35,8 @@ fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
         Command::Attack(arguments) => commands::attack::run(arguments, printer),
         Command::Compare(arguments) => commands::compare::run(arguments, printer),
         Command::Analyze(arguments) => commands::analyze::run(arguments, printer),
+        Command::Explain(arguments) => commands::explain::run(arguments, printer),
+        Command::Report(arguments) => commands::report::run(arguments, printer),
         Command::Import(arguments) => commands::import::run(arguments, printer),
         Command::Export(arguments) => commands::export::run(arguments, printer),
         Command::Data(arguments) => quick::data::run(arguments, printer),

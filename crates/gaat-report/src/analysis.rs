@@ -1,19 +1,11 @@
 //! An analysis of Taylor models as people read it: a table an epsilon, and plots over epsilon.
 
 use crate::format::{NOTHING, count, decimals, percent, seconds};
-use crate::plot::{Axis, LineChart, Point, Series};
+use crate::plot::{Axis, LineChart, Plot, Point, Series};
 use crate::table::{Align, Table};
 use gaat_spec::PixelLength;
 use gaat_spec::analysis::{Analysis, AttackOutcome, EpsilonAnalysis, LossModel, ModelAnalysis};
-
-/// A plot with the name of its file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plot {
-    /// Such as `residual.svg`.
-    pub file: &'static str,
-    /// SVG.
-    pub svg: String,
-}
+use maud::{Markup, html};
 
 /// Name of PGD with exact gradients in tables and legends.
 const EXACT: &str = "pgd";
@@ -25,8 +17,24 @@ pub fn analysis_text(title: &str, analysis: &Analysis) -> String {
         .iter()
         .map(|at| format!("\n{} {}\n{}", analysis.norm, at.epsilon, table(at, analysis).to_text()));
     let tables: String = tables.collect();
+    format!("{title}\n{tables}\n{}", legend(analysis))
+}
+
+/// The same for a page.
+pub(crate) fn analysis_markup(analysis: &Analysis) -> Markup {
+    html! {
+        @for at in &analysis.epsilons {
+            h3 { (analysis.norm.to_string()) " " (at.epsilon.to_string()) }
+            (table(at, analysis).to_html())
+        }
+        p.soft { (legend(analysis)) }
+    }
+}
+
+/// What the columns mean.
+fn legend(analysis: &Analysis) -> String {
     format!(
-        "{title}\n{tables}\nclean accuracy {} %. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
+        "clean accuracy {} %. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
          network's own\nverdict. residual: what the model leaves out of the loss at the end of its attack, mean of |R| and \
          of R, nats.\ngain ratio: actual over predicted increase of the loss. cosine, signs: agreement of the model's \
          gradient with the\nnetwork's, mean over the path. passes: of each image, a\nHessian-vector product counted as 4.\n",
@@ -81,9 +89,10 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Residual, gain ratio, sign agreement and robust accuracy over epsilon, one line a model.
-pub fn analysis_plots(title: &str, analysis: &Analysis) -> Vec<Plot> {
-    let charts = Charts { title, analysis };
+/// Residual, gain ratio, sign agreement and robust accuracy over epsilon, one line a model. `run` stands in their titles,
+/// unless it is empty.
+pub fn analysis_plots(run: &str, analysis: &Analysis) -> Vec<Plot> {
+    let charts = Charts { run, analysis };
     let residual = Axis::new("mean residual |l - m| at the end of the attack, nats").log();
     let ratio = Axis::new("gain ratio, actual / predicted (1 is right; cut at -1 and 3)").within(-1.0, 3.0);
     let signs = Axis::new("gradient signs as the network's, % of coordinates").within(0.0, 100.0);
@@ -102,7 +111,7 @@ pub fn analysis_plots(title: &str, analysis: &Analysis) -> Vec<Plot> {
 }
 
 struct Charts<'a> {
-    title: &'a str,
+    run: &'a str,
     analysis: &'a Analysis,
 }
 
@@ -132,7 +141,14 @@ impl Charts<'_> {
             series.push(Series { name: model.to_string(), points: found.collect() });
         }
         let x = Axis::new(format!("epsilon ({}), {label}", self.analysis.norm));
-        let chart = LineChart { title: self.title.to_owned(), x, y, series, guide };
+        let what = match file {
+            "residual.svg" => "Residual over epsilon",
+            "gain-ratio.svg" => "Gain ratio over epsilon",
+            "sign-agreement.svg" => "Agreement of signs over epsilon",
+            _ => "Robust accuracy over epsilon",
+        };
+        let title = if self.run.is_empty() { what.to_owned() } else { format!("{what}: {}", self.run) };
+        let chart = LineChart { title, x, y, series, guide, alarms: Vec::new() };
         Plot { file, svg: chart.to_svg() }
     }
 

@@ -7,10 +7,10 @@ use crate::verdict::{Collapse, collapse};
 use gaat_spec::method::BaseMethod;
 use gaat_spec::statistics::{mean, standard_deviation};
 use gaat_spec::{Evaluation, MethodName, RunRecord};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One run of a comparison, as far as it came.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ComparedRun {
     /// Method.
     pub method: MethodName,
@@ -120,19 +120,24 @@ pub struct Summary {
     pub warnings: Vec<String>,
 }
 
-/// Groups `runs` by method.
-pub fn summarize(runs: &[ComparedRun]) -> Summary {
+/// The methods of `runs`, in the order in which they first appear.
+pub(crate) fn methods(runs: &[ComparedRun]) -> Vec<MethodName> {
     let mut methods: Vec<MethodName> = Vec::new();
     for run in runs {
         if !methods.contains(&run.method) {
             methods.push(run.method);
         }
     }
+    methods
+}
+
+/// Groups `runs` by method.
+pub fn summarize(runs: &[ComparedRun]) -> Summary {
     let finished: Vec<Finished> = runs.iter().filter_map(Finished::of).collect();
     let examples: Vec<usize> = finished.iter().map(|run| run.evaluation.examples).collect();
     Summary {
         examples: examples.iter().copied().max().unwrap_or(0),
-        rows: methods.into_iter().map(|method| row(method, runs, &finished)).collect(),
+        rows: methods(runs).into_iter().map(|method| row(method, runs, &finished)).collect(),
         warnings: warnings(&finished),
     }
 }
@@ -261,6 +266,7 @@ pub(crate) mod samples {
             attacks: attacks.collect(),
             robust_accuracy: results.iter().map(|result| result.1).fold(1.0, f64::min),
             robust_interval: (0.0, 1.0),
+            classes: Vec::new(),
             alarms: Vec::new(),
             notes: Vec::new(),
             seconds: 2.0,

@@ -30,8 +30,20 @@ impl Document<'_> {
     /// A page: title, table, footnotes, and every run with its directory.
     pub fn to_markdown(&self) -> String {
         let mut notes = self.notes();
-        notes.extend(circumstances(self.runs));
+        notes.extend(self.circumstances());
         let notes = notes.join("\n- ");
+        let done = self.runs.len();
+        let state = if done < self.planned {
+            format!("{done} of {} runs so far.\n\n", self.planned)
+        } else {
+            String::new()
+        };
+        let (table, runs) = (self.table().to_markdown(), self.runs_table().to_markdown());
+        format!("# {}\n\n{state}{table}\n- {notes}\n\n## Runs\n\n{runs}", self.title)
+    }
+
+    /// Every run, finished or not.
+    pub(crate) fn runs_table(&self) -> Table {
         let mut runs = Table::new([
             ("run", Align::Left),
             ("state", Align::Left),
@@ -42,14 +54,7 @@ impl Document<'_> {
         for run in self.runs {
             runs.push(self.run_cells(run));
         }
-        let done = self.runs.len();
-        let state = if done < self.planned {
-            format!("{done} of {} runs so far.\n\n", self.planned)
-        } else {
-            String::new()
-        };
-        let (table, runs) = (self.table().to_markdown(), runs.to_markdown());
-        format!("# {}\n\n{state}{table}\n- {notes}\n\n## Runs\n\n{runs}", self.title)
+        runs
     }
 
     fn run_cells(&self, run: &ComparedRun) -> Vec<String> {
@@ -68,7 +73,8 @@ impl Document<'_> {
         ]
     }
 
-    fn table(&self) -> Table {
+    /// A row a method.
+    pub(crate) fn table(&self) -> Table {
         let attacks = self.summary.rows.iter().find(|row| !row.attacks.is_empty());
         let attacks: Vec<String> = attacks
             .map(|row| row.attacks.iter().map(|attack| format!("{} %", attack.name)).collect())
@@ -114,7 +120,8 @@ impl Document<'_> {
         cells
     }
 
-    fn notes(&self) -> Vec<String> {
+    /// What the table rests on, and what makes it less than it looks.
+    pub(crate) fn notes(&self) -> Vec<String> {
         let rows = &self.summary.rows;
         let images = count(self.summary.examples as u64);
         let mut notes = vec![match rows.iter().map(|row| row.finished).max().unwrap_or(0) {
@@ -139,6 +146,28 @@ impl Document<'_> {
         notes.extend(self.summary.warnings.iter().map(|warning| format!("Note: {warning}.")));
         notes
     }
+
+    /// How the attacks were set and where the runs were made, from the first finished one.
+    pub(crate) fn circumstances(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(evaluation) = self.runs.iter().find_map(|run| run.evaluation.as_ref()) {
+            lines.push(format!("Threat model: {}.", evaluation.threat));
+            lines.extend(
+                evaluation
+                    .attacks
+                    .iter()
+                    .map(|result| format!("{}: {}.", result.name, result.attack.numbers())),
+            );
+        }
+        if let Some(record) = self.runs.iter().find_map(|run| run.record.as_ref()) {
+            let Environment { version, libtorch, device, threads, precision, cpu } = &record.environment;
+            lines.push(format!(
+                "Machine: {cpu}, device {device}, threads {threads}, precision {precision}; gaat {version}, libtorch \
+                 {libtorch}."
+            ));
+        }
+        lines
+    }
 }
 
 /// A ratio with its spread; that of a method to itself has none to show.
@@ -148,25 +177,6 @@ fn of_ratio(value: Option<Spread>, one: impl Fn(f64) -> String) -> String {
         ..value
     });
     spread(shown.as_ref(), one)
-}
-
-/// How the attacks were set and where the runs were made, from the first finished one.
-fn circumstances(runs: &[ComparedRun]) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(evaluation) = runs.iter().find_map(|run| run.evaluation.as_ref()) {
-        lines.push(format!("Threat model: {}.", evaluation.threat));
-        lines.extend(
-            evaluation.attacks.iter().map(|result| format!("{}: {}.", result.name, result.attack.numbers())),
-        );
-    }
-    if let Some(record) = runs.iter().find_map(|run| run.record.as_ref()) {
-        let Environment { version, libtorch, device, threads, precision, cpu } = &record.environment;
-        lines.push(format!(
-            "Machine: {cpu}, device {device}, threads {threads}, precision {precision}; gaat {version}, libtorch \
-             {libtorch}."
-        ));
-    }
-    lines
 }
 
 #[cfg(test)]

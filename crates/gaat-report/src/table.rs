@@ -1,4 +1,6 @@
-//! A small table renderer: the same cells as aligned text and as Markdown.
+//! A small table renderer: the same cells as aligned text, as Markdown and as HTML.
+
+use maud::{Markup, html};
 
 /// Side on which a column lines up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,24 @@ impl Table {
         text
     }
 
+    /// A table of HTML in a box that scrolls sideways.
+    pub fn to_html(&self) -> Markup {
+        let side = |index: usize| match self.columns.get(index) {
+            Some((_, Align::Right)) => "right",
+            _ => "left",
+        };
+        html! {
+            div.scroll {
+                table {
+                    tr { @for (index, (title, _)) in self.columns.iter().enumerate() { th class=(side(index)) { (title) } } }
+                    @for row in &self.rows {
+                        tr { @for (index, cell) in row.iter().enumerate() { td class=(side(index)) { (cell) } } }
+                    }
+                }
+            }
+        }
+    }
+
     /// Width of each column in characters; Markdown needs three for its rule.
     fn widths(&self, shown: impl Fn(&str) -> String) -> Vec<usize> {
         let width = |text: &str| shown(text).chars().count();
@@ -118,6 +138,14 @@ mod tests {
         let expected = "| method  |      clean |\n| ------- | ---------: |\n| natural | 97.0 ± 0.1 |\n\
                         | rat     |            |\n| a\\|b    |          1 |\n";
         assert_eq!(table.to_markdown(), expected);
+    }
+
+    #[test]
+    fn html_escapes_its_cells() {
+        let mut table = table();
+        table.push(["<b>&", "1"]);
+        let html = table.to_html().into_string();
+        assert!(html.contains("<td class=\"left\">&lt;b&gt;&amp;</td><td class=\"right\">1</td>"), "{html}");
     }
 
     #[test]

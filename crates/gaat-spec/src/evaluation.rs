@@ -24,6 +24,19 @@ pub struct AttackResult {
     pub parts: Vec<AttackResult>,
 }
 
+/// What was found for the images of one class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassResult {
+    /// Its name.
+    pub name: String,
+    /// Images judged.
+    pub examples: usize,
+    /// Share of them classified rightly clean; 0 where there is none.
+    pub clean_accuracy: f64,
+    /// Share of them that withstood every attack; 0 where there is none.
+    pub robust_accuracy: f64,
+}
+
 /// The verdict on a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -41,6 +54,9 @@ pub struct Evaluation {
     pub robust_accuracy: f64,
     /// 95 % Wilson interval of that share.
     pub robust_interval: (f64, f64),
+    /// The same shares class by class, in the order of the logits; empty in verdicts of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassResult>,
     /// Signs that the numbers may be too good.
     pub alarms: Vec<String>,
     /// What was done otherwise than the names of the attacks say, and why.

@@ -69,6 +69,15 @@ impl Images {
         self.len() == 0
     }
 
+    /// The class of each image.
+    ///
+    /// # Errors
+    /// When libtorch cannot copy them.
+    pub fn classes(&self) -> Result<Vec<usize>> {
+        let labels = Vec::<i64>::try_from(self.labels.f_to_device(Device::Cpu)?)?;
+        Ok(labels.into_iter().map(|label| label as usize).collect())
+    }
+
     /// `indices` as a tensor where the images lie, `[N]`, i64.
     ///
     /// # Errors

@@ -13,11 +13,14 @@
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
 //! | [`exchange`] | weights of PyTorch as networks of this library; safetensors and ONNX for others |
+//! | [`explain`] | saliency maps, and how far those of two networks agree |
+//! | [`gallery`] | a few test images with what an attack does to them, for the report |
 //! | [`machine`] | the libtorch that was loaded, and what it finds here |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
-//! Each module uses only those above it; training, evaluation and analysis do not see each other. [`prelude`] brings in
-//! what most programs need; the [`guide`] shows how to train, and how to bring a model, attack or curvature of your own.
+//! Each module uses only those above it; training, evaluation, analysis and explanation do not see each other. [`prelude`]
+//! brings in what most programs need; the [`guide`] shows how to train, and how to bring a model, attack or curvature of
+//! your own.
 #![deny(missing_docs)]
 
 pub mod analyze;
@@ -28,11 +31,14 @@ pub mod dataset;
 pub mod error;
 pub mod evaluate;
 pub mod exchange;
+pub mod explain;
 mod files;
+pub mod gallery;
 pub mod guide;
 pub mod machine;
 pub mod nn;
 pub mod npz;
+mod pictures;
 pub mod prelude;
 pub mod run;
 pub mod taylor;

@@ -63,6 +63,12 @@ impl Place {
     }
 }
 
+/// What a record says about this machine, with `classifier` computing.
+pub fn environment(classifier: &dyn Classifier) -> Environment {
+    let (device, precision) = (classifier.store().device(), classifier.compute_precision());
+    Place { device, precision }.environment()
+}
+
 pub(crate) fn parse_device(text: &str) -> Result<Device> {
     let unknown = || Error::Device(format!("device `{text}`: expected cpu, or cuda:0 and so on"));
     if text == "cpu" {

@@ -6,6 +6,7 @@ use crate::arguments::AnalyzeArguments;
 use crate::directory::write_whole;
 use crate::printer::Printer;
 use crate::progress::AnalysisProgress;
+use crate::reports;
 use anyhow::Result;
 use gaat::analyze::{AnalyzeOptions, analyze};
 use gaat_report::format::count;
@@ -41,6 +42,9 @@ pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Out
     let title = title(&arguments.subject.run, &opened.description.model.to_string(), &trained, &analysis);
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&arguments.subject.run));
     save(&out, &title, &analysis)?;
+    if opened.record.is_some() && arguments.out.is_none() {
+        reports::refresh(&arguments.subject.run, printer);
+    }
     printer.result(&analysis, |analysis| {
         format!("{}\nanalysis.json and plots: {}", analysis_text(&title, analysis), out.display())
     })?;

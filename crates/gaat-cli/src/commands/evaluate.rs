@@ -3,16 +3,19 @@
 use super::Outcome;
 use super::subject::{Subject, threat};
 use crate::arguments::{CheckpointChoice, EvaluateArguments, SubjectArguments};
+use crate::directory::command_line;
 use crate::judging::Attacks;
 use crate::printer::Printer;
 use crate::progress::EvaluationProgress;
+use crate::reports;
+use crate::verdicts::{self, Verdict};
 use anyhow::Result;
 use gaat::evaluate::{EvaluateOptions, Progress, evaluate, evaluate_resumable};
 use gaat::run::OpenedRun;
 use gaat_data::ImageSet;
 use gaat_report::format::{count, decimals, percent, seconds};
 use gaat_report::{Align, Table};
-use gaat_spec::{AttackResult, CheckedRecipe, DatasetName, Evaluation};
+use gaat_spec::{AttackResult, CheckedRecipe, DatasetName, Evaluation, ThreatModel};
 use std::path::Path;
 
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Outcome> {
@@ -48,9 +51,33 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
             printer.warning(&format!("the result is not in run.json: {error}"));
         }
     }
+    if opened.record.is_some() && attacked.subject.dataset.is_none() {
+        keep(&attacked.subject, &opened, test.images(), &evaluation, trained.threat, printer);
+    }
     let title = title(&attacked.subject.run, &opened, trained.dataset, &evaluation);
     printer.result(&evaluation, |evaluation| text(&title, evaluation))?;
     Ok(verdict(&evaluation, arguments, printer))
+}
+
+/// Keeps what the report of the run is made from, and writes it anew.
+fn keep(
+    subject: &SubjectArguments,
+    opened: &OpenedRun,
+    images: &ImageSet,
+    evaluation: &Evaluation,
+    threat: ThreatModel,
+    printer: &Printer,
+) {
+    let SubjectArguments { run, checkpoint, .. } = subject;
+    let verdict =
+        Verdict { command: Some(command_line()), checkpoint: *checkpoint, evaluation: evaluation.clone() };
+    if let Err(error) = verdicts::keep(run, verdict) {
+        printer.warning(&format!("the result is not in the report: {error:#}"));
+    }
+    if *checkpoint == CheckpointChoice::Best && evaluation.threat == threat {
+        reports::keep_gallery(run, opened, images, threat, printer);
+    }
+    reports::refresh(run, printer);
 }
 
 /// Judges on `images`; `None` when the user stopped it.

@@ -5,8 +5,10 @@ pub(crate) mod attack;
 pub(crate) mod compare;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod report;
 mod subject;
 pub(crate) mod train;
 

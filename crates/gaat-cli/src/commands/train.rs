@@ -6,6 +6,7 @@ use crate::directory::typed;
 use crate::printer::Printer;
 use crate::progress::TrainingProgress;
 use crate::recipes;
+use crate::reports;
 use anyhow::Result;
 use gaat::train::{TrainOptions, train};
 use gaat_report::format::{NOTHING, duration, percent, ratio};
@@ -26,6 +27,7 @@ pub(crate) fn run(arguments: &TrainArguments, printer: &Printer) -> Result<Outco
     gaat::run::prepare_process(recipe.resolved.threads)?;
     let options = TrainOptions { run_dir: run_dir.clone(), resume: arguments.resume };
     let record = train(&recipe, &options, &mut TrainingProgress::new(printer, ""))?;
+    reports::refresh(&run_dir, printer);
     if record.status == Status::Interrupted {
         printer.notice(&format!("interrupted; go on with: gaat train --resume --out {}", typed(&run_dir)));
         return Ok(Outcome::Interrupted);
@@ -93,6 +95,7 @@ fn summary(finished: &Finished<'_>) -> String {
         lines.extend(epoch.alarms.iter().map(|alarm| format!("alarm        epoch {}: {alarm}", epoch.epoch)));
     }
     lines.push(format!("run          {}", directory.display()));
+    lines.push(format!("report       {}", directory.join("report.html").display()));
     lines.push(format!("next         gaat evaluate {}", typed(directory)));
     lines.join("\n")
 }

@@ -37,6 +37,19 @@ fn a_run_is_trained_judged_and_not_overwritten() {
     // A part of the test images does not speak for the run.
     assert_eq!(json(&read(&here.join(run).join("run.json"))), record);
 
+    // The page knows the verdict on all images, that on 50 of them, and the images under attack.
+    let page = read(&here.join(run).join("report.html"));
+    for part in [
+        "359 test images",
+        "50 test images",
+        "--require-robust 1.0",
+        "data:image/png;base64,",
+        "robust, pgd-10",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(read(&here.join(run).join("plots/loss.svg")).starts_with("<svg"));
+
     let weights = read_bytes(&here.join(run).join("checkpoints/last.safetensors"));
     let text = refusal(here, &format!("train --method natural {SMALL}"));
     assert!(text.contains("--resume") && text.contains("--out"), "{text}");
@@ -93,11 +106,41 @@ fn a_comparison_prints_one_table_and_goes_on_where_it_stopped() {
         document["runs"]
     );
 
+    let page = read(&here.join("c/report.html"));
+    assert!(page.contains("robust-over-seconds.svg") && page.contains("data:image/png;base64,"));
+    let again = json(&success(here, "report c --out elsewhere.html --json"));
+    assert_eq!(again["page"], "elsewhere.html");
+    // The command differs from that of the last comparison in nothing that the page shows.
+    assert_eq!(read(&here.join("elsewhere.html")), page);
+
     let frontier = read(&here.join("c/frontier.svg"));
     assert!(frontier.contains(">natural<") && frontier.contains(">gaat<"), "{frontier}");
 
     let text = refusal(here, &line("--methods natural --epsilon 0.2"));
     assert!(text.contains("epsilon") && text.contains("--out"), "{text}");
+}
+
+#[test]
+fn an_explanation_leaves_numbers_and_pictures_and_goes_into_the_report() {
+    let directory = tempdir().unwrap();
+    let here = directory.path();
+    let longer = "--dataset digits --epochs 5 --limit 600 --threads 1";
+    for (method, seed) in [("natural", 0), ("gaat", 1)] {
+        success(here, &format!("train --method {method} --seed {seed} --out runs/{method} {longer}"));
+    }
+    let method = "--method input-gradient,grad-cam --limit 60 --threads 1";
+    let table = success(here, &format!("explain runs/natural runs/gaat {method}"));
+    for part in ["natural - gaat", "other", "rank correlation", "every network classifies rightly"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let document = json(&read(&here.join("runs/explanation/explanation.json")));
+    assert_eq!((&document["schema"], &document["candidates"]), (&"gaat-explanation-1".into(), &60.into()));
+    assert!(here.join("runs/explanation/1-gaat-s1.png").exists());
+
+    success(here, &format!("explain runs/gaat {method} --quiet"));
+    assert!(read(&here.join("runs/gaat/report.html")).contains("Gini index"));
+    let text = refusal(here, "explain runs/gaat --method saliency");
+    assert!(text.contains("smoothgrad"), "{text}");
 }
 
 #[test]

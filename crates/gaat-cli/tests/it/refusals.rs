@@ -30,6 +30,8 @@ fn help_names_the_keys_of_each_command() {
             "analyze --help",
             &["--epsilons", "--orders", "--curvatures", "--anchor", "--limit", "--out", "--device"],
         ),
+        ("explain --help", &["--method", "integrated-gradients", "--limit", "--out"]),
+        ("report --help", &["--out", "report.html"]),
         ("export --help", &["safetensors", "onnx", "--fold-batchnorm", "--checkpoint", "config.json"]),
         ("data --help", &["info", "verify", "fetch"]),
         ("data fetch --help", &["--mirror", "--data-dir", "HTTPS_PROXY"]),
@@ -122,4 +124,14 @@ fn data_is_described_and_missing_data_is_explained() {
     let output = gaat(directory.path(), "data verify mnist");
     assert_eq!(status(&output), 2);
     assert!(stdout(&output).contains("--data-dir") && super::stderr(&output).contains("mnist"));
+}
+
+#[test]
+fn a_folder_without_a_run_has_no_report() {
+    let directory = tempdir().unwrap();
+    let text = refusal(directory.path(), "report .");
+    assert!(text.contains("run.json") && text.contains("compare.json"), "{text}");
+    fs_err::write(directory.path().join("compare.json"), "{}").unwrap();
+    let text = refusal(directory.path(), "report .");
+    assert!(text.contains("compare.json is damaged") && text.contains("title"), "{text}");
 }

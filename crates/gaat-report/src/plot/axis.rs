@@ -19,6 +19,10 @@ pub struct Axis {
     pub scale: Scale,
     /// Bounds that the range may not leave, whatever the data; what lies outside is cut off.
     pub limits: Option<(f64, f64)>,
+    /// A value that the axis holds, whatever the data.
+    pub holds: Option<f64>,
+    /// Whether a linear axis ends with the data and not with a round number.
+    pub is_tight: bool,
 }
 
 impl Axis {
@@ -39,6 +43,18 @@ impl Axis {
         Self { limits: Some((low, high)), ..self }
     }
 
+    /// The same axis with `value` on it.
+    #[must_use]
+    pub fn holding(self, value: f64) -> Self {
+        Self { holds: Some(value), ..self }
+    }
+
+    /// The same axis, ending with its data.
+    #[must_use]
+    pub fn tight(self) -> Self {
+        Self { is_tight: true, ..self }
+    }
+
     /// Whether the axis can show `value`.
     pub(super) fn shows(&self, value: f64) -> bool {
         value.is_finite() && (self.scale == Scale::Linear || value > 0.0)
@@ -47,6 +63,7 @@ impl Axis {
     /// The axis for `values`, drawn from pixel `from` to pixel `to`.
     pub(super) fn fitted(&self, values: impl Iterator<Item = f64>, from: f64, to: f64) -> FittedAxis {
         let (mut low, mut high) = values
+            .chain(self.holds)
             .filter(|value| self.shows(*value))
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
@@ -56,6 +73,11 @@ impl Axis {
             (low, high) = (low.clamp(least, most), high.clamp(least, most));
         }
         let (low, high, ticks) = match self.scale {
+            Scale::Linear if self.is_tight && low < high => {
+                let (_, _, ticks) = linear(low, high);
+                let inside = |tick: &f64| (low..=high).contains(tick);
+                (low, high, ticks.into_iter().filter(inside).collect())
+            }
             Scale::Linear => linear(low, high),
             Scale::Log => logarithmic(low, high),
         };
@@ -168,6 +190,15 @@ mod tests {
         assert!(flat.low < 3.0 && flat.high > 3.0 && flat.ticks.len() >= 2);
         assert!(fitted(&Axis::new("x"), &[]).ticks.len() >= 2);
         assert_eq!(fitted(&Axis::new("x"), &[-1.0, 1.0]).labels(), ["-1.0", "-0.5", "0.0", "0.5", "1.0"]);
+    }
+
+    #[test]
+    fn a_tight_axis_ends_with_its_data() {
+        let axis = fitted(&Axis::new("epoch").tight(), &[1.0, 12.0]);
+        assert_eq!((axis.pixel(1.0), axis.pixel(12.0)), (0.0, 100.0));
+        assert_eq!(axis.labels(), ["5", "10"]);
+        assert!(fitted(&Axis::new("epoch").tight(), &[1.0]).ticks.len() >= 2);
+        assert_eq!(fitted(&Axis::new("gradients").holding(0.0), &[1.0]).labels()[0], "0.0");
     }
 
     #[test]

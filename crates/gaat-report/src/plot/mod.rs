@@ -4,10 +4,20 @@
 
 mod axis;
 mod canvas;
+mod ink;
 mod labels;
 mod line;
 mod scatter;
 
 pub use axis::{Axis, Scale};
-pub use line::{LineChart, Point, Series};
+pub use line::{LineChart, Moment, Point, Series};
 pub use scatter::{Mark, Scatter};
+
+/// A plot with the name of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plot {
+    /// Such as `residual.svg`.
+    pub file: &'static str,
+    /// SVG.
+    pub svg: String,
+}

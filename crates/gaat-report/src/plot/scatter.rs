@@ -1,7 +1,8 @@
 //! Labelled points with error bars, and the line of those that no other beats.
 
 use super::axis::Axis;
-use super::canvas::{Anchor, Canvas, Frame, INSET, colour};
+use super::canvas::{Anchor, Canvas, INSET};
+use super::ink::Ink;
 use super::labels::{self, Stretch};
 
 /// A labelled point.
@@ -32,7 +33,9 @@ pub struct Scatter {
     pub marks: Vec<Mark>,
 }
 
-const FRAME: Frame = Frame { left: 76.0, top: 42.0, right: 716.0, bottom: 462.0 };
+const HEIGHT: f64 = 340.0;
+/// Room for what the dashed line means.
+const BELOW: f64 = 18.0;
 
 impl Scatter {
     /// The points that no other beats: none has less x and as much y, or more y and as little x. From left to right.
@@ -52,23 +55,24 @@ impl Scatter {
 
     /// The plot as an SVG document.
     pub fn to_svg(&self) -> String {
-        let mut canvas = Canvas::new(FRAME.right + 24.0, FRAME.bottom + 56.0, &self.title);
+        let mut canvas = Canvas::new(&self.title, HEIGHT, BELOW);
+        let frame = canvas.frame;
         let ends =
             |value: f64, error: Option<f64>| [value - error.unwrap_or(0.0), value + error.unwrap_or(0.0)];
         let x = self.shown().flat_map(|mark| ends(mark.x, mark.x_error));
-        let x = self.x.fitted(x, FRAME.left + INSET, FRAME.right - INSET);
+        let x = self.x.fitted(x, frame.left + INSET, frame.right - INSET);
         let y = self.shown().flat_map(|mark| ends(mark.y, mark.y_error));
-        let y = self.y.fitted(y, FRAME.bottom - INSET, FRAME.top + INSET);
-        canvas.axes(FRAME, (&self.x, &x), (&self.y, &y));
+        let y = self.y.fitted(y, frame.bottom - INSET, frame.top + INSET);
+        canvas.axes((&self.x, &x), (&self.y, &y));
         let place = |mark: &Mark| (x.pixel(mark.x), y.pixel(mark.y));
         let front: Vec<(f64, f64)> = self.front().into_iter().map(place).collect();
         let mut busy: Vec<Stretch> = front.windows(2).map(|pair| (pair[0], pair[1])).collect();
         canvas.begin_clip();
-        canvas.polyline(&front, "#999999", 1.5, "6 4");
+        canvas.polyline(&front, Ink::Faint, 1.5, "6 4");
         for (index, mark) in self.shown().enumerate() {
             let (across, down) = place(mark);
             let mut bar = |from, to| {
-                canvas.error_bar(from, to, colour(index));
+                canvas.error_bar(from, to, Ink::Series(index));
                 busy.push((from, to));
             };
             if let Some(error) = mark.y_error.filter(|error| *error > 0.0) {
@@ -79,21 +83,24 @@ impl Scatter {
             }
         }
         canvas.end_clip();
+        let marks: Vec<&Mark> = self.shown().collect();
         let named: Vec<(&str, (f64, f64))> =
-            self.shown().map(|mark| (mark.label.as_str(), place(mark))).collect();
-        let areas = labels::place(&named, &busy, FRAME);
+            marks.iter().map(|mark| (mark.label.as_str(), place(mark))).collect();
+        let areas = labels::place(&named, &busy, frame);
         for (index, ((label, point), area)) in named.iter().zip(areas).enumerate() {
             let near = area.nearest(*point);
             if (near.0 - point.0).hypot(near.1 - point.1) > 12.0 {
-                canvas.segment(*point, near, "#bbbbbb", 0.8, "");
+                canvas.segment(*point, near, Ink::Faint, 0.8, "");
             }
-            canvas.mark(*point, index, colour(index));
+            let told = format!("{label}: {:.2} at {:.2}", marks[index].y, marks[index].x);
+            canvas.mark(*point, index, 4.5, &told);
             let (left, base) = area.text_start();
             canvas.text(left, base, label, Anchor::Start, "13");
         }
         if front.len() > 1 {
-            canvas.segment((FRAME.left + 4.0, 33.0), (FRAME.left + 34.0, 33.0), "#999999", 1.5, "6 4");
-            canvas.text(FRAME.left + 40.0, 37.0, "Pareto front", Anchor::Start, "12");
+            let down = frame.bottom + 58.0;
+            canvas.segment((frame.left, down), (frame.left + 30.0, down), Ink::Faint, 1.5, "6 4");
+            canvas.text(frame.left + 38.0, down + 4.0, "Pareto front", Anchor::Start, "12");
         }
         canvas.finish()
     }

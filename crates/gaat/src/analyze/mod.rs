@@ -11,7 +11,7 @@ pub use crate::control::Control;
 use crate::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, Walk, run};
 use crate::batch::{Batch, Images};
 use crate::nn::{Classifier, Mode, Rng};
-use crate::run::Place;
+use crate::run::environment;
 use crate::taylor::TaylorModel;
 use crate::{Error, Result};
 use compared::{Compared, Path};
@@ -104,7 +104,6 @@ pub fn analyze(
         total: epsilons.len() * (options.models.len() + 1) * batches,
     };
     let found = epsilons.into_iter().map(|epsilon| lab.at_epsilon(epsilon)).collect::<Result<Vec<_>>>()?;
-    let place = Place { device: store.device(), precision: classifier.compute_precision() };
     Ok(Analysis {
         schema: SCHEMA.to_owned(),
         examples: images.len(),
@@ -115,7 +114,7 @@ pub fn analyze(
         curvature_draws: options.curvature_draws,
         batch_size: options.batch_size,
         seed: options.seed,
-        environment: place.environment(),
+        environment: environment(classifier),
         epsilons: found,
         seconds: started.elapsed().as_secs_f64(),
     })

@@ -1,6 +1,7 @@
 //! Judging a model: clean accuracy, and robust accuracy as the worst case over attacks, with exact gradients only.
 
 mod alarms;
+mod classes;
 mod grid;
 mod judge;
 mod ledger;
@@ -11,6 +12,7 @@ mod saved;
 mod verdict;
 
 pub use crate::control::Control;
+pub(crate) use grid::amplified;
 pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, perturb};
 
 use crate::batch::Images;
@@ -112,13 +114,15 @@ fn judge(
     let classes = classifier.class_count() as usize;
     let plan = plan::plan(&options.attacks, classes)?;
     let notes = plan::notes(&options.attacks, classes, &options.threat)?;
-    let limit = options.limit.unwrap_or(images.len());
+    let (limit, names) = (options.limit.unwrap_or(images.len()), images.class_names());
     let images = Images::upload_some(images, limit, options.seed, classifier.store().device())?;
     let judge = Judge { classifier, threat: options.threat, rng: Rng::new(options.seed) };
     let mut ledger = saved.map_or_else(|| Ok(Ledger::default()), Saved::read)?;
     let run = Run { judge: &judge, images: &images, plan: &plan, batch_size: options.batch_size, saved };
     run.stages(&mut ledger, observer)?;
     let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
+    let stages = verdict::last_stages(&plan);
+    verdict.classes = classes::classes(names, &images, options.batch_size, &ledger, &stages)?;
     let few = images.range(0, images.len().min(probes::IMAGES), classifier.store().kind())?;
     verdict.alarms.extend(probes::probe(classifier, &few)?);
     Ok(verdict)

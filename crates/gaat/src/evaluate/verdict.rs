@@ -26,20 +26,16 @@ pub(super) fn verdict(
         parts: Vec::new(),
     };
     let mut attacks = Vec::with_capacity(options.attacks.len());
-    let mut last_stages = Vec::new();
     for (index, whole) in options.attacks.iter().enumerate() {
         let mut parts = Vec::new();
-        for (stage, (planned, entry)) in plan.iter().zip(&ledger.stages).enumerate() {
+        for (planned, entry) in plan.iter().zip(&ledger.stages) {
             let Some((_, part)) = planned.attack.filter(|(of, _)| *of == index) else { continue };
             parts.push(result(part, part.to_string(), entry));
-            if plan.get(stage + 1).is_none_or(|next| next.after != stage) {
-                last_stages.push(stage);
-            }
         }
         attacks.push(whole_result(*whole, parts));
     }
     let clean = ledger.stages.first().map_or(0, Entry::withstood);
-    let withstood = ledger.withstood_all(&last_stages);
+    let withstood = ledger.withstood_all(&last_stages(plan)).len();
     Evaluation {
         examples: total,
         threat: options.threat,
@@ -49,9 +45,18 @@ pub(super) fn verdict(
         attacks,
         robust_accuracy: share(withstood),
         robust_interval: wilson_interval(withstood, total),
+        classes: Vec::new(),
         notes,
         seconds: ledger.stages.iter().map(|entry| entry.seconds).sum(),
     }
+}
+
+/// The stage of each attack that saw what all its others left.
+pub(super) fn last_stages(plan: &[Planned]) -> Vec<usize> {
+    let is_last = |stage: &usize| {
+        plan[*stage].attack.is_some() && plan.get(stage + 1).is_none_or(|next| next.after != *stage)
+    };
+    (0..plan.len()).filter(is_last).collect()
 }
 
 /// The result of an attack out of its parts: that of the last, which saw what all others left.

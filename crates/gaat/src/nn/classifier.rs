@@ -40,6 +40,15 @@ impl fmt::Display for InputShape {
     }
 }
 
+/// What comes out of the last convolutional stage, with the logits that follow from it.
+#[derive(Debug)]
+pub struct FeatureMaps {
+    /// `[N, K, h, w]`, after the activation, in the dtype that the network computes in.
+    pub maps: Tensor,
+    /// `[N, classes]`, differentiable in the maps.
+    pub logits: Tensor,
+}
+
 /// A network that tells classes apart.
 pub trait Classifier: Send {
     /// Logits of `pixels`, differentiable in the pixels and in the parameters.
@@ -50,6 +59,21 @@ pub trait Classifier: Send {
     /// # Errors
     /// When shape, dtype or device of the pixels do not fit, or libtorch fails.
     fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor>;
+
+    /// The same logits, and the feature maps that they come from; `None` where [`feature_layer`](Self::feature_layer) is.
+    ///
+    /// # Errors
+    /// As [`logits`](Self::logits).
+    fn feature_maps(&self, pixels: &Tensor, mode: Mode) -> Result<Option<FeatureMaps>> {
+        let _ = (pixels, mode);
+        Ok(None)
+    }
+
+    /// The layer or stage that its last feature maps come from, by its PyTorch name; `None` for a network without
+    /// convolutions.
+    fn feature_layer(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Name of the model, such as `wide-resnet-28-4`.
     fn name(&self) -> String;

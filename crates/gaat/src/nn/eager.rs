@@ -4,12 +4,21 @@ use super::Mode;
 use super::flow::{Activation, Flow};
 use super::layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbedding};
 use crate::Result;
+use std::cell::RefCell;
 use tch::{Kind, Tensor};
 
 /// Computes at once. `kind` is the dtype of the store: means and softmax are taken in it.
 pub(super) struct Eager {
     pub(super) kind: Kind,
     pub(super) mode: Mode,
+    /// The last feature maps.
+    pub(super) maps: RefCell<Option<Tensor>>,
+}
+
+impl Eager {
+    pub(super) fn new(kind: Kind, mode: Mode) -> Self {
+        Self { kind, mode, maps: RefCell::new(None) }
+    }
 }
 
 impl Flow for Eager {
@@ -84,6 +93,10 @@ impl Flow for Eager {
         let weights = queries.f_matmul(&keys.f_transpose(-2, -1)?)?.f_softmax(-1, self.kind)?;
         let mixed = weights.f_to_kind(values.kind())?.f_matmul(&values)?;
         Ok(mixed.f_transpose(1, 2)?.f_reshape([count, tokens, heads * depth])?)
+    }
+
+    fn feature_maps(&self, maps: &Tensor) {
+        self.maps.replace(Some(maps.shallow_clone()));
     }
 
     fn first_token(&self, tokens: &Tensor) -> Result<Tensor> {

@@ -19,7 +19,7 @@ mod store;
 mod trace;
 
 pub use builder::{BuildOptions, build};
-pub use classifier::{Classifier, InputShape, Mode};
+pub use classifier::{Classifier, FeatureMaps, InputShape, Mode};
 pub use flow::Activation;
 pub use input::Normalization;
 pub(crate) use models::head;

@@ -5,7 +5,7 @@ use super::flow::Flow;
 use super::input::InputStage;
 use super::layers::Linear;
 use super::trace::{Place, Trace, Tracer};
-use super::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore};
+use super::{Classifier, ComputePrecision, FeatureMaps, InputShape, Mode, Normalization, ParameterStore};
 use crate::Result;
 use gaat_spec::ModelName;
 use tch::Tensor;
@@ -14,6 +14,11 @@ use tch::Tensor;
 pub(super) trait Architecture: Send {
     /// Features `[N, F]` for the last layer.
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value>;
+
+    /// See [`Classifier::feature_layer`].
+    fn feature_layer(&self) -> Option<&'static str> {
+        None
+    }
 
     /// See [`Classifier::variant`].
     fn variant(&self) -> &'static str {
@@ -27,6 +32,8 @@ pub(super) trait Body: Send {
 
     fn write_down(&self, flow: &Tracer, input: Place) -> Result<Place>;
 
+    fn feature_layer(&self) -> Option<&'static str>;
+
     fn variant(&self) -> &'static str;
 }
 
@@ -37,6 +44,10 @@ impl<A: Architecture> Body for A {
 
     fn write_down(&self, flow: &Tracer, input: Place) -> Result<Place> {
         self.features(flow, input)
+    }
+
+    fn feature_layer(&self) -> Option<&'static str> {
+        Architecture::feature_layer(self)
     }
 
     fn variant(&self) -> &'static str {
@@ -54,11 +65,28 @@ pub(super) struct Network {
     pub(super) head: Linear,
 }
 
+impl Network {
+    /// Logits, and the feature maps that they come from where there are any.
+    fn computed(&self, pixels: &Tensor, mode: Mode) -> Result<(Tensor, Option<Tensor>)> {
+        let kind = self.head.master_kind();
+        let flow = Eager::new(kind, mode);
+        let features = self.body.compute(&flow, self.input.prepare(pixels)?)?;
+        Ok((self.head.forward(&features.f_to_kind(kind)?)?, flow.maps.into_inner()))
+    }
+}
+
 impl Classifier for Network {
     fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor> {
-        let kind = self.head.master_kind();
-        let features = self.body.compute(&Eager { kind, mode }, self.input.prepare(pixels)?)?;
-        self.head.forward(&features.f_to_kind(kind)?)
+        Ok(self.computed(pixels, mode)?.0)
+    }
+
+    fn feature_maps(&self, pixels: &Tensor, mode: Mode) -> Result<Option<FeatureMaps>> {
+        let (logits, maps) = self.computed(pixels, mode)?;
+        Ok(maps.map(|maps| FeatureMaps { maps, logits }))
+    }
+
+    fn feature_layer(&self) -> Option<&'static str> {
+        self.body.feature_layer()
     }
 
     fn name(&self) -> String {

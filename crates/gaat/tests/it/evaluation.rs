@@ -55,6 +55,15 @@ fn the_worst_case_is_what_counts() {
         let fgsm = verdict.attacks[0].passes;
         assert_eq!((fgsm.forward, fgsm.input_backward), (2 * right, right));
 
+        // Class by class it is the same verdict.
+        let whole = |share: &dyn Fn(&gaat_spec::ClassResult) -> f64| -> f64 {
+            verdict.classes.iter().map(|class| class.examples as f64 * share(class)).sum::<f64>() / 250.0
+        };
+        assert_eq!(verdict.classes.len(), 10);
+        assert!((whole(&|_| 1.0) - 1.0).abs() < 1e-12);
+        assert!((whole(&|class| class.clean_accuracy) - verdict.clean_accuracy).abs() < 1e-12);
+        assert!((whole(&|class| class.robust_accuracy) - verdict.robust_accuracy).abs() < 1e-12);
+
         // Company, order and repetition change nothing.
         for (index, attack) in attacks.iter().enumerate() {
             let alone = judge(network.as_ref(), &images, &options(threat, vec![*attack]));

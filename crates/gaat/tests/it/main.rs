@@ -12,6 +12,7 @@ mod contract;
 mod curvatures;
 mod evaluation;
 mod exchange;
+mod explanations;
 mod imported;
 mod literal_gaat;
 mod methods;

@@ -6,13 +6,16 @@
 mod plan;
 mod saved;
 
+pub(crate) use saved::judgement;
+
 use super::Outcome;
 use super::evaluate::judge;
 use crate::arguments::CompareArguments;
-use crate::directory::write_whole;
+use crate::directory::{command_line, write_whole};
 use crate::interrupt;
 use crate::printer::Printer;
 use crate::progress::{EvaluationProgress, TrainingProgress};
+use crate::reports;
 use anyhow::{Context, Result, bail};
 use gaat::evaluate::EvaluateOptions;
 use gaat::train::{TrainOptions, train};
@@ -31,6 +34,7 @@ const SCHEMA: &str = "gaat-compare-1";
 struct Comparison<'a> {
     schema: &'static str,
     directory: String,
+    command: String,
     title: &'a str,
     judging: &'a Judging,
     planned: usize,
@@ -80,7 +84,7 @@ pub(crate) fn run(arguments: &CompareArguments, printer: &Printer) -> Result<Out
     printer.result(&comparison, |comparison| {
         let place = plan.out.display();
         format!(
-            "{}\nruns, compare.json, README.md and frontier.svg: {place}",
+            "{}\nruns, compare.json, README.md, report.html and frontier.svg: {place}",
             comparison.document().to_text()
         )
     })?;
@@ -130,6 +134,8 @@ fn judged(job: &Job, plan: &Plan, prefix: &str, printer: &Printer) -> Result<End
     };
     Judgement::save(job, judging, &evaluation)?;
     gaat::run::record_test(&job.directory, &evaluation)?;
+    reports::keep_gallery(&job.directory, &opened, test.images(), judging.threat, printer);
+    reports::refresh(&job.directory, printer);
     Ok(Ended::Judged(Box::new((gaat::run::record(&job.directory)?, evaluation))))
 }
 
@@ -170,6 +176,7 @@ fn comparison<'a>(plan: &'a Plan, runs: &'a [ComparedRun]) -> Comparison<'a> {
     Comparison {
         schema: SCHEMA,
         directory: plan.out.display().to_string(),
+        command: command_line(),
         title: &plan.title,
         judging: &plan.judging,
         planned: plan.jobs.len(),
@@ -186,5 +193,6 @@ fn save(comparison: &Comparison, plan: &Plan) -> Result<()> {
         write_whole(&plan.out.join("frontier.svg"), &svg)?;
         page.push_str("\n![robust accuracy over cost](frontier.svg)\n");
     }
-    write_whole(&plan.out.join("README.md"), &page)
+    write_whole(&plan.out.join("README.md"), &page)?;
+    reports::write_comparison(&plan.out, Some(&comparison.command), comparison.document())
 }

@@ -1,6 +1,7 @@
 //! What earlier starts of a comparison left: finished runs are kept, the others go on.
 
 use super::plan::{Job, Judging};
+use crate::arguments::CheckpointChoice;
 use crate::directory::{is_free, write_whole};
 use crate::recipes;
 use anyhow::{Result, bail};
@@ -38,6 +39,11 @@ impl Judgement {
     fn read(directory: &Path) -> Option<Self> {
         serde_json::from_str(&fs_err::read_to_string(path(directory)).ok()?).ok()
     }
+}
+
+/// The verdict kept in `directory`, and which weights it is on.
+pub(crate) fn judgement(directory: &Path) -> Option<(CheckpointChoice, Evaluation)> {
+    Judgement::read(directory).map(|found| (found.judging.checkpoint, found.evaluation))
 }
 
 fn path(directory: &Path) -> PathBuf {

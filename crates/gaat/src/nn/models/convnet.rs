@@ -42,6 +42,11 @@ impl Architecture for ConvNet {
         let relu = |value| flow.activate(Activation::Relu, value);
         let maps = relu(flow.block_conv(&self.first, &input)?)?;
         let maps = relu(flow.conv(&self.second, &maps)?)?;
+        flow.feature_maps(&maps);
         relu(flow.linear(&self.hidden, &flow.flatten(&maps)?)?)
+    }
+
+    fn feature_layer(&self) -> Option<&'static str> {
+        Some("2")
     }
 }

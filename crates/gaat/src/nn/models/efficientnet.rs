@@ -131,6 +131,12 @@ impl Architecture for EfficientNet {
         for block in &self.blocks {
             maps = block.forward(flow, &maps)?;
         }
-        flow.global_average(&self.last.active(flow, &maps)?)
+        let maps = self.last.active(flow, &maps)?;
+        flow.feature_maps(&maps);
+        flow.global_average(&maps)
+    }
+
+    fn feature_layer(&self) -> Option<&'static str> {
+        Some("features.8")
     }
 }

@@ -82,6 +82,11 @@ impl Architecture for ResNet {
         for block in &self.blocks {
             maps = block.forward(flow, &maps)?;
         }
+        flow.feature_maps(&maps);
         flow.global_average(&maps)
+    }
+
+    fn feature_layer(&self) -> Option<&'static str> {
+        Some("layer4")
     }
 }

@@ -53,8 +53,13 @@ impl Architecture for Vgg {
             for (conv, norm) in stage {
                 maps = flow.norm_relu(norm, &flow.conv(conv, &maps)?)?;
             }
+            flow.feature_maps(&maps);
             maps = flow.max_pool(&maps)?;
         }
         flow.global_average(&maps)
+    }
+
+    fn feature_layer(&self) -> Option<&'static str> {
+        Some("features.40")
     }
 }

@@ -90,6 +90,12 @@ impl Architecture for WideResNet {
         for block in &self.blocks {
             maps = block.forward(flow, &maps)?;
         }
-        flow.global_average(&flow.norm_relu(&self.norm, &maps)?)
+        let maps = flow.norm_relu(&self.norm, &maps)?;
+        flow.feature_maps(&maps);
+        flow.global_average(&maps)
+    }
+
+    fn feature_layer(&self) -> Option<&'static str> {
+        Some("block3")
     }
 }

@@ -1,0 +1,24 @@
+//! `gaat report`.
+
+use super::Outcome;
+use crate::arguments::ReportArguments;
+use crate::printer::Printer;
+use crate::reports;
+use anyhow::Result;
+use serde::Serialize;
+use std::path::PathBuf;
+
+#[derive(Serialize)]
+struct Written {
+    page: PathBuf,
+    plots: PathBuf,
+}
+
+pub(crate) fn run(arguments: &ReportArguments, printer: &Printer) -> Result<Outcome> {
+    let page = reports::write(&arguments.directory, arguments.out.as_deref())?;
+    let written = Written { page, plots: arguments.directory.join("plots") };
+    printer.result(&written, |written| {
+        format!("report: {}, plots: {}", written.page.display(), written.plots.display())
+    })?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,42 @@
+//! Test images with what an attack does to them.
+
+use gaat_spec::Gallery;
+use gaat_spec::gallery::Example;
+use maud::{Markup, html};
+
+/// The images with their views, and how they were made.
+pub(super) fn gallery(gallery: &Gallery) -> Markup {
+    let attack = format!("{} ({}), {}", gallery.attack, gallery.attack.numbers(), gallery.threat);
+    html! {
+        p.soft {
+            "The first test image of each class under " (attack) ". Differences are multiplied by "
+            (format!("{:.0}", gallery.amplification)) " around middle grey. Images that were wrong already are left as \
+            they are."
+        }
+        div.examples { @for example in &gallery.examples { (shown(example)) } }
+    }
+}
+
+fn shown(example: &Example) -> Markup {
+    let Example { label, clean_prediction, prediction, pictures } = example;
+    html! {
+        div {
+            b { (label) } ": "
+            @if clean_prediction != label {
+                span.soft { "taken for " (clean_prediction) " as it is" }
+            } @else if prediction != label {
+                span.bad { "taken for " (prediction) }
+            } @else {
+                span.good { "withstood" }
+            }
+            div.views {
+                @for picture in pictures {
+                    figure {
+                        img src={ "data:image/png;base64," (picture.png) } alt={ (label) ", " (picture.name) };
+                        figcaption { (picture.name) }
+                    }
+                }
+            }
+        }
+    }
+}

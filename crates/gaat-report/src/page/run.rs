@@ -1,0 +1,249 @@
+//! The report of one run.
+
+use super::gallery::gallery;
+use super::results::{classes, evaluation};
+use super::{Report, Section, Tile, document, facts, figures, missing};
+use crate::analysis::{analysis_markup, analysis_plots};
+use crate::curves::run_plots;
+use crate::explanation::explanation_markup;
+use crate::format::{count, decimals, duration, percent, ratio};
+use crate::plot::Plot;
+use gaat_spec::{Analysis, Evaluation, Explanation, Gallery, Recipe, RunRecord, Status};
+use maud::{Markup, html};
+
+/// A verdict, and the command that it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// As typed; `None` where it was not noted.
+    pub command: Option<String>,
+    /// Which weights, such as `best`.
+    pub checkpoint: String,
+    /// The verdict.
+    pub evaluation: Evaluation,
+}
+
+/// What the report of a run is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct RunPage<'a> {
+    /// The run directory, as it can be typed into a shell.
+    pub directory: &'a str,
+    /// Its record.
+    pub record: &'a RunRecord,
+    /// Its verdicts, oldest first.
+    pub judged: &'a [Judged],
+    /// Its analysis.
+    pub analysis: Option<&'a Analysis>,
+    /// Its perturbed images.
+    pub gallery: Option<&'a Gallery>,
+    /// What its maps are like.
+    pub explanation: Option<&'a Explanation>,
+}
+
+/// Plots of a training that belong to its attack.
+const OF_THE_ATTACK: [&str; 2] = ["gain-ratio.svg", "refreshes.svg"];
+
+impl RunPage<'_> {
+    /// The report.
+    pub fn report(&self) -> Report {
+        let curves = run_plots(self.record);
+        let models = self.analysis.map(|analysis| analysis_plots("", analysis)).unwrap_or_default();
+        let (attack, training): (Vec<&Plot>, Vec<&Plot>) =
+            curves.iter().partition(|plot| OF_THE_ATTACK.contains(&plot.file));
+        let section = |id, heading, body| Section { id, heading, body };
+        let sections = [
+            section("results", "Results", self.results()),
+            section("training", "Training", self.training(&training)),
+            section("attack", "Attack while training", self.attack(&attack)),
+            section("epsilon", "Accuracy over epsilon, and Taylor models", self.models(&models)),
+            section("classes", "Classes", self.classes()),
+            section("gallery", "Perturbed images and saliency", self.gallery()),
+            section("saliency", "Saliency in numbers", self.saliency()),
+            section("run", "What was run", self.what_was_run()),
+        ];
+        let title = what(&self.record.recipe);
+        let html = document(&title, &self.subtitle(), &self.tiles(), &sections);
+        // The plots of the analysis are files already, beside it.
+        Report { html, plots: curves }
+    }
+
+    fn subtitle(&self) -> Markup {
+        let alarms: usize = self.record.epochs.iter().map(|epoch| epoch.alarms.len()).sum();
+        html! {
+            p.soft {
+                code { (self.directory) } ", " (status(self.record.status))
+                @if let Some(failure) = &self.record.failure { span.bad { ": " (failure) } }
+                @if alarms > 0 { span.bad { ", " (alarms) " alarms while training" } }
+            }
+        }
+    }
+
+    /// The verdict on most images, the latest of those.
+    fn best_known(&self) -> Option<&Judged> {
+        self.judged.iter().max_by_key(|judged| judged.evaluation.examples)
+    }
+
+    fn tiles(&self) -> Vec<Tile> {
+        let mut tiles = Vec::new();
+        let mut tile = |value: String, words: &str| tiles.push(Tile { value, words: words.to_owned() });
+        if let Some(Judged { evaluation, .. }) = self.best_known() {
+            let digits = decimals(evaluation.examples);
+            tile(format!("{} %", percent(evaluation.clean_accuracy, digits)), "clean accuracy");
+            let names: Vec<&str> = evaluation.attacks.iter().map(|attack| attack.name.as_str()).collect();
+            let words = format!("robust accuracy, worst of {}", names.join(", "));
+            tile(format!("{} %", percent(evaluation.robust_accuracy, digits)), &words);
+        }
+        tile(ratio(self.record.cost_ratio), "the passes of natural training");
+        tile(duration(self.record.seconds.total), "attack and training pass");
+        tiles
+    }
+
+    fn results(&self) -> Markup {
+        if self.judged.is_empty() {
+            return missing("Not judged yet.", &format!("gaat evaluate {}", self.directory));
+        }
+        html! {
+            @for judged in self.judged {
+                (evaluation(&judged.evaluation))
+                p.soft { "Checkpoint: " (judged.checkpoint) "." }
+                @if let Some(command) = &judged.command { pre { code { (command) } } }
+            }
+        }
+    }
+
+    fn training(&self, plots: &[&Plot]) -> Markup {
+        html! {
+            @if plots.is_empty() { p.soft { "No epoch is done yet." } }
+            (figures(plots))
+            @if let Some(best) = self.record.best_epoch {
+                p.soft { "Clean and robust: on validation images. Epoch " (best) " is the best, and the one that is judged." }
+            }
+        }
+    }
+
+    fn attack(&self, plots: &[&Plot]) -> Markup {
+        let alarms = self.record.epochs.iter();
+        let alarms: Vec<(usize, &String)> =
+            alarms.flat_map(|epoch| epoch.alarms.iter().map(|alarm| (epoch.epoch, alarm))).collect();
+        let predicts = plots.iter().any(|plot| plot.file == "gain-ratio.svg");
+        html! {
+            (figures(plots))
+            @if !predicts { p.soft { "No model of the loss predicts here, so there is no gain ratio." } }
+            @if alarms.is_empty() {
+                p.soft { "No alarm was raised." }
+            } @else {
+                ul { @for (epoch, alarm) in alarms { li.bad { "epoch " (epoch) ": " (alarm) } } }
+            }
+        }
+    }
+
+    fn models(&self, plots: &[Plot]) -> Markup {
+        match self.analysis {
+            None => missing("Not analysed yet.", &format!("gaat analyze {}", self.directory)),
+            Some(analysis) => html! {
+                (figures(&plots.iter().collect::<Vec<_>>()))
+                details { summary { "The numbers" } (analysis_markup(analysis)) }
+            },
+        }
+    }
+
+    fn classes(&self) -> Markup {
+        let found = self.judged.iter().filter(|judged| !judged.evaluation.classes.is_empty());
+        match found.max_by_key(|judged| judged.evaluation.examples) {
+            None => {
+                missing("No verdict holds its classes yet.", &format!("gaat evaluate {}", self.directory))
+            }
+            Some(judged) => html! {
+                (classes(&judged.evaluation.classes))
+                p.soft { (count(judged.evaluation.examples as u64)) " test images, " (judged.evaluation.threat.to_string()) "; robust: worst case over the attacks." }
+            },
+        }
+    }
+
+    fn gallery(&self) -> Markup {
+        match self.gallery {
+            None => missing("No images saved yet.", &format!("gaat evaluate {}", self.directory)),
+            Some(found) => gallery(found),
+        }
+    }
+
+    fn saliency(&self) -> Markup {
+        match self.explanation {
+            None => missing("Not explained yet.", &format!("gaat explain {}", self.directory)),
+            Some(explanation) => explanation_markup(explanation),
+        }
+    }
+
+    fn what_was_run(&self) -> Markup {
+        let RunRecord { recipe, environment, model, passes, seconds, .. } = self.record;
+        let shown = |value: Option<String>| value.unwrap_or_default();
+        let rows = [
+            ("method", shown(recipe.method.map(|method| method.to_string()))),
+            ("data", shown(recipe.dataset.map(|dataset| dataset.to_string()))),
+            ("model", format!("{} {} ({} parameters)", model.name, model.variant, count(model.parameters))),
+            ("images trained on", count(self.record.images)),
+            (
+                "passes",
+                format!(
+                    "{} forward, {} backward to the pixels, {} backward to the weights, {} Hessian-vector",
+                    count(passes.forward),
+                    count(passes.input_backward),
+                    count(passes.full_backward),
+                    count(passes.hessian_vector)
+                ),
+            ),
+            (
+                "time",
+                format!(
+                    "attack {}, training pass {}, validation {}",
+                    duration(seconds.attack),
+                    duration(seconds.train),
+                    duration(seconds.evaluation)
+                ),
+            ),
+            ("machine", machine(self.record)),
+            ("software", format!("gaat {}, libtorch {}", environment.version, environment.libtorch)),
+            ("data digest", self.record.data_digest.clone()),
+        ];
+        html! {
+            (facts(&rows))
+            h3 { "To repeat it" }
+            pre { code { "gaat train " (self.directory) "/recipe.toml --out again\ngaat evaluate again" } }
+            (recipe_shown(recipe))
+        }
+    }
+}
+
+/// A recipe, folded away.
+pub(super) fn recipe_shown(recipe: &Recipe) -> Markup {
+    match recipe.to_toml() {
+        Ok(text) => html! { details { summary { "recipe.toml" } pre { code { (text) } } } },
+        Err(error) => html! { p.bad { "The recipe cannot be written: " (error.to_string()) } },
+    }
+}
+
+/// Where a run was made, in one line.
+pub(super) fn machine(record: &RunRecord) -> String {
+    let at = &record.environment;
+    format!("{}, device {}, threads {}, precision {}", at.cpu, at.device, at.threads, at.precision)
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Running => "running, or ended without a word",
+        Status::Done => "done",
+        Status::Interrupted => "interrupted",
+        Status::Failed => "failed",
+    }
+}
+
+/// The run in a few words, from its resolved recipe.
+fn what(recipe: &Recipe) -> String {
+    let parts = [
+        recipe.method.map(|method| method.to_string()),
+        recipe.dataset.map(|dataset| dataset.to_string()),
+        recipe.model.map(|model| model.to_string()),
+        recipe.epochs.map(|epochs| format!("{epochs} epoch{}", if epochs == 1 { "" } else { "s" })),
+        recipe.seed.map(|seed| format!("seed {seed}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<String>>().join(", ")
+}

@@ -1,0 +1,183 @@
+//! Pages as a whole: every part there, every word escaped, nothing asked of the network.
+
+use super::*;
+use crate::compare::samples::{evaluation, failed, run};
+use crate::{ComparedRun, Document, summarize};
+use gaat_spec::gallery::{Example, Gallery, Picture, SCHEMA};
+use gaat_spec::{ClassResult, RunRecord};
+
+const EVIL: &str = "<script>alert('x')</script>\"&";
+
+fn sample_gallery() -> Gallery {
+    let judged = evaluation(0.9, &[("pgd", 0.5)]);
+    let picture = |name: &str| Picture { name: name.to_owned(), png: "aGVsbG8=\" onload=\"x".to_owned() };
+    let example = |clean: &str, prediction: &str| Example {
+        label: EVIL.to_owned(),
+        clean_prediction: clean.to_owned(),
+        prediction: prediction.to_owned(),
+        pictures: ["clean", "perturbed", "difference"].map(picture).to_vec(),
+    };
+    Gallery {
+        schema: SCHEMA.to_owned(),
+        threat: judged.threat,
+        attack: judged.attacks[0].attack,
+        amplification: 4.0,
+        examples: vec![example(EVIL, "dog"), example(EVIL, EVIL), example("dog", "dog")],
+    }
+}
+
+fn judged_evaluation() -> gaat_spec::Evaluation {
+    let mut found = evaluation(0.97, &[("fgsm", 0.9), ("pgd", 0.5)]);
+    let class = |name: &str, examples| ClassResult {
+        name: name.to_owned(),
+        examples,
+        clean_accuracy: 0.75,
+        robust_accuracy: 0.25,
+    };
+    found.classes = vec![class(EVIL, 10), class("empty", 0)];
+    found.alarms = vec![format!("masked: {EVIL}")];
+    found
+}
+
+fn trained() -> RunRecord {
+    let mut record = run("gaat", 0, 10.0, 0.9, 0.5).record.unwrap();
+    record.epochs[0].gain_ratio = Some(0.9);
+    record.epochs[0].refreshes = 2.0;
+    record.epochs[0].validation_robust = Some(0.5);
+    record.epochs[0].alarms = vec![format!("collapse: {EVIL}")];
+    record.recipe.data_dir = Some(EVIL.into());
+    record
+}
+
+/// Elements open and close in order, every id is there once and every link has its place.
+fn check(report: &Report) {
+    let html = &report.html;
+    assert!(html.starts_with("<!DOCTYPE html>"), "{}", &html[..80]);
+    assert!(!html.contains("<script") && !html.contains("\" onload"), "unescaped");
+    for scheme in ["http:", "https:", "file:", "@import", "url("] {
+        let foreign = html.matches(scheme).count()
+            - html.matches("xmlns=\"http:").count() * usize::from(scheme == "http:");
+        assert_eq!(foreign, 0, "{scheme}");
+    }
+    for plot in &report.plots {
+        assert!(!plot.svg.contains("NaN") && html.contains(&plot.svg), "{}", plot.file);
+    }
+    let ids: Vec<&str> = html.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    for (index, id) in ids.iter().enumerate() {
+        assert!(!ids[..index].contains(id), "{id} twice");
+        assert!(html.contains(&format!("href=\"#{id}\"")), "{id} is not in the contents");
+    }
+    for tag in ["section", "table", "figure", "svg", "div", "details", "ul"] {
+        let opened = html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
+        assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "{tag}");
+    }
+}
+
+fn figure_files(html: &str) -> Vec<&str> {
+    html.split("data-file=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn the_page_of_a_run_has_every_part() {
+    let record = trained();
+    let judged = [Judged {
+        command: Some(EVIL.to_owned()),
+        checkpoint: "best".to_owned(),
+        evaluation: judged_evaluation(),
+    }];
+    let gallery = sample_gallery();
+    let explanation = crate::explanation::tests::sample(EVIL);
+    let page = RunPage {
+        directory: EVIL,
+        record: &record,
+        judged: &judged,
+        analysis: None,
+        gallery: Some(&gallery),
+        explanation: Some(&explanation),
+    };
+    let report = page.report();
+    check(&report);
+    let Report { html, plots } = report;
+    let files = [
+        "accuracy-over-epochs.svg",
+        "accuracy-over-seconds.svg",
+        "loss.svg",
+        "gain-ratio.svg",
+        "refreshes.svg",
+    ];
+    assert_eq!(plots.iter().map(|plot| plot.file).collect::<Vec<_>>(), files);
+    assert_eq!(figure_files(&html), files);
+    for part in [
+        "worst case",
+        "alarm: masked: &lt;script&gt;",
+        "epoch 1: collapse",
+        "gaat analyze",
+        "taken for dog",
+        "withstood",
+        "taken for dog</span>",
+        "recipe.toml",
+        "data:image/png;base64,aGVsbG8=&quot;",
+        "25.0",
+    ] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+    assert_eq!(html.matches("<img").count(), 9);
+}
+
+#[test]
+fn a_run_that_has_just_begun_says_what_is_missing() {
+    let mut record = trained();
+    record.epochs.clear();
+    let page = RunPage {
+        directory: "runs/x",
+        record: &record,
+        judged: &[],
+        analysis: None,
+        gallery: None,
+        explanation: None,
+    };
+    let report = page.report();
+    check(&report);
+    let Report { html, plots } = report;
+    assert!(plots.is_empty());
+    for part in ["Not judged yet.", "gaat evaluate runs/x", "No epoch is done yet.", "No images saved yet."] {
+        assert!(html.contains(part), "{part} is missing");
+    }
+}
+
+#[test]
+fn the_page_of_a_comparison_has_every_part() {
+    let mut runs: Vec<ComparedRun> =
+        vec![run("natural", 0, 10.0, 0.1, 0.0), run("gaat", 0, 20.0, 0.9, 0.7), failed("rat", 0)];
+    for run in &mut runs[..2] {
+        run.record = Some(trained());
+        run.evaluation = Some(judged_evaluation());
+    }
+    let summary = summarize(&runs);
+    let document = Document { title: EVIL, planned: 4, runs: &runs, summary: &summary };
+    let galleries = [(EVIL.to_owned(), sample_gallery())];
+    let page = ComparisonPage {
+        directory: EVIL,
+        command: Some(EVIL),
+        document,
+        galleries: &galleries,
+        explanation: None,
+    };
+    let report = page.report();
+    check(&report);
+    let Report { html, plots } = report;
+    let files = [
+        "frontier.svg",
+        "robust-over-epochs.svg",
+        "robust-over-seconds.svg",
+        "gain-ratio.svg",
+        "refreshes.svg",
+    ];
+    assert_eq!(plots.iter().map(|plot| plot.file).collect::<Vec<_>>(), files);
+    assert_eq!(figure_files(&html), files);
+    for part in
+        ["3 of 4 runs so far", "Pareto front", "‡ failed: rat", "seed 0, epoch 1: collapse", "Machine: "]
+    {
+        assert!(html.contains(part), "{part} is missing");
+    }
+}
