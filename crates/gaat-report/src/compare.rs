@@ -263,6 +263,8 @@ pub(crate) mod samples {
             robust_interval: (0.0, 1.0),
             alarms: Vec::new(),
             notes: Vec::new(),
+            curve: Vec::new(),
+            probes: None,
             seconds: 2.0,
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod compare;
+pub mod curve;
 pub mod document;
 pub mod format;
 pub mod frontier;
@@ -15,6 +16,7 @@ pub mod verdict;
 
 pub use analysis::{analysis_plots, analysis_text};
 pub use compare::{AttackRow, ComparedRun, Failure, Row, Spread, Summary, summarize};
+pub use curve::{curve_plot, curve_text};
 pub use document::Document;
 pub use frontier::frontier;
 pub use table::{Align, Table};

@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod attack;
+pub mod budget;
 pub mod defaults;
 pub mod error;
 pub mod evaluation;
@@ -21,6 +22,7 @@ pub mod threat;
 
 pub use analysis::{Analysis, LossModel};
 pub use attack::{AttackName, AttackSpec};
+pub use budget::Budget;
 pub use error::{Error, Result};
 pub use evaluation::{AttackResult, Evaluation};
 pub use event::Event;

@@ -26,8 +26,8 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Images that withstood every one of the `stages`, over all batches.
-    pub(super) fn withstood_all(&self, stages: &[usize]) -> usize {
+    /// Batch and place in it of each image that withstood every one of the `stages`, in order.
+    pub(super) fn withstood_all(&self, stages: &[usize]) -> Vec<(usize, i64)> {
         let batches = self.stages.first().map_or(0, |entry| entry.survivors.len());
         let survivors = |stage: &usize, batch: usize| {
             self.stages
@@ -35,15 +35,13 @@ impl Ledger {
                 .and_then(|entry| entry.survivors.get(batch))
                 .map_or(&[][..], Vec::as_slice)
         };
-        let of_batch = |batch: usize| {
-            survivors(&0, batch)
-                .iter()
-                .filter(|place| {
-                    stages.iter().all(|stage| survivors(stage, batch).binary_search(place).is_ok())
-                })
-                .count()
+        let withstood = |batch: usize, place: &i64| {
+            stages.iter().all(|stage| survivors(stage, batch).binary_search(place).is_ok())
         };
-        (0..batches).map(of_batch).sum()
+        (0..batches)
+            .flat_map(|batch| survivors(&0, batch).iter().map(move |place| (batch, *place)))
+            .filter(|(batch, place)| withstood(*batch, place))
+            .collect()
     }
 }
 
@@ -60,8 +58,9 @@ mod tests {
         let ledger = Ledger {
             stages: vec![entry(&[&[0, 1, 2], &[0, 4]]), entry(&[&[0, 2], &[4]]), entry(&[&[1, 2], &[]])],
         };
-        assert_eq!((ledger.withstood_all(&[]), ledger.withstood_all(&[1])), (5, 3));
-        assert_eq!((ledger.withstood_all(&[2]), ledger.withstood_all(&[1, 2])), (2, 1));
+        assert_eq!((ledger.withstood_all(&[]).len(), ledger.withstood_all(&[1]).len()), (5, 3));
+        assert_eq!(ledger.withstood_all(&[2]), [(0, 1), (0, 2)]);
+        assert_eq!(ledger.withstood_all(&[1, 2]), [(0, 2)]);
         assert_eq!(ledger.stages[1].withstood(), 3);
     }
 }

@@ -3,8 +3,9 @@
 use super::EvaluateOptions;
 use super::alarms::alarms;
 use super::ledger::{Entry, Ledger};
-use super::plan::Planned;
+use super::plan::{Planned, Task};
 use gaat_spec::statistics::wilson_interval;
+use gaat_spec::evaluation::CurvePoint;
 use gaat_spec::{AttackResult, AttackSpec, Evaluation, Passes};
 
 /// The verdict on `total` images.
@@ -26,20 +27,26 @@ pub(super) fn verdict(
         parts: Vec::new(),
     };
     let mut attacks = Vec::with_capacity(options.attacks.len());
-    let mut last_stages = Vec::new();
     for (index, whole) in options.attacks.iter().enumerate() {
         let mut parts = Vec::new();
-        for (stage, (planned, entry)) in plan.iter().zip(&ledger.stages).enumerate() {
-            let Some((_, part)) = planned.attack.filter(|(of, _)| *of == index) else { continue };
-            parts.push(result(part, part.to_string(), entry));
-            if plan.get(stage + 1).is_none_or(|next| next.after != stage) {
-                last_stages.push(stage);
+        for (planned, entry) in plan.iter().zip(&ledger.stages) {
+            match planned.task {
+                Task::Attack(of, part) if of == index => parts.push(result(part, part.to_string(), entry)),
+                _ => {}
             }
         }
         attacks.push(whole_result(*whole, parts));
     }
     let clean = ledger.stages.first().map_or(0, Entry::withstood);
-    let withstood = ledger.withstood_all(&last_stages);
+    let withstood = ledger.withstood_all(&last_stages(plan)).len();
+    let curve = plan.iter().zip(&ledger.stages).filter_map(|(planned, entry)| match planned.task {
+        Task::Curve(_, attack) => Some(CurvePoint {
+            epsilon: planned.threat.epsilon_length(),
+            result: result(attack, attack.to_string(), entry),
+        }),
+        _ => None,
+    });
+    let curve = curve.collect();
     Evaluation {
         examples: total,
         threat: options.threat,
@@ -50,8 +57,19 @@ pub(super) fn verdict(
         robust_accuracy: share(withstood),
         robust_interval: wilson_interval(withstood, total),
         notes,
+        curve,
+        probes: None,
         seconds: ledger.stages.iter().map(|entry| entry.seconds).sum(),
     }
+}
+
+/// The stage of each attack that saw what all its others left.
+pub(super) fn last_stages(plan: &[Planned]) -> Vec<usize> {
+    let is_last = |stage: &usize| {
+        matches!(plan[*stage].task, Task::Attack(..))
+            && plan.get(stage + 1).is_none_or(|next| next.after != *stage)
+    };
+    (0..plan.len()).filter(is_last).collect()
 }
 
 /// The result of an attack out of its parts: that of the last, which saw what all others left.

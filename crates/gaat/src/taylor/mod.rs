@@ -3,6 +3,7 @@
 pub mod curvature;
 mod expansion;
 mod gain;
+pub(crate) mod logits;
 mod model;
 pub(crate) mod network;
 mod third_order;

@@ -11,7 +11,7 @@ use gaat_spec::{AttackSpec, Evaluation, Norm, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
 fn options(threat: ThreatModel, attacks: Vec<AttackSpec>) -> EvaluateOptions {
-    EvaluateOptions { threat, attacks, batch_size: 64, limit: None, seed: 0 }
+    EvaluateOptions::new(threat, attacks, 64)
 }
 
 fn judge(classifier: &dyn Classifier, images: &ImageSet, options: &EvaluateOptions) -> Evaluation {
