@@ -130,9 +130,9 @@ mod tests {
         for name in AttackName::ALL {
             let (spec, usual) =
                 (all.attack(*name, &threat).unwrap(), AttackSpec::customary(*name, &threat).unwrap());
-            let or = |has: bool, given, own| if has { given } else { own };
-            assert_eq!(spec.steps(), or(has_steps(*name), Some(7), usual.steps()), "{name}");
-            assert_eq!(spec.restarts(), or(has_restarts(*name), 3, usual.restarts()), "{name}");
+            let steps = if has_steps(*name) { Some(7) } else { usual.steps() };
+            let restarts = if has_restarts(*name) { 3 } else { usual.restarts() };
+            assert_eq!((spec.steps(), spec.restarts()), (steps, restarts), "{name}");
             let step = spec.step_size().map(PixelLength::value);
             assert_eq!(step.is_some_and(|step| step == 0.125), has_step_size(*name), "{name}");
         }
