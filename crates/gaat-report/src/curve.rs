@@ -18,7 +18,7 @@ pub fn curve_text(evaluation: &Evaluation) -> Option<String> {
     for point in &evaluation.curve {
         let (low, high) = point.result.interval;
         table.push([
-            point.epsilon.to_string(),
+            shown(point.epsilon),
             percent(point.result.robust_accuracy, digits),
             format!("{} - {}", percent(low, digits), percent(high, digits)),
             seconds(point.result.seconds),
@@ -29,6 +29,12 @@ pub fn curve_text(evaluation: &Evaluation) -> Option<String> {
         "over epsilon ({norm}) under {attack}; an image that fell within a ball has fallen in all larger ones\n\n{}",
         table.to_text()
     ))
+}
+
+/// As it was written; a product without the last digits of its rounding.
+fn shown(epsilon: PixelLength) -> String {
+    let written = epsilon.to_string();
+    if written.contains('/') { written } else { ((epsilon.value() * 1e6).round() / 1e6).to_string() }
 }
 
 /// The curve of `evaluation` as an SVG document, with its intervals; `None` where there is none.
@@ -74,6 +80,7 @@ mod tests {
                 ..result.clone()
             },
         };
+        assert_eq!(shown("0.3".parse::<PixelLength>().unwrap().scaled(0.75)), "0.225");
         let curve = vec![point("2/255", 0.8), point("8/255", 0.25)];
         let whole = Evaluation { curve, ..bare };
         let text = curve_text(&whole).unwrap();
