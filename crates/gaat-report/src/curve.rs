@@ -85,7 +85,10 @@ mod tests {
         let whole = Evaluation { curve, ..bare };
         let text = curve_text(&whole).unwrap();
         let row = text.lines().find(|line| line.starts_with("8/255")).unwrap();
-        assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["8/255", "25.00", "23.00", "-", "27.00", "1.00"]);
+        assert_eq!(
+            row.split_whitespace().collect::<Vec<_>>(),
+            ["8/255", "25.00", "23.00", "-", "27.00", "1.00"]
+        );
         let svg = curve_plot("runs/x", &whole).unwrap();
         // Two marks of the line and one in the legend.
         assert_eq!(svg.matches("<circle").count(), 3, "{svg}");

@@ -60,7 +60,10 @@ impl Budget {
     pub fn check_used(&self, names: &[AttackName]) -> Result<()> {
         let given: [(bool, Given); 5] = [
             (self.steps.is_some(), ("steps", "every attack but fgsm, square and autoattack", has_steps)),
-            (self.restarts.is_some(), ("restarts", "pgd, pgd-margin, pgd-t, apgd, fab and square", has_restarts)),
+            (
+                self.restarts.is_some(),
+                ("restarts", "pgd, pgd-margin, pgd-t, apgd, fab and square", has_restarts),
+            ),
             (self.step_size.is_some(), ("step-size", "pgd, pgd-margin, pgd-t and mi-fgsm", has_step_size)),
             (self.queries.is_some(), ("queries", "square", |name| name == AttackName::Square)),
             (self.searches.is_some(), ("searches", "cw", |name| name == AttackName::CarliniWagner)),
@@ -161,7 +164,10 @@ mod tests {
         let queries = Budget { queries: Some(9), ..Budget::default() };
         assert!(queries.check_used(&[AttackName::Fgsm, AttackName::Square]).is_ok());
         let error = queries.check_used(&[AttackName::Fgsm, AttackName::Pgd]).unwrap_err().to_string();
-        assert!(error.contains("queries") && error.contains("square alone") && error.contains("fgsm, pgd"), "{error}");
+        assert!(
+            error.contains("queries") && error.contains("square alone") && error.contains("fgsm, pgd"),
+            "{error}"
+        );
         let steps = Budget { steps: Some(9), ..Budget::default() };
         let error = steps.check_used(&[AttackName::AutoAttack]).unwrap_err().to_string();
         assert!(error.contains("steps") && error.contains("autoattack"), "{error}");

@@ -36,10 +36,7 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
     let attacked = &arguments.attacked;
     let Subject { opened, trained, test } = Subject::open(&attacked.subject)?;
     let threat = threat(attacked, &trained)?;
-    let attacks = Attacks {
-        names: &[arguments.attack],
-        budget: arguments.budget,
-    };
+    let attacks = Attacks { names: &[arguments.attack], budget: arguments.budget };
     let specs = attacks.specs(&threat, trained.dataset)?;
     let [attack] = specs.as_slice() else { bail!("one attack at a time") };
     let gradient = match (arguments.gradient, arguments.curvature, arguments.refreshes) {

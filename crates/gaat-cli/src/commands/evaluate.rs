@@ -8,9 +8,7 @@ use crate::judging::Attacks;
 use crate::printer::Printer;
 use crate::progress::EvaluationProgress;
 use anyhow::{Result, bail};
-use gaat::evaluate::{
-    CurveAttack, EvaluateOptions, ProbeOptions, Progress, evaluate, evaluate_resumable,
-};
+use gaat::evaluate::{CurveAttack, EvaluateOptions, ProbeOptions, Progress, evaluate, evaluate_resumable};
 use gaat::run::OpenedRun;
 use gaat_data::ImageSet;
 use gaat_report::format::{count, decimals, percent, seconds};
@@ -29,10 +27,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
     let attacked = &arguments.attacked;
     let Subject { opened, trained, test } = Subject::open(&attacked.subject)?;
     let threat = threat(attacked, &trained)?;
-    let attacks = Attacks {
-        names: &arguments.attack,
-        budget: arguments.budget,
-    };
+    let attacks = Attacks { names: &arguments.attack, budget: arguments.budget };
     let options = EvaluateOptions {
         threat,
         attacks: attacks.specs(&threat, trained.dataset)?,
@@ -182,8 +177,10 @@ fn tried(probes: &Probes) -> String {
     let examples = probes.examples;
     let share = |accuracy: f64| percent(accuracy, decimals(examples));
     let NoiseProbe { draws, accuracy, .. } = probes.noise;
-    let mut text =
-        format!("\nprobes, accuracy % of {examples} images\n  random noise, {draws} draws: {}\n", share(accuracy));
+    let mut text = format!(
+        "\nprobes, accuracy % of {examples} images\n  random noise, {draws} draws: {}\n",
+        share(accuracy)
+    );
     for probe in &probes.interior {
         let shares = probe.shares.iter().map(|at| format!("{} at {}", share(at.accuracy), at.share));
         let _ = writeln!(text, "  shares of {}: {}", probe.attack, shares.collect::<Vec<_>>().join(", "));

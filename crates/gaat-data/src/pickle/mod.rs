@@ -103,8 +103,7 @@ fn legacy_storages<'a>(
     let mut storages = HashMap::new();
     for item in items {
         let Value::Text(key) = &keys.values[*item] else { return Err("a storage without a name".to_owned()) };
-        let width =
-            scalars.get(&**key).ok_or_else(|| format!("the storage `{key}` of no tensor"))?.width();
+        let width = scalars.get(&**key).ok_or_else(|| format!("the storage `{key}` of no tensor"))?.width();
         let cut = || format!("a file that is cut short in the storage `{key}`");
         let (length, after) = rest.split_first_chunk::<8>().ok_or_else(cut)?;
         let length =

@@ -118,7 +118,9 @@ pub(super) fn copy_all<'a>(
         total = total.saturating_add(numbers);
         if total > most {
             let name = &found.name;
-            return Err(format!("`{name}`, with which tensors share {length} bytes as more than {most} numbers"));
+            return Err(format!(
+                "`{name}`, with which tensors share {length} bytes as more than {most} numbers"
+            ));
         }
         tensors.push(copy(found, storage(found)?)?);
     }

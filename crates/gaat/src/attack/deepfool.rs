@@ -1,8 +1,8 @@
 //! DeepFool: steps onto the nearest linear boundary until the class changes (Moosavi-Dezfooli et al. 2016,
 //! algorithm 2).
 
-use super::standing::{Kept, Standing, narrow};
 use super::plane::{self, Nearest, Plane};
+use super::standing::{Kept, Standing, narrow};
 use super::{Attack, GradientOracle, ball};
 use crate::Result;
 use crate::nn::Draws;

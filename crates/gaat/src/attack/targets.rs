@@ -32,6 +32,10 @@ pub(super) fn each(
     }
 }
 
+/// Where fewer images are left than fill a batch of so many, several targets are tried at once: small batches waste the
+/// machine. Whoever falls has then been attacked towards later targets in vain, and draws its starts in other company.
+const COPIES: i64 = 512;
+
 fn one_after_the_other(
     oracle: &mut dyn GradientOracle,
     clean: &Tensor,
@@ -42,13 +46,15 @@ fn one_after_the_other(
     let mut standing = Standing::new(clean)?;
     let (mut clean, mut labels) = (clean.f_detach()?, labels.shallow_clone());
     let mut ranking = ranking.shallow_clone();
-    for rank in 1..=wrong {
+    let mut rank = 1;
+    while rank <= wrong {
+        let together = (COPIES / labels.size()[0].max(1)).clamp(1, wrong - rank + 1);
         // As the reference does: by rank among all classes, since only the rightly classified are attacked.
-        let found = attack(oracle, &clean, &labels, &ranking.f_select(1, rank)?)?;
-        let fallen = found.fallen()?;
-        let proposals = found.into_proposals();
+        let targets = ranking.f_narrow(1, rank, together)?.f_tr()?;
+        let (fallen, proposals) = at_once(oracle, &clean, &labels, &targets, &mut attack)?;
+        rank += together;
         match standing.retire(&fallen, &proposals)? {
-            Kept::All if rank == wrong => standing.propose(&proposals)?,
+            Kept::All if rank > wrong => standing.propose(&proposals)?,
             Kept::All => {}
             Kept::Nobody => break,
             Kept::Some(kept) => {
@@ -57,6 +63,31 @@ fn one_after_the_other(
         }
     }
     Ok(standing.into_proposals())
+}
+
+/// Attacks a copy of every image towards each row of `targets` (`[T, M]`), all in one batch. Which images fell to any,
+/// `[M]`, and the perturbation towards the first target that they fell to; for the others towards the last.
+fn at_once(
+    oracle: &mut dyn GradientOracle,
+    clean: &Tensor,
+    labels: &Tensor,
+    targets: &Tensor,
+    attack: &mut impl Towards,
+) -> Result<(Tensor, Tensor)> {
+    let (copies, count) = (targets.size()[0], labels.size()[0]);
+    let clean = clean.f_repeat([copies, 1, 1, 1])?;
+    let labels = labels.f_repeat([copies])?;
+    let found = attack(oracle, &clean, &labels, &targets.f_flatten(0, -1)?)?;
+    let fallen = found.fallen()?;
+    let proposals = found.into_proposals();
+    let of = |tensor: &Tensor, copy: i64| tensor.f_narrow(0, copy * count, count);
+    let (mut any, mut chosen) = (of(&fallen, copies - 1)?, of(&proposals, copies - 1)?);
+    for copy in (0..copies - 1).rev() {
+        let fell = of(&fallen, copy)?;
+        chosen = of(&proposals, copy)?.where_self(&ball::column(&fell), &chosen);
+        any = any.f_logical_or(&fell)?;
+    }
+    Ok((any, chosen))
 }
 
 /// On a model nobody leaves, so that everybody is attacked towards every class. Proposed is the shortest perturbation

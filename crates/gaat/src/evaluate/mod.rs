@@ -11,8 +11,8 @@ mod saved;
 mod verdict;
 
 pub use crate::control::Control;
-pub use probes::ProbeOptions;
 pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, Success, perturb};
+pub use probes::ProbeOptions;
 
 use crate::batch::Images;
 use crate::nn::{Classifier, Rng};

@@ -97,9 +97,8 @@ impl PerturbedImages {
         let was_right = self.clean_predictions.f_eq_tensor(&self.labels)?;
         let fooled = was_right.f_logical_and(&self.predictions.f_ne_tensor(&self.labels)?)?;
         let lengths = ball::lengths(&(&self.perturbed - &self.clean), norm).f_masked_select(&fooled)?;
-        let count = |mask: &Tensor| -> Result<usize> {
-            Ok(mask.f_sum(Kind::Int64)?.f_int64_value(&[])? as usize)
-        };
+        let count =
+            |mask: &Tensor| -> Result<usize> { Ok(mask.f_sum(Kind::Int64)?.f_int64_value(&[])? as usize) };
         let mean_length = match lengths.numel() {
             0 => None,
             _ => Some(lengths.f_mean(Kind::Double)?.f_double_value(&[])?),
@@ -200,7 +199,9 @@ fn taylor_model(
 ) -> Result<TaylorModel> {
     let steps = attack.steps().unwrap_or(1);
     if refreshes == 0 || refreshes > steps {
-        return Err(Error::Usage(format!("refreshes {refreshes}: {attack} takes {steps} steps; give 1 to {steps}")));
+        return Err(Error::Usage(format!(
+            "refreshes {refreshes}: {attack} takes {steps} steps; give 1 to {steps}"
+        )));
     }
     Ok(TaylorModel { steps, refreshes, ..TaylorModel::once(Anchor::Clean, curvature, threat) })
 }

@@ -4,8 +4,8 @@ use super::EvaluateOptions;
 use super::alarms::alarms;
 use super::ledger::{Entry, Ledger};
 use super::plan::{Planned, Task};
-use gaat_spec::statistics::wilson_interval;
 use gaat_spec::evaluation::CurvePoint;
+use gaat_spec::statistics::wilson_interval;
 use gaat_spec::{AttackResult, AttackSpec, Evaluation, Passes};
 
 /// The verdict on `total` images.

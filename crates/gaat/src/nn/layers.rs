@@ -18,8 +18,27 @@ pub(super) struct Conv {
 
 impl Conv {
     pub(super) fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let weight = self.weight.f_to_kind(input.kind())?;
-        let bias = self.bias.as_ref().map(|bias| bias.f_to_kind(input.kind())).transpose()?;
+        self.with(&self.weight, self.bias.as_ref(), input)
+    }
+
+    /// Convolution, normalisation and rectification. Running statistics are folded into the weights, which spares a pass
+    /// over the activation, forward and backward.
+    pub(super) fn forward_norm_relu(&self, norm: &BatchNorm, input: &Tensor, mode: Mode) -> Result<Tensor> {
+        if mode != Mode::Eval {
+            return norm.forward_relu(&self.forward(input)?, mode);
+        }
+        let (scale, shift) = norm.running()?;
+        let shift = match &self.bias {
+            Some(bias) => shift.f_add(&bias.f_mul(&scale)?)?,
+            None => shift,
+        };
+        let weight = self.weight.f_mul(&scale.f_view([-1, 1, 1, 1])?)?;
+        relu(self.with(&weight, Some(&shift), input)?)
+    }
+
+    fn with(&self, weight: &Tensor, bias: Option<&Tensor>, input: &Tensor) -> Result<Tensor> {
+        let weight = weight.f_to_kind(input.kind())?;
+        let bias = bias.map(|bias| bias.f_to_kind(input.kind())).transpose()?;
         Ok(input.f_conv2d(&weight, bias, self.stride, self.padding, 1, 1)?)
     }
 }
@@ -96,6 +115,13 @@ impl BatchNorm {
         let is_batch = mode != Mode::Eval;
         let (scale, shift) = (Some(&self.scale), Some(&self.shift));
         Ok(input.f_batch_norm(scale, shift, mean, variance, is_batch, Self::MOMENTUM, Self::EPSILON, true)?)
+    }
+
+    /// What evaluation multiplies each channel by, and what it adds then.
+    fn running(&self) -> Result<(Tensor, Tensor)> {
+        let scale = self.scale.f_mul(&self.running_variance.f_add_scalar(Self::EPSILON)?.f_rsqrt()?)?;
+        let shift = self.shift.f_sub(&self.running_mean.f_mul(&scale)?)?;
+        Ok((scale, shift))
     }
 
     /// Normalisation, then rectification in place: the backward pass of the former does not need its output.

@@ -3,7 +3,6 @@
 pub mod curvature;
 mod expansion;
 mod gain;
-pub(crate) mod logits;
 mod model;
 pub(crate) mod network;
 mod third_order;

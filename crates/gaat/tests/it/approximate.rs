@@ -3,15 +3,15 @@
 use crate::nn::golden::{fill, uniform};
 use crate::support::{digits, network, robust_network, threat};
 use gaat::attack::{
-    Attack, Boundary, CarliniWagner, DeepFool, Exact, Fab, GradientOracle, MarginPgd, Pgd, Start, StopRule, Taylor,
-    Walk, ball,
+    Attack, Boundary, CarliniWagner, DeepFool, Exact, Fab, GradientOracle, MarginPgd, Pgd, Start, StopRule,
+    Taylor, Walk, ball,
 };
 use gaat::batch::Batch;
 use gaat::evaluate::{Control, EvaluateOptions, GradientSource, PerturbOptions, evaluate, perturb};
 use gaat::nn::{Classifier, Draws, Mode, Rng};
 use gaat::taylor::TaylorModel;
 use gaat_spec::{Anchor, AttackSpec, Curvature, Norm, Passes, ThreatModel};
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 /// The hash network in double precision, and its own answers as labels.
 fn case(count: i64) -> (Box<dyn Classifier>, Batch) {
@@ -41,8 +41,11 @@ fn a_model_that_is_made_anew_at_every_step_is_the_exact_attack() {
         let (start, stop, walk) = (Start::Clean, StopRule::Never, Walk::InBox);
         let pgd = Pgd { steps, step_size: 0.2 * epsilon, start, walk, stop };
         let fab = Fab { steps, boundary: Boundary::Nearest, start, stop };
-        let attacks: [(&str, &dyn Attack); 3] =
-            [("pgd-margin", &MarginPgd { pgd, targets: 0 }), ("deepfool", &DeepFool { steps }), ("fab", &fab)];
+        let attacks: [(&str, &dyn Attack); 3] = [
+            ("pgd-margin", &MarginPgd { pgd, targets: 0 }),
+            ("deepfool", &DeepFool { steps }),
+            ("fab", &fab),
+        ];
         for (name, attack) in attacks {
             let mut exact = Exact::new(classifier.as_ref(), Mode::Eval);
             let wanted = attack.propose(&mut exact, pixels, labels, &threat, &draws()).unwrap();
@@ -55,6 +58,34 @@ fn a_model_that_is_made_anew_at_every_step_is_the_exact_attack() {
             assert!(gap(steps) < 1e-9, "{name}, {threat}: {}", gap(steps));
             assert!(gap(1) > 1e-4, "{name}, {threat}: {}: once is as good as always", gap(1));
         }
+    }
+}
+
+#[test]
+fn several_targets_at_once_are_as_good_as_one_after_the_other() {
+    let (classifier, batch) = case(200);
+    let many = |tensor: &Tensor| Tensor::cat(&[tensor, tensor, tensor], 0);
+    let threat = threat(Norm::Linf, 0.02);
+    for stop in [StopRule::WhenFooled, StopRule::Never] {
+        let fab = Fab { steps: 5, boundary: Boundary::Towards(4), start: Start::Clean, stop };
+        let found = |pixels: &Tensor, labels: &Tensor| {
+            let mut oracle = Exact::new(classifier.as_ref(), Mode::Eval);
+            let delta = fab.propose(&mut oracle, pixels, labels, &threat, &draws()).unwrap();
+            (delta, oracle.passes().input_backward)
+        };
+        // In a batch of 600 each target has its turn; ten images are attacked towards all four at once.
+        let (wanted, passes) = found(&many(&batch.pixels), &many(&batch.labels));
+        let mut fallen = 0;
+        for start in [0, 10, 20] {
+            let (pixels, labels) = (batch.pixels.narrow(0, start, 10), batch.labels.narrow(0, start, 10));
+            let gap = (found(&pixels, &labels).0 - wanted.narrow(0, start, 10)).abs().max().double_value(&[]);
+            assert!(gap < 1e-9, "{stop:?}, from {start}: {gap}");
+            let lengths = ball::lengths(&wanted.narrow(0, start, 10), Norm::Linf);
+            fallen += lengths.gt(0.0).logical_and(&lengths.le(0.02)).sum(Kind::Int64).int64_value(&[]);
+        }
+        assert!(fallen > 0 && fallen < 30, "{fallen}: the case shows nothing");
+        let full = 4 * 5 * 600;
+        assert_eq!(passes == full, stop == StopRule::Never, "{passes}: who falls is not attacked again");
     }
 }
 
@@ -96,7 +127,8 @@ fn an_attack_perturbs_the_images_that_an_evaluation_judges() {
     let attack = AttackSpec::fgsm(&threat);
     let mut shares = Vec::new();
     for seed in 0..6 {
-        let judged = EvaluateOptions { limit: Some(20), seed, ..EvaluateOptions::new(threat, vec![attack], 64) };
+        let judged =
+            EvaluateOptions { limit: Some(20), seed, ..EvaluateOptions::new(threat, vec![attack], 64) };
         let verdict = evaluate(network.as_ref(), &images, &judged, &mut |_| Control::Continue).unwrap();
         let gradient = GradientSource::Exact;
         let options = PerturbOptions { threat, attack, gradient, batch_size: 64, limit: Some(20), seed };

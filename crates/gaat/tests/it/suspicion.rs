@@ -66,7 +66,8 @@ fn whoever_fell_in_a_smaller_ball_has_fallen_in_the_larger() {
         vec![CurveAttack { attack: AttackSpec::AutoAttackRand, ..fgsm[0] }],
     ] {
         let options = EvaluateOptions { curve: wrong, ..whole.clone() };
-        let error = evaluate(&network, &images, &options, &mut |_| Control::Continue).unwrap_err().to_string();
+        let error =
+            evaluate(&network, &images, &options, &mut |_| Control::Continue).unwrap_err().to_string();
         assert!(error.contains("rising order"), "{error}");
     }
 }

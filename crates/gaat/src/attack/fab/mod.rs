@@ -60,12 +60,16 @@ impl Attack for Fab {
                 let walkers = Walkers::new(clean, labels, None, &self.begin(clean, threat, draws)?)?;
                 Ok(self.walk(oracle, walkers, threat)?.into_proposals())
             }
-            Boundary::Towards(count) => {
-                targets::each(oracle, clean, labels, (count, threat.norm()), |oracle, clean, labels, target| {
+            Boundary::Towards(count) => targets::each(
+                oracle,
+                clean,
+                labels,
+                (count, threat.norm()),
+                |oracle, clean, labels, target| {
                     let start = self.begin(clean, threat, draws)?;
                     self.walk(oracle, Walkers::new(clean, labels, Some(target), &start)?, threat)
-                })
-            }
+                },
+            ),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where attacks get their gradients from.
 
 mod exact;
+mod logits;
 mod taylor;
 
 pub use exact::Exact;

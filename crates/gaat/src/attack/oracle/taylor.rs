@@ -1,9 +1,9 @@
 //! The Taylor oracle: answers from an expansion of the loss, or of the logits, for which the network is asked now and then.
 
+use super::logits::LogitExpansion;
 use super::{GradientOracle, InputGradient, Visitor};
 use crate::attack::Loss;
 use crate::nn::{Classifier, Draws, Mode};
-use crate::taylor::logits::LogitExpansion;
 use crate::taylor::network::CountedNetwork;
 use crate::taylor::{Expansion, Forecast, TaylorModel};
 use crate::{Error, Result};

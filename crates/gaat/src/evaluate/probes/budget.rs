@@ -59,7 +59,10 @@ pub(super) fn alarms(probes: &Probes) -> Vec<String> {
         }
     }
     if everything.accuracy > slack {
-        found.push(format!("more-budget-not-stronger: {}, where every image can become any other", said(everything)));
+        found.push(format!(
+            "more-budget-not-stronger: {}, where every image can become any other",
+            said(everything)
+        ));
     }
     found
 }

@@ -46,7 +46,8 @@ impl Prober<'_> {
             return Ok((None, Vec::new()));
         }
         let mut alarms = network::probe(self.classifier, &batch)?;
-        let Some(ProbeOptions { images: 1.., noise_draws }) = options.filter(|_| self.threat.epsilon() > 0.0) else {
+        let Some(ProbeOptions { images: 1.., noise_draws }) = options.filter(|_| self.threat.epsilon() > 0.0)
+        else {
             return Ok((None, alarms));
         };
         let (batch, places) = self.rightly_classified(options.map_or(0, |options| options.images))?;

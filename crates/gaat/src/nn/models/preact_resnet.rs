@@ -81,8 +81,9 @@ fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i
 
 impl Block {
     fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        let maps = self.conv1.forward(&self.norm1.forward_relu(input, mode)?)?;
-        let mut maps = self.conv2.forward(&self.norm2.forward_relu(&maps, mode)?)?;
+        let active = self.norm1.forward_relu(input, mode)?;
+        let maps = self.conv1.forward_norm_relu(&self.norm2, &active, mode)?;
+        let mut maps = self.conv2.forward(&maps)?;
         // No one else holds the convolution's output, and its backward pass does not need it.
         match &self.shortcut {
             Some(shortcut) => Ok(maps.f_add_(&shortcut.forward(input)?)?),

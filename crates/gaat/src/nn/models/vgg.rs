@@ -50,7 +50,7 @@ impl Body for Vgg {
         let mut maps = input.shallow_clone();
         for stage in &self.stages {
             for (conv, norm) in stage {
-                maps = norm.forward_relu(&conv.forward(&maps)?, mode)?;
+                maps = conv.forward_norm_relu(norm, &maps, mode)?;
             }
             maps = maps.f_max_pool2d(2, 2, 0, 1, false)?;
         }

@@ -73,8 +73,8 @@ fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i
 impl Block {
     fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
         let active = self.norm1.forward_relu(input, mode)?;
-        let maps = self.conv1.forward(&active)?;
-        let mut maps = self.conv2.forward(&self.norm2.forward_relu(&maps, mode)?)?;
+        let maps = self.conv1.forward_norm_relu(&self.norm2, &active, mode)?;
+        let mut maps = self.conv2.forward(&maps)?;
         // The shortcut convolution sees the activated input, the identity shortcut the raw one. Adding in place is
         // safe: a convolution's backward pass does not need its output.
         match &self.shortcut {

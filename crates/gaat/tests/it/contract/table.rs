@@ -173,13 +173,16 @@ impl Case {
 
 /// Checks the passes on a Taylor model of the logits, of which there is one expansion: a gradient for each of ten classes.
 pub(super) fn check_passes_on_logits(passes: Passes, count: u64, case: &str) {
-    let expected = Passes { forward: passes.forward.max(count), input_backward: 10 * count, ..Passes::default() };
+    let expected =
+        Passes { forward: passes.forward.max(count), input_backward: 10 * count, ..Passes::default() };
     assert_eq!(passes, expected, "{case}");
 }
 
 /// Checks the passes of one run on `count` images.
 pub(super) fn check_passes(passes: Passes, origin: Origin, cost: Cost, count: u64, case: &str) {
-    if let (Origin::Taylor(..), Cost::Fgsm | Cost::Pgd(_) | Cost::AtMost { backward: 1.., .. }) = (origin, cost) {
+    if let (Origin::Taylor(..), Cost::Fgsm | Cost::Pgd(_) | Cost::AtMost { backward: 1.., .. }) =
+        (origin, cost)
+    {
         let (expansion, question) = origin.declared();
         let questions = cost.questions();
         let declared = |of: fn(Passes) -> u64| count * (of(expansion) + questions * of(question));
