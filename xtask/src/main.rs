@@ -5,6 +5,7 @@
 #[cfg(not(unix))]
 compile_error!("gaat is built on Linux and macOS; on Windows use the Windows Subsystem for Linux");
 
+mod bench;
 mod install;
 mod libtorch;
 mod prerequisites;
@@ -32,11 +33,12 @@ usage: cargo xtask <command>
   test [arguments]      the whole test suite; with arguments (filters, options of cargo test
                         or nextest) just those tests
   ci                    format, tidy, clippy, tests, documentation: what a change must pass
+  bench [options]       gaat beside PyTorch on the same work; `bench --help` lists the options
   tidy                  the rules of this repository that clippy does not know
   install [--root DIR]  put `gaat` on the PATH, with the libraries that it needs
   help                  this text
 
-setup is part of demo, test, ci and install.";
+setup is part of demo, test, ci, bench and install.";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -45,6 +47,7 @@ enum Task {
     Demo,
     Test(Vec<OsString>),
     Ci,
+    Bench(Vec<OsString>),
     Tidy,
     Install(Option<PathBuf>),
     Help,
@@ -75,6 +78,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Demo => tasks::demo(&setup),
         Task::Test(arguments) => tasks::test(&setup, &arguments),
         Task::Ci => tasks::ci(&setup),
+        Task::Bench(arguments) => bench::bench(&setup, &arguments),
         Task::Tidy => tidy::run(&setup.root),
         Task::Install(root) => install::run_install(&setup, root),
         Task::Help => {
@@ -96,6 +100,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Task> {
         ("demo", []) => Ok(Task::Demo),
         ("test", _) => Ok(Task::Test(rest)),
         ("ci", []) => Ok(Task::Ci),
+        ("bench", _) => Ok(Task::Bench(rest)),
         ("tidy", []) => Ok(Task::Tidy),
         ("install", []) => Ok(Task::Install(None)),
         ("install", ["--root", _]) => Ok(Task::Install(rest.into_iter().nth(1).map(PathBuf::from))),
@@ -135,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_usage_names_every_command() {
-        for name in ["setup", "demo", "test", "ci", "tidy", "install", "help"] {
+        for name in ["setup", "demo", "test", "ci", "bench", "tidy", "install", "help"] {
             assert!(USAGE.contains(&format!("\n  {name}")), "{name}");
         }
     }

@@ -15,7 +15,8 @@
 //! | [`import`] | weights of PyTorch as networks of this library |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
-//! Each module uses only those above it; training, evaluation and analysis do not see each other.
+//! Each module uses only those above it; training, evaluation and analysis do not see each other. [`prelude`] brings in
+//! what most programs need; the [`guide`] shows how to train, and how to bring a model, attack or curvature of your own.
 #![deny(missing_docs)]
 
 pub mod analyze;
@@ -26,9 +27,11 @@ pub mod dataset;
 pub mod error;
 pub mod evaluate;
 mod files;
+pub mod guide;
 pub mod import;
 pub mod nn;
 pub mod npz;
+pub mod prelude;
 pub mod run;
 pub mod taylor;
 mod tensors;

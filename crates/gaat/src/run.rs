@@ -90,7 +90,7 @@ fn parse_device(text: &str) -> Result<Device> {
 }
 
 /// The processor's own name where the system tells it.
-fn cpu_name() -> String {
+pub fn cpu_name() -> String {
     let text = fs_err::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("model name"));
     let name = line.and_then(|rest| rest.split_once(':')).map(|(_, name)| name.trim().to_owned());

@@ -53,6 +53,12 @@ impl<'a> Expansion<'a> {
         Self { anchor, losses, gradient, curvature: None, third_order: None }
     }
 
+    /// This model with `curvature` in place of what it had: a Hessian of your own.
+    #[must_use]
+    pub fn with_curvature(self, curvature: Box<dyn InputHessian + 'a>) -> Self {
+        Self { curvature: Some(curvature), ..self }
+    }
+
     /// Expands the loss at `anchor` (`[N, C, H, W]`). Costs F + Bi and what the curvature takes.
     pub(crate) fn new(
         network: &Rc<CountedNetwork<'a>>,

@@ -1,0 +1,114 @@
+//! `gaat-bench`: gaat and PyTorch on the same work in turns, as ratios. `cargo xtask bench` prepares both and calls it.
+// Talking on the terminal is what this program is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod check;
+mod ours;
+mod outcome;
+mod rounds;
+mod sample;
+mod side;
+mod synthetic;
+mod work;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use outcome::Outcome;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use work::Work;
+
+/// gaat and PyTorch on the same work, in turns.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure both sides in turns and print ratios.
+    Run(RunArguments),
+    /// Do one work with gaat in this process and print its seconds as JSON.
+    #[command(hide = true)]
+    Sample {
+        #[arg(long)]
+        work: Work,
+        #[arg(long)]
+        threads: usize,
+        /// Folder of synthetic images.
+        #[arg(long)]
+        data_dir: PathBuf,
+    },
+}
+
+/// What is measured, and how often.
+#[derive(Debug, clap::Args)]
+struct RunArguments {
+    /// Python with torch 2.11.
+    #[arg(long)]
+    python: PathBuf,
+    /// Repository, where `reference/bench.py` lies.
+    #[arg(long)]
+    root: PathBuf,
+    /// The `gaat` binary, for its start-up time.
+    #[arg(long)]
+    gaat: PathBuf,
+    /// Works to measure; each is also a prefix. All of them unless given.
+    #[arg(long, value_delimiter = ',')]
+    works: Vec<String>,
+    /// How often each side takes its turn.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Threads of both sides.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Where to write `bench.json` and `README.md`.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// A `bench.json` of before: exit 1 where a ratio got worse by more than the tolerance.
+    #[arg(long)]
+    check: Option<PathBuf>,
+    /// By which factor a ratio may be worse than before.
+    #[arg(long, default_value_t = 1.15)]
+    tolerance: f64,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run(arguments) => run(&arguments),
+        Command::Sample { work, threads, data_dir } => sample(&work, threads, &data_dir),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn sample(work: &Work, threads: usize, data_dir: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let sample = ours::sample(work, threads, data_dir)?;
+    println!("{}", serde_json::to_string(&sample)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(arguments.rounds > 0 && arguments.threads > 0, "--rounds and --threads need at least 1");
+    // Read first: a wrong file should not cost half an hour.
+    let before = arguments.check.as_deref().map(Outcome::read).transpose()?;
+    let works = work::chosen(&arguments.works)?;
+    let outcome = rounds::measure(arguments, &works)?;
+    print!("{}", outcome.markdown());
+    if let Some(folder) = &arguments.out {
+        outcome.write(folder).with_context(|| format!("writing to {}", folder.display()))?;
+        println!("\nwritten to {}", folder.display());
+    }
+    let Some(before) = before else { return Ok(ExitCode::SUCCESS) };
+    let complaints = check::complaints(&before, &outcome, arguments.tolerance)?;
+    for complaint in &complaints {
+        println!("slower: {complaint}");
+    }
+    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

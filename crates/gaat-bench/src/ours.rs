@@ -1,0 +1,162 @@
+//! gaat's side of a work, in this process, through the library as a user would call it.
+
+use crate::sample::{Sample, peak_mib};
+use crate::work::{Method, Work};
+use anyhow::{Context as _, bail, ensure};
+use gaat::evaluate::{EvaluateOptions, evaluate};
+use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Normalization, PrecisionRequest, build};
+use gaat::train::{Control, Observer, TrainOptions, train};
+use gaat_data::{ImageSet, ImageShape};
+use gaat_spec::{AttackSpec, Event, ModelName, Norm, PixelLength, Recipe, ThreatModel};
+use std::path::Path;
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+/// Fewest timed repetitions of a step, and the seconds after which no more are begun.
+const STEPS: usize = 2;
+const LONG_ENOUGH: f64 = 3.0;
+/// Images judged, and steps of the judging PGD.
+const JUDGED: usize = 1_000;
+const PGD_STEPS: usize = 50;
+/// So small that no image is fooled: every one is attacked to the end.
+const HARMLESS: f64 = 1e-6;
+const CLASSES: usize = 10;
+
+/// Does `work` on the synthetic images in `data_dir`.
+pub(crate) fn sample(work: &Work, threads: usize, data_dir: &Path) -> anyhow::Result<Sample> {
+    gaat::run::prepare_process(Some(threads))?;
+    match work {
+        Work::Step { model, method, batch } => steps(*model, *method, *batch, threads, data_dir),
+        Work::Epoch { method } => epoch(*method, threads, data_dir),
+        Work::Evaluate { model } => evaluation(*model),
+        Work::Start => bail!("the start of a process is measured from outside it"),
+    }
+}
+
+fn recipe(model: ModelName, method: Method, batch: usize, data_dir: &Path) -> Recipe {
+    let mut recipe = Recipe {
+        dataset: Some(gaat_spec::DatasetName::Cifar10),
+        model: Some(model),
+        batch_size: Some(batch),
+        data_dir: Some(data_dir.to_owned()),
+        ..Recipe::default()
+    };
+    if model == ModelName::ConvNet {
+        recipe.dataset = Some(gaat_spec::DatasetName::Mnist);
+    }
+    recipe.method = method.to_string().parse().ok();
+    // PGD-10 of epsilon/4 everywhere, MNIST included.
+    if method == Method::Rat {
+        recipe.steps = Some(10);
+        recipe.epsilon = PixelLength::fraction(8.0, 255.0).ok();
+        recipe.step_size = PixelLength::fraction(2.0, 255.0).ok();
+    }
+    recipe
+}
+
+fn trained(mut recipe: Recipe, threads: usize, observer: &mut dyn Observer) -> anyhow::Result<String> {
+    recipe.threads = Some(threads);
+    recipe.validation_fraction = Some(0.0);
+    let folder = tempfile::tempdir()?;
+    let options = TrainOptions { run_dir: folder.path().join("run"), resume: false };
+    Ok(train(&recipe.check()?, &options, observer)?.environment.precision)
+}
+
+/// Times the steps of a run and stops it.
+#[derive(Default)]
+struct StepClock {
+    last: Option<Instant>,
+    seconds: Vec<f64>,
+}
+
+impl Observer for StepClock {
+    fn on_event(&mut self, event: &Event) -> gaat::Result<Control> {
+        let Event::Step { .. } = event else { return Ok(Control::Continue) };
+        let now = Instant::now();
+        // What comes before the end of the first step is warm-up.
+        if let Some(last) = self.last.replace(now) {
+            self.seconds.push(now.duration_since(last).as_secs_f64());
+        }
+        let is_enough = self.seconds.len() >= STEPS && self.seconds.iter().sum::<f64>() >= LONG_ENOUGH;
+        Ok(if is_enough { Control::Stop } else { Control::Continue })
+    }
+}
+
+fn steps(
+    model: ModelName,
+    method: Method,
+    batch: usize,
+    threads: usize,
+    data_dir: &Path,
+) -> anyhow::Result<Sample> {
+    let mut clock = StepClock::default();
+    let recipe = Recipe { epochs: Some(1_000), ..recipe(model, method, batch, data_dir) };
+    let precision = trained(recipe, threads, &mut clock)?;
+    ensure!(clock.seconds.len() >= STEPS, "the run ended after {} steps", clock.seconds.len());
+    Ok(Sample { seconds: clock.seconds, peak_mib: peak_mib(), precision })
+}
+
+/// Times the first epoch from the loaded data to its last step.
+#[derive(Default)]
+struct EpochClock {
+    started: Option<Instant>,
+    seconds: Option<f64>,
+}
+
+impl Observer for EpochClock {
+    fn on_event(&mut self, event: &Event) -> gaat::Result<Control> {
+        match event {
+            Event::Started { .. } => self.started = Some(Instant::now()),
+            Event::Epoch { .. } => self.seconds = self.started.map(|started| started.elapsed().as_secs_f64()),
+            _ => {}
+        }
+        Ok(Control::Continue)
+    }
+}
+
+fn epoch(method: Method, threads: usize, data_dir: &Path) -> anyhow::Result<Sample> {
+    let mut clock = EpochClock::default();
+    let recipe = Recipe { epochs: Some(1), ..recipe(ModelName::ConvNet, method, 100, data_dir) };
+    let precision = trained(recipe, threads, &mut clock)?;
+    let seconds = clock.seconds.context("the run reported no epoch")?;
+    Ok(Sample { seconds: vec![seconds], peak_mib: peak_mib(), precision })
+}
+
+fn evaluation(model: ModelName) -> anyhow::Result<Sample> {
+    let (channels, side) = if model == ModelName::ConvNet { (1, 28) } else { (3, 32) };
+    let precision = PrecisionRequest::Auto.resolve_for(&model, Device::Cpu)?;
+    let options = BuildOptions {
+        device: Device::Cpu,
+        precision,
+        kind: Kind::Float,
+        seed: 0,
+        normalization: Normalization::identity(channels),
+    };
+    let input = InputShape { channels, height: side, width: side };
+    let network = build(&model, input, CLASSES as i64, &options)?;
+    let pixels = Tensor::f_randint(256, [JUDGED as i64, channels, side, side], (Kind::Uint8, Device::Cpu))?;
+    let images = labelled(network.as_ref(), &pixels)?;
+    let threat = ThreatModel::new(Norm::Linf, PixelLength::new(HARMLESS)?)?;
+    let attacks = vec![AttackSpec::pgd(&threat, PGD_STEPS, 1, None)?];
+    let options = EvaluateOptions { threat, attacks, batch_size: 500, limit: None, seed: 0 };
+    let started = Instant::now();
+    let verdict = evaluate(network.as_ref(), &images, &options, &mut |_| Control::Continue)?;
+    let seconds = vec![started.elapsed().as_secs_f64()];
+    ensure!(verdict.robust_accuracy > 0.99, "an epsilon of {HARMLESS} fooled the network");
+    Ok(Sample { seconds, peak_mib: peak_mib(), precision: precision.to_string() })
+}
+
+/// `pixels`, `[N, C, H, W]`, u8, with what the network takes them for.
+fn labelled(network: &dyn Classifier, pixels: &Tensor) -> anyhow::Result<ImageSet> {
+    let unit = pixels.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?;
+    let logits = tch::no_grad(|| network.logits(&unit, Mode::Eval))?;
+    let labels = Vec::<i64>::try_from(logits.f_argmax(1, false)?)?;
+    let (count, channels, height, width) = pixels.size4()?;
+    let shape = ImageShape { channels: channels as usize, height: height as usize, width: width as usize };
+    let mut bytes = vec![0u8; count as usize * shape.bytes()];
+    let length = bytes.len();
+    pixels.f_copy_data_u8(&mut bytes, length)?;
+    let names = (0..CLASSES).map(|class| class.to_string()).collect();
+    let labels = labels.into_iter().map(|label| label as u16).collect();
+    Ok(ImageSet::new(bytes, shape, labels, names, "synthetic".to_owned())?)
+}

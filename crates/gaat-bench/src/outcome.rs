@@ -1,0 +1,231 @@
+//! What a benchmark found: written as JSON, shown as a table of ratios.
+
+use crate::sample::{Sample, median};
+use crate::side::Side;
+use crate::work::Work;
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// One side at one work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) work: String,
+    pub(crate) side: Side,
+    /// Median over all repetitions of all rounds.
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+    pub(crate) repetitions: usize,
+    pub(crate) peak_mib: Option<f64>,
+    pub(crate) precision: String,
+}
+
+impl Measured {
+    /// Sums up the turns of a side, at least one.
+    pub(crate) fn new(work: &Work, side: Side, samples: &[Sample]) -> Self {
+        let seconds: Vec<f64> = samples.iter().flat_map(|sample| sample.seconds.clone()).collect();
+        let mut precisions: Vec<&str> = samples.iter().map(|sample| sample.precision.as_str()).collect();
+        precisions.dedup();
+        Self {
+            work: work.to_string(),
+            side,
+            median: median(&seconds),
+            least: seconds.iter().copied().fold(f64::INFINITY, f64::min),
+            most: seconds.iter().copied().fold(0.0, f64::max),
+            repetitions: seconds.len(),
+            peak_mib: samples.iter().filter_map(|sample| sample.peak_mib).reduce(f64::max),
+            precision: precisions.join(", "),
+        }
+    }
+
+    fn cell(&self) -> String {
+        format!("{} ({}-{})", digits(self.median), digits(self.least), digits(self.most))
+    }
+}
+
+/// A whole benchmark.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) gaat: String,
+    pub(crate) libtorch: String,
+    pub(crate) cpu: String,
+    pub(crate) threads: usize,
+    pub(crate) rounds: usize,
+    pub(crate) measured: Vec<Measured>,
+}
+
+impl Outcome {
+    /// Of this machine, without a measurement yet.
+    pub(crate) fn new(threads: usize, rounds: usize) -> Self {
+        Self {
+            gaat: env!("CARGO_PKG_VERSION").to_owned(),
+            libtorch: gaat::run::libtorch_version().to_owned(),
+            cpu: gaat::run::cpu_name(),
+            threads,
+            rounds,
+            measured: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, measured: Vec<Measured>) {
+        self.measured.extend(measured);
+    }
+
+    /// Reads `bench.json`.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = fs_err::read_to_string(path)?;
+        serde_json::from_str(&text).with_context(|| format!("{} is not a bench.json", path.display()))
+    }
+
+    /// Writes `bench.json` and `README.md` into `folder`.
+    pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        fs_err::create_dir_all(folder)?;
+        fs_err::write(folder.join("bench.json"), serde_json::to_string_pretty(self)? + "\n")?;
+        Ok(fs_err::write(folder.join("README.md"), self.markdown())?)
+    }
+
+    /// The seconds of `side` at `work`.
+    pub(crate) fn seconds(&self, work: &str, side: Side) -> Option<f64> {
+        self.found(work, side).map(|measured| measured.median)
+    }
+
+    /// gaat's seconds over those of `peer` at `work`.
+    pub(crate) fn ratio(&self, work: &str, peer: Side) -> Option<f64> {
+        Some(self.seconds(work, Side::Gaat)? / self.seconds(work, peer)?)
+    }
+
+    /// The works, each once, in the order of measurement.
+    pub(crate) fn works(&self) -> Vec<&str> {
+        let mut works: Vec<&str> = self.measured.iter().map(|measured| measured.work.as_str()).collect();
+        works.dedup();
+        works
+    }
+
+    fn found(&self, work: &str, side: Side) -> Option<&Measured> {
+        self.measured.iter().find(|measured| measured.work == work && measured.side == side)
+    }
+
+    /// Tables of seconds and ratios, of shares saved, and of memory.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!(
+            "# gaat and PyTorch on the same work\n\n{}, {} threads, gaat {}, libtorch {} on both sides, {} rounds in \
+             turns.\nSeconds: median (least - most).\n\n",
+            self.cpu, self.threads, self.gaat, self.libtorch, self.rounds
+        );
+        text += "| work | gaat, s | PyTorch at its best, s | as written, s | over best | over as written |\n\
+                 |---|---:|---:|---:|---:|---:|\n";
+        for work in self.works() {
+            let cell = |side| self.found(work, side).map_or_else(String::new, Measured::cell);
+            let ratio =
+                |side| self.ratio(work, side).map_or_else(String::new, |ratio| format!("{ratio:.2}x"));
+            let [gaat, best, written] = Side::ALL.map(cell);
+            let [over_best, over_written] = [Side::TorchBest, Side::TorchAsWritten].map(ratio);
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "| {work} | {gaat} | {best} | {written} | {over_best} | {over_written} |");
+        }
+        text + &self.savings() + &self.memory()
+    }
+
+    /// What one gradient in place of ten saves.
+    fn savings(&self) -> String {
+        let mut rows = String::new();
+        for work in self.works() {
+            let Some(stem) = work.strip_suffix("/gaat") else { continue };
+            let ours = |method: &str| self.seconds(&format!("{stem}/{method}"), Side::Gaat);
+            let (Some(natural), Some(rat), Some(gaat)) = (ours("natural"), ours("rat"), ours("gaat")) else {
+                continue;
+            };
+            let written = self.seconds(&format!("{stem}/rat"), Side::TorchAsWritten);
+            let over_written = written.map_or_else(String::new, |seconds| format!("{:.3}x", gaat / seconds));
+            let _ = writeln!(
+                rows,
+                "| {stem} | {:.2}x | {:.2}x | {:.1} % | {over_written} |",
+                rat / natural,
+                gaat / natural,
+                100.0 * (1.0 - gaat / rat)
+            );
+        }
+        if rows.is_empty() {
+            return rows;
+        }
+        format!(
+            "\n| work | RAT PGD-10 over natural | GAAT over natural | of RAT's time saved | GAAT over PyTorch's RAT as written |\n\
+             |---|---:|---:|---:|---:|\n{rows}"
+        )
+    }
+
+    fn memory(&self) -> String {
+        let mut rows = String::new();
+        for work in self.works() {
+            let cell = |side| {
+                let peak = self.found(work, side).and_then(|measured| measured.peak_mib);
+                peak.map_or_else(String::new, |peak| format!("{peak:.0}"))
+            };
+            let precision = |side| self.found(work, side).map_or("", |measured| measured.precision.as_str());
+            let [gaat, best, written] = Side::ALL.map(cell);
+            if !gaat.is_empty() {
+                let [ours, theirs] = [Side::Gaat, Side::TorchBest].map(precision);
+                let _ = writeln!(rows, "| {work} | {gaat} | {best} | {written} | {ours} | {theirs} |");
+            }
+        }
+        if rows.is_empty() {
+            return rows;
+        }
+        format!(
+            "\n| work | peak memory: gaat, MiB | best, MiB | as written, MiB | precision: gaat | best |\n\
+             |---|---:|---:|---:|---|---|\n{rows}"
+        )
+    }
+}
+
+/// Three significant digits or so.
+fn digits(seconds: f64) -> String {
+    match seconds {
+        small if small < 0.1 => format!("{small:.4}"),
+        middle if middle < 10.0 => format!("{middle:.3}"),
+        large => format!("{large:.1}"),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An outcome of one step of `natural`, `rat` and `gaat`, in seconds of gaat and PyTorch.
+    pub(crate) fn outcome(rows: &[(&str, Side, f64)]) -> Outcome {
+        let mut outcome = Outcome::new(2, 1);
+        for (work, side, seconds) in rows {
+            let sample =
+                Sample { seconds: vec![*seconds], peak_mib: Some(100.0), precision: "fp32".to_owned() };
+            outcome.add(vec![Measured::new(&work.parse().unwrap(), *side, &[sample])]);
+        }
+        outcome
+    }
+
+    #[test]
+    fn ratios_and_savings_are_those_of_the_medians() {
+        let outcome = outcome(&[
+            ("step/vgg-16/natural", Side::Gaat, 1.0),
+            ("step/vgg-16/natural", Side::TorchBest, 2.0),
+            ("step/vgg-16/rat", Side::Gaat, 8.0),
+            ("step/vgg-16/rat", Side::TorchAsWritten, 32.0),
+            ("step/vgg-16/gaat", Side::Gaat, 1.6),
+        ]);
+        assert_eq!(outcome.ratio("step/vgg-16/natural", Side::TorchBest), Some(0.5));
+        assert_eq!(outcome.ratio("step/vgg-16/natural", Side::TorchAsWritten), None);
+        let text = outcome.markdown();
+        assert!(text.contains("| 0.50x |  |"), "{text}");
+        assert!(text.contains("| step/vgg-16 | 8.00x | 1.60x | 80.0 % | 0.050x |"), "{text}");
+    }
+
+    #[test]
+    fn it_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let outcome = outcome(&[("step/vgg-16/natural", Side::Gaat, 1.0)]);
+        outcome.write(folder.path()).unwrap();
+        assert_eq!(Outcome::read(&folder.path().join("bench.json")).unwrap(), outcome);
+        assert!(Outcome::read(&folder.path().join("README.md")).is_err());
+    }
+}

@@ -1,0 +1,29 @@
+//! Turns: each side does a work once a round, so that a disturbance of the machine hits all of them.
+
+use crate::outcome::{Measured, Outcome};
+use crate::sample::Sample;
+use crate::side::Side;
+use crate::work::Work;
+use crate::{RunArguments, synthetic};
+
+/// Measures `works`.
+pub(crate) fn measure(arguments: &RunArguments, works: &[Work]) -> anyhow::Result<Outcome> {
+    let data = tempfile::tempdir()?;
+    if works.iter().any(|work| matches!(work, Work::Step { .. } | Work::Epoch { .. })) {
+        synthetic::write(data.path())?;
+    }
+    let mut outcome = Outcome::new(arguments.threads, arguments.rounds);
+    for work in works {
+        let mut turns: Vec<(Side, Vec<Sample>)> =
+            Side::of(work).into_iter().map(|side| (side, Vec::new())).collect();
+        for round in 1..=arguments.rounds {
+            for (side, samples) in &mut turns {
+                eprintln!("{work}, round {round} of {}: {side}", arguments.rounds);
+                samples.push(side.turn(work, data.path(), arguments)?);
+            }
+        }
+        let measured = turns.into_iter().map(|(side, samples)| Measured::new(work, side, &samples)).collect();
+        outcome.add(measured);
+    }
+    Ok(outcome)
+}

@@ -1,0 +1,99 @@
+//! Who is measured, and how to make one do a work in a process of its own.
+
+use crate::RunArguments;
+use crate::sample::Sample;
+use crate::work::Work;
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Starts of a process in one turn.
+const STARTS: usize = 5;
+
+/// One of those who are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Side {
+    /// This project.
+    Gaat,
+    /// PyTorch at its best: channels last, the faster precision, gradients of the pixels alone, fused optimiser.
+    TorchBest,
+    /// PyTorch as it is usually written: default layout, fp32, `loss.backward()` in the attack.
+    TorchAsWritten,
+}
+
+impl Side {
+    /// Everybody, in the order of their turns.
+    pub(crate) const ALL: [Self; 3] = [Self::Gaat, Self::TorchBest, Self::TorchAsWritten];
+
+    /// Who does `work`.
+    pub(crate) fn of(work: &Work) -> Vec<Self> {
+        match work {
+            // There is one way to import torch.
+            Work::Start => vec![Self::Gaat, Self::TorchBest],
+            _ if work.has_peer() => Self::ALL.to_vec(),
+            _ => vec![Self::Gaat],
+        }
+    }
+
+    /// Lets this side do `work` once, in a new process.
+    pub(crate) fn turn(self, work: &Work, data: &Path, arguments: &RunArguments) -> anyhow::Result<Sample> {
+        if *work == Work::Start {
+            return self.starts(arguments);
+        }
+        let threads = arguments.threads.to_string();
+        let mut command = match self {
+            Self::Gaat => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("sample").arg("--data-dir").arg(data);
+                command
+            }
+            Self::TorchBest | Self::TorchAsWritten => {
+                let mut command = Command::new(&arguments.python);
+                command.arg(arguments.root.join("reference/bench.py")).args(["--style", &self.to_string()]);
+                command
+            }
+        };
+        command.args(["--work", &work.to_string(), "--threads", &threads]);
+        // Both sides would otherwise take what the machine has.
+        command.env("OMP_NUM_THREADS", &threads).stderr(Stdio::inherit());
+        let output = command.output().with_context(|| format!("starting {self}"))?;
+        ensure!(output.status.success(), "{self} failed at {work} ({})", output.status);
+        let text = String::from_utf8(output.stdout)?;
+        let line = text.lines().last().unwrap_or_default();
+        serde_json::from_str(line).with_context(|| format!("{self} at {work} printed `{line}`"))
+    }
+
+    fn starts(self, arguments: &RunArguments) -> anyhow::Result<Sample> {
+        let mut seconds = Vec::new();
+        for _ in 0..STARTS {
+            let mut command = match self {
+                Self::Gaat => Command::new(&arguments.gaat),
+                Self::TorchBest | Self::TorchAsWritten => Command::new(&arguments.python),
+            };
+            match self {
+                Self::Gaat => command.arg("--help"),
+                Self::TorchBest | Self::TorchAsWritten => command.args(["-c", "import torch"]),
+            };
+            let started = Instant::now();
+            let status =
+                command.stdout(Stdio::null()).status().with_context(|| format!("starting {self}"))?;
+            seconds.push(started.elapsed().as_secs_f64());
+            ensure!(status.success(), "{self} failed to start ({status})");
+        }
+        Ok(Sample { seconds, peak_mib: None, precision: "none".to_owned() })
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Gaat => "gaat",
+            Self::TorchBest => "torch-best",
+            Self::TorchAsWritten => "torch-as-written",
+        })
+    }
+}

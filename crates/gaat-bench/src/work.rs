@@ -1,0 +1,166 @@
+//! The pieces of work that both sides do.
+
+use anyhow::bail;
+use gaat_spec::ModelName;
+use std::fmt;
+use std::str::FromStr;
+
+/// Batch size of a step unless its name ends in another.
+const BATCH: usize = 128;
+
+/// All works, in the order of the table.
+const ALL: [&str; 18] = [
+    "start",
+    "step/convnet/natural",
+    "step/convnet/rat",
+    "step/convnet/gaat",
+    "step/vgg-16/natural",
+    "step/vgg-16/rat",
+    "step/vgg-16/gaat",
+    "step/preact-resnet-18/natural",
+    "step/preact-resnet-18/rat",
+    "step/preact-resnet-18/gaat",
+    "step/wide-resnet-28-4/natural",
+    "step/wide-resnet-28-4/natural/256",
+    "step/wide-resnet-28-4/rat",
+    "step/wide-resnet-28-4/gaat",
+    "epoch/convnet/natural",
+    "epoch/convnet/rat",
+    "evaluate/convnet",
+    "evaluate/preact-resnet-18-w8-s2",
+];
+
+/// A way to train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Clean images.
+    Natural,
+    /// PGD with 10 steps of epsilon/4, exact gradients.
+    Rat,
+    /// One gradient for 10 steps. PyTorch has no such loop of its own; it is compared by RAT.
+    Gaat,
+}
+
+/// Something whose seconds are measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// One training step: convnet on 1x28x28 images, every other network on 3x32x32, 10 classes.
+    Step { model: ModelName, method: Method, batch: usize },
+    /// One epoch of `convnet` on 60,000 images of 1x28x28, batches of 100, with data and bookkeeping.
+    Epoch { method: Method },
+    /// PGD-50 on 1,000 images that it does not fool: epsilon is 1e-6 and the labels are the network's own.
+    Evaluate { model: ModelName },
+    /// From nothing to `gaat --help`, or to `import torch`.
+    Start,
+}
+
+impl Work {
+    /// Whether PyTorch is measured on it.
+    pub(crate) fn has_peer(&self) -> bool {
+        !matches!(self, Self::Step { method: Method::Gaat, .. } | Self::Epoch { method: Method::Gaat })
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Natural => "natural",
+            Self::Rat => "rat",
+            Self::Gaat => "gaat",
+        })
+    }
+}
+
+impl FromStr for Method {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match text {
+            "natural" => Ok(Self::Natural),
+            "rat" => Ok(Self::Rat),
+            "gaat" => Ok(Self::Gaat),
+            _ => bail!("method `{text}`: expected natural, rat or gaat"),
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step { model, method, batch: BATCH } => write!(formatter, "step/{model}/{method}"),
+            Self::Step { model, method, batch } => write!(formatter, "step/{model}/{method}/{batch}"),
+            Self::Epoch { method } => write!(formatter, "epoch/convnet/{method}"),
+            Self::Evaluate { model } => write!(formatter, "evaluate/{model}"),
+            Self::Start => formatter.write_str("start"),
+        }
+    }
+}
+
+impl FromStr for Work {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let words: Vec<&str> = text.split('/').collect();
+        Ok(match words[..] {
+            ["start"] => Self::Start,
+            ["step", model, method] => {
+                Self::Step { model: model.parse()?, method: method.parse()?, batch: BATCH }
+            }
+            ["step", model, method, batch] => {
+                Self::Step { model: model.parse()?, method: method.parse()?, batch: batch.parse()? }
+            }
+            ["epoch", "convnet", method] => Self::Epoch { method: method.parse()? },
+            ["evaluate", model] => Self::Evaluate { model: model.parse()? },
+            _ => bail!(
+                "work `{text}`: expected start, step/MODEL/METHOD[/BATCH], epoch/convnet/METHOD or evaluate/MODEL"
+            ),
+        })
+    }
+}
+
+/// The works that the user named, by prefix or in full; all without a name.
+pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<Work>> {
+    if names.is_empty() {
+        return ALL.iter().map(|name| name.parse()).collect();
+    }
+    let mut works = Vec::new();
+    for name in names {
+        let listed: Vec<&str> = ALL.into_iter().filter(|known| known.starts_with(name.as_str())).collect();
+        if listed.is_empty() {
+            works.push(name.parse()?);
+        }
+        for known in listed {
+            works.push(known.parse()?);
+        }
+    }
+    Ok(works)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for name in ALL {
+            assert_eq!(name.parse::<Work>().unwrap().to_string(), name);
+        }
+        let wide: Work = "step/wide-resnet-16-2/rat/64".parse().unwrap();
+        assert_eq!(wide.to_string(), "step/wide-resnet-16-2/rat/64");
+    }
+
+    #[test]
+    fn a_prefix_chooses_and_nonsense_is_refused() {
+        let named = |name: &str| chosen(&[name.to_owned()]).map(|works| works.len());
+        assert_eq!(named("step/vgg-16").unwrap(), 3);
+        assert_eq!(chosen(&[]).unwrap().len(), ALL.len());
+        assert_eq!(named("step/wide-resnet-16-2/gaat").unwrap(), 1);
+        assert!(named("step/vgg-16/fast").is_err() && named("stop").is_err());
+    }
+
+    #[test]
+    fn only_gaat_has_no_peer() {
+        let peerless = ALL.iter().filter(|name| !name.parse::<Work>().unwrap().has_peer());
+        assert!(peerless.clone().all(|name| name.ends_with("gaat")) && peerless.count() == 4);
+    }
+}

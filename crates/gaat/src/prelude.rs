@@ -1,0 +1,10 @@
+//! What most programs need: `use gaat::prelude::*`.
+
+pub use crate::attack::{Attack, Exact, GradientOracle, Pgd};
+pub use crate::batch::{Batch, Images};
+pub use crate::evaluate::{EvaluateOptions, evaluate};
+pub use crate::nn::{Classifier, InputShape, Mode, Rng};
+pub use crate::run::{Checkpoint, OpenedRun, open, prepare_process, test_images};
+pub use crate::train::{Control, Observer, Quiet, TrainOptions, train};
+pub use crate::{Error, Result};
+pub use gaat_spec::{AttackSpec, Event, Norm, PixelLength, Recipe, RunRecord, ThreatModel};

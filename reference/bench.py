@@ -1,0 +1,213 @@
+"""PyTorch's side of `cargo xtask bench`: one work in this process, its seconds as one line of JSON.
+
+Two styles. `torch-best` is PyTorch as well as we can write it: channels last, the faster of fp32 and bf16 autocast, gradients
+of the pixels alone in the attack, a fused optimiser, data gathered from one tensor. `torch-as-written` is the loop
+that most adversarial-training scripts have: default layout, fp32, `loss.backward()` in the attack (which also computes weight
+gradients), a DataLoader.
+
+Usage: python reference/bench.py --style torch-best --work step/vgg-16/natural --threads 2
+"""
+
+import argparse
+import contextlib
+import json
+import resource
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import models
+
+EPSILON, STEP_SIZE, ATTACK_STEPS = 8 / 255, 2 / 255, 10
+BATCH, EPOCH_BATCH, EPOCH_IMAGES = 128, 100, 60_000
+JUDGED, JUDGE_BATCH, JUDGE_STEPS, HARMLESS = 1_000, 500, 50, 1e-6
+STEPS, LONG_ENOUGH = 2, 3.0
+
+
+class Normalized(nn.Module):
+    """A network on pixels in [0, 1]."""
+
+    def __init__(self, network, channels):
+        super().__init__()
+        self.network = network
+        mean, std = (models.CIFAR_MEAN, models.CIFAR_STD) if channels == 3 else ([0.0], [1.0])
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1))
+
+    def forward(self, pixels):
+        return self.network((pixels - self.mean) / self.std)
+
+
+def shape_of(name):
+    return (1, 28, 28) if name == "convnet" else (3, 32, 32)
+
+
+def built(name):
+    shape = shape_of(name)
+    if name.startswith("wide-resnet-"):
+        depth, widening = map(int, name.removeprefix("wide-resnet-").split("-"))
+        network = models.WideResNet(shape, 10, depth, widening)
+    elif name.startswith("preact-resnet-18"):
+        width, stride = 64, 1
+        for word in name.removeprefix("preact-resnet-18").split("-")[1:]:
+            if word[0] == "w":
+                width = int(word[1:])
+            else:
+                stride = int(word[1:])
+        network = models.PreActResNet18(shape, 10, width, stride)
+    else:
+        network = {"convnet": models.convnet, "vgg-16": models.Vgg16}[name](shape, 10)
+    return Normalized(network, shape[0])
+
+
+class Style:
+    """How the loop is written."""
+
+    def __init__(self, name, network):
+        self.is_best = name == "torch-best"
+        self.is_bf16 = False
+        self.network = network.to(memory_format=torch.channels_last) if self.is_best else network
+        if self.is_best and not self.is_small():
+            self.is_bf16 = self.faster_in_bf16()
+
+    def is_small(self):
+        return sum(weight.numel() for weight in self.network.parameters()) < 500_000
+
+    def faster_in_bf16(self):
+        """Times two training passes in each precision."""
+        seconds = {}
+        pixels, labels = self.laid_out(torch.rand(32, 3, 32, 32)), torch.zeros(32, dtype=torch.long)
+        for self.is_bf16 in (False, True):
+            for _ in range(3):
+                started = time.perf_counter()
+                self.loss(pixels, labels).backward()
+                seconds[self.is_bf16] = time.perf_counter() - started
+        self.network.zero_grad(set_to_none=True)
+        return seconds[True] < seconds[False]
+
+    def laid_out(self, pixels):
+        return pixels.contiguous(memory_format=torch.channels_last) if self.is_best else pixels
+
+    def loss(self, pixels, labels):
+        context = torch.autocast("cpu", torch.bfloat16) if self.is_bf16 else contextlib.nullcontext()
+        with context:
+            logits = self.network(pixels)
+        return F.cross_entropy(logits.float(), labels)
+
+    def optimizer(self, kind):
+        if kind == "adam":
+            return torch.optim.Adam(self.network.parameters(), lr=1e-3, fused=self.is_best)
+        return torch.optim.SGD(
+            self.network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=self.is_best
+        )
+
+    def gradient(self, perturbed, labels):
+        perturbed.requires_grad_()
+        loss = self.loss(perturbed, labels)
+        if self.is_best:
+            return torch.autograd.grad(loss, perturbed)[0]
+        loss.backward()
+        return perturbed.grad
+
+    def attack(self, pixels, labels, epsilon, step_size, steps):
+        delta = torch.empty_like(pixels).uniform_(-epsilon, epsilon)
+        perturbed = (pixels + delta).clamp(0, 1)
+        for _ in range(steps):
+            gradient = self.gradient(perturbed, labels)
+            moved = perturbed.detach() + step_size * gradient.sign()
+            perturbed = (pixels + (moved - pixels).clamp(-epsilon, epsilon)).clamp(0, 1)
+        return perturbed.detach()
+
+    def step(self, optimizer, pixels, labels, method):
+        pixels = self.laid_out(pixels)
+        if method == "rat":
+            pixels = self.attack(pixels, labels, EPSILON, STEP_SIZE, ATTACK_STEPS)
+        optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(pixels, labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    def batches(self, images, labels, size):
+        """Shuffled batches of u8 images as numbers in [0, 1]."""
+        if self.is_best:
+            for places in torch.randperm(len(images)).split(size):
+                yield images[places].float().div_(255), labels[places]
+            return
+        data = torch.utils.data.TensorDataset(images.float() / 255, labels)
+        yield from torch.utils.data.DataLoader(data, batch_size=size, shuffle=True)
+
+
+def random_images(count, shape):
+    images = torch.randint(0, 256, (count, *shape), dtype=torch.uint8)
+    return images, torch.arange(count) % 10
+
+
+def steps(style, name, method, batch):
+    images, labels = random_images(batch, shape_of(name))
+    pixels = images.float() / 255
+    optimizer = style.optimizer("adam" if name == "convnet" else "sgd")
+    style.step(optimizer, pixels, labels, method)
+    seconds = []
+    while len(seconds) < STEPS or sum(seconds) < LONG_ENOUGH:
+        started = time.perf_counter()
+        style.step(optimizer, pixels, labels, method)
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def epoch(style, method):
+    images, labels = random_images(EPOCH_IMAGES, shape_of("convnet"))
+    optimizer = style.optimizer("adam")
+    started = time.perf_counter()
+    for pixels, targets in style.batches(images, labels, EPOCH_BATCH):
+        style.step(optimizer, pixels, targets, method)
+    return [time.perf_counter() - started]
+
+
+def evaluation(style, name):
+    style.network.eval()
+    if style.is_best:
+        for weight in style.network.parameters():
+            weight.requires_grad_(False)
+    images, _ = random_images(JUDGED, shape_of(name))
+    with torch.no_grad():
+        pixels = style.laid_out(images.float() / 255)
+        labels = style.network(pixels).argmax(1)
+    started = time.perf_counter()
+    for part, targets in zip(pixels.split(JUDGE_BATCH), labels.split(JUDGE_BATCH)):
+        perturbed = style.attack(part, targets, HARMLESS, 2.5 * HARMLESS / JUDGE_STEPS, JUDGE_STEPS)
+        with torch.no_grad():
+            right = (style.network(perturbed).argmax(1) == targets).float().mean().item()
+        assert right > 0.99, "a harmless epsilon fooled the network"
+    return [time.perf_counter() - started]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--style", required=True, choices=["torch-best", "torch-as-written"])
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--threads", required=True, type=int)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    kind, name, *rest = arguments.work.split("/")
+    style = Style(arguments.style, built(name).train())
+    if kind == "step":
+        batch = int(rest[1]) if len(rest) > 1 else BATCH
+        seconds = steps(style, name, rest[0], batch)
+    elif kind == "epoch":
+        seconds = epoch(style, rest[0])
+    elif kind == "evaluate":
+        seconds = evaluation(style, name)
+    else:
+        parser.error(f"work {arguments.work}: expected step, epoch or evaluate")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    precision = "bf16" if style.is_bf16 else "fp32"
+    print(json.dumps({"seconds": seconds, "peak_mib": peak, "precision": precision}))
+
+
+if __name__ == "__main__":
+    main()
