@@ -69,7 +69,7 @@ pub(super) fn nearest(
         let distance = seems.full_like(f64::INFINITY).where_self(&labels.eq(class), &seems);
         found = Some(match found.take() {
             None => Nearest { leader: plane.lead.shallow_clone(), plane, logits: answer.logits, distance },
-            Some(before) => before.or(plane, &distance),
+            Some(before) => before.or(&plane, &distance),
         });
         Ok(())
     };
@@ -79,7 +79,7 @@ pub(super) fn nearest(
 
 impl Nearest {
     /// Itself with `plane` wherever that seems nearer.
-    fn or(self, plane: Plane, distance: &Tensor) -> Self {
+    fn or(self, plane: &Plane, distance: &Tensor) -> Self {
         let nearer = distance.lt_tensor(&self.distance);
         Self {
             leader: self.leader.maximum(&plane.lead),

@@ -1,33 +1,54 @@
 //! Attacks against torchattacks: `reference/attacks.py` wrote the expected numbers.
 
 use crate::nn::golden::{fill, uniform};
-use crate::support::{network, threat};
+use crate::support::threat;
 use gaat::attack::{
     Apgd, ApgdLoss, Attack, Boundary, CarliniWagner, DeepFool, Exact, Fab, Fgsm, Pgd, Square, Start,
     StopRule, Walk, ball, run, survival,
 };
 use gaat::batch::Batch;
-use gaat::nn::{Classifier, Mode, Rng};
-use gaat_spec::{Norm, ThreatModel};
+use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Rng, build};
+use gaat_spec::{ModelName, Norm, ThreatModel};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-fn golden() -> Value {
-    serde_json::from_str(include_str!("../golden/attacks.json")).unwrap()
+/// A network, its images, and what torchattacks found on them.
+struct Subject {
+    golden: Value,
+    input: InputShape,
+    /// Share of the perturbed pixels that are kept.
+    every: i64,
+}
+
+impl Subject {
+    /// Grey 8x8 images, and images of the shape of CIFAR-10.
+    fn all() -> [Self; 2] {
+        let subject = |text: &str, channels, side, every| Self {
+            golden: serde_json::from_str(text).unwrap(),
+            input: InputShape { channels, height: side, width: side },
+            every,
+        };
+        [
+            subject(include_str!("../golden/attacks.json"), 1, 8, 1),
+            subject(include_str!("../golden/attacks-cifar.json"), 3, 32, 29),
+        ]
+    }
+
+    /// The hash network, its images, and its own answers as labels.
+    fn case(&self, kind: Kind, count: i64) -> (Box<dyn Classifier>, Batch) {
+        tch::set_num_threads(1);
+        let options = BuildOptions { kind, ..crate::nn::options(self.input.channels) };
+        let classifier = build(&ModelName::ConvNet, self.input, 10, &options).unwrap();
+        fill(classifier.as_ref());
+        let InputShape { channels, height, width } = self.input;
+        let pixels = uniform("images", &[200, channels, height, width]).narrow(0, 0, count).to_kind(kind);
+        let labels = classifier.logits(&pixels, Mode::Eval).unwrap().argmax(-1, false);
+        (classifier, Batch { pixels, labels })
+    }
 }
 
 fn whole(document: &Value, key: &str) -> usize {
     document[key].as_u64().unwrap() as usize
-}
-
-/// The hash network, its images, and its own answers as labels.
-fn case(kind: Kind, count: i64) -> (Box<dyn Classifier>, Batch) {
-    tch::set_num_threads(1);
-    let classifier = network("convnet", kind);
-    fill(classifier.as_ref());
-    let pixels = uniform("images", &[200, 1, 8, 8]).narrow(0, 0, count).to_kind(kind);
-    let labels = classifier.logits(&pixels, Mode::Eval).unwrap().argmax(-1, false);
-    (classifier, Batch { pixels, labels })
 }
 
 fn norms() -> [(Norm, &'static str); 2] {
@@ -40,12 +61,16 @@ fn bound(norm: Norm, document: &Value) -> ThreatModel {
 
 #[test]
 fn fgsm_and_pgd_end_where_torchattacks_does() {
-    let golden = golden();
-    let (classifier, batch) = case(Kind::Double, 8);
+    Subject::all().iter().for_each(fixed_steps);
+}
+
+fn fixed_steps(subject: &Subject) {
+    let golden = &subject.golden;
+    let (classifier, batch) = subject.case(Kind::Double, if subject.every == 1 { 8 } else { 2 });
     for (norm, key) in norms() {
         let (document, threat) = (&golden[key], bound(norm, &golden[key]));
         let pgd = Pgd {
-            steps: whole(&golden, "steps"),
+            steps: whole(golden, "steps"),
             step_size: document["step"].as_f64().unwrap(),
             start: Start::Clean,
             walk: Walk::InBox,
@@ -57,7 +82,10 @@ fn fgsm_and_pgd_end_where_torchattacks_does() {
             let mut oracle = Exact::new(classifier.as_ref(), Mode::Eval);
             let draws = Rng::new(0).seeded("unused", 0);
             let found = run(attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws).unwrap();
-            let gap = (found.into_pixels().flatten(0, -1) - Tensor::from_slice(&expected)).abs().max();
+            let gap = (found.into_pixels().flatten(0, -1).slice(0, 0, None, subject.every)
+                - Tensor::from_slice(&expected))
+            .abs()
+            .max();
             let gap = gap.double_value(&[]);
             // torchattacks adds 1e-10 to the length of an L2 gradient.
             assert!(gap < 1e-8, "{name}, {threat}: {gap}");
@@ -67,13 +95,17 @@ fn fgsm_and_pgd_end_where_torchattacks_does() {
 
 #[test]
 fn adaptive_attacks_leave_as_many_as_those_of_torchattacks() {
-    let golden = golden();
-    let (classifier, batch) = case(Kind::Float, 200);
+    Subject::all().iter().for_each(adaptive);
+}
+
+fn adaptive(subject: &Subject) {
+    let golden = &subject.golden;
+    let (classifier, batch) = subject.case(Kind::Float, 200);
     let standing = Tensor::arange(200, (Kind::Int64, Device::Cpu));
     for (norm, key) in norms() {
         let (expected, threat) = (&golden[key]["robust"], bound(norm, &golden[key]));
-        let apgd = |loss| Apgd { steps: whole(&golden, "apgd_steps"), loss, samples: 1 };
-        let square = Square { queries: whole(&golden, "queries") };
+        let apgd = |loss| Apgd { steps: whole(golden, "apgd_steps"), loss, samples: 1 };
+        let square = Square { queries: whole(golden, "queries") };
         let attacks: [(&str, Box<dyn Attack>, f64); 4] = [
             ("apgd-ce", Box::new(apgd(ApgdLoss::CrossEntropy)), 0.03),
             ("apgd-dlr", Box::new(apgd(ApgdLoss::Dlr)), 0.03),
@@ -96,12 +128,16 @@ fn adaptive_attacks_leave_as_many_as_those_of_torchattacks() {
 
 #[test]
 fn fab_finds_perturbations_of_the_same_length() {
-    let golden = golden();
-    let (classifier, batch) = case(Kind::Float, 200);
+    Subject::all().iter().for_each(fab);
+}
+
+fn fab(subject: &Subject) {
+    let golden = &subject.golden;
+    let (classifier, batch) = subject.case(Kind::Float, 200);
     for (norm, key) in norms() {
         let (expected, threat) = (&golden[key]["robust"], bound(norm, &golden[key]));
         let (start, stop) = (Start::Clean, StopRule::Never);
-        let fab = Fab { steps: whole(&golden, "fab_steps"), boundary: Boundary::Nearest, start, stop };
+        let fab = Fab { steps: whole(golden, "fab_steps"), boundary: Boundary::Nearest, start, stop };
         let mut oracle = Exact::new(classifier.as_ref(), Mode::Eval);
         let draws = Rng::new(0).seeded("unused", 0);
         let delta = fab.propose(&mut oracle, &batch.pixels, &batch.labels, &threat, &draws).unwrap();
@@ -121,10 +157,14 @@ fn fab_finds_perturbations_of_the_same_length() {
 
 #[test]
 fn deepfool_and_carlini_wagner_need_perturbations_of_the_same_length() {
-    let golden = golden();
-    let (classifier, batch) = case(Kind::Float, 200);
+    Subject::all().iter().for_each(least);
+}
+
+fn least(subject: &Subject) {
+    let golden = &subject.golden;
+    let (classifier, batch) = subject.case(Kind::Float, 200);
     let threat = bound(Norm::L2, &golden["l2"]);
-    let carlini_wagner = CarliniWagner { steps: whole(&golden, "cw_steps"), searches: 1 };
+    let carlini_wagner = CarliniWagner { steps: whole(golden, "cw_steps"), searches: 1 };
     let attacks = [("deepfool", &DeepFool { steps: 50 } as &dyn Attack), ("cw", &carlini_wagner)];
     let mean_length = |attack: &dyn Attack| {
         let mut oracle = Exact::new(classifier.as_ref(), Mode::Eval);
