@@ -48,7 +48,7 @@ CASES = {
     "attacks-cifar.json": Case(
         model=lambda shape: convnet(shape, CLASSES),
         shape=(3, 32, 32),
-        count=200,
+        count=80,
         exact=2,
         every=29,
         settings={"Linf": {"epsilon": 0.005, "step": 0.0015}, "L2": {"epsilon": 0.16, "step": 0.05}},

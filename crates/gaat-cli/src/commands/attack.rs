@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 /// What the attack did.
 #[derive(Serialize)]
-struct Attacked {
+struct Attempt {
     file: PathBuf,
     attack: String,
     gradient: &'static str,
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
     }
     let (clean_accuracy, robust_accuracy) = found.accuracies()?;
     let success = found.success(threat.norm())?;
-    let attacked = Attacked {
+    let attempt = Attempt {
         file: arguments.out.clone(),
         attack: attack.to_string(),
         gradient: if gradient == GradientSource::Exact { "exact" } else { "taylor" },
@@ -85,18 +85,18 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
         passes: found.passes,
         seconds: found.seconds,
     };
-    printer.result(&attacked, |attacked| {
-        let Attacked { file, attack, gradient, threat, examples, .. } = attacked;
+    printer.result(&attempt, |attempt| {
+        let Attempt { file, attack, gradient, threat, examples, .. } = attempt;
         format!(
             "{}: {examples} images under {attack}, {gradient} gradients, {threat}; accuracy {:.2} % clean, {:.2} % \
              perturbed; {} of {} fooled{}, in {}\n",
             file.display(),
-            100.0 * attacked.clean_accuracy,
-            100.0 * attacked.robust_accuracy,
-            attacked.fooled,
-            attacked.attacked,
-            attacked.mean_length.map(|length| format!(" at a mean length of {length:.4}")).unwrap_or_default(),
-            duration(attacked.seconds)
+            100.0 * attempt.clean_accuracy,
+            100.0 * attempt.robust_accuracy,
+            attempt.fooled,
+            attempt.attacked,
+            attempt.mean_length.map(|length| format!(" at a mean length of {length:.4}")).unwrap_or_default(),
+            duration(attempt.seconds)
         )
     })?;
     Ok(Outcome::Done)
