@@ -23,8 +23,8 @@ pub struct Budget {
     pub searches: Option<usize>,
 }
 
-/// A number of a [`Budget`] that was given: its flag, and which attacks have it.
-type Given = (&'static str, &'static str, fn(AttackName) -> bool);
+/// A number of a [`Budget`], if it was given; its flag, and which attacks have it.
+type Given = (Option<String>, &'static str, &'static str, fn(AttackName) -> bool);
 
 impl Budget {
     /// `name` under `threat` with those numbers of the budget that it has.
@@ -58,21 +58,22 @@ impl Budget {
     /// # Errors
     /// When there is one.
     pub fn check_used(&self, names: &[AttackName]) -> Result<()> {
-        let given: [(bool, Given); 5] = [
-            (self.steps.is_some(), ("steps", "every attack but fgsm, square and autoattack", has_steps)),
-            (
-                self.restarts.is_some(),
-                ("restarts", "pgd, pgd-margin, pgd-t, apgd, fab and square", has_restarts),
-            ),
-            (self.step_size.is_some(), ("step-size", "pgd, pgd-margin, pgd-t and mi-fgsm", has_step_size)),
-            (self.queries.is_some(), ("queries", "square", |name| name == AttackName::Square)),
-            (self.searches.is_some(), ("searches", "cw", |name| name == AttackName::CarliniWagner)),
+        let count = |given: Option<usize>| given.map(|count| count.to_string());
+        let step_size = self.step_size.map(|step_size| step_size.to_string());
+        let given: [Given; 5] = [
+            (count(self.steps), "steps", "every attack but fgsm, square and autoattack", has_steps),
+            (count(self.restarts), "restarts", "pgd, pgd-margin, pgd-t, apgd, fab and square", has_restarts),
+            (step_size, "step-size", "pgd, pgd-margin, pgd-t and mi-fgsm", has_step_size),
+            (count(self.queries), "queries", "square", |name| name == AttackName::Square),
+            (count(self.searches), "searches", "cw", |name| name == AttackName::CarliniWagner),
         ];
-        for (_, (key, who, has)) in given.into_iter().filter(|(is_given, _)| *is_given) {
-            if !names.iter().any(|name| has(*name)) {
+        for (value, key, who, has) in given {
+            if let Some(value) = value
+                && !names.iter().any(|name| has(*name))
+            {
                 let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-                let reason = format!("of {who} alone; the attacks here are {}", names.join(", "));
-                return Err(Error::value(key, "given", reason));
+                let reason = format!("is of {who} alone; the attacks here: {}", names.join(", "));
+                return Err(Error::value(key, value, reason));
             }
         }
         Ok(())

@@ -196,7 +196,7 @@ impl Run<'_> {
         let batch = self.images.range(start, end, self.judge.classifier.store().kind())?;
         let (left, passes) = match &planned.task {
             Task::Clean => (self.judge.clean(&batch)?, Passes::default()),
-            Task::Attack(_, part) | Task::Curve(_, part) => {
+            Task::Attack(_, part) | Task::Curve(part) => {
                 let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(index));
                 let standing = before.map_or(&[][..], Vec::as_slice);
                 self.judge.attack((part, &planned.threat), &batch, index, standing)?

@@ -11,8 +11,8 @@ pub(super) enum Task {
     Clean,
     /// Runs the attack asked for at this place, or a part of it.
     Attack(usize, AttackSpec),
-    /// Runs the attack of the curve at this place of it.
-    Curve(usize, AttackSpec),
+    /// Runs the attack of a point of the curve.
+    Curve(AttackSpec),
 }
 
 /// One stage.
@@ -32,10 +32,10 @@ pub(super) fn plan(options: &EvaluateOptions, classes: usize) -> Result<Vec<Plan
     let mut stages = attacks(&options.attacks, &options.threat, classes)?;
     check(&options.curve, options.threat.norm())?;
     let mut after = 0;
-    for (place, point) in options.curve.iter().enumerate() {
+    for point in &options.curve {
         for attack in point.attack.parts(classes)? {
             let name = format!("{attack} at {}", point.threat.epsilon_length());
-            stages.push(Planned { task: Task::Curve(place, attack), threat: point.threat, after, name });
+            stages.push(Planned { task: Task::Curve(attack), threat: point.threat, after, name });
             // Whoever fell within a smaller ball has fallen: that perturbation lies in the larger one too.
             after = stages.len() - 1;
         }

@@ -40,7 +40,7 @@ pub(super) fn verdict(
     let clean = ledger.stages.first().map_or(0, Entry::withstood);
     let withstood = ledger.withstood_all(&last_stages(plan)).len();
     let curve = plan.iter().zip(&ledger.stages).filter_map(|(planned, entry)| match planned.task {
-        Task::Curve(_, attack) => Some(CurvePoint {
+        Task::Curve(attack) => Some(CurvePoint {
             epsilon: planned.threat.epsilon_length(),
             result: result(attack, attack.to_string(), entry),
         }),

@@ -46,11 +46,11 @@ impl Prober<'_> {
             return Ok((None, Vec::new()));
         }
         let mut alarms = network::probe(self.classifier, &batch)?;
-        let Some(ProbeOptions { images: 1.., noise_draws }) = options.filter(|_| self.threat.epsilon() > 0.0)
-        else {
+        let Some(ProbeOptions { images, noise_draws }) = options else { return Ok((None, alarms)) };
+        let (batch, places) = self.rightly_classified(images)?;
+        if batch.is_empty() || self.threat.epsilon() == 0.0 {
             return Ok((None, alarms));
-        };
-        let (batch, places) = self.rightly_classified(options.map_or(0, |options| options.images))?;
+        }
         let noise = noise::probe(self, &batch, &places, robust, noise_draws)?;
         let interior = interior::probe(self, &batch)?;
         let budget = budget::probe(self, &batch)?;
