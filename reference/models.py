@@ -3,7 +3,7 @@
 Each definition below follows the public one named at its head (same state-dict names, same computation) and was
 written for this file. Parameters and images come from an integer hash that the Rust tests repeat bit for bit.
 
-Usage: python reference/models.py   (writes crates/gaat/tests/golden/models.json)
+Usage: python reference/models.py   (writes crates/gaat/tests/golden/models.json; needs torch and torchvision)
 """
 
 import json
@@ -12,6 +12,7 @@ import pathlib
 
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import nn
 
 OUTPUT = pathlib.Path(__file__).resolve().parent.parent / "crates/gaat/tests/golden/models.json"
@@ -45,11 +46,11 @@ def uniform(name, shape):
 def fill(model):
     """Sets parameters and buffers; rounded to single precision so that both precisions start equal."""
     tensors = model.state_dict()
-    norms = {name.rsplit(".", 1)[0] for name in tensors if name.endswith("running_mean")}
+    norms = {name.removesuffix(".weight") for name, tensor in tensors.items() if name.endswith(".weight") and tensor.dim() == 1}
     for name, tensor in tensors.items():
         if name.endswith("num_batches_tracked"):
             continue
-        layer, suffix = name.rsplit(".", 1)
+        layer, _, suffix = name.rpartition(".")
         signed = 2.0 * uniform(name, tensor.shape) - 1.0
         if layer in norms:
             value = {
@@ -59,8 +60,10 @@ def fill(model):
                 "running_var": 1.0 + 0.3 * signed,
             }[suffix]
         elif suffix == "weight":
-            # Between them these keep activations and logits near 1 in all networks.
-            gain = 2.0 if tensor.dim() == 4 else 1.75
+            # Between them these keep activations and logits near 1 in all networks. Depthwise convolutions stand among
+            # SiLUs and gates that make activations smaller.
+            is_depthwise = tensor.dim() == 4 and tensor.shape[1] == 1 and tensor.shape[0] >= 32
+            gain = 6.0 if is_depthwise else 2.0 if tensor.dim() == 4 else 1.75
             value = signed * (gain / math.sqrt(math.prod(tensor.shape[1:])))
         else:
             value = 0.1 * signed
@@ -156,6 +159,47 @@ class PreActResNet18(nn.Module):
         return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn(x)), 1).flatten(1))
 
 
+class BasicBlock(nn.Module):
+    """github.com/kuangliu/pytorch-cifar: He et al. 2015, the shortcut with a normalisation of its own."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            convolution = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(convolution, nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResNet18(nn.Module):
+    """github.com/kuangliu/pytorch-cifar: a stem of 3x3, no pooling before the end."""
+
+    def __init__(self, shape, classes, width=64, stem_stride=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(shape[0], width, 3, stem_stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        inputs = width
+        for stage in range(4):
+            outputs = width * 2**stage
+            first = BasicBlock(inputs, outputs, 1 if stage == 0 else 2)
+            setattr(self, f"layer{stage + 1}", nn.Sequential(first, BasicBlock(outputs, outputs, 1)))
+            inputs = outputs
+        self.linear = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
 class WideBlock(nn.Module):
     """github.com/yaodongyu/TRADES: where widths differ, the shortcut convolution is fed the activated input."""
 
@@ -205,6 +249,79 @@ class WideResNet(nn.Module):
         return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
 
 
+def efficientnet_b0(shape, classes):
+    """torchvision's own, with a stem of stride 1 and without dropout and stochastic depth."""
+    model = torchvision.models.efficientnet_b0(num_classes=classes, dropout=0.0, stochastic_depth_prob=0.0)
+    assert shape[0] == 3
+    model.features[0][0].stride = (1, 1)
+    return model
+
+
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x):
+        count, tokens, width = x.shape
+        q, k, v = self.qkv(x).reshape(count, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(mixed.transpose(1, 2).reshape(count, tokens, width))
+
+
+class Perceptron(nn.Module):
+    def __init__(self, width, inner):
+        super().__init__()
+        self.fc1 = nn.Linear(width, inner)
+        self.fc2 = nn.Linear(inner, width)
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class TransformerBlock(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = Perceptron(width, 4 * width)
+
+    def forward(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class PatchEmbed(nn.Module):
+    def __init__(self, channels, width, patch):
+        super().__init__()
+        self.proj = nn.Conv2d(channels, width, patch, stride=patch)
+
+    def forward(self, x):
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class VitTiny(nn.Module):
+    """timm's VisionTransformer(img_size=32, patch_size=4, embed_dim=192, depth=12, num_heads=3)."""
+
+    def __init__(self, shape, classes, width=192, depth=12, heads=3, patch=4):
+        super().__init__()
+        patches = (shape[1] // patch) * (shape[2] // patch)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, patches + 1, width))
+        self.patch_embed = PatchEmbed(shape[0], width, patch)
+        self.blocks = nn.Sequential(*[TransformerBlock(width, heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x):
+        x = self.patch_embed(x)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
+        return self.head(self.norm(self.blocks(x))[:, 0])
+
+
 # The values --------------------------------------------------------------------------------------------------------
 
 CASES = [
@@ -215,9 +332,13 @@ CASES = [
     ("preact-resnet-18", PreActResNet18, (3, 32, 32), 10, None),
     ("preact-resnet-18-w8-s2", lambda s, c: PreActResNet18(s, c, 8, 2), (3, 32, 32), 10, (CIFAR_MEAN, CIFAR_STD)),
     ("preact-resnet-18-w16", lambda s, c: PreActResNet18(s, c, 16), (3, 32, 32), 10, (CIFAR_MEAN, CIFAR_STD)),
+    ("resnet-18-w8-s2", lambda s, c: ResNet18(s, c, 8, 2), (3, 32, 32), 10, (CIFAR_MEAN, CIFAR_STD)),
+    ("resnet-18-w16", lambda s, c: ResNet18(s, c, 16), (3, 32, 32), 10, None),
     ("wide-resnet-10-1", lambda s, c: WideResNet(s, c, 10, 1), (1, 8, 8), 10, None),
     ("wide-resnet-16-2", lambda s, c: WideResNet(s, c, 16, 2), (3, 32, 32), 7, (CIFAR_MEAN, CIFAR_STD)),
     ("wide-resnet-28-4", lambda s, c: WideResNet(s, c, 28, 4), (3, 32, 32), 10, None),
+    ("efficientnet-b0", efficientnet_b0, (3, 32, 32), 10, None),
+    ("vit-tiny", VitTiny, (3, 32, 32), 10, (CIFAR_MEAN, CIFAR_STD)),
 ]
 
 

@@ -31,6 +31,8 @@ def main():
     torch.save(state, OUT / "legacy.pth", _use_new_zipfile_serialization=False)
     parallel = OrderedDict((f"module.{name}", tensor) for name, tensor in state.items())
     torch.save({"epoch": 3, "state_dict": parallel, "best": 0.5}, OUT / "wrapped.pth")
+    beside = {"momentum": torch.ones(3, dtype=torch.float64), "state_dict": parallel, "best": torch.tensor(0.5)}
+    torch.save(beside, OUT / "beside.pth", _use_new_zipfile_serialization=False)
     parameters = {name: torch.nn.Parameter(tensor.float()) for name, tensor in state.items()}
     torch.save(parameters, OUT / "parameters.pth")
     torch.save(torch.nn.Linear(2, 1), OUT / "module.pth")

@@ -1,15 +1,17 @@
-//! Lets the binary and the tests of this package find libtorch without an environment variable.
+//! Lets the engine find libtorch without an environment variable. The other binary needs none.
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
-    // An installed `bin/gaat` looks beside itself first; a built one in the folder it was linked against.
+    // An installed `bin/gaat-engine` looks beside itself first; a built one in the folder it was linked against.
     let target = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     let origin = if target == "macos" { "@loader_path" } else { "$ORIGIN" };
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{origin}/../lib/gaat");
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+    println!("cargo::rustc-link-arg-bin=gaat-engine=-Wl,-rpath,{origin}/../lib/gaat");
+    println!("cargo::rustc-link-arg-bin=gaat-engine=-Wl,-rpath,{lib}");
     if std::path::Path::new(&lib).join("libtorch_cuda.so").exists() {
         // Without this the linker drops libtorch_cuda and CUDA "is not available".
-        println!("cargo::rustc-link-arg=-L{lib}");
-        println!("cargo::rustc-link-arg=-Wl,--push-state,--no-as-needed,-ltorch_cuda,--pop-state");
+        println!("cargo::rustc-link-arg-bin=gaat-engine=-L{lib}");
+        println!(
+            "cargo::rustc-link-arg-bin=gaat-engine=-Wl,--push-state,--no-as-needed,-ltorch_cuda,--pop-state"
+        );
     }
 }

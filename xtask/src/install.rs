@@ -26,7 +26,9 @@ pub(crate) fn run_install(setup: &Setup, root: Option<PathBuf>) -> Result<()> {
             .map_err(|error| format!("cannot fill {}: {error}", home.display()))?;
         println!("placed {files} libraries ({} MB) in {}", bytes / 1_000_000, home.display());
     }
+    // The first answers without libtorch, the second only with it.
     prove(&root.join("bin/gaat"))?;
+    prove(&root.join("bin/gaat-engine"))?;
     advise(&root.join("bin"));
     Ok(())
 }

@@ -61,7 +61,7 @@ impl Outcome {
     pub(crate) fn new(threads: usize, rounds: usize) -> Self {
         Self {
             gaat: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: gaat::run::libtorch_version().to_owned(),
+            libtorch: gaat_spec::record::LIBTORCH_VERSION.to_owned(),
             cpu: gaat::run::cpu_name(),
             threads,
             rounds,

@@ -1,15 +1,28 @@
 //! What can be typed: every command with its flags. Recipe keys come from `gaat-spec`, so that none is listed twice.
+//!
+//! Part of both binaries: what it uses must not need libtorch.
+
+mod data;
+mod machine;
+
+pub(crate) use data::{DataAction, DataArguments, FetchArguments, LookArguments};
+pub(crate) use machine::{CompletionsArguments, DoctorArguments, ManArguments};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gaat::nn::InputShape;
+use gaat_data::ImageShape;
+use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{
     Anchor, AttackName, Budget, Curvature, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe,
 };
 use std::path::PathBuf;
+use std::sync::LazyLock;
+
+/// Images per batch while judging.
+pub(crate) const BATCH_SIZE: usize = 500;
 
 /// Adversarial training with gradient approximation: robust image classifiers at a fraction of the usual cost
 #[derive(Debug, Parser)]
-#[command(name = "gaat", version = crate::commands::version(), arg_required_else_help = true)]
+#[command(name = "gaat", bin_name = "gaat", version = version(), arg_required_else_help = true)]
 #[command(
     after_help = "Exit status: 0 done, 1 a threshold set by --require-... was missed, 2 error, 130 interrupted."
 )]
@@ -32,8 +45,16 @@ pub(crate) enum Command {
     Analyze(Box<AnalyzeArguments>),
     /// Turn a PyTorch state dict into weights that gaat reads
     Import(ImportArguments),
-    /// Tell which data sets are there and whether they are whole
+    /// Write a trained network for PyTorch (safetensors) or ONNX Runtime
+    Export(ExportArguments),
+    /// Tell which data sets are there and whether they are whole, and download them
     Data(DataArguments),
+    /// Tell what this machine has for training, and what to do about what is missing
+    Doctor(DoctorArguments),
+    /// Print completions for a shell
+    Completions(CompletionsArguments),
+    /// Print a manual page
+    Man(ManArguments),
 }
 
 impl Command {
@@ -46,7 +67,15 @@ impl Command {
             Self::Compare(arguments) => arguments.output,
             Self::Analyze(arguments) => arguments.output,
             Self::Import(arguments) => arguments.output,
-            Self::Data(arguments) => OutputArguments { json: arguments.json, quiet: true },
+            Self::Export(arguments) => arguments.output,
+            Self::Data(arguments) => match &arguments.action {
+                DataAction::Fetch(arguments) => arguments.output,
+                DataAction::Info(arguments) | DataAction::Verify(arguments) => {
+                    OutputArguments { json: arguments.json, quiet: true }
+                }
+            },
+            Self::Doctor(arguments) => OutputArguments { json: arguments.json, quiet: true },
+            Self::Completions(_) | Self::Man(_) => OutputArguments { json: false, quiet: true },
         }
     }
 }
@@ -132,7 +161,7 @@ pub(crate) struct AttackedArguments {
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
     /// Images per batch
-    #[arg(long, value_name = "N", default_value_t = crate::judging::BATCH_SIZE)]
+    #[arg(long, value_name = "N", default_value_t = BATCH_SIZE)]
     pub(crate) batch_size: usize,
     /// Root of the random starts
     #[arg(long, default_value_t = 0)]
@@ -286,7 +315,7 @@ pub(crate) struct JudgeArguments {
 pub(crate) struct AnalyzeArguments {
     #[command(flatten)]
     pub(crate) subject: SubjectArguments,
-    /// Bounds, separated by commas [default: 2/255 to 32/255; 0.05 to 0.5 for digits and mnist; 0.25 to 3 in l2]
+    /// Bounds, separated by commas [default: 2/255 to 32/255; 0.05 to 0.5 for grey images; 0.25 to 3 in l2]
     #[arg(long, value_delimiter = ',', value_name = "LENGTHS")]
     pub(crate) epsilons: Vec<PixelLength>,
     /// Norm of the perturbations [default: that of the training]
@@ -326,10 +355,10 @@ pub(crate) struct AnalyzeArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Nothing in the file is run: it may hold named tensors alone, as torch.save(model.state_dict(), \
-                        FILE) writes them."
+                        FILE) or safetensors.torch.save_file write them."
 )]
 pub(crate) struct ImportArguments {
-    /// State dict written by torch.save
+    /// State dict written by torch.save (.pth, .pt) or as safetensors
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The network that it belongs to, such as convnet or preact-resnet-18
@@ -345,8 +374,8 @@ pub(crate) struct ImportArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Shape of an image [default: 1x28x28, 3x32x32 or 1x8x8, whichever fits]
-    #[arg(long, value_name = "CxHxW", value_parser = crate::commands::import::shape)]
-    pub(crate) input: Option<InputShape>,
+    #[arg(long, value_name = "CxHxW", value_parser = image_shape)]
+    pub(crate) input: Option<ImageShape>,
     /// Class names in the order of the logits, separated by commas [default: 0,1,2 and so on]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) classes: Vec<String>,
@@ -360,28 +389,53 @@ pub(crate) struct ImportArguments {
     pub(crate) output: OutputArguments,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct DataArguments {
-    /// What to do
-    #[arg(value_enum)]
-    pub(crate) action: DataAction,
-    /// One data set [default: all]
-    pub(crate) dataset: Option<DatasetName>,
-    /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Print the result as one JSON document
-    #[arg(long)]
-    pub(crate) json: bool,
+/// What a network is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Weights under their PyTorch names, and config.json beside them
+    Safetensors,
+    /// A graph from pixels in [0, 1] to logits
+    Onnx,
 }
 
-/// What `gaat data` can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DataAction {
-    /// Say what is there
-    Info,
-    /// Read all of it and compare digests; exit status 2 when it cannot be used
-    Verify,
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// Run directory, or a checkpoint (.safetensors)
+    #[arg(value_name = "RUN_OR_WEIGHTS")]
+    pub(crate) run: PathBuf,
+    /// What to write
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// File to write; must not be there yet, nor config.json beside safetensors
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Which weights of a run directory
+    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
+    pub(crate) checkpoint: CheckpointChoice,
+    /// Multiply batch normalisations into the convolutions that they follow (onnx)
+    #[arg(long)]
+    pub(crate) fold_batchnorm: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+}
+
+/// What `gaat --version` says after the name.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> =
+        LazyLock::new(|| format!("{} (libtorch {LIBTORCH_VERSION})", env!("CARGO_PKG_VERSION")));
+    &VERSION
+}
+
+/// `1x28x28` as a shape.
+fn image_shape(text: &str) -> Result<ImageShape, String> {
+    let sides: Vec<usize> =
+        text.split('x').filter_map(|side| side.parse().ok()).filter(|side| *side > 0).collect();
+    match sides.as_slice() {
+        [channels, height, width] if text.split('x').count() == 3 => {
+            Ok(ImageShape { channels: *channels, height: *height, width: *width })
+        }
+        _ => Err("write channels, height and width, such as 3x32x32".to_owned()),
+    }
 }
 
 fn exact_alone(text: &str) -> Result<GradientChoice, String> {

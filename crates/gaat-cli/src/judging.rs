@@ -3,9 +3,6 @@
 use anyhow::{Result, bail};
 use gaat_spec::{AttackName, AttackSpec, Budget, DatasetName, Norm, PixelLength, ThreatModel};
 
-/// Images per batch while judging.
-pub(crate) const BATCH_SIZE: usize = 500;
-
 /// The epsilon and the step that MNIST is judged with in the literature (Wong et al. 2020).
 const MNIST_EPSILON: f64 = 0.3;
 const MNIST_STEP: f64 = 0.01;

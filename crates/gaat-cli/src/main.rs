@@ -1,7 +1,7 @@
-//! The `gaat` command line: arguments in, one result out.
+//! `gaat-engine`: every command of the `gaat` command line, arguments in, one result out.
 //!
-//! The result goes to stdout, progress and logs to stderr. Exit status: 0 done, 1 a stated threshold was missed,
-//! 2 error, 130 interrupted. Nothing here knows a tensor.
+//! The result goes to stdout, progress and logs to stderr. Exit status: 0 done, 1 a stated threshold was missed
+//! or something is missing that was asked for, 2 error, 130 interrupted. Nothing here knows a tensor.
 
 mod arguments;
 mod commands;
@@ -10,29 +10,20 @@ mod interrupt;
 mod judging;
 mod panics;
 mod printer;
+mod process;
 mod progress;
+mod quick;
 mod recipes;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use commands::Outcome;
 use printer::Printer;
+use process::Outcome;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let printer = Printer::new(arguments.command.output());
-    let outcome = panics::caught(|| {
-        interrupt::listen()?;
-        run(&arguments.command, &printer)
-    });
-    match outcome {
-        Ok(outcome) => outcome.exit_code(),
-        Err(error) => {
-            printer.error(&error);
-            ExitCode::from(2)
-        }
-    }
+    let Arguments { command } = Arguments::parse();
+    process::run(&command, |printer| run(&command, printer))
 }
 
 fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
@@ -43,6 +34,10 @@ fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
         Command::Compare(arguments) => commands::compare::run(arguments, printer),
         Command::Analyze(arguments) => commands::analyze::run(arguments, printer),
         Command::Import(arguments) => commands::import::run(arguments, printer),
-        Command::Data(arguments) => commands::data::run(arguments, printer),
+        Command::Export(arguments) => commands::export::run(arguments, printer),
+        Command::Data(arguments) => quick::data::run(arguments, printer),
+        Command::Doctor(arguments) => commands::doctor::run(arguments, printer),
+        Command::Completions(arguments) => quick::shell::completions(arguments, printer),
+        Command::Man(arguments) => quick::shell::man(arguments, printer),
     }
 }

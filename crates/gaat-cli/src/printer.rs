@@ -5,6 +5,10 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::time::Duration;
+
+/// Between two plain lines about something that takes long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Redraws per second: enough to be alive, few enough to be calm.
 const REDRAWS: u8 = 4;
@@ -45,7 +49,11 @@ impl Printer {
         document: &T,
         text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
-        let text = if self.json { serde_json::to_string_pretty(document)? } else { text(document) };
+        self.text(&if self.json { serde_json::to_string_pretty(document)? } else { text(document) })
+    }
+
+    /// Prints a result that has one form only.
+    pub(crate) fn text(&self, text: &str) -> anyhow::Result<()> {
         let mut stdout = std::io::stdout().lock();
         match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
             // Whoever closed the pipe has read enough.
@@ -91,14 +99,19 @@ impl Printer {
         self.style == Style::Lines
     }
 
-    /// A live display of `total` units, where stderr is a terminal.
+    /// A live display of `total` units and the time left, where stderr is a terminal.
     pub(crate) fn live(&self, total: u64) -> Option<ProgressBar> {
+        self.display(total, LIVE)
+    }
+
+    /// A live display of `total` units in the form of `template`, where stderr is a terminal.
+    pub(crate) fn display(&self, total: u64, template: &str) -> Option<ProgressBar> {
         if self.style != Style::Live {
             return None;
         }
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(REDRAWS));
-        // The template is fixed; were it wrong, the plain bar would still do.
-        Some(match ProgressStyle::with_template(LIVE) {
+        // Templates are fixed; were one wrong, the plain bar would still do.
+        Some(match ProgressStyle::with_template(template) {
             Ok(style) => bar.with_style(style.progress_chars("=> ")),
             Err(_) => bar,
         })

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::official::official_files;
 use gaat_spec::DatasetName;
 
 /// The result of everything fallible in this crate.
@@ -21,8 +22,9 @@ pub enum Error {
 
     /// No place that was searched holds the data set.
     #[error(
-        "no {dataset} data found. Searched:{}\nExpected: {expected}.\nPut the files in one of these places, or name their directory with --data-dir or GAAT_DATA.",
-        list(searched)
+        "no {dataset} data found. Searched:{}\nExpected: {expected}.\n{}Put the files in one of these places, or name their directory with --data-dir or GAAT_DATA.",
+        list(searched),
+        remedy(*dataset)
     )]
     Missing {
         /// The data set that was asked for.
@@ -157,4 +159,14 @@ fn list(paths: &[PathBuf]) -> String {
         let _ = write!(text, "\n  {}", path.display());
     }
     text
+}
+
+/// The command that fetches a data set, where one does.
+fn remedy(dataset: DatasetName) -> String {
+    if official_files(dataset).is_empty() {
+        return String::new();
+    }
+    format!(
+        "`gaat data fetch {dataset}` downloads them (with the same --data-dir, where there is one). Or:\n"
+    )
 }

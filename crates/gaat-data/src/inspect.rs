@@ -1,21 +1,20 @@
 //! What is on disk: where it was looked for, what was found, whether it is whole and whether it is the official data.
 //!
-//! Nothing is an error here: what is wrong becomes the verdict, for somebody else to print. Only MNIST has pinned digests;
-//! of the CIFAR sets the structure is checked.
+//! Nothing is an error here: what is wrong becomes the verdict, for somebody else to print. Of CIFAR the published archive
+//! has a known digest; of files that were unpacked from it the structure is checked.
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
 
 use crate::cifar::{CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
+use crate::digest::digest_of_file;
 use crate::error::{Error, Result};
-use crate::hexadecimal::hexadecimal;
+use crate::folder;
+use crate::idx_files::{self, FASHION_MNIST, Judged, MNIST};
 use crate::image_set::ImageShape;
 use crate::load::{Loaded, Location, Source, load_with};
+use crate::official::official_files;
 use crate::places::Places;
-use crate::{folder, gzip, mnist};
 use gaat_spec::DatasetName;
 
 /// What is known of one data set.
@@ -46,7 +45,7 @@ pub struct FileReport {
     pub bytes: u64,
     /// How many images a class folder has; `None` for a file.
     pub images: Option<usize>,
-    /// SHA-256 of the content, unpacked; only after [`verify`], and only where an official one is known.
+    /// SHA-256 of the content, for MNIST unpacked; only after [`verify`], and only where an official one is known.
     pub sha256: Option<String>,
     /// Whether that is the official digest.
     pub official: Option<bool>,
@@ -147,7 +146,8 @@ fn inspect(source: &Source, places: &Places, depth: Depth) -> DatasetReport {
 fn searched(dataset: DatasetName, roots: &[PathBuf]) -> Vec<PathBuf> {
     match dataset {
         DatasetName::Digits => Vec::new(),
-        DatasetName::Mnist => mnist::candidates(roots),
+        DatasetName::Mnist => MNIST.candidates(roots),
+        DatasetName::FashionMnist => FASHION_MNIST.candidates(roots),
         DatasetName::Cifar10 => Store::searched(&CIFAR10, roots),
         DatasetName::Cifar100 => Store::searched(&CIFAR100, roots),
         DatasetName::Folder => folder::candidates(roots),
@@ -158,9 +158,10 @@ fn fill(report: &mut DatasetReport, source: &Source, places: &Places, depth: Dep
     let roots = source.roots(places);
     match source.dataset {
         DatasetName::Digits => report.verdict = Verdict::Official,
-        DatasetName::Mnist => fill_mnist(report, &roots, depth)?,
-        DatasetName::Cifar10 => fill_cifar(report, &CIFAR10, &roots)?,
-        DatasetName::Cifar100 => fill_cifar(report, &CIFAR100, &roots)?,
+        DatasetName::Mnist => fill_idx(report, &MNIST, &roots, depth)?,
+        DatasetName::FashionMnist => fill_idx(report, &FASHION_MNIST, &roots, depth)?,
+        DatasetName::Cifar10 => fill_cifar(report, &CIFAR10, &roots, depth)?,
+        DatasetName::Cifar100 => fill_cifar(report, &CIFAR100, &roots, depth)?,
         DatasetName::Folder => {
             let root = folder::find(&roots)?;
             report.location = Some(Location::Path(root.clone()));
@@ -204,26 +205,27 @@ fn note_partial(report: &mut DatasetReport) {
     }
 }
 
-fn fill_mnist(report: &mut DatasetReport, roots: &[PathBuf], depth: Depth) -> Result<()> {
-    let files = mnist::find(roots)?;
+fn fill_idx(
+    report: &mut DatasetReport,
+    layout: &idx_files::Layout,
+    roots: &[PathBuf],
+    depth: Depth,
+) -> Result<()> {
+    let files = layout.find(roots)?;
     report.location = Some(Location::Path(files.directory.clone()));
-    for (path, official) in &files.parts {
+    for (part, path) in files.paths.iter().enumerate() {
         let mut file = file_report(path)?;
         if depth == Depth::Full {
-            let digest = digest_unpacked(path)?;
-            file.official = Some(digest == *official);
-            file.sha256 = Some(digest);
+            let Judged { sha256, official } = layout.judge(part, path)?;
+            (file.sha256, file.official) = (Some(sha256), official);
         }
         report.files.push(file);
     }
-    if depth == Depth::Full {
-        let official = report.files.iter().all(|file| file.official == Some(true));
-        report.verdict = if official { Verdict::Official } else { Verdict::NotOfficial };
-    }
+    report.verdict = verdict(&report.files);
     Ok(())
 }
 
-fn fill_cifar(report: &mut DatasetReport, layout: &Layout, roots: &[PathBuf]) -> Result<()> {
+fn fill_cifar(report: &mut DatasetReport, layout: &Layout, roots: &[PathBuf], depth: Depth) -> Result<()> {
     let store = Store::find(layout, roots)?;
     report.location = Some(Location::Path(store.path().to_path_buf()));
     report.files = match &store {
@@ -235,7 +237,24 @@ fn fill_cifar(report: &mut DatasetReport, layout: &Layout, roots: &[PathBuf]) ->
             .map(|path| file_report(&path))
             .collect::<Result<_>>()?,
     };
+    if let (Store::Archive(path), Depth::Full, [file]) = (&store, depth, report.files.as_mut_slice()) {
+        let sha256 = digest_of_file(path)?;
+        file.official = Some(official_files(layout.dataset).iter().any(|known| known.sha256 == sha256));
+        file.sha256 = Some(sha256);
+    }
+    report.verdict = verdict(&report.files);
     Ok(())
+}
+
+/// What the digests say, where there are any.
+fn verdict(files: &[FileReport]) -> Verdict {
+    if files.iter().any(|file| file.official == Some(false)) {
+        Verdict::NotOfficial
+    } else if files.iter().all(|file| file.official == Some(true)) {
+        Verdict::Official
+    } else {
+        Verdict::Readable
+    }
 }
 
 fn fill_folder(report: &mut DatasetReport, root: &Path) -> Result<()> {
@@ -275,25 +294,4 @@ fn fill_folder(report: &mut DatasetReport, root: &Path) -> Result<()> {
 fn file_report(path: &Path) -> Result<FileReport> {
     let bytes = fs_err::metadata(path)?.len();
     Ok(FileReport { path: path.to_path_buf(), bytes, images: None, sha256: None, official: None })
-}
-
-fn digest_unpacked(path: &Path) -> Result<String> {
-    let mut reader = gzip::open(path)?;
-    let mut writer = DigestWriter(Sha256::new());
-    let damaged = |error| Error::reading(path, "an undamaged file", error);
-    io::copy(&mut reader, &mut writer).and_then(|_| writer.flush()).map_err(damaged)?;
-    Ok(hexadecimal(&writer.0.finalize()))
-}
-
-struct DigestWriter(Sha256);
-
-impl io::Write for DigestWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

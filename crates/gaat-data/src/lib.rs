@@ -1,23 +1,25 @@
 //! Image sets for gaat: readers, splits and epoch order; and PyTorch state dicts as plain numbers.
 //!
 //! Everything that is trained on fits in memory, so an [`ImageSet`] is a plain struct of bytes. There is no tensor, no
-//! augmentation and no download here, and nothing is printed: what a reader wants to say is in its result.
+//! augmentation and no network here, and nothing is printed: what a reader wants to say is in its result.
 //!
 //! Start at [`load()`], which finds and reads a data set, and [`split()`], which carves the validation set from the training
 //! set and gives the three parts types of their own.
 
 mod cifar;
 mod cifar_files;
+mod digest;
 mod digits;
 mod error;
 mod folder;
 mod gzip;
 mod hexadecimal;
 mod idx;
+mod idx_files;
 mod image_set;
 mod inspect;
 mod load;
-mod mnist;
+mod official;
 mod order;
 mod pickle;
 mod places;
@@ -26,13 +28,15 @@ mod resize;
 mod split;
 mod stratify;
 
+pub use digest::digest_of_file;
 pub use error::{Error, Result};
 pub use gaat_spec::DatasetName;
 pub use image_set::{ImageSet, ImageShape};
 pub use inspect::{Contents, DatasetReport, FileReport, Verdict, info, info_with, verify, verify_with};
 pub use load::{Loaded, Location, Source, load, load_with};
+pub use official::{OfficialFile, official_files};
 pub use order::epoch_order;
-pub use pickle::{NamedTensor, Numbers, read_state_dict};
+pub use pickle::{NamedTensor, Numbers, read_state_dict, strip_parallel_prefix};
 pub use places::Places;
 pub use png::png;
 pub use split::{SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use crate::cifar::{self, CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
 use crate::error::{Error, Result};
+use crate::idx_files::{self, FASHION_MNIST, MNIST};
 use crate::image_set::ImageSet;
 use crate::places::Places;
 use crate::resize::{check_size, resize_set};
-use crate::{digits, folder, mnist};
+use crate::{digits, folder};
 use gaat_spec::DatasetName;
 
 /// What to load.
@@ -104,10 +105,8 @@ pub fn load_with(source: &Source, places: &Places) -> Result<Loaded> {
     let mut warnings = Vec::new();
     let ((train, test), location) = match source.dataset {
         DatasetName::Digits => (digits::load()?, Location::Embedded),
-        DatasetName::Mnist => {
-            let files = mnist::find(&roots)?;
-            (mnist::load(&files)?, Location::Path(files.directory))
-        }
+        DatasetName::Mnist => load_idx(&MNIST, &roots)?,
+        DatasetName::FashionMnist => load_idx(&FASHION_MNIST, &roots)?,
         DatasetName::Cifar10 => load_cifar(&CIFAR10, &roots)?,
         DatasetName::Cifar100 => load_cifar(&CIFAR100, &roots)?,
         DatasetName::Folder => {
@@ -119,6 +118,11 @@ pub fn load_with(source: &Source, places: &Places) -> Result<Loaded> {
     };
     let (train, test) = (resize_set(train, source.resize), resize_set(test, source.resize));
     Ok(Loaded { train, test, location, warnings })
+}
+
+fn load_idx(layout: &idx_files::Layout, roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {
+    let files = layout.find(roots)?;
+    Ok((layout.load(&files)?, Location::Path(files.directory)))
 }
 
 fn load_cifar(layout: &Layout, roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {

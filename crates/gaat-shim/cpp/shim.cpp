@@ -2,6 +2,8 @@
 // frees; no C++ exception leaves this file. Tensors cross as pointers that the caller owns.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
+#include <ATen/Version.h>
+#include <dlfcn.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
@@ -83,6 +85,16 @@ char* gaat_fused_adam(at::Tensor** parameters, at::Tensor** gradients, at::Tenso
   g = in_order_of(p, g);
   at::_fused_adam_(p, g, a, b, /*max_exp_avg_sqs=*/{}, s, learning_rate, beta1, beta2, weight_decay, epsilon,
                    /*amsgrad=*/false, /*maximize=*/false);
+  GAAT_END
+}
+
+// Where the loaded libtorch lies and how it was built; both are malloc'd and the Rust side frees them.
+char* gaat_about_libtorch(char** path, char** settings) {
+  GAAT_TRY
+  Dl_info info;
+  TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::show_config), &info) != 0, "the loader does not know its own library");
+  *settings = strdup(at::show_config().c_str());
+  *path = strdup(info.dli_fname);
   GAAT_END
 }
 

@@ -47,6 +47,7 @@ unsafe extern "C" {
         weight_decay: f64,
         epsilon: f64,
     ) -> *mut c_char;
+    fn gaat_about_libtorch(path: *mut *mut c_char, settings: *mut *mut c_char) -> *mut c_char;
     fn gaat_set_deterministic(on: c_int) -> *mut c_char;
     fn gaat_set_flush_denormal(on: c_int) -> *mut c_char;
 }
@@ -63,10 +64,40 @@ fn check(message: *mut c_char) -> Result<()> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: a non-null answer is a NUL-terminated string from strdup that nobody else holds.
-    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().trim().to_owned();
-    unsafe { libc::free(message.cast()) };
-    Err(LibtorchError(text))
+    // SAFETY: a non-null answer is a string from strdup that nobody else holds.
+    Err(LibtorchError(unsafe { taken(message) }))
+}
+
+/// The text of a NUL-terminated string, which is freed.
+///
+/// # Safety
+/// It comes from malloc and nobody else holds it.
+unsafe fn taken(text: *mut c_char) -> String {
+    // SAFETY: as the caller promises.
+    let owned = unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned();
+    unsafe { libc::free(text.cast()) };
+    owned
+}
+
+/// The libtorch that was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its shared library.
+    pub path: std::path::PathBuf,
+    /// How it was built and what it uses of the processor, as `torch.__config__.show()` says it.
+    pub settings: String,
+}
+
+/// Which libtorch was loaded.
+///
+/// # Errors
+/// When the loader does not say.
+pub fn about_libtorch() -> Result<About> {
+    let (mut path, mut settings) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: both pointers are valid for a write, and on success hold strings from strdup that are ours.
+    check(unsafe { gaat_about_libtorch(&raw mut path, &raw mut settings) })?;
+    let (path, settings) = unsafe { (taken(path), taken(settings)) };
+    Ok(About { path: path.into(), settings })
 }
 
 fn handles(tensors: &[&Tensor]) -> Vec<Handle> {

@@ -14,7 +14,7 @@ const TRAVEL: f64 = 1.0;
 
 /// Defaults of everything that does not depend on the method.
 pub fn of_dataset(dataset: DatasetName) -> Recipe {
-    let small = matches!(dataset, DatasetName::Digits | DatasetName::Mnist);
+    let small = is_grey(dataset);
     let general = Recipe {
         dataset: Some(dataset),
         validation_fraction: Some(0.1),
@@ -52,6 +52,12 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
             weight_decay: Some(0.0),
             ..general
         },
+        // As MNIST, at the epsilon that Wong and Kolter (2018) began with and others kept.
+        DatasetName::FashionMnist => Recipe {
+            dataset: Some(dataset),
+            epsilon: PixelLength::new(0.1).ok(),
+            ..of_dataset(DatasetName::Mnist)
+        },
         DatasetName::Digits => Recipe {
             model: Some(ModelName::ConvNet),
             epsilon: PixelLength::new(0.1).ok(),
@@ -76,6 +82,11 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
             ..general
         },
     }
+}
+
+/// Small grey images, which nobody crops, flips or normalises.
+fn is_grey(dataset: DatasetName) -> bool {
+    matches!(dataset, DatasetName::Digits | DatasetName::Mnist | DatasetName::FashionMnist)
 }
 
 /// Defaults of `method`, given the data set, epsilon and steps that `recipe` has by now.
@@ -142,10 +153,10 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
 }
 
 /// Weight of gradient alignment: exp(e ln(10)/8 + ln 0.02) at epsilon = e/255 on colour images, fitted by the authors
-/// at 0.2 for e = 8 and 2.0 for 16 (Andriushchenko and Flammarion 2020, `sh/exps_diff_eps_cifar10.sh`). On grey digits,
+/// at 0.2 for e = 8 and 2.0 for 16 (Andriushchenko and Flammarion 2020, `sh/exps_diff_eps_cifar10.sh`). On grey images,
 /// whose epsilons lie far outside that range, 0.2; it has not been tuned there.
 fn alignment(recipe: &Recipe) -> f64 {
-    let grey = matches!(recipe.dataset, None | Some(DatasetName::Digits | DatasetName::Mnist));
+    let grey = recipe.dataset.is_none_or(is_grey);
     match recipe.epsilon {
         Some(epsilon) if !grey && recipe.norm == Some(Norm::Linf) => {
             (255.0 * epsilon.value() * 10f64.ln() / 8.0 + 0.02f64.ln()).exp()

@@ -1,6 +1,6 @@
 //! What a run tells its observers while it goes on.
 
-use crate::record::{EpochRecord, RunRecord};
+use crate::record::{EpochRecord, RunRecord, Seconds};
 use serde::Serialize;
 
 /// Everything that can be observed; one JSON line each in `events.jsonl`.
@@ -24,6 +24,8 @@ pub enum Event {
         epoch: usize,
         /// Over the whole run, from 1.
         step: usize,
+        /// Images of the batch.
+        images: usize,
         /// Mean loss of the batch.
         loss: f64,
         /// Share of the batch classified rightly as trained on.
@@ -32,6 +34,10 @@ pub enum Event {
         learning_rate: f64,
         /// Actual over predicted increase of the loss by the attack.
         gain_ratio: Option<f64>,
+        /// Gradients that the attack took, a mean over the images of the batch.
+        refreshes: f64,
+        /// Time of this step.
+        seconds: Seconds,
     },
     /// Something is going wrong in a way that numbers alone would hide.
     Alarm {
@@ -66,6 +72,8 @@ pub enum Event {
     Epoch {
         /// Its record.
         record: EpochRecord,
+        /// Passes of the run so far over those of natural training.
+        cost_ratio: f64,
     },
     /// A checkpoint is safely on disk.
     Checkpoint {

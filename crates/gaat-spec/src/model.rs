@@ -7,22 +7,26 @@ use std::fmt;
 use std::str::FromStr;
 
 const PREACT: &str = "preact-resnet-18";
+const RESNET: &str = "resnet-18";
 /// Ending of the names with a stem of stride 2.
 const HALVING_STEM: &str = "-s2";
-/// Base width of the usual `preact-resnet-18`.
-const PREACT_WIDTH: u32 = 64;
+/// Base width of the usual `preact-resnet-18` and `resnet-18`.
+const USUAL_WIDTH: u32 = 64;
 /// Beyond these a typing error is likelier than a network.
 const MOST_WIDTH: u32 = 1024;
 const MOST_DEPTH: u32 = 1000;
 const MOST_WIDENING: u32 = 64;
 
-const ACCEPTED: &str = "convnet, mlp, vgg-16, preact-resnet-18, preact-resnet-18-wW (base width W; -s2 for a stem \
-                        of stride 2), wide-resnet-D-K (depth D = 10, 16, 22, 28, 34, ...; widening K)";
+const ACCEPTED: &str = "convnet, mlp, vgg-16, resnet-18, preact-resnet-18, both with -wW (base width W) and -s2 (a stem \
+                        of stride 2), wide-resnet-D-K (depth D = 10, 16, 22, 28, 34, ...; widening K), \
+                        efficientnet-b0, vit-tiny";
 /// What a misspelt name is compared with.
-const WELL_KNOWN: [&str; 11] = [
+const WELL_KNOWN: [&str; 15] = [
     "convnet",
     "mlp",
     "vgg-16",
+    "resnet-18",
+    "resnet-18-w16",
     "preact-resnet-18",
     "preact-resnet-18-w16",
     "preact-resnet-18-w8-s2",
@@ -31,6 +35,8 @@ const WELL_KNOWN: [&str; 11] = [
     "wide-resnet-28-10",
     "wide-resnet-34-10",
     "wide-resnet-70-16",
+    "efficientnet-b0",
+    "vit-tiny",
 ];
 
 /// A network that can be built, with the numbers that its name carries.
@@ -50,6 +56,13 @@ pub enum ModelName {
         /// Stride of the first convolution, 1 or 2.
         stem_stride: u32,
     },
+    /// `resnet-18`, with the same endings.
+    ResNet18 {
+        /// Channels of the first stage.
+        width: u32,
+        /// Stride of the first convolution, 1 or 2.
+        stem_stride: u32,
+    },
     /// `wide-resnet-D-K`.
     WideResNet {
         /// Depth D: 4 plus a multiple of 6.
@@ -57,6 +70,10 @@ pub enum ModelName {
         /// Widening factor K.
         widening: u32,
     },
+    /// `efficientnet-b0`: the CIFAR form, with a stem of stride 1.
+    EfficientNetB0,
+    /// `vit-tiny`: a vision transformer of width 192 and depth 12 on patches of 4x4.
+    VitTiny,
 }
 
 impl fmt::Display for ModelName {
@@ -66,15 +83,27 @@ impl fmt::Display for ModelName {
             Self::Mlp => formatter.write_str("mlp"),
             Self::Vgg16 => formatter.write_str("vgg-16"),
             Self::PreActResNet18 { width, stem_stride } => {
-                formatter.write_str(PREACT)?;
-                if width != PREACT_WIDTH {
-                    write!(formatter, "-w{width}")?;
-                }
-                formatter.write_str(if stem_stride == 2 { HALVING_STEM } else { "" })
+                write_residual(formatter, PREACT, width, stem_stride)
             }
+            Self::ResNet18 { width, stem_stride } => write_residual(formatter, RESNET, width, stem_stride),
             Self::WideResNet { depth, widening } => write!(formatter, "wide-resnet-{depth}-{widening}"),
+            Self::EfficientNetB0 => formatter.write_str("efficientnet-b0"),
+            Self::VitTiny => formatter.write_str("vit-tiny"),
         }
     }
+}
+
+fn write_residual(
+    formatter: &mut fmt::Formatter<'_>,
+    name: &str,
+    width: u32,
+    stem_stride: u32,
+) -> fmt::Result {
+    formatter.write_str(name)?;
+    if width != USUAL_WIDTH {
+        write!(formatter, "-w{width}")?;
+    }
+    formatter.write_str(if stem_stride == 2 { HALVING_STEM } else { "" })
 }
 
 impl From<ModelName> for String {
@@ -99,10 +128,17 @@ impl FromStr for ModelName {
             "convnet" => return Ok(Self::ConvNet),
             "mlp" => return Ok(Self::Mlp),
             "vgg-16" => return Ok(Self::Vgg16),
+            "efficientnet-b0" => return Ok(Self::EfficientNetB0),
+            "vit-tiny" => return Ok(Self::VitTiny),
             _ => {}
         }
         if let Some(rest) = text.strip_prefix(PREACT) {
-            return preact(text, rest);
+            let (width, stem_stride) = residual(text, PREACT, rest)?;
+            return Ok(Self::PreActResNet18 { width, stem_stride });
+        }
+        if let Some(rest) = text.strip_prefix(RESNET) {
+            let (width, stem_stride) = residual(text, RESNET, rest)?;
+            return Ok(Self::ResNet18 { width, stem_stride });
         }
         if let Some(numbers) = text.strip_prefix("wide-resnet-") {
             return wide(text, numbers);
@@ -113,18 +149,17 @@ impl FromStr for ModelName {
     }
 }
 
-fn preact(text: &str, rest: &str) -> Result<ModelName, Error> {
+/// Base width and stride of the stem, from what stands after `name`.
+fn residual(text: &str, name: &str, rest: &str) -> Result<(u32, u32), Error> {
     let (width, stem_stride) = rest.strip_suffix(HALVING_STEM).map_or((rest, 1), |width| (width, 2));
-    let width = if width.is_empty() { Some(PREACT_WIDTH) } else { width.strip_prefix("-w").and_then(number) };
+    let width = if width.is_empty() { Some(USUAL_WIDTH) } else { width.strip_prefix("-w").and_then(number) };
     match width {
-        Some(width) if (1..=MOST_WIDTH).contains(&width) => {
-            Ok(ModelName::PreActResNet18 { width, stem_stride })
-        }
+        Some(width) if (1..=MOST_WIDTH).contains(&width) => Ok((width, stem_stride)),
         _ => Err(refused(
             text,
             format!(
-                "write `{PREACT}`, with a base width from 1 to {MOST_WIDTH} as in `{PREACT}-w16`, or with a stem of \
-                 stride 2 as in `{PREACT}-w16{HALVING_STEM}`"
+                "write `{name}`, with a base width from 1 to {MOST_WIDTH} as in `{name}-w16`, or with a stem of \
+                 stride 2 as in `{name}-w16{HALVING_STEM}`"
             ),
         )),
     }
@@ -167,9 +202,12 @@ mod tests {
 
     #[test]
     fn every_name_prints_as_it_was_read() {
-        for text in
-            WELL_KNOWN.into_iter().chain(["wide-resnet-10-1", "preact-resnet-18-w1", "preact-resnet-18-s2"])
-        {
+        for text in WELL_KNOWN.into_iter().chain([
+            "wide-resnet-10-1",
+            "preact-resnet-18-w1",
+            "preact-resnet-18-s2",
+            "resnet-18-w8-s2",
+        ]) {
             assert_eq!(text.parse::<ModelName>().unwrap().to_string(), text);
         }
         assert_eq!("preact-resnet-18-w64".parse::<ModelName>().unwrap().to_string(), "preact-resnet-18");
@@ -190,6 +228,9 @@ mod tests {
             ("preact-resnet-18-w016", "base width"),
             ("preact-resnet-18-s4", "stride 2"),
             ("preact-resnet-180", "base width"),
+            ("resnet-18-w", "`resnet-18-w16`"),
+            ("resnet18", "did you mean `resnet-18`?"),
+            ("vittiny", "did you mean `vit-tiny`?"),
             ("", "known: convnet"),
         ] {
             let message = text.parse::<ModelName>().unwrap_err().to_string();

@@ -67,6 +67,8 @@ named! {
         Digits = "digits",
         /// MNIST, IDX files.
         Mnist = "mnist",
+        /// Fashion-MNIST, IDX files.
+        FashionMnist = "fashion-mnist",
         /// CIFAR-10, official binary layout.
         Cifar10 = "cifar10",
         /// CIFAR-100, official binary layout, fine labels.
@@ -150,7 +152,10 @@ mod tests {
     #[test]
     fn a_slip_gets_the_nearest_name_and_all_of_them() {
         let error = "cifar-10".parse::<DatasetName>().unwrap_err().to_string();
-        assert!(error.contains("did you mean `cifar10`") && error.contains("digits, mnist"), "{error}");
+        assert!(
+            error.contains("did you mean `cifar10`") && error.contains("digits, mnist, fashion-mnist"),
+            "{error}"
+        );
         assert_eq!(nearest("zebra", &["sgd", "adam"]), None);
     }
 }

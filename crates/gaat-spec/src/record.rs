@@ -7,6 +7,9 @@ use std::{collections::BTreeMap, ops::AddAssign};
 /// Version of the layout of `run.json`.
 pub const SCHEMA: &str = "gaat-run-1";
 
+/// Version of libtorch that gaat is made for; tch checks when it is built that it finds exactly this one.
+pub const LIBTORCH_VERSION: &str = "2.11.0";
+
 /// Network passes, counted in images: a pass over half a batch counts half.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passes {

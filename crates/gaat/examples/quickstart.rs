@@ -12,7 +12,7 @@ struct Lines;
 
 impl Observer for Lines {
     fn on_event(&mut self, event: &Event) -> gaat::Result<Control> {
-        if let Event::Epoch { record } = event {
+        if let Event::Epoch { record, .. } = event {
             println!("{record:?}");
         }
         Ok(Control::Continue)

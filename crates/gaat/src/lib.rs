@@ -12,7 +12,8 @@
 //! | [`analyze`] | how well Taylor models predict the loss of a trained network |
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
-//! | [`import`] | weights of PyTorch as networks of this library |
+//! | [`exchange`] | weights of PyTorch as networks of this library; safetensors and ONNX for others |
+//! | [`machine`] | the libtorch that was loaded, and what it finds here |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
 //! Each module uses only those above it; training, evaluation and analysis do not see each other. [`prelude`] brings in
@@ -26,15 +27,17 @@ mod control;
 pub mod dataset;
 pub mod error;
 pub mod evaluate;
+pub mod exchange;
 mod files;
 pub mod guide;
-pub mod import;
+pub mod machine;
 pub mod nn;
 pub mod npz;
 pub mod prelude;
 pub mod run;
 pub mod taylor;
 mod tensors;
+mod tfevents;
 pub mod train;
 pub mod weights;
 

@@ -1,12 +1,12 @@
-//! Run directories: `recipe.toml`, `run.json`, `events.jsonl`, `checkpoints/`; what training leaves and everything else
-//! reads.
+//! Run directories: `recipe.toml`, `run.json`, `events.jsonl`, curves for TensorBoard, `checkpoints/`; what training leaves
+//! and everything else reads.
 
 use crate::files::write_atomically;
 use crate::nn::{Classifier, ComputePrecision, PrecisionRequest};
 use crate::weights::{self, Description};
 use crate::{Error, Result, dataset};
 use gaat_data::TestSet;
-use gaat_spec::record::{Environment, TestRecord};
+use gaat_spec::record::{Environment, LIBTORCH_VERSION, TestRecord};
 use gaat_spec::{CheckedRecipe, Evaluation, ModelName, Recipe, RunRecord};
 use std::path::{Path, PathBuf};
 use tch::Device;
@@ -51,7 +51,7 @@ impl Place {
     pub fn environment(&self) -> Environment {
         Environment {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            libtorch: libtorch_version().to_owned(),
+            libtorch: LIBTORCH_VERSION.to_owned(),
             device: match self.device {
                 Device::Cuda(index) => format!("cuda:{index}"),
                 _ => "cpu".to_owned(),
@@ -63,13 +63,7 @@ impl Place {
     }
 }
 
-/// Version of libtorch that this build is made for.
-pub fn libtorch_version() -> &'static str {
-    // tch 0.24 checks when it is built that it finds exactly this one.
-    "2.11.0"
-}
-
-fn parse_device(text: &str) -> Result<Device> {
+pub(crate) fn parse_device(text: &str) -> Result<Device> {
     let unknown = || Error::Device(format!("device `{text}`: expected cpu, or cuda:0 and so on"));
     if text == "cpu" {
         return Ok(Device::Cpu);
@@ -127,6 +121,11 @@ impl RunDirectory {
 
     pub(crate) fn events(&self) -> PathBuf {
         self.root.join("events.jsonl")
+    }
+
+    /// TensorBoard takes every file with `tfevents` in its name, and calls the run by the name of its folder.
+    pub(crate) fn curves(&self) -> PathBuf {
+        self.root.join("events.out.tfevents.gaat")
     }
 
     fn recipe(&self) -> PathBuf {

@@ -7,13 +7,18 @@ use std::collections::HashMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
-/// What is saved and read, under both of its names. `ParameterStore` takes floating-point numbers alone.
-const DTYPES: [(Dtype, Kind); 5] = [
+/// What is saved and read, under both of its names. `ParameterStore` takes floating-point numbers alone; files from
+/// elsewhere also count batches.
+const DTYPES: [(Dtype, Kind); 9] = [
     (Dtype::F32, Kind::Float),
     (Dtype::F64, Kind::Double),
+    (Dtype::F16, Kind::Half),
     (Dtype::BF16, Kind::BFloat16),
     (Dtype::U8, Kind::Uint8),
     (Dtype::I8, Kind::Int8),
+    (Dtype::I16, Kind::Int16),
+    (Dtype::I32, Kind::Int),
+    (Dtype::I64, Kind::Int64),
 ];
 
 /// Named tensors and metadata, as read.
@@ -90,7 +95,7 @@ mod tests {
             let (_, found) = read.iter().find(|(key, _)| key == name).unwrap();
             assert_eq!((found.kind(), found), (tensor.kind(), tensor), "{name}");
         }
-        let whole = [("whole".to_owned(), Tensor::from_slice(&[1i64]))];
-        assert!(write(&path, &whole, HashMap::new()).unwrap_err().to_string().contains("Int64"));
+        let truth = [("truth".to_owned(), Tensor::from_slice(&[true]))];
+        assert!(write(&path, &truth, HashMap::new()).unwrap_err().to_string().contains("Bool"));
     }
 }

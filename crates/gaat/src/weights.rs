@@ -12,6 +12,8 @@ use tch::{Device, Kind, Tensor};
 /// Key of the description in the metadata of the file.
 const KEY: &str = "gaat";
 const SCHEMA: &str = "gaat-weights-1";
+/// What PyTorch's own writers put there: names and layouts are those of PyTorch.
+const FORMAT: (&str, &str) = ("format", "pt");
 
 /// All that is needed, beside the weights, to build the network again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,7 +75,8 @@ impl Description {
 /// When the file cannot be written.
 pub fn save(path: &Path, classifier: &dyn Classifier, description: &Description) -> Result<()> {
     let text = serde_json::to_string(description).map_err(std::io::Error::from)?;
-    tensors::write(path, &classifier.store().state()?, HashMap::from([(KEY.to_owned(), text)]))
+    let metadata = HashMap::from([(KEY.to_owned(), text), (FORMAT.0.to_owned(), FORMAT.1.to_owned())]);
+    tensors::write(path, &classifier.store().state()?, metadata)
 }
 
 /// Reads a description and weights.

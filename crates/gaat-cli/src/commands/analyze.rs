@@ -58,7 +58,9 @@ fn epsilons(arguments: &AnalyzeArguments, norm: Norm, dataset: DatasetName) -> R
     }
     let (numerators, denominator): (&[f64], f64) = match (norm, dataset) {
         (Norm::L2, _) => (&[0.25, 0.5, 1.0, 1.5, 2.0, 3.0], 1.0),
-        (Norm::Linf, DatasetName::Digits | DatasetName::Mnist) => (&[0.05, 0.1, 0.2, 0.3, 0.4, 0.5], 1.0),
+        (Norm::Linf, DatasetName::Digits | DatasetName::Mnist | DatasetName::FashionMnist) => {
+            (&[0.05, 0.1, 0.2, 0.3, 0.4, 0.5], 1.0)
+        }
         (Norm::Linf, _) => (&[2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0], 255.0),
     };
     Ok(numerators

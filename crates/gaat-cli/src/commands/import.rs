@@ -4,8 +4,9 @@ use super::Outcome;
 use crate::arguments::ImportArguments;
 use crate::printer::Printer;
 use anyhow::{Result, bail};
-use gaat::import::{ImportOptions, import};
+use gaat::exchange::{ImportOptions, import};
 use gaat::nn::{InputShape, Normalization};
+use gaat_data::ImageShape;
 use gaat_spec::Recipe;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -51,14 +52,12 @@ pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outc
 }
 
 fn options(arguments: &ImportArguments) -> Result<ImportOptions> {
-    let (mut input, mut class_names) = (arguments.input, None);
+    let (mut input, mut class_names) = (arguments.input.map(input_shape), None);
     if let Some(dataset) = arguments.dataset {
         let recipe =
             Recipe { dataset: Some(dataset), data_dir: arguments.data_dir.clone(), ..Recipe::default() };
         let test = gaat::run::test_images(&recipe, None)?;
-        let shape = test.images().shape();
-        let (channels, height, width) = (shape.channels as i64, shape.height as i64, shape.width as i64);
-        input = input.or(Some(InputShape { channels, height, width }));
+        input = input.or(Some(input_shape(test.images().shape())));
         class_names = Some(test.images().class_names().to_vec());
     }
     if !arguments.classes.is_empty() {
@@ -71,14 +70,7 @@ fn options(arguments: &ImportArguments) -> Result<ImportOptions> {
     Ok(ImportOptions { model: arguments.model, input, class_names, normalization })
 }
 
-/// `1x28x28` as a shape.
-pub(crate) fn shape(text: &str) -> Result<InputShape, String> {
-    let sides: Vec<i64> =
-        text.split('x').filter_map(|side| side.parse().ok()).filter(|side| *side > 0).collect();
-    match sides.as_slice() {
-        [channels, height, width] if text.split('x').count() == 3 => {
-            Ok(InputShape { channels: *channels, height: *height, width: *width })
-        }
-        _ => Err("write channels, height and width, such as 3x32x32".to_owned()),
-    }
+fn input_shape(shape: ImageShape) -> InputShape {
+    let ImageShape { channels, height, width } = shape;
+    InputShape { channels: channels as i64, height: height as i64, width: width as i64 }
 }

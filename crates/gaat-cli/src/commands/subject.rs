@@ -49,10 +49,7 @@ fn check_there(run: &Path) -> Result<()> {
 
 /// The recipe whose test images and threat model are meant.
 fn recipe(arguments: &SubjectArguments, opened: &OpenedRun) -> Result<CheckedRecipe> {
-    // A checkpoint inside a run directory knows its recipe from there.
-    let beside =
-        arguments.run.parent().and_then(Path::parent).filter(|root| root.join("recipe.toml").exists());
-    let recipe = match (&opened.record, beside, arguments.dataset) {
+    let recipe = match (&opened.record, recipe_beside(&arguments.run), arguments.dataset) {
         (Some(record), _, None) => record.recipe.clone(),
         (None, Some(root), None) => gaat::run::recipe(root)?,
         (_, _, Some(dataset)) => Recipe {
@@ -66,6 +63,11 @@ fn recipe(arguments: &SubjectArguments, opened: &OpenedRun) -> Result<CheckedRec
         }
     };
     Ok(recipe.check()?)
+}
+
+/// The run directory round a checkpoint, which knows its recipe from there.
+pub(super) fn recipe_beside(checkpoint: &Path) -> Option<&Path> {
+    checkpoint.parent().and_then(Path::parent).filter(|root| root.join("recipe.toml").exists())
 }
 
 /// Accuracy on images of other classes would be a number without a meaning.

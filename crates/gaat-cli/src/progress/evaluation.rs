@@ -2,14 +2,11 @@
 
 use super::joined;
 use crate::interrupt;
-use crate::printer::Printer;
+use crate::printer::{PATIENCE, Printer};
 use gaat::evaluate::{Control, Progress, Stage};
 use gaat_report::format::{count, percent};
 use indicatif::ProgressBar;
-use std::time::{Duration, Instant};
-
-/// Between two lines about a long attack.
-const PATIENCE: Duration = Duration::from_secs(30);
+use std::time::Instant;
 
 /// Shows how far each attack is, and asks to stop once the user has.
 pub(crate) struct EvaluationProgress<'a> {

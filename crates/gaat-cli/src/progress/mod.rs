@@ -2,6 +2,7 @@
 
 mod analysis;
 mod evaluation;
+mod standing;
 mod training;
 
 pub(crate) use analysis::AnalysisProgress;

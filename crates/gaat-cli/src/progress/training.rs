@@ -1,24 +1,26 @@
 //! Progress of a training: the observer that `gaat train` and `gaat compare` hand to the library.
 
 use super::joined;
+use super::standing::{Standing, validation};
 use crate::interrupt;
-use crate::printer::Printer;
+use crate::printer::{PATIENCE, Printer};
 use gaat::train::{Control, Observer};
-use gaat_report::format::{count, duration, percent};
+use gaat_report::format::{duration, percent};
 use gaat_spec::{EpochRecord, Event};
 use indicatif::ProgressBar;
+use std::time::Instant;
+
+/// A bar, and under it what is learned and what it takes.
+const DISPLAY: &str = "{prefix}  [{bar:24}] {percent:>3} %\n{msg}";
 
 /// Shows events, and asks the run to stop once the user has.
 pub(crate) struct TrainingProgress<'a> {
     printer: &'a Printer,
     prefix: String,
+    standing: Standing,
     epochs: usize,
-    batch_size: usize,
     bar: Option<ProgressBar>,
-    loss: RunningMean,
-    accuracy: RunningMean,
-    /// What the last validation found; shown until the next one.
-    validation: String,
+    last_line: Instant,
     told_of_stop: bool,
 }
 
@@ -28,89 +30,72 @@ impl<'a> TrainingProgress<'a> {
         Self {
             printer,
             prefix: prefix.to_owned(),
+            standing: Standing::default(),
             epochs: 0,
-            batch_size: 0,
             bar: None,
-            loss: RunningMean::default(),
-            accuracy: RunningMean::default(),
-            validation: String::new(),
+            last_line: Instant::now(),
             told_of_stop: false,
         }
     }
 
-    fn line(&self, text: &str) {
+    fn line(&mut self, text: &str) {
         let line = joined(&self.prefix, text);
         match &self.bar {
             Some(bar) => bar.suspend(|| self.printer.progress(&line)),
             None => self.printer.progress(&line),
         }
+        self.last_line = Instant::now();
     }
 
-    fn show_epoch(&self, bar: &ProgressBar, epoch: usize) {
-        bar.set_prefix(joined(&self.prefix, &format!("epoch {epoch}/{}", self.epochs)));
-    }
-
-    fn on_step(&mut self, epoch: usize, step: usize, loss: f64, accuracy: f64) {
-        self.loss.add(loss);
-        self.accuracy.add(accuracy);
+    fn redraw(&self, doing: &str) {
         if let Some(bar) = &self.bar {
-            self.show_epoch(bar, epoch);
-            bar.set_position(step as u64);
-            let speed = count((bar.per_sec() * self.batch_size as f64) as u64);
-            let (loss, accuracy) = (self.loss.value(), percent(self.accuracy.value(), 1));
-            let validation = &self.validation;
-            bar.set_message(format!("loss {loss:.3}  train {accuracy} %  {speed} images/s{validation}"));
+            bar.set_prefix(joined(&self.prefix, &self.standing.place()));
+            bar.set_position(self.standing.step() as u64);
+            bar.set_message(format!("  {}{doing}\n  {}", self.standing.learning(), self.standing.effort()));
         }
-    }
-
-    fn on_epoch(&mut self, record: &EpochRecord) {
-        self.loss = RunningMean::default();
-        self.accuracy = RunningMean::default();
-        let validation = validation_text(record);
-        if self.printer.shows_lines() {
-            self.line(&epoch_text(record, self.epochs));
-        }
-        self.validation = if validation.is_empty() { validation } else { format!("  {validation}") };
     }
 
     fn show(&mut self, event: &Event) {
+        self.standing.update(event);
         match event {
-            Event::Started { record, steps_per_epoch, steps_done, warnings } => {
+            Event::Started { record, steps_done, warnings, .. } => {
                 for warning in warnings {
                     self.line(&format!("warning: {warning}"));
                 }
                 self.epochs = record.recipe.epochs.unwrap_or(0);
-                self.batch_size = record.recipe.batch_size.unwrap_or(0);
-                self.bar = self.printer.live((self.epochs * steps_per_epoch) as u64);
-                if let Some(bar) = &self.bar {
-                    self.show_epoch(bar, steps_done / (*steps_per_epoch).max(1) + 1);
-                    bar.set_position(*steps_done as u64);
-                    // What an earlier process did says nothing about the time left now.
-                    bar.reset_eta();
-                }
+                self.bar = self.printer.display(self.standing.steps() as u64, DISPLAY);
+                self.redraw("");
                 if *steps_done > 0 {
                     self.line(&format!("going on after step {steps_done}"));
                 }
             }
-            Event::Step { epoch, step, loss, accuracy, .. } => self.on_step(*epoch, *step, *loss, *accuracy),
+            Event::Step { .. } => {
+                self.redraw("");
+                if self.printer.shows_lines() && self.last_line.elapsed() >= PATIENCE {
+                    let parts = [self.standing.place(), self.standing.learning(), self.standing.effort()];
+                    self.line(&parts.join("  "));
+                }
+            }
             Event::Alarm { epoch, step, name, message, action } => {
                 self.line(&format!("epoch {epoch}, step {step}: alarm: {name}: {message}; {action}"));
             }
             Event::Recovered { epoch, step, name, message } => {
                 self.line(&format!("epoch {epoch}, step {step}: {name} is over: {message}"));
             }
-            Event::Validating { .. } => {
-                if let Some(bar) = &self.bar {
-                    bar.set_message("validating");
+            Event::Validating { .. } => self.redraw("  validating"),
+            Event::Epoch { record, .. } => {
+                if self.printer.shows_lines() {
+                    self.line(&epoch_text(record, self.epochs));
                 }
             }
-            Event::Epoch { record } => self.on_epoch(record),
             Event::Checkpoint { .. } => {}
-            Event::Ended { .. } => {
-                if let Some(bar) = self.bar.take() {
-                    bar.finish_and_clear();
-                }
-            }
+            Event::Ended { .. } => self.clear(),
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
         }
     }
 }
@@ -132,9 +117,7 @@ impl Observer for TrainingProgress<'_> {
 impl Drop for TrainingProgress<'_> {
     fn drop(&mut self) {
         // A run that ends in an error must not leave half a display above the message.
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.clear();
     }
 }
 
@@ -145,40 +128,14 @@ fn epoch_text(record: &EpochRecord, epochs: usize) -> String {
         format!("loss {:.3}", record.loss),
         format!("train {} %", percent(record.train_accuracy, 1)),
     ];
-    parts.extend(Some(validation_text(record)).filter(|text| !text.is_empty()));
+    parts.extend(Some(validation(record)).filter(|text| !text.is_empty()));
     parts.extend(record.gain_ratio.map(|ratio| format!("gain ratio {ratio:.2}")));
     let seconds = record.seconds;
     if seconds.attack > 0.0 {
-        parts.push(format!("attack {}", duration(seconds.attack)));
+        parts.push(format!("refreshes {:.1}  attack {}", record.refreshes, duration(seconds.attack)));
     }
     parts.push(format!("train {}", duration(seconds.train)));
     parts.join("  ")
-}
-
-fn validation_text(record: &EpochRecord) -> String {
-    let part = |name: &str, value: Option<f64>| value.map(|value| format!(" {name} {} %", percent(value, 1)));
-    let parts: String = [part("clean", record.validation_clean), part("robust", record.validation_robust)]
-        .into_iter()
-        .flatten()
-        .collect();
-    if parts.is_empty() { parts } else { format!("validation{parts}") }
-}
-
-#[derive(Debug, Default)]
-struct RunningMean {
-    sum: f64,
-    count: usize,
-}
-
-impl RunningMean {
-    fn add(&mut self, value: f64) {
-        self.sum += value;
-        self.count += 1;
-    }
-
-    fn value(&self) -> f64 {
-        self.sum / self.count as f64
-    }
 }
 
 #[cfg(test)]
@@ -204,7 +161,7 @@ mod tests {
     #[test]
     fn an_epoch_is_one_line() {
         let expected = "epoch 3/10  loss 0.410  train 88.1 %  validation clean 97.0 % robust 84.2 %  \
-                        gain ratio 1.12  attack 1.20 s  train 2.30 s";
+                        gain ratio 1.12  refreshes 1.0  attack 1.20 s  train 2.30 s";
         assert_eq!(epoch_text(&record(), 10), expected);
     }
 

@@ -160,3 +160,35 @@ fn an_analysis_leaves_its_table_its_document_and_its_plots() {
     assert_eq!(again["epsilons"][0]["models"][0]["model"]["curvature"], "diagonal");
     assert!(here.join("o/residual.svg").exists());
 }
+
+#[test]
+fn a_run_goes_out_and_comes_back() {
+    let directory = tempdir().unwrap();
+    let here = directory.path();
+    success(here, &format!("train --method natural --out r {SMALL}"));
+    let text = success(here, "export r --format safetensors --checkpoint last --out pytorch/w.safetensors");
+    assert!(text.contains("convnet") && text.contains("config.json"), "{text}");
+    let config = json(&read(&here.join("pytorch/config.json")));
+    assert_eq!(
+        (&config["model"], &config["classes"], &config["epoch"]),
+        (&"convnet".into(), &10.into(), &1.into())
+    );
+    assert_eq!((&config["recipe"]["dataset"], &config["input"]), (&"digits".into(), &vec![1, 8, 8].into()));
+    let again = refusal(here, "export r --format safetensors --out pytorch/w.safetensors");
+    assert!(again.contains("w.safetensors") && again.contains("--out"), "{again}");
+    let beside = refusal(here, "export r --format safetensors --out pytorch/v.safetensors");
+    assert!(beside.contains("config.json"), "{beside}");
+
+    success(here, "import pytorch/w.safetensors --model convnet --input 1x8x8 --out back.safetensors");
+    let clean = |subject: &str| {
+        let judge = format!("evaluate {subject} --attack fgsm --threads 1 --precision fp32 --json");
+        json(&success(here, &judge))["clean_accuracy"].as_f64().unwrap()
+    };
+    let expected = clean("r --checkpoint last");
+    assert_eq!(clean("pytorch/w.safetensors --dataset digits"), expected);
+    assert_eq!(clean("back.safetensors --dataset digits"), expected);
+
+    let document = json(&success(here, "export back.safetensors --format onnx --out n.onnx --json"));
+    assert_eq!((&document["input"], &document["config"]), (&"1x8x8".into(), &Value::Null));
+    assert!(read_bytes(&here.join("n.onnx")).windows(4).any(|word| word == b"Gemm"));
+}

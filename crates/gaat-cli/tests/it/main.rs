@@ -1,6 +1,7 @@
 //! The binary from outside: what is typed, what comes back on stdout and stderr, and the exit status.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic, and says where it skips")]
 
+mod around;
 mod commands;
 mod refusals;
 
@@ -9,8 +10,17 @@ use std::process::{Command, Output};
 
 /// Runs `gaat` with the words of `line` in `directory`.
 fn gaat(directory: &Path, line: &str) -> Output {
+    gaat_with(directory, line, &[])
+}
+
+/// The same, with `variables` in the environment and no proxy but theirs.
+fn gaat_with(directory: &Path, line: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gaat"));
     command.args(line.split_whitespace()).current_dir(directory);
+    for name in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    command.envs(variables.iter().copied());
     // The data of whoever runs the tests must not decide them.
     command.env_remove("GAAT_DATA").env("XDG_DATA_HOME", directory).env_remove("RUST_BACKTRACE");
     command.output().unwrap()

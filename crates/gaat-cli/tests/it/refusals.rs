@@ -1,12 +1,12 @@
 //! Help, and what is refused: named, with what to do.
 
-use super::{gaat, refusal, status, success};
+use super::{gaat, refusal, status, stdout, success};
 use tempfile::tempdir;
 
 #[test]
 fn help_names_the_keys_of_each_command() {
     let directory = tempdir().unwrap();
-    let expected: [(&str, &[&str]); 6] = [
+    let expected: [(&str, &[&str]); 7] = [
         ("--help", &["train", "evaluate", "compare", "analyze", "data", "130 interrupted"]),
         (
             "train --help",
@@ -30,7 +30,9 @@ fn help_names_the_keys_of_each_command() {
             "analyze --help",
             &["--epsilons", "--orders", "--curvatures", "--anchor", "--limit", "--out", "--device"],
         ),
-        ("data --help", &["info", "verify", "--data-dir"]),
+        ("export --help", &["safetensors", "onnx", "--fold-batchnorm", "--checkpoint", "config.json"]),
+        ("data --help", &["info", "verify", "fetch"]),
+        ("data fetch --help", &["--mirror", "--data-dir", "HTTPS_PROXY"]),
     ];
     for (line, keys) in expected {
         let help = success(directory.path(), line);
@@ -75,8 +77,13 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("analyze absent", "run directory"),
         ("analyze . --orders 4", "known: 1, 2, 3"),
         ("analyze . --curvatures gaus-newton", "gauss-newton"),
+        ("export absent --format onnx --out x.onnx", "absent"),
+        ("export . --format onnx --out x.onnx", "run.json"),
+        ("export . --format tflite --out x", "safetensors"),
+        ("export . --format safetensors --fold-batchnorm --out x", "--format onnx"),
         ("train --refreshes 20 --steps 10", "refreshes"),
         ("train --dataset mnist --data-dir nowhere", "nowhere"),
+        ("train --dataset cifar10 --data-dir nowhere", "gaat data fetch cifar10"),
     ] {
         let text = refusal(directory.path(), line);
         assert!(text.contains(needle), "gaat {line}\n{text}");
@@ -97,13 +104,24 @@ fn data_is_described_and_missing_data_is_explained() {
     let directory = tempdir().unwrap();
     let text = success(directory.path(), "data info");
     assert!(
-        text.contains("digits    whole and official, embedded") && text.contains("mnist     missing"),
+        text.contains("digits        whole and official, embedded") && text.contains("mnist         missing"),
         "{text}"
     );
     let json = success(directory.path(), "data info digits --json");
     let document: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&document[0]["train"], &document[0]["test"]), (&1438.into(), &359.into()));
+    for (name, side) in [("a", 4_u32), ("b", 5)] {
+        for part in ["train", "test"] {
+            let folder = directory.path().join(format!("photos/{part}/{name}"));
+            fs_err::create_dir_all(&folder).unwrap();
+            let pixels: Vec<u8> = (0..3 * side * side).map(|index| index as u8).collect();
+            fs_err::write(folder.join("1.png"), gaat_data::png(&pixels, side, side).unwrap()).unwrap();
+        }
+    }
+    assert!(stdout(&gaat(directory.path(), "data verify folder --data-dir photos")).contains("--resize"));
+    let text = success(directory.path(), "data verify folder --data-dir photos --resize 3");
+    assert!(text.contains("2 training and 2 test images, 2 classes, 3 x 3 x 3"), "{text}");
     let output = gaat(directory.path(), "data verify mnist");
     assert_eq!(status(&output), 2);
-    assert!(super::stdout(&output).contains("--data-dir") && super::stderr(&output).contains("mnist"));
+    assert!(stdout(&output).contains("--data-dir") && super::stderr(&output).contains("mnist"));
 }

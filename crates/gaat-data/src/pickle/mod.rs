@@ -7,7 +7,7 @@ mod opcodes;
 mod tensors;
 mod value;
 
-pub use tensors::{NamedTensor, Numbers};
+pub use tensors::{NamedTensor, Numbers, strip_parallel_prefix};
 
 use crate::error::{Error, Result};
 use archive::Archive;
@@ -72,11 +72,10 @@ fn legacy(bytes: &[u8]) -> std::result::Result<Vec<NamedTensor>, String> {
     if !is_little_endian(&next()?) {
         return Err("big-endian numbers".to_owned());
     }
-    let found = tensors::find(&next()?)?;
+    let object = next()?;
+    let found = tensors::find(&object)?;
     let keys = next()?;
-    let scalars: HashMap<&str, value::Scalar> =
-        found.iter().map(|found| (&*found.view.storage.key, found.view.storage.scalar)).collect();
-    let storages = legacy_storages(&keys, rest, &scalars)?;
+    let storages = legacy_storages(&keys, rest, &scalars(&object))?;
     let storage = |found: &Found| {
         let key = &found.view.storage.key;
         storages.get(&**key).copied().ok_or_else(|| format!("no storage `{key}`"))
@@ -92,6 +91,15 @@ fn is_little_endian(system: &Pickle) -> bool {
     })
 }
 
+/// The type of every storage, also of those that no tensor of the state dict uses: an optimiser's, say.
+fn scalars(object: &Pickle) -> HashMap<&str, value::Scalar> {
+    let storages = object.values.iter().filter_map(|value| match value {
+        Value::Storage(storage) => Some((&*storage.key, storage.scalar)),
+        _ => None,
+    });
+    storages.collect()
+}
+
 fn legacy_storages<'a>(
     keys: &'a Pickle,
     mut rest: &'a [u8],
@@ -103,7 +111,8 @@ fn legacy_storages<'a>(
     let mut storages = HashMap::new();
     for item in items {
         let Value::Text(key) = &keys.values[*item] else { return Err("a storage without a name".to_owned()) };
-        let width = scalars.get(&**key).ok_or_else(|| format!("the storage `{key}` of no tensor"))?.width();
+        let width =
+            scalars.get(&**key).ok_or_else(|| format!("the storage `{key}` of unknown type"))?.width();
         let cut = || format!("a file that is cut short in the storage `{key}`");
         let (length, after) = rest.split_first_chunk::<8>().ok_or_else(cut)?;
         let length =

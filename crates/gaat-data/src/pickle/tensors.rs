@@ -40,7 +40,7 @@ pub enum Numbers {
 
 /// A tensor whose numbers were not looked up yet.
 pub(super) struct Found {
-    pub(super) name: Rc<str>,
+    pub(super) name: String,
     pub(super) view: View,
 }
 
@@ -53,14 +53,17 @@ pub(super) fn find(pickle: &Pickle) -> Result<Vec<Found>, String> {
         let mut others = Vec::new();
         for (key, value) in items {
             match &pickle.values[value] {
-                Value::Tensor(view) => found.push(Found { name: key, view: view.clone() }),
+                Value::Tensor(view) => found.push(Found { name: key.to_string(), view: view.clone() }),
                 _ => others.push((key, value)),
             }
         }
-        if !found.is_empty() {
-            return unprefixed(found, &others);
+        // Beside the state dict there may be counts and rates as tensors.
+        let inner = wrapped(&others).filter(|inner| matches!(pickle.values[*inner], Value::Dict(_)));
+        match inner {
+            Some(inner) => place = inner,
+            None if found.is_empty() => return Err(without_tensors(&others)),
+            None => return unprefixed(found, &others),
         }
-        place = wrapped(&others)?;
     }
     Err(format!("dictionaries more than {MOST_WRAPPERS} deep"))
 }
@@ -79,29 +82,34 @@ fn dictionary(pickle: &Pickle, place: Id) -> Result<Vec<(Rc<str>, Id)>, String> 
 }
 
 /// The value of the first known wrapper.
-fn wrapped(others: &[(Rc<str>, Id)]) -> Result<Id, String> {
-    for wrapper in WRAPPERS {
-        if let Some((_, value)) = others.iter().find(|(key, _)| **key == *wrapper) {
-            return Ok(*value);
-        }
-    }
+fn wrapped(others: &[(Rc<str>, Id)]) -> Option<Id> {
+    let named = |wrapper: &str| others.iter().find(|(key, _)| **key == *wrapper);
+    WRAPPERS.iter().find_map(|wrapper| named(wrapper)).map(|(_, value)| *value)
+}
+
+fn without_tensors(others: &[(Rc<str>, Id)]) -> String {
     let mut keys = String::new();
     for (key, _) in others.iter().take(8) {
         let _ = write!(keys, " `{key}`");
     }
-    Err(format!("a dictionary without tensors, with the keys{keys}"))
+    format!("a dictionary without tensors, with the keys{keys}")
 }
 
 fn unprefixed(mut found: Vec<Found>, others: &[(Rc<str>, Id)]) -> Result<Vec<Found>, String> {
     if let Some((key, _)) = others.first() {
         return Err(format!("`{key}`, which is no tensor, among tensors"));
     }
-    if found.iter().all(|found| found.name.starts_with(PARALLEL)) {
-        for found in &mut found {
-            found.name = found.name[PARALLEL.len()..].into();
+    strip_parallel_prefix(found.iter_mut().map(|found| &mut found.name).collect());
+    Ok(found)
+}
+
+/// Takes `module.`, which `torch.nn.DataParallel` puts before every name, off them; where a name lacks it, off none.
+pub fn strip_parallel_prefix(names: Vec<&mut String>) {
+    if names.iter().all(|name| name.starts_with(PARALLEL)) {
+        for name in names {
+            name.drain(..PARALLEL.len());
         }
     }
-    Ok(found)
 }
 
 /// The numbers of all of `found`, out of a file of `length` bytes, by way of `storage`.
@@ -154,7 +162,7 @@ fn copy(found: &Found, storage: &[u8]) -> Result<NamedTensor, String> {
         return Err(outside());
     }
     Ok(NamedTensor {
-        name: name.to_string(),
+        name: name.clone(),
         shape: view.shape.clone(),
         numbers: numbers(scalar, storage, &indices),
     })

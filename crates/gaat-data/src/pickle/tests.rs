@@ -6,6 +6,7 @@ use proptest::prelude::*;
 const ZIP: &[u8] = include_bytes!("../../tests/golden/zip.pth");
 const LEGACY: &[u8] = include_bytes!("../../tests/golden/legacy.pth");
 const WRAPPED: &[u8] = include_bytes!("../../tests/golden/wrapped.pth");
+const BESIDE: &[u8] = include_bytes!("../../tests/golden/beside.pth");
 const PARAMETERS: &[u8] = include_bytes!("../../tests/golden/parameters.pth");
 const MODULE: &[u8] = include_bytes!("../../tests/golden/module.pth");
 const NO_TENSORS: &[u8] = include_bytes!("../../tests/golden/no-tensors.pth");
@@ -30,7 +31,7 @@ fn expected() -> Vec<NamedTensor> {
 
 #[test]
 fn both_layouts_wrappers_and_prefixes_give_the_same_tensors() {
-    for (name, bytes) in [("zip", ZIP), ("legacy", LEGACY), ("wrapped", WRAPPED)] {
+    for (name, bytes) in [("zip", ZIP), ("legacy", LEGACY), ("wrapped", WRAPPED), ("beside", BESIDE)] {
         assert_eq!(state_dict(bytes).unwrap(), expected(), "{name}");
     }
     let parameters = state_dict(PARAMETERS).unwrap();

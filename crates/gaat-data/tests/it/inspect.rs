@@ -2,7 +2,7 @@
 
 use gaat_data::{DatasetName, Location, Verdict, info_with, verify_with};
 
-use crate::fixtures::{Home, cifar10_files, mnist_files, source};
+use crate::fixtures::{Home, archive, cifar10_files, gzip, mnist_files, source};
 
 #[test]
 fn what_is_missing_is_a_verdict_and_no_failure() {
@@ -33,6 +33,25 @@ fn mnist_of_ones_own_is_readable_but_not_official() {
     home.write("t10k-labels-idx1-ubyte", &[0]);
     let report = verify_with(&source(DatasetName::Mnist), &home.places());
     assert!(matches!(report.verdict, Verdict::Unusable { problem } if problem.contains("t10k-labels")));
+}
+
+#[test]
+fn archives_and_packed_files_are_held_against_the_published_digests() {
+    let home = Home::new();
+    home.write("cifar-10-binary.tar.gz", &archive("cifar-10-batches-bin", &cifar10_files()));
+    let report = verify_with(&source(DatasetName::Cifar10), &home.places());
+    assert_eq!((report.files[0].official, report.verdict), (Some(false), Verdict::NotOfficial));
+    for (name, bytes) in mnist_files() {
+        home.write(&format!("fashion-mnist/{name}.gz"), &gzip(&bytes));
+    }
+    let report = verify_with(&source(DatasetName::FashionMnist), &home.places());
+    assert_eq!(report.verdict, Verdict::NotOfficial);
+    // What was unpacked has no published digest to hold it against.
+    for (name, bytes) in mnist_files() {
+        home.write(&format!("fashion-mnist/{name}"), &bytes);
+    }
+    let report = verify_with(&source(DatasetName::FashionMnist), &home.places());
+    assert_eq!((report.files[0].official, report.verdict), (None, Verdict::Readable));
 }
 
 #[test]

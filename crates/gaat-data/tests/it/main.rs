@@ -5,8 +5,8 @@
 
 mod cifar;
 mod fixtures;
+mod idx;
 mod inspect;
 mod missing;
-mod mnist;
 mod real_data;
 mod split;

@@ -13,6 +13,7 @@ fn every_place_that_was_searched_is_listed() {
     let places = Places { data_roots: vec![first.path("x"), second.path("y")], cache: None };
     let expected = [
         (DatasetName::Mnist, "train-images-idx3-ubyte"),
+        (DatasetName::FashionMnist, "FashionMNIST/raw"),
         (DatasetName::Cifar10, "data_batch_1.bin"),
         (DatasetName::Cifar100, "cifar-100-binary.tar.gz"),
         (DatasetName::Folder, "train/<class>"),
@@ -24,6 +25,9 @@ fn every_place_that_was_searched_is_listed() {
         let roots = [first.path("x"), second.path("y")].map(|path| path.display().to_string());
         assert!(roots.iter().all(|root| message.contains(root)), "{message}");
         assert!(message.contains(files) && message.contains("GAAT_DATA"), "{message}");
+        // Nobody but the user has the images of a folder.
+        let fetches = message.contains(&format!("`gaat data fetch {dataset}`"));
+        assert_eq!(fetches, dataset != DatasetName::Folder, "{message}");
 
         let named = Source { data_dir: Some(first.path("z")), ..source(dataset) };
         let message = load_with(&named, &places).unwrap_err().to_string();
@@ -46,7 +50,10 @@ fn names_go_both_ways_and_unknown_ones_list_the_known() {
         assert_eq!(DatasetName::from_str(&name.to_string()).unwrap(), name);
     }
     let message = DatasetName::from_str("cifar-10").unwrap_err().to_string();
-    assert!(message.contains("cifar-10") && message.contains("digits, mnist, cifar10, cifar100, folder"));
+    assert!(
+        message.contains("cifar-10")
+            && message.contains("digits, mnist, fashion-mnist, cifar10, cifar100, folder")
+    );
 }
 
 proptest! {

@@ -42,6 +42,14 @@ fn the_official_mnist_is_known_as_such() {
 }
 
 #[test]
+fn mnist_is_not_taken_for_fashion_mnist() {
+    let Some(folder) = folder("mnist") else { return };
+    let source = Source { data_dir: Some(folder), ..source(DatasetName::FashionMnist) };
+    let message = load_with(&source, &NOWHERE).unwrap_err().to_string();
+    assert!(message.contains("t10k-labels") && message.contains("the file of mnist"), "{message}");
+}
+
+#[test]
 fn cifar_10_looks_like_itself() {
     let Some(folder) = folder("cifar10") else { return };
     let loaded = load(DatasetName::Cifar10, &folder);

@@ -1,7 +1,7 @@
 //! Builds a network by name.
 
 use super::input::InputStage;
-use super::layers::{BatchNorm, Conv, Linear};
+use super::layers::{BatchNorm, Conv, LayerNorm, Linear, TokenEmbedding};
 use super::models;
 use super::network::Network;
 use super::{Classifier, ComputePrecision, InputShape, Normalization, ParameterStore, Rng, Role};
@@ -73,7 +73,16 @@ pub(super) enum Start {
     KaimingFanOut,
     /// PyTorch's own for the weight; bias zero.
     ZeroBias,
+    /// torchvision's for the last layer: uniform in plus or minus `1 / sqrt(fan_out)`; bias zero.
+    UniformFanOut,
+    /// timm's for transformers: normal with deviation 0.02; bias zero.
+    Narrow,
 }
+
+/// See [`Start::Narrow`]. timm cuts it off at a hundred deviations.
+const NARROW: f64 = 0.02;
+/// timm's for class tokens.
+const NARROWEST: f64 = 1e-6;
 
 /// Shape of a convolution.
 #[derive(Debug, Clone, Copy)]
@@ -83,18 +92,19 @@ pub(super) struct ConvShape {
     pub(super) kernel: i64,
     pub(super) stride: i64,
     pub(super) padding: i64,
+    pub(super) groups: i64,
     pub(super) has_bias: bool,
 }
 
 impl ConvShape {
     /// 3x3, padded to keep the size, without bias.
     pub(super) fn three(inputs: i64, outputs: i64, stride: i64) -> Self {
-        Self { inputs, outputs, kernel: 3, stride, padding: 1, has_bias: false }
+        Self { inputs, outputs, kernel: 3, stride, padding: 1, groups: 1, has_bias: false }
     }
 
     /// 1x1 without bias.
     pub(super) fn one(inputs: i64, outputs: i64, stride: i64) -> Self {
-        Self { inputs, outputs, kernel: 1, stride, padding: 0, has_bias: false }
+        Self { inputs, outputs, kernel: 1, stride, padding: 0, groups: 1, has_bias: false }
     }
 }
 
@@ -111,18 +121,19 @@ impl Builder {
     }
 
     pub(super) fn conv(&mut self, name: &str, shape: ConvShape, start: Start) -> Result<Conv> {
-        let ConvShape { inputs, outputs, kernel, stride, padding, has_bias } = shape;
-        let fan_in = inputs * kernel * kernel;
-        let size = [outputs, inputs, kernel, kernel];
-        let weight = self.weight(name, &size, fan_in, outputs * kernel * kernel, start)?;
+        let ConvShape { inputs, outputs, kernel, stride, padding, groups, has_bias } = shape;
+        let size = [outputs, inputs / groups, kernel, kernel];
+        // PyTorch takes the fans of a grouped convolution from the shape of its weight.
+        let (fan_in, fan_out) = (size[1] * kernel * kernel, outputs * kernel * kernel);
+        let weight = self.weight(name, &size, fan_in, fan_out, start)?;
         let bias = if has_bias { Some(self.bias(name, outputs, fan_in, start)?) } else { None };
-        Ok(Conv { weight, bias, stride, padding })
+        Ok(Conv { name: name.to_owned(), weight, bias, stride, padding, groups })
     }
 
     pub(super) fn linear(&mut self, name: &str, inputs: i64, outputs: i64, start: Start) -> Result<Linear> {
         let weight = self.weight(name, &[outputs, inputs], inputs, outputs, start)?;
         let bias = self.bias(name, outputs, inputs, start)?;
-        Ok(Linear { weight, bias })
+        Ok(Linear { name: name.to_owned(), weight, bias })
     }
 
     pub(super) fn batch_norm(&mut self, name: &str, channels: i64) -> Result<BatchNorm> {
@@ -131,11 +142,33 @@ impl Builder {
         let mut add =
             |suffix: &str, tensor: Tensor, role| self.store.add(&format!("{name}.{suffix}"), &tensor, role);
         Ok(BatchNorm {
+            name: name.to_owned(),
             scale: add("weight", ones()?, Role::NormScale)?,
             shift: add("bias", zeros()?, Role::NormShift)?,
             running_mean: add("running_mean", zeros()?, Role::Buffer)?,
             running_variance: add("running_var", ones()?, Role::Buffer)?,
         })
+    }
+
+    pub(super) fn layer_norm(&mut self, name: &str, width: i64) -> Result<LayerNorm> {
+        let ones = Tensor::f_ones(width, (Kind::Float, Device::Cpu))?;
+        let zeros = Tensor::f_zeros(width, (Kind::Float, Device::Cpu))?;
+        Ok(LayerNorm {
+            name: name.to_owned(),
+            scale: self.store.add(&format!("{name}.weight"), &ones, Role::NormScale)?,
+            shift: self.store.add(&format!("{name}.bias"), &zeros, Role::NormShift)?,
+        })
+    }
+
+    /// A class token and positions for it and `patches` others.
+    pub(super) fn tokens(&mut self, patches: i64, width: i64) -> Result<TokenEmbedding> {
+        let mut add = |name: &str, count, deviation| {
+            let draws = self.rng.seeded(&format!("init/{name}"), 0);
+            let values = draws.normal(&[1, count, width], 0.0, deviation, Kind::Float, Device::Cpu)?;
+            self.store.add(name, &values, Role::Embedding)
+        };
+        let class = add(TokenEmbedding::CLASS, 1, NARROWEST)?;
+        Ok(TokenEmbedding { class, positions: add(TokenEmbedding::POSITIONS, patches + 1, NARROW)? })
     }
 
     fn weight(
@@ -154,9 +187,14 @@ impl Builder {
                 let bound = (fan_in as f64).sqrt().recip();
                 draws.uniform(size, -bound, bound, Kind::Float, Device::Cpu)?
             }
+            Start::UniformFanOut => {
+                let bound = (fan_out as f64).sqrt().recip();
+                draws.uniform(size, -bound, bound, Kind::Float, Device::Cpu)?
+            }
             Start::KaimingFanOut => {
                 draws.normal(size, 0.0, (2.0 / fan_out as f64).sqrt(), Kind::Float, Device::Cpu)?
             }
+            Start::Narrow => draws.normal(size, 0.0, NARROW, Kind::Float, Device::Cpu)?,
         };
         self.store.add(&name, &values, Role::Weight)
     }
@@ -169,7 +207,9 @@ impl Builder {
                 let draws = self.rng.seeded(&format!("init/{name}"), 0);
                 draws.uniform(&[outputs], -bound, bound, Kind::Float, Device::Cpu)?
             }
-            Start::KaimingFanOut | Start::ZeroBias => Tensor::f_zeros(outputs, (Kind::Float, Device::Cpu))?,
+            Start::KaimingFanOut | Start::ZeroBias | Start::UniformFanOut | Start::Narrow => {
+                Tensor::f_zeros(outputs, (Kind::Float, Device::Cpu))?
+            }
         };
         self.store.add(&name, &values, Role::Bias)
     }

@@ -1,7 +1,7 @@
 //! What the rest of the library sees of a network.
 
-use super::{ComputePrecision, Normalization, ParameterStore};
-use crate::Result;
+use super::{ComputePrecision, Normalization, ParameterStore, Trace};
+use crate::{Error, Result};
 use std::fmt;
 use tch::Tensor;
 
@@ -74,4 +74,14 @@ pub trait Classifier: Send {
 
     /// Its parameters and buffers.
     fn store(&self) -> &ParameterStore;
+
+    /// What it computes in [`Mode::Eval`], layer by layer: what an export needs.
+    ///
+    /// # Errors
+    /// When the network does not say; a network of one's own need not.
+    fn trace(&self) -> Result<Trace> {
+        let reason = "does not say what it computes layer by layer, so it cannot be exported; give it a \
+                      Classifier::trace";
+        Err(Error::Model { model: self.name(), reason: reason.to_owned() })
+    }
 }

@@ -7,39 +7,22 @@ use super::Mode;
 use crate::Result;
 use tch::Tensor;
 
-/// A convolution with square kernel and no dilation or groups.
+/// A convolution with square kernel and no dilation. `name` is that of its module in PyTorch, as in all layers.
 #[derive(Debug)]
 pub(super) struct Conv {
+    pub(super) name: String,
     pub(super) weight: Tensor,
     pub(super) bias: Option<Tensor>,
     pub(super) stride: i64,
     pub(super) padding: i64,
+    pub(super) groups: i64,
 }
 
 impl Conv {
     pub(super) fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        self.with(&self.weight, self.bias.as_ref(), input)
-    }
-
-    /// Convolution, normalisation and rectification. Running statistics are folded into the weights, which spares a pass
-    /// over the activation, forward and backward.
-    pub(super) fn forward_norm_relu(&self, norm: &BatchNorm, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        if mode != Mode::Eval {
-            return norm.forward_relu(&self.forward(input)?, mode);
-        }
-        let (scale, shift) = norm.running()?;
-        let shift = match &self.bias {
-            Some(bias) => shift.f_add(&bias.f_mul(&scale)?)?,
-            None => shift,
-        };
-        let weight = self.weight.f_mul(&scale.f_view([-1, 1, 1, 1])?)?;
-        relu(self.with(&weight, Some(&shift), input)?)
-    }
-
-    fn with(&self, weight: &Tensor, bias: Option<&Tensor>, input: &Tensor) -> Result<Tensor> {
-        let weight = weight.f_to_kind(input.kind())?;
-        let bias = bias.map(|bias| bias.f_to_kind(input.kind())).transpose()?;
-        Ok(input.f_conv2d(&weight, bias, self.stride, self.padding, 1, 1)?)
+        let weight = self.weight.f_to_kind(input.kind())?;
+        let bias = self.bias.as_ref().map(|bias| bias.f_to_kind(input.kind())).transpose()?;
+        Ok(input.f_conv2d(&weight, bias, self.stride, self.padding, 1, self.groups)?)
     }
 }
 
@@ -77,6 +60,7 @@ impl BlockConv {
 /// A linear layer with bias.
 #[derive(Debug)]
 pub(super) struct Linear {
+    pub(super) name: String,
     pub(super) weight: Tensor,
     pub(super) bias: Tensor,
 }
@@ -96,6 +80,7 @@ impl Linear {
 /// Batch normalisation over images and pixels.
 #[derive(Debug)]
 pub(super) struct BatchNorm {
+    pub(super) name: String,
     pub(super) scale: Tensor,
     pub(super) shift: Tensor,
     pub(super) running_mean: Tensor,
@@ -104,7 +89,7 @@ pub(super) struct BatchNorm {
 
 impl BatchNorm {
     const MOMENTUM: f64 = 0.1;
-    const EPSILON: f64 = 1e-5;
+    pub(super) const EPSILON: f64 = 1e-5;
 
     pub(super) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
         // Without running statistics libtorch normalises by the batch and remembers nothing.
@@ -116,26 +101,54 @@ impl BatchNorm {
         let (scale, shift) = (Some(&self.scale), Some(&self.shift));
         Ok(input.f_batch_norm(scale, shift, mean, variance, is_batch, Self::MOMENTUM, Self::EPSILON, true)?)
     }
+}
 
-    /// What evaluation multiplies each channel by, and what it adds then.
-    fn running(&self) -> Result<(Tensor, Tensor)> {
-        let scale = self.scale.f_mul(&self.running_variance.f_add_scalar(Self::EPSILON)?.f_rsqrt()?)?;
-        let shift = self.shift.f_sub(&self.running_mean.f_mul(&scale)?)?;
-        Ok((scale, shift))
-    }
+/// Layer normalisation over the last axis, computed in the dtype of the store.
+#[derive(Debug)]
+pub(super) struct LayerNorm {
+    pub(super) name: String,
+    pub(super) scale: Tensor,
+    pub(super) shift: Tensor,
+}
 
-    /// Normalisation, then rectification in place: the backward pass of the former does not need its output.
-    pub(super) fn forward_relu(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        relu(self.forward(input, mode)?)
+impl LayerNorm {
+    /// That of timm's vision transformers.
+    pub(super) const EPSILON: f64 = 1e-6;
+
+    pub(super) fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let (scale, shift) = (Some(&self.scale), Some(&self.shift));
+        let precise = input.f_to_kind(self.scale.kind())?;
+        let normal = precise.f_layer_norm(self.scale.size(), scale, shift, Self::EPSILON, false)?;
+        Ok(normal.f_to_kind(input.kind())?)
     }
 }
 
-/// Rectifies in place an activation that nobody else needs any more.
-pub(super) fn relu(mut activation: Tensor) -> Result<Tensor> {
-    Ok(activation.f_relu_()?)
+/// How attention cuts up its values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heads {
+    pub(super) count: i64,
+    /// Numbers of each.
+    pub(super) depth: i64,
 }
 
-/// Mean over all pixels in the dtype `kind`: `[N, C, H, W]` to `[N, C]`.
-pub(super) fn global_average(activation: &Tensor, kind: tch::Kind) -> Result<Tensor> {
-    Ok(activation.f_mean_dim([2, 3].as_slice(), false, kind)?)
+/// What turns patches of an image into tokens: a token of its own for the class, and a place for each.
+#[derive(Debug)]
+pub(super) struct TokenEmbedding {
+    /// `[1, 1, D]`.
+    pub(super) class: Tensor,
+    /// `[1, T, D]`.
+    pub(super) positions: Tensor,
+}
+
+impl TokenEmbedding {
+    pub(super) const CLASS: &str = "cls_token";
+    pub(super) const POSITIONS: &str = "pos_embed";
+
+    pub(super) fn forward(&self, maps: &Tensor) -> Result<Tensor> {
+        let patches = maps.f_flatten(2, -1)?.f_transpose(1, 2)?;
+        let (count, _, width) = patches.size3()?;
+        let class = self.class.f_to_kind(maps.kind())?.f_expand([count, 1, width], false)?;
+        let tokens = Tensor::f_cat(&[class, patches], 1)?;
+        Ok(tokens.f_add(&self.positions.f_to_kind(maps.kind())?)?)
+    }
 }

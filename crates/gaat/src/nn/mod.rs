@@ -6,6 +6,8 @@
 
 mod builder;
 mod classifier;
+mod eager;
+mod flow;
 mod input;
 mod layers;
 mod models;
@@ -14,10 +16,14 @@ mod precision;
 mod probe;
 mod rng;
 mod store;
+mod trace;
 
 pub use builder::{BuildOptions, build};
 pub use classifier::{Classifier, InputShape, Mode};
+pub use flow::Activation;
 pub use input::Normalization;
+pub(crate) use models::head;
 pub use precision::{ComputePrecision, PrecisionRequest, has_bf16};
 pub use rng::{Draws, Rng};
 pub use store::{Entry, ParameterStore, Role};
+pub use trace::{Operation, Parameter, Step, Trace};

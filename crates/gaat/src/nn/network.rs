@@ -1,20 +1,46 @@
 //! A classifier out of an input stage, a body and a last linear layer.
 
+use super::eager::Eager;
+use super::flow::Flow;
 use super::input::InputStage;
 use super::layers::Linear;
+use super::trace::{Place, Trace, Tracer};
 use super::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore};
 use crate::Result;
 use gaat_spec::ModelName;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-/// What differs from one architecture to the next.
-pub(super) trait Body: Send {
-    /// Features `[N, F]` for the last layer. `kind` is the dtype of the store: global pooling is done in it.
-    fn features(&self, input: &Tensor, kind: Kind, mode: Mode) -> Result<Tensor>;
+/// What differs from one architecture to the next: its layers, said once.
+pub(super) trait Architecture: Send {
+    /// Features `[N, F]` for the last layer.
+    fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value>;
 
     /// See [`Classifier::variant`].
     fn variant(&self) -> &'static str {
         ""
+    }
+}
+
+/// An [`Architecture`] behind a pointer, with each of the flows that there are.
+pub(super) trait Body: Send {
+    fn compute(&self, flow: &Eager, input: Tensor) -> Result<Tensor>;
+
+    fn write_down(&self, flow: &Tracer, input: Place) -> Result<Place>;
+
+    fn variant(&self) -> &'static str;
+}
+
+impl<A: Architecture> Body for A {
+    fn compute(&self, flow: &Eager, input: Tensor) -> Result<Tensor> {
+        self.features(flow, input)
+    }
+
+    fn write_down(&self, flow: &Tracer, input: Place) -> Result<Place> {
+        self.features(flow, input)
+    }
+
+    fn variant(&self) -> &'static str {
+        Architecture::variant(self)
     }
 }
 
@@ -31,7 +57,7 @@ pub(super) struct Network {
 impl Classifier for Network {
     fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor> {
         let kind = self.head.master_kind();
-        let features = self.body.features(&self.input.prepare(pixels)?, kind, mode)?;
+        let features = self.body.compute(&Eager { kind, mode }, self.input.prepare(pixels)?)?;
         self.head.forward(&features.f_to_kind(kind)?)
     }
 
@@ -61,5 +87,17 @@ impl Classifier for Network {
 
     fn store(&self) -> &ParameterStore {
         &self.store
+    }
+
+    fn trace(&self) -> Result<Trace> {
+        let tracer = Tracer::default();
+        let mut place = Tracer::pixels();
+        let normalization = &self.input.normalization;
+        if !normalization.is_identity() {
+            place = tracer.normalize(&normalization.mean, &normalization.std, place);
+        }
+        let features = self.body.write_down(&tracer, place)?;
+        tracer.linear(&self.head, &features)?;
+        Ok(tracer.finish())
     }
 }

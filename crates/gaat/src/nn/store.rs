@@ -15,10 +15,12 @@ pub enum Role {
     Weight,
     /// Bias of a convolution or linear layer.
     Bias,
-    /// Scale of a batch normalisation.
+    /// Scale of a batch or layer normalisation.
     NormScale,
-    /// Shift of a batch normalisation.
+    /// Shift of a batch or layer normalisation.
     NormShift,
+    /// Class token or positions of a transformer; not decayed, like a bias.
+    Embedding,
     /// Running statistic: saved, but not trained.
     Buffer,
 }

@@ -20,6 +20,7 @@ mod snapshot;
 mod state;
 mod step;
 mod tape;
+mod tensorboard;
 mod trainer;
 #[cfg(test)]
 mod trial;

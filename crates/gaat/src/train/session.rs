@@ -164,8 +164,8 @@ impl<'a> Session<'a> {
         self.steps / self.steps_per_epoch() + 1
     }
 
-    /// One optimiser step: report, images, learning rate.
-    pub(super) fn step(&mut self) -> Result<(StepReport, usize, f64)> {
+    /// One optimiser step.
+    pub(super) fn step(&mut self) -> Result<Stepped> {
         let started = Instant::now();
         let progress = self.progress();
         let learning_rate = self.recipe.schedule.at(progress);
@@ -203,13 +203,14 @@ impl<'a> Session<'a> {
             averaging.update(self.classifier.store())?;
         }
         let total = started.elapsed().as_secs_f64();
-        self.sums.seconds += Seconds { attack, train: total - attack, evaluation: 0.0, total };
+        let seconds = Seconds { attack, train: total - attack, evaluation: 0.0, total };
+        self.sums.seconds += seconds;
         self.sums.add(&report, batch.len(), learning_rate);
         self.record.passes += passes;
         self.record.images += batch.len() as u64;
         self.record.cost_ratio = self.record.passes.cost_ratio(self.record.images);
         self.steps += 1;
-        Ok((report, batch.len(), learning_rate))
+        Ok(Stepped { report, images: batch.len(), learning_rate, seconds })
     }
 
     /// Share of the run done in the middle of the coming step, so that neither end has a learning rate of 0.
@@ -336,6 +337,14 @@ fn new_record(
         best_epoch: None,
         test: None,
     }
+}
+
+/// A step that is done.
+pub(super) struct Stepped {
+    pub(super) report: StepReport,
+    pub(super) images: usize,
+    pub(super) learning_rate: f64,
+    pub(super) seconds: Seconds,
 }
 
 /// A batch, and where its images come from.

@@ -1,7 +1,8 @@
 //! The loop: steps, epochs, events, checkpoints, and every way to end.
 
 use super::events::JsonLines;
-use super::session::Session;
+use super::session::{Session, Stepped};
+use super::tensorboard::TensorBoard;
 use super::{Control, Observer};
 use crate::run::{Place, RunDirectory};
 use crate::{Error, Result};
@@ -53,7 +54,11 @@ pub fn train(
     if has_state {
         session.restore()?;
     }
-    let mut observers = Observers { lines: JsonLines::append_to(&directory.events())?, user: observer };
+    let mut observers = Observers {
+        lines: JsonLines::append_to(&directory.events())?,
+        curves: TensorBoard::append_to(&directory.curves(), session.steps)?,
+        user: observer,
+    };
     // tch panics where libtorch throws, out of memory above all; the record must not say "running" for ever.
     let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut session, &mut observers)));
     let outcome = match outcome {
@@ -93,14 +98,18 @@ fn run(session: &mut Session<'_>, observers: &mut Observers<'_>) -> Result<Statu
     while session.steps < session.total_steps() {
         let epoch = session.epoch();
         let step = session.steps + 1;
-        let (report, images, learning_rate) = session.step().map_err(|error| located(error, epoch, step))?;
+        let Stepped { report, images, learning_rate, seconds } =
+            session.step().map_err(|error| located(error, epoch, step))?;
         let mut control = observers.tell(&Event::Step {
             epoch,
             step,
+            images,
             loss: report.loss / images as f64,
             accuracy: report.correct as f64 / images as f64,
             learning_rate,
             gain_ratio: report.gain.and_then(|gain| gain.value()),
+            refreshes: report.refreshes,
+            seconds,
         })?;
         if let Some(event) = session.watch_step(&report, images)?
             && observers.tell(&event)? == Control::Stop
@@ -113,8 +122,8 @@ fn run(session: &mut Session<'_>, observers: &mut Observers<'_>) -> Result<Statu
             }
             let (record, alarm) = session.finish_epoch()?;
             let best = session.checkpoint_epoch()?;
-            for event in alarm.into_iter().chain([Event::Epoch { record }, Event::Checkpoint { epoch, best }])
-            {
+            let done = Event::Epoch { record, cost_ratio: session.record.cost_ratio };
+            for event in alarm.into_iter().chain([done, Event::Checkpoint { epoch, best }]) {
                 if observers.tell(&event)? == Control::Stop {
                     control = Control::Stop;
                 }
@@ -142,15 +151,17 @@ fn located(error: Error, epoch: usize, step: usize) -> Error {
     }
 }
 
-/// The run's own log and whoever else listens.
+/// The run's own logs and whoever else listens.
 struct Observers<'a> {
     lines: JsonLines,
+    curves: TensorBoard,
     user: &'a mut dyn Observer,
 }
 
 impl Observers<'_> {
     fn tell(&mut self, event: &Event) -> Result<Control> {
         self.lines.on_event(event)?;
+        self.curves.on_event(event)?;
         self.user.on_event(event)
     }
 }

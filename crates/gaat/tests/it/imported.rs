@@ -2,7 +2,7 @@
 
 use gaat::batch::Images;
 use gaat::evaluate::{Control, EvaluateOptions, evaluate};
-use gaat::import::{ImportOptions, import};
+use gaat::exchange::{ImportOptions, import};
 use gaat::nn::Mode;
 use gaat_data::{DatasetName, Source, load};
 use gaat_spec::{AttackSpec, Norm};

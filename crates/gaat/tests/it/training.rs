@@ -323,16 +323,29 @@ fn what_happens_is_told_and_logged_in_order() {
                     assert_eq!((*steps_per_epoch, *steps_done), (5, 0));
                     kinds.push('<');
                 }
-                Event::Step { epoch, step, learning_rate, loss, accuracy, gain_ratio } => {
+                Event::Step {
+                    epoch,
+                    step,
+                    images,
+                    learning_rate,
+                    loss,
+                    accuracy,
+                    gain_ratio,
+                    refreshes,
+                    seconds,
+                } => {
                     rates.push(*learning_rate);
                     assert_eq!((*epoch, *step), ((rates.len() - 1) / 5 + 1, rates.len()));
                     assert!(*loss > 0.0 && (0.0..=1.0).contains(accuracy) && gain_ratio.is_some());
+                    assert_eq!(*images, if *step % 5 == 0 { 10 } else { 20 });
+                    assert!(*refreshes >= 1.0 && 0.0 < seconds.attack && seconds.attack < seconds.total);
                     kinds.push('s');
                 }
                 Event::Validating { .. } => kinds.push('v'),
-                Event::Epoch { record: epoch } => {
+                Event::Epoch { record: epoch, cost_ratio } => {
                     assert_eq!(*epoch, record.epochs[epoch.epoch - 1]);
                     assert_eq!(epoch.learning_rate, *rates.last().unwrap());
+                    assert!(*cost_ratio > 1.0 && (epoch.epoch == 1 || *cost_ratio == record.cost_ratio));
                     kinds.push('e');
                 }
                 Event::Checkpoint { .. } => kinds.push('c'),

@@ -120,7 +120,7 @@ fn judged(job: &Job, plan: &Plan, prefix: &str, printer: &Printer) -> Result<End
     let options = EvaluateOptions {
         limit: judging.limit,
         seed: judging.seed,
-        ..EvaluateOptions::new(judging.threat, judging.attacks.clone(), crate::judging::BATCH_SIZE)
+        ..EvaluateOptions::new(judging.threat, judging.attacks.clone(), crate::arguments::BATCH_SIZE)
     };
     let mut progress = EvaluationProgress::new(printer, prefix);
     let Some(evaluation) = judge(&opened, test.images(), &options, None, &mut progress)? else {

@@ -2,11 +2,13 @@
 
 use super::{Parts, require_side};
 use crate::Result;
+use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
-use crate::nn::layers::{BlockConv, Conv, Linear, relu};
-use crate::nn::network::Body;
-use crate::nn::{InputShape, Mode};
-use tch::{Kind, Tensor};
+use crate::nn::flow::{Activation, Flow};
+use crate::nn::layers::{BlockConv, Conv, Linear};
+use crate::nn::network::Architecture;
+
+pub(super) const HEAD: &str = "7";
 
 struct ConvNet {
     first: BlockConv,
@@ -17,22 +19,29 @@ struct ConvNet {
 pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> Result<Parts> {
     require_side(builder, input, 4, "it halves them twice, so 4x4 is the least; use `mlp`")?;
     // 4x4 kernels with stride 2 and padding 1 halve each side, rounding down.
-    let shape =
-        |inputs, outputs| ConvShape { inputs, outputs, kernel: 4, stride: 2, padding: 1, has_bias: true };
+    let shape = |inputs, outputs| ConvShape {
+        inputs,
+        outputs,
+        kernel: 4,
+        stride: 2,
+        padding: 1,
+        groups: 1,
+        has_bias: true,
+    };
     let body = ConvNet {
         first: BlockConv { conv: builder.conv("0", shape(input.channels, 16), Start::Default)? },
         second: builder.conv("2", shape(16, 32), Start::Default)?,
         hidden: builder.linear("5", 32 * (input.height / 4) * (input.width / 4), 100, Start::Default)?,
     };
-    let head = builder.linear("7", 100, classes, Start::Default)?;
+    let head = builder.linear(HEAD, 100, classes, Start::Default)?;
     Ok(Parts { body: Box::new(body), head, is_spatial: true })
 }
 
-impl Body for ConvNet {
-    fn features(&self, input: &Tensor, _kind: Kind, _mode: Mode) -> Result<Tensor> {
-        let maps = relu(self.first.forward(input)?)?;
-        let maps = relu(self.second.forward(&maps)?)?;
-        // By channel, row, column, whatever the order in memory.
-        relu(self.hidden.forward(&maps.f_flatten(1, -1)?)?)
+impl Architecture for ConvNet {
+    fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
+        let relu = |value| flow.activate(Activation::Relu, value);
+        let maps = relu(flow.block_conv(&self.first, &input)?)?;
+        let maps = relu(flow.conv(&self.second, &maps)?)?;
+        relu(flow.linear(&self.hidden, &flow.flatten(&maps)?)?)
     }
 }

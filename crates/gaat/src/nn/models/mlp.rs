@@ -2,12 +2,13 @@
 
 use super::Parts;
 use crate::Result;
+use crate::nn::InputShape;
 use crate::nn::builder::{Builder, Start};
-use crate::nn::layers::{Linear, relu};
-use crate::nn::network::Body;
-use crate::nn::{InputShape, Mode};
-use tch::{Kind, Tensor};
+use crate::nn::flow::{Activation, Flow};
+use crate::nn::layers::Linear;
+use crate::nn::network::Architecture;
 
+pub(super) const HEAD: &str = "5";
 const HIDDEN: i64 = 256;
 
 struct Mlp {
@@ -20,13 +21,14 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         first: builder.linear("1", input.size(), HIDDEN, Start::Default)?,
         second: builder.linear("3", HIDDEN, HIDDEN, Start::Default)?,
     };
-    let head = builder.linear("5", HIDDEN, classes, Start::Default)?;
+    let head = builder.linear(HEAD, HIDDEN, classes, Start::Default)?;
     Ok(Parts { body: Box::new(body), head, is_spatial: false })
 }
 
-impl Body for Mlp {
-    fn features(&self, input: &Tensor, _kind: Kind, _mode: Mode) -> Result<Tensor> {
-        let hidden = relu(self.first.forward(&input.f_flatten(1, -1)?)?)?;
-        relu(self.second.forward(&hidden)?)
+impl Architecture for Mlp {
+    fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
+        let relu = |value| flow.activate(Activation::Relu, value);
+        let hidden = relu(flow.linear(&self.first, &flow.flatten(&input)?)?)?;
+        relu(flow.linear(&self.second, &hidden)?)
     }
 }

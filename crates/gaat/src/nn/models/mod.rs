@@ -1,9 +1,12 @@
 //! One file an architecture.
 
 mod convnet;
+mod efficientnet;
 mod mlp;
 mod preact_resnet;
+mod resnet;
 mod vgg;
+mod vit;
 mod wide_resnet;
 
 use super::InputShape;
@@ -30,9 +33,28 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         ModelName::PreActResNet18 { width, stem_stride } => {
             preact_resnet::parts(builder, input, classes, width.into(), stem_stride.into())
         }
+        ModelName::ResNet18 { width, stem_stride } => {
+            resnet::parts(builder, input, classes, width.into(), stem_stride.into())
+        }
         ModelName::WideResNet { depth, widening } => {
             wide_resnet::parts(builder, input, classes, depth.into(), widening.into())
         }
+        ModelName::EfficientNetB0 => efficientnet::parts(builder, input, classes),
+        ModelName::VitTiny => vit::parts(builder, input, classes),
+    }
+}
+
+/// Name of the last linear layer of `model`, such as `fc`: the length of its bias is the number of classes.
+pub(crate) fn head(model: &ModelName) -> &'static str {
+    match model {
+        ModelName::ConvNet => convnet::HEAD,
+        ModelName::Mlp => mlp::HEAD,
+        ModelName::Vgg16 => vgg::HEAD,
+        ModelName::PreActResNet18 { .. } => preact_resnet::HEAD,
+        ModelName::ResNet18 { .. } => resnet::HEAD,
+        ModelName::WideResNet { .. } => wide_resnet::HEAD,
+        ModelName::EfficientNetB0 => efficientnet::HEAD,
+        ModelName::VitTiny => vit::HEAD,
     }
 }
 
@@ -45,4 +67,11 @@ fn require_side(builder: &Builder, input: InputShape, least: i64, reason: &str) 
         model: builder.model().to_string(),
         reason: format!("images of {input} are too small: {reason}"),
     })
+}
+
+/// Refuses images that a network which shrinks them `fold`-fold would make nothing of.
+fn require_shrinking(builder: &Builder, input: InputShape, fold: i64) -> Result<()> {
+    let reason =
+        format!("it shrinks them {fold}-fold, so {fold}x{fold} is the least; use `convnet` or `mlp`");
+    require_side(builder, input, fold, &reason)
 }

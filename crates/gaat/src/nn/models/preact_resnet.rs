@@ -3,14 +3,15 @@
 //!
 //! Definitions whose shortcut is fed the activated input have the same names and shapes: the variant tells.
 
-use super::{Parts, require_side};
+use super::{Parts, require_shrinking};
 use crate::Result;
+use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
-use crate::nn::layers::{BatchNorm, Conv, global_average};
-use crate::nn::network::Body;
-use crate::nn::{InputShape, Mode};
-use tch::{Kind, Tensor};
+use crate::nn::flow::Flow;
+use crate::nn::layers::{BatchNorm, Conv};
+use crate::nn::network::Architecture;
 
+pub(super) const HEAD: &str = "linear";
 const BLOCKS: i64 = 2;
 
 struct Block {
@@ -34,10 +35,7 @@ pub(super) fn parts(
     width: i64,
     stem_stride: i64,
 ) -> Result<Parts> {
-    let least = 8 * stem_stride;
-    let reason =
-        format!("it shrinks them {least}-fold, so {least}x{least} is the least; use `convnet` or `mlp`");
-    require_side(builder, input, least, &reason)?;
+    require_shrinking(builder, input, 8 * stem_stride)?;
     let stem = builder.conv("conv1", ConvShape::three(input.channels, width, stem_stride), Start::Default)?;
     let mut blocks = Vec::new();
     let mut inputs = width;
@@ -51,7 +49,7 @@ pub(super) fn parts(
         }
     }
     let norm = builder.batch_norm("bn", inputs)?;
-    let head = builder.linear("linear", inputs, classes, Start::Default)?;
+    let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
     Ok(Parts { body: Box::new(PreActResNet { stem, blocks, norm }), head, is_spatial: true })
 }
 
@@ -80,25 +78,23 @@ fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i
 }
 
 impl Block {
-    fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        let active = self.norm1.forward_relu(input, mode)?;
-        let maps = self.conv1.forward_norm_relu(&self.norm2, &active, mode)?;
-        let mut maps = self.conv2.forward(&maps)?;
-        // No one else holds the convolution's output, and its backward pass does not need it.
+    fn forward<F: Flow>(&self, flow: &F, input: &F::Value) -> Result<F::Value> {
+        let maps = flow.conv(&self.conv1, &flow.norm_relu(&self.norm1, input)?)?;
+        let maps = flow.conv(&self.conv2, &flow.norm_relu(&self.norm2, &maps)?)?;
         match &self.shortcut {
-            Some(shortcut) => Ok(maps.f_add_(&shortcut.forward(input)?)?),
-            None => Ok(maps.f_add_(input)?),
+            Some(shortcut) => flow.add(maps, &flow.conv(shortcut, input)?),
+            None => flow.add(maps, input),
         }
     }
 }
 
-impl Body for PreActResNet {
-    fn features(&self, input: &Tensor, kind: Kind, mode: Mode) -> Result<Tensor> {
-        let mut maps = self.stem.forward(input)?;
+impl Architecture for PreActResNet {
+    fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
+        let mut maps = flow.conv(&self.stem, &input)?;
         for block in &self.blocks {
-            maps = block.forward(&maps, mode)?;
+            maps = block.forward(flow, &maps)?;
         }
-        global_average(&self.norm.forward_relu(&maps, mode)?, kind)
+        flow.global_average(&flow.norm_relu(&self.norm, &maps)?)
     }
 
     fn variant(&self) -> &'static str {

@@ -3,11 +3,13 @@
 
 use super::{Parts, require_side};
 use crate::Result;
+use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
-use crate::nn::layers::{BatchNorm, Conv, global_average};
-use crate::nn::network::Body;
-use crate::nn::{InputShape, Mode};
-use tch::{Kind, Tensor};
+use crate::nn::flow::Flow;
+use crate::nn::layers::{BatchNorm, Conv};
+use crate::nn::network::Architecture;
+
+pub(super) const HEAD: &str = "classifier";
 
 /// Output channels of the convolutions of each stage; a stage ends by halving the sides.
 const STAGES: [&[i64]; 5] = [&[64, 64], &[128, 128], &[256, 256, 256], &[512, 512, 512], &[512, 512, 512]];
@@ -41,19 +43,18 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         stages.push(stage);
         place += 1;
     }
-    let head = builder.linear("classifier", inputs, classes, Start::Default)?;
+    let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
     Ok(Parts { body: Box::new(Vgg { stages }), head, is_spatial: true })
 }
 
-impl Body for Vgg {
-    fn features(&self, input: &Tensor, kind: Kind, mode: Mode) -> Result<Tensor> {
-        let mut maps = input.shallow_clone();
+impl Architecture for Vgg {
+    fn features<F: Flow>(&self, flow: &F, mut maps: F::Value) -> Result<F::Value> {
         for stage in &self.stages {
             for (conv, norm) in stage {
-                maps = conv.forward_norm_relu(norm, &maps, mode)?;
+                maps = flow.norm_relu(norm, &flow.conv(conv, &maps)?)?;
             }
-            maps = maps.f_max_pool2d(2, 2, 0, 1, false)?;
+            maps = flow.max_pool(&maps)?;
         }
-        global_average(&maps, kind)
+        flow.global_average(&maps)
     }
 }

@@ -3,12 +3,13 @@
 
 use super::{Parts, require_side};
 use crate::Result;
+use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
-use crate::nn::layers::{BatchNorm, Conv, global_average};
-use crate::nn::network::Body;
-use crate::nn::{InputShape, Mode};
-use tch::{Kind, Tensor};
+use crate::nn::flow::Flow;
+use crate::nn::layers::{BatchNorm, Conv};
+use crate::nn::network::Architecture;
 
+pub(super) const HEAD: &str = "fc";
 const BASE_WIDTH: i64 = 16;
 
 struct Block {
@@ -49,7 +50,7 @@ pub(super) fn parts(
         }
     }
     let norm = builder.batch_norm("bn1", inputs)?;
-    let head = builder.linear("fc", inputs, classes, Start::ZeroBias)?;
+    let head = builder.linear(HEAD, inputs, classes, Start::ZeroBias)?;
     Ok(Parts { body: Box::new(WideResNet { stem, blocks, norm }), head, is_spatial: true })
 }
 
@@ -71,25 +72,24 @@ fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i
 }
 
 impl Block {
-    fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        let active = self.norm1.forward_relu(input, mode)?;
-        let maps = self.conv1.forward_norm_relu(&self.norm2, &active, mode)?;
-        let mut maps = self.conv2.forward(&maps)?;
-        // The shortcut convolution sees the activated input, the identity shortcut the raw one. Adding in place is
-        // safe: a convolution's backward pass does not need its output.
+    fn forward<F: Flow>(&self, flow: &F, input: &F::Value) -> Result<F::Value> {
+        let active = flow.norm_relu(&self.norm1, input)?;
+        let maps = flow.conv(&self.conv1, &active)?;
+        let maps = flow.conv(&self.conv2, &flow.norm_relu(&self.norm2, &maps)?)?;
+        // The shortcut convolution sees the activated input, the identity shortcut the raw one.
         match &self.shortcut {
-            Some(shortcut) => Ok(maps.f_add_(&shortcut.forward(&active)?)?),
-            None => Ok(maps.f_add_(input)?),
+            Some(shortcut) => flow.add(maps, &flow.conv(shortcut, &active)?),
+            None => flow.add(maps, input),
         }
     }
 }
 
-impl Body for WideResNet {
-    fn features(&self, input: &Tensor, kind: Kind, mode: Mode) -> Result<Tensor> {
-        let mut maps = self.stem.forward(input)?;
+impl Architecture for WideResNet {
+    fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
+        let mut maps = flow.conv(&self.stem, &input)?;
         for block in &self.blocks {
-            maps = block.forward(&maps, mode)?;
+            maps = block.forward(flow, &maps)?;
         }
-        global_average(&self.norm.forward_relu(&maps, mode)?, kind)
+        flow.global_average(&flow.norm_relu(&self.norm, &maps)?)
     }
 }

@@ -1,6 +1,6 @@
 //! Runs that are made to collapse, step by step.
 
-use super::Session;
+use super::{Session, Stepped};
 use crate::Result;
 use crate::batch::Batch;
 use crate::run::{Place, RunDirectory};
@@ -51,7 +51,7 @@ fn session<'a>(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, sabotage:
 fn drive(session: &mut Session<'_>, end: usize) -> Vec<Event> {
     let mut events = Vec::new();
     while session.steps < end {
-        let (report, images, _) = session.step().unwrap();
+        let Stepped { report, images, .. } = session.step().unwrap();
         events.extend(session.watch_step(&report, images).unwrap());
         if session.is_epoch_end() {
             events.extend(session.finish_epoch().unwrap().1);

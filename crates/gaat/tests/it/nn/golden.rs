@@ -11,20 +11,20 @@ use serde::Deserialize;
 use tch::{Device, Kind, Reduction, Tensor};
 
 #[derive(Deserialize)]
-struct Golden {
+pub(crate) struct Golden {
     epsilon: f64,
     step_size: f64,
     steps: usize,
-    cases: Vec<Case>,
+    pub(crate) cases: Vec<Case>,
 }
 
 #[derive(Deserialize)]
-struct Case {
-    model: String,
-    input: [i64; 3],
-    classes: i64,
-    mean: Vec<f64>,
-    std: Vec<f64>,
+pub(crate) struct Case {
+    pub(crate) model: String,
+    pub(crate) input: [i64; 3],
+    pub(crate) classes: i64,
+    pub(crate) mean: Vec<f64>,
+    pub(crate) std: Vec<f64>,
     labels: Vec<i64>,
     state: Vec<(String, Vec<i64>)>,
     eval: Pass,
@@ -56,7 +56,7 @@ struct EndPoint {
     samples: Vec<(i64, f64)>,
 }
 
-fn golden() -> Golden {
+pub(crate) fn golden() -> Golden {
     serde_json::from_str(include_str!("../../golden/models.json")).unwrap()
 }
 
@@ -81,9 +81,14 @@ pub(crate) fn fill(classifier: &dyn Classifier) {
         let value = match role {
             Role::Buffer if name.ends_with("running_var") => signed * 0.3 + 1.0,
             Role::NormScale => signed * 0.1 + 1.0,
-            Role::NormShift | Role::Bias | Role::Buffer => signed * 0.1,
+            Role::NormShift | Role::Bias | Role::Buffer | Role::Embedding => signed * 0.1,
             Role::Weight => {
-                let gain = if size.len() == 4 { 2.0 } else { 1.75 };
+                let is_depthwise = size.len() == 4 && size[1] == 1 && size[0] >= 32;
+                let gain = match size.len() {
+                    4 if is_depthwise => 6.0,
+                    4 => 2.0,
+                    _ => 1.75,
+                };
                 signed * (gain / (size[1..].iter().product::<i64>() as f64).sqrt())
             }
         };
@@ -97,7 +102,7 @@ pub(crate) fn fill(classifier: &dyn Classifier) {
 }
 
 impl Case {
-    fn network(&self, kind: Kind, precision: ComputePrecision) -> Box<dyn Classifier> {
+    pub(crate) fn network(&self, kind: Kind, precision: ComputePrecision) -> Box<dyn Classifier> {
         let [channels, height, width] = self.input;
         let normalization = Normalization { mean: self.mean.clone(), std: self.std.clone() };
         let options = BuildOptions { kind, precision, normalization, ..options(channels) };
@@ -200,7 +205,9 @@ fn state_dicts_have_the_names_and_shapes_of_pytorch() {
     }
     let count = |name| network(name, super::shape(3, 32)).store().parameter_count();
     assert_eq!(count("preact-resnet-18"), 11_172_170);
+    assert_eq!(count("resnet-18"), 11_173_962);
     assert_eq!(count("wide-resnet-28-10"), 36_479_194);
+    assert_eq!(count("wide-resnet-34-10"), 46_160_474);
 }
 
 #[test]
@@ -249,8 +256,11 @@ fn bfloat16_is_near_single_precision_or_refused() {
     }
     for case in golden().cases {
         let classifier = case.network(Kind::Float, ComputePrecision::Bf16);
-        // A batch of four leaves the last statistics of vgg-16 sixteen numbers a channel.
-        for (mode, expected, tolerance) in [(Mode::Eval, &case.eval, 0.03), (Mode::Train, &case.train, 0.15)]
+        // The gains of the depthwise convolutions make rounding grow from block to block. A batch of four leaves the
+        // last statistics of vgg-16 sixteen numbers a channel.
+        let (evaluated, scalars) = if case.model == "efficientnet-b0" { (0.1, 0.2) } else { (0.03, 0.05) };
+        for (mode, expected, tolerance) in
+            [(Mode::Eval, &case.eval, evaluated), (Mode::Train, &case.train, 0.15)]
         {
             let what = |part: &str| format!("{} {:?} bf16 {mode:?} {part}", case.model, case.input);
             let (logits, loss, gradient) = case.differentiated(classifier.as_ref(), &case.images(), mode);
@@ -261,7 +271,7 @@ fn bfloat16_is_near_single_precision_or_refused() {
             for (part, (found, wanted)) in
                 ["loss", "gradient norm"].into_iter().zip(found.into_iter().zip(wanted))
             {
-                assert_close(&what(part), &[found], &[wanted], 0.05);
+                assert_close(&what(part), &[found], &[wanted], scalars);
             }
         }
         // The statistics are kept in f32, so that they are as good as the activations.

@@ -37,9 +37,20 @@ fn initial_weights_have_the_spread_of_the_public_definitions() {
     let expected = (2.0_f64 / (9.0 * 256.0)).sqrt();
     assert!((deviation / expected - 1.0).abs() < 0.01, "{deviation} against {expected}");
     let preact = network("preact-resnet-18-w16", shape(3, 32));
+    let efficient = network("efficientnet-b0", shape(3, 32));
+    // A depthwise convolution of 3x3 on 480 channels: PyTorch counts all of them as its outputs.
+    let deviation = tensor(efficient.as_ref(), "features.4.1.block.1.0.weight").std(true).double_value(&[]);
+    let expected = (2.0_f64 / (9.0 * 480.0)).sqrt();
+    assert!((deviation / expected - 1.0).abs() < 0.05, "{deviation} against {expected}");
+    let vit = network("vit-tiny", shape(3, 32));
+    for name in ["blocks.3.mlp.fc1.weight", "pos_embed"] {
+        let deviation = tensor(vit.as_ref(), name).std(true).double_value(&[]);
+        assert!((deviation / 0.02 - 1.0).abs() < 0.05, "{name}: {deviation}");
+    }
     for (classifier, name, fan_in, is_zero) in [
         (&preact, "layer3.1.conv1.weight", 9.0 * 64.0, false),
         (&preact, "linear.bias", 128.0, false),
+        (&efficient, "classifier.1.weight", 10.0, false),
         (&wide, "fc.weight", 256.0, false),
         (&wide, "fc.bias", 256.0, true),
     ] {
@@ -53,7 +64,7 @@ fn initial_weights_have_the_spread_of_the_public_definitions() {
             Role::NormScale => 1.0,
             Role::NormShift => 0.0,
             Role::Buffer => f64::from(u8::from(entry.name.ends_with("running_var"))),
-            Role::Weight | Role::Bias => continue,
+            Role::Weight | Role::Bias | Role::Embedding => continue,
         };
         assert_eq!(entry.tensor.min().double_value(&[]), expected, "{}", entry.name);
         assert_eq!(entry.tensor.max().double_value(&[]), expected, "{}", entry.name);

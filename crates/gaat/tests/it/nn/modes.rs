@@ -10,7 +10,7 @@ fn buffers(classifier: &dyn Classifier) -> Vec<Tensor> {
 
 #[test]
 fn only_training_moves_the_running_statistics() {
-    for name in ["preact-resnet-18-w1", "wide-resnet-10-1"] {
+    for name in ["preact-resnet-18-w1", "resnet-18-w1", "wide-resnet-10-1"] {
         let classifier = network(name, shape(1, 8));
         let images = Tensor::arange(4 * 64, (Kind::Float, tch::Device::Cpu)).view([4, 1, 8, 8]).sin().abs();
         let before = buffers(classifier.as_ref());

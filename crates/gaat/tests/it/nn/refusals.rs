@@ -12,7 +12,15 @@ fn refusal(name: &str, input: InputShape, classes: i64, options: &BuildOptions) 
 
 #[test]
 fn small_images_are_taken_or_refused_with_a_way_out() {
-    for name in ["convnet", "mlp", "preact-resnet-18-w4", "wide-resnet-10-1", "wide-resnet-16-2"] {
+    for name in [
+        "convnet",
+        "mlp",
+        "preact-resnet-18-w4",
+        "resnet-18-w4",
+        "wide-resnet-10-1",
+        "wide-resnet-16-2",
+        "vit-tiny",
+    ] {
         for channels in [1, 3] {
             let classifier = network(name, shape(channels, 8));
             assert_eq!(classifier.name(), name);
@@ -22,13 +30,20 @@ fn small_images_are_taken_or_refused_with_a_way_out() {
     }
     let odd = InputShape { channels: 2, height: 13, width: 19 };
     let images = Tensor::ones([1, 2, 13, 19], (Kind::Float, Device::Cpu));
-    for name in ["convnet", "mlp", "preact-resnet-18-w4", "wide-resnet-10-1"] {
+    let narrow = InputShape { channels: 1, height: 16, width: 19 };
+    let narrow_images = Tensor::ones([1, 1, 16, 19], (Kind::Float, Device::Cpu));
+    let efficient = network("efficientnet-b0", narrow);
+    assert_eq!(efficient.logits(&narrow_images, Mode::Eval).unwrap().size(), [1, 10]);
+    for name in ["convnet", "mlp", "preact-resnet-18-w4", "resnet-18-w4", "wide-resnet-10-1"] {
         assert_eq!(network(name, odd).logits(&images, Mode::Eval).unwrap().size(), [1, 10]);
     }
     let message = refusal("vgg-16", shape(1, 28), 10, &options(1));
     assert!(message.contains("32x32") && message.contains("wide-resnet"), "{message}");
     assert!(refusal("convnet", shape(1, 3), 10, &options(1)).contains("mlp"));
     assert!(refusal("preact-resnet-18", shape(1, 7), 10, &options(1)).contains("8x8"));
+    assert!(refusal("resnet-18-s2", shape(1, 15), 10, &options(1)).contains("16x16"));
+    assert!(refusal("efficientnet-b0", shape(1, 15), 10, &options(1)).contains("16x16"));
+    assert!(refusal("vit-tiny", shape(1, 30), 10, &options(1)).contains("4x4"));
     assert!(refusal("wide-resnet-10-1", shape(1, 4), 10, &options(1)).contains("8x8"));
     assert!(network("preact-resnet-18-w1", shape(1, 8)).variant().contains("raw-shortcut"));
 }

@@ -1,10 +1,11 @@
-//! `gaat data info` and `gaat data verify`.
+//! `gaat data`; what `info` and `verify` say.
 
-use super::Outcome;
-use crate::arguments::{DataAction, DataArguments};
+use super::fetch;
+use crate::arguments::{DataAction, DataArguments, LookArguments};
 use crate::printer::Printer;
+use crate::process::Outcome;
 use anyhow::{Result, bail};
-use gaat_data::{DatasetReport, FileReport, Source, Verdict};
+use gaat_data::{DatasetReport, FileReport, Source, Verdict, info, verify};
 use gaat_report::format::count;
 use gaat_spec::DatasetName;
 use serde::Serialize;
@@ -47,15 +48,34 @@ struct ShownFile {
 }
 
 pub(crate) fn run(arguments: &DataArguments, printer: &Printer) -> Result<Outcome> {
+    match &arguments.action {
+        DataAction::Info(arguments) => {
+            look(arguments, info, printer)?;
+        }
+        DataAction::Verify(arguments) => {
+            let bad = look(arguments, verify, printer)?;
+            if !bad.is_empty() {
+                bail!("cannot be used: {} (see above)", bad.join(", "));
+            }
+        }
+        DataAction::Fetch(arguments) => return fetch::run(arguments, printer),
+    }
+    Ok(Outcome::Done)
+}
+
+/// Prints what `looking` finds; returns the names of data sets that cannot be used.
+fn look(
+    arguments: &LookArguments,
+    looking: fn(&Source) -> DatasetReport,
+    printer: &Printer,
+) -> Result<Vec<String>> {
     let datasets = arguments.dataset.map_or_else(|| DatasetName::ALL.to_vec(), |dataset| vec![dataset]);
     let mut shown = Vec::new();
     let mut bad = Vec::new();
     for dataset in datasets {
-        let source = Source { dataset, data_dir: arguments.data_dir.clone(), resize: None };
-        let report = match arguments.action {
-            DataAction::Info => gaat_data::info(&source),
-            DataAction::Verify => gaat_data::verify(&source),
-        };
+        let resize = arguments.resize.map(|side| (side, side));
+        let source = Source { dataset, data_dir: arguments.data_dir.clone(), resize };
+        let report = looking(&source);
         let unusable = match &report.verdict {
             // Nobody has all data sets; one that was asked for by name is missed.
             Verdict::Missing { .. } => arguments.dataset.is_some(),
@@ -71,10 +91,7 @@ pub(crate) fn run(arguments: &DataArguments, printer: &Printer) -> Result<Outcom
         let brief = arguments.dataset.is_none();
         shown.iter().map(|report| report.text(brief)).collect::<Vec<String>>().join("\n")
     })?;
-    if arguments.action == DataAction::Verify && !bad.is_empty() {
-        bail!("cannot be used: {} (see above)", bad.join(", "));
-    }
-    Ok(Outcome::Done)
+    Ok(bad)
 }
 
 impl Shown {
@@ -119,10 +136,10 @@ impl Shown {
             other => other,
         };
         let mut lines = vec![match &self.location {
-            Some(location) => format!("{:<9} {state}, {location}", self.dataset),
-            None => format!("{:<9} {state}", self.dataset),
+            Some(location) => format!("{:<13} {state}, {location}", self.dataset),
+            None => format!("{:<13} {state}", self.dataset),
         }];
-        let mut more = |text: String| lines.extend(text.lines().map(|line| format!("{:<9} {line}", "")));
+        let mut more = |text: String| lines.extend(text.lines().map(|line| format!("{:<13} {line}", "")));
         if let (Some(train), Some(test)) = (self.train, self.test) {
             let image = self.image.as_ref().map(|image| format!(", {image}")).unwrap_or_default();
             let (train, test) = (count(train as u64), count(test as u64));
@@ -153,7 +170,7 @@ impl ShownFile {
         let images = self.images.map(|images| format!(", {images} images")).unwrap_or_default();
         let digest = match self.official {
             Some(true) => ", official",
-            Some(false) => ", NOT the official content",
+            Some(false) => ", NOT the official file",
             None => "",
         };
         format!("{} ({} bytes{images}{digest})", self.path, count(self.bytes))

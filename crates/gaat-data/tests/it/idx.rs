@@ -1,6 +1,6 @@
-//! MNIST files: layout, spellings, and everything that can be wrong with them.
+//! MNIST and Fashion-MNIST files: layout, spellings, and everything that can be wrong with them.
 
-use gaat_data::DatasetName::Mnist;
+use gaat_data::DatasetName::{FashionMnist, Mnist};
 use gaat_data::{ImageShape, Location, Source, load_with};
 use proptest::prelude::*;
 
@@ -40,6 +40,23 @@ fn packed_and_unpacked_files_in_every_spelling_are_equal() {
         let loaded = home.load(Mnist).unwrap();
         assert_eq!(loaded.train.digest(), expected.train.digest());
         assert_eq!(loaded.test.digest(), expected.test.digest());
+    }
+}
+
+#[test]
+fn fashion_mnist_has_its_own_places_and_names() {
+    for place in ["fashion-mnist/", "FashionMNIST/raw/", ""] {
+        let home = Home::new();
+        for (name, bytes) in mnist_files() {
+            home.write(&format!("{place}{name}"), &bytes);
+        }
+        let loaded = home.load(FashionMnist).unwrap();
+        assert_eq!(loaded.train.image(1), [6, 7, 8, 9, 10, 11]);
+        assert_eq!(
+            (loaded.train.name(), loaded.train.class_names()[9].as_str()),
+            ("fashion-mnist", "Ankle boot")
+        );
+        assert_eq!(home.load(Mnist).is_err(), !place.is_empty());
     }
 }
 

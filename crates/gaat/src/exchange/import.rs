@@ -1,10 +1,11 @@
-//! Weights from elsewhere: a PyTorch state dict becomes a network of this library.
+//! Weights from elsewhere: a state dict in a file of PyTorch or safetensors becomes a network of this library.
 
-use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, build};
+use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, build, head};
 use crate::weights::Description;
-use crate::{Error, Result};
-use gaat_data::{NamedTensor, Numbers, read_state_dict};
+use crate::{Error, Result, tensors};
+use gaat_data::{NamedTensor, Numbers, read_state_dict, strip_parallel_prefix};
 use gaat_spec::ModelName;
+use std::io::Read as _;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
@@ -34,14 +35,11 @@ pub const USUAL_INPUTS: [InputShape; 3] = [
 /// When the file is no state dict, or its names and shapes are not those of the model.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<(Box<dyn Classifier>, Description)> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-    let found = read_state_dict(path)?;
+    let state = read(path)?;
     let classes = match &options.class_names {
         Some(names) => names.len(),
-        None => {
-            classes(&found).ok_or_else(|| failed("holds no vector that could be the last bias".to_owned()))?
-        }
+        None => classes(&options.model, &state).map_err(failed)?,
     };
-    let state = found.into_iter().map(tensor).collect::<Result<Vec<_>>>()?;
     let inputs = options.input.map_or_else(|| USUAL_INPUTS.to_vec(), |input| vec![input]);
     let mut refusals = Vec::new();
     for input in inputs {
@@ -58,9 +56,42 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<(Box<dyn Classifie
     Err(failed(format!("does not fit {} with {classes} classes; {}", options.model, refusals.join("; "))))
 }
 
-/// The length of the last vector: a state dict ends with the bias of the last layer.
-fn classes(found: &[NamedTensor]) -> Option<usize> {
-    found.iter().rev().find(|tensor| tensor.shape.len() == 1).map(|tensor| tensor.shape[0])
+/// The tensors of a safetensors file or of one that `torch.save` wrote, told apart by content.
+fn read(path: &Path) -> Result<Vec<(String, Tensor)>> {
+    if !is_safetensors(path)? {
+        return read_state_dict(path)?.into_iter().map(tensor).collect();
+    }
+    let mut state = tensors::read(path)?.tensors;
+    strip_parallel_prefix(state.iter_mut().map(|(name, _)| name).collect());
+    Ok(state)
+}
+
+/// Whether the file starts with the length of a header and the header, a JSON object. No pickle or zip archive of
+/// `torch.save` has a brace there.
+fn is_safetensors(path: &Path) -> Result<bool> {
+    let mut start = Vec::new();
+    fs_err::File::open(path)?.take(9).read_to_end(&mut start)?;
+    Ok(start.get(8) == Some(&b'{'))
+}
+
+/// The length of the bias of the last layer.
+fn classes(model: &ModelName, state: &[(String, Tensor)]) -> std::result::Result<usize, String> {
+    let name = format!("{}.bias", head(model));
+    let found = state.iter().find(|(key, _)| *key == name).map(|(_, tensor)| tensor.size());
+    match found.as_deref() {
+        Some([classes]) => Ok(*classes as usize),
+        Some(size) => {
+            Err(format!("`{name}`, the last bias of {model}, has shape {size:?} instead of one side"))
+        }
+        None => {
+            let keys: Vec<&str> = state.iter().take(4).map(|(key, _)| key.as_str()).collect();
+            Err(format!(
+                "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another --model?",
+                state.len(),
+                keys.join("`, `")
+            ))
+        }
+    }
 }
 
 fn tensor(named: NamedTensor) -> Result<(String, Tensor)> {

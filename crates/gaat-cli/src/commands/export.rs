@@ -1,0 +1,78 @@
+//! `gaat export`.
+
+use super::Outcome;
+use super::subject::recipe_beside;
+use crate::arguments::{ExportArguments, ExportFormat};
+use crate::printer::Printer;
+use anyhow::{Result, bail};
+use gaat::exchange::{BatchNorms, Config, config_path, export_onnx, export_safetensors};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// What was written.
+#[derive(Serialize)]
+struct Exported {
+    file: PathBuf,
+    /// Beside safetensors alone; ONNX files carry it.
+    config: Option<PathBuf>,
+    model: String,
+    input: String,
+    classes: usize,
+    epoch: usize,
+}
+
+pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outcome> {
+    gaat::run::prepare_process(None)?;
+    let out = &arguments.out;
+    require_vacant(out)?;
+    let is_onnx = arguments.format == ExportFormat::Onnx;
+    if arguments.fold_batchnorm && !is_onnx {
+        bail!("--fold-batchnorm is of --format onnx: safetensors keep the parameters of the public model");
+    }
+    if !is_onnx {
+        require_vacant(&config_path(out))?;
+    }
+    let opened = gaat::run::open(&arguments.run, arguments.checkpoint.into(), Some("cpu"), Some("fp32"))?;
+    let (classifier, description) = (opened.classifier.as_ref(), &opened.description);
+    let recipe = match opened.record {
+        Some(record) => Some(record.recipe),
+        None => recipe_beside(&arguments.run).map(gaat::run::recipe).transpose()?,
+    };
+    let config = Config::new(description, recipe);
+    let beside = if is_onnx {
+        let norms = if arguments.fold_batchnorm { BatchNorms::Folded } else { BatchNorms::Kept };
+        export_onnx(out, classifier, &config, norms)?;
+        None
+    } else {
+        Some(export_safetensors(out, classifier, description, &config)?)
+    };
+    let exported = Exported {
+        file: out.clone(),
+        config: beside,
+        model: description.model.to_string(),
+        input: classifier.input_shape().to_string(),
+        classes: description.class_names.len(),
+        epoch: description.epoch,
+    };
+    printer.result(&exported, sentence)?;
+    Ok(Outcome::Done)
+}
+
+fn require_vacant(path: &Path) -> Result<()> {
+    if path.exists() {
+        bail!("{}: is there already; choose another --out, or remove it", path.display());
+    }
+    Ok(())
+}
+
+fn sentence(exported: &Exported) -> String {
+    let Exported { file, config, model, input, classes, epoch } = exported;
+    let file = file.display();
+    let next = match config {
+        Some(config) => {
+            format!("{}: mean and std to normalise pixels by first, classes, recipe", config.display())
+        }
+        None => "takes `pixels` in [0, 1], normalises them itself, gives `logits`".to_owned(),
+    };
+    format!("{file}: {model} after {epoch} epochs, images of {input}, {classes} classes\n{next}\n")
+}

@@ -1,0 +1,6 @@
+//! Commands that need no tensors, and so no libtorch: data sets, completions, manual pages.
+
+pub(crate) mod data;
+mod download;
+mod fetch;
+pub(crate) mod shell;

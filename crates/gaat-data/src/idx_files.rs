@@ -1,0 +1,187 @@
+//! MNIST and Fashion-MNIST, and anything else in four files of that format.
+//!
+//! Source of the names and of the digests: <http://yann.lecun.com/exdb/mnist/> and
+//! <https://github.com/zalandoresearch/fashion-mnist>. Packed and unpacked files are accepted, with `-` or `.` before `idx`.
+//! Any image size is read, and ten classes are insisted upon.
+
+use std::path::{Path, PathBuf};
+
+use crate::digest::{digest_of_file, digest_unpacked};
+use crate::error::{Error, Result};
+use crate::gzip;
+use crate::idx::{Images, read_images, read_labels};
+use crate::image_set::{ImageSet, ImageShape};
+use crate::official::{self, OfficialFile};
+use gaat_spec::DatasetName;
+
+const CLASSES: usize = 10;
+
+/// Names of the four files, without the ending `.gz`: stem and kind.
+const PARTS: [(&str, &str); 4] = [
+    ("train-images", "idx3-ubyte"),
+    ("train-labels", "idx1-ubyte"),
+    ("t10k-images", "idx3-ubyte"),
+    ("t10k-labels", "idx1-ubyte"),
+];
+
+/// What tells the two data sets apart. Their files have the same names.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) dataset: DatasetName,
+    /// The folder that torchvision keeps the set in.
+    torchvision: &'static str,
+    class_names: [&'static str; CLASSES],
+    packed: &'static [OfficialFile; 4],
+    /// SHA-256 of the official files unpacked, where they are known for certain.
+    unpacked: Option<[&'static str; 4]>,
+}
+
+/// MNIST.
+pub(crate) const MNIST: Layout = Layout {
+    dataset: DatasetName::Mnist,
+    torchvision: "MNIST",
+    class_names: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    packed: &official::MNIST,
+    unpacked: Some([
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ]),
+};
+
+/// Fashion-MNIST (Xiao, Rasul and Vollgraf 2017).
+pub(crate) const FASHION_MNIST: Layout = Layout {
+    dataset: DatasetName::FashionMnist,
+    torchvision: "FashionMNIST",
+    class_names: [
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ],
+    packed: &official::FASHION_MNIST,
+    unpacked: None,
+};
+
+/// A directory with the four files: train images, train labels, test images, test labels.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) directory: PathBuf,
+    pub(crate) paths: [PathBuf; 4],
+}
+
+/// The digest of a file, and whether it is the official one.
+pub(crate) struct Judged {
+    pub(crate) sha256: String,
+    /// `None` where that cannot be told.
+    pub(crate) official: Option<bool>,
+}
+
+impl Layout {
+    /// The directories in which files are looked for, in order.
+    pub(crate) fn candidates(&self, roots: &[PathBuf]) -> Vec<PathBuf> {
+        let below = |root: &PathBuf| {
+            [root.join(self.dataset.as_str()), root.join(self.torchvision).join("raw"), root.clone()]
+        };
+        roots.iter().flat_map(below).collect()
+    }
+
+    /// The files in the first directory that has any of them.
+    pub(crate) fn find(&self, roots: &[PathBuf]) -> Result<Files> {
+        let searched = self.candidates(roots);
+        for directory in &searched {
+            let paths = PARTS.map(|(stem, kind)| path_of(stem, kind, directory));
+            if paths.iter().all(Option::is_none) {
+                continue;
+            }
+            let missing = PARTS.iter().zip(&paths).filter(|(_, path)| path.is_none());
+            let missing: Vec<String> = missing.map(|((stem, kind), _)| format!("{stem}-{kind}")).collect();
+            let directory = directory.clone();
+            let [Some(a), Some(b), Some(c), Some(d)] = paths else {
+                return Err(Error::Incomplete { dataset: self.dataset, directory, missing });
+            };
+            let files = Files { directory, paths: [a, b, c, d] };
+            self.check_identity(&files)?;
+            return Ok(files);
+        }
+        let (folder, torchvision) = (self.dataset, self.torchvision);
+        let names = PARTS.map(|(stem, kind)| format!("{stem}-{kind}")).join(", ");
+        let expected = format!(
+            "{names}, each with or without .gz, in the directory itself, in {folder}/ or in {torchvision}/raw/"
+        );
+        Err(Error::Missing { dataset: self.dataset, searched, expected })
+    }
+
+    /// Refuses the files of the other set, which have the same names: their test labels are short and give
+    /// them away. What nobody publishes passes.
+    fn check_identity(&self, files: &Files) -> Result<()> {
+        let other = if self.dataset == DatasetName::Mnist { &FASHION_MNIST } else { &MNIST };
+        let labels = &files.paths[3];
+        if other.judge(3, labels)?.official == Some(true) {
+            let found = format!("the file of {} under the same name", other.dataset);
+            return Err(Error::malformed(labels, format!("the labels of {}", self.dataset), found));
+        }
+        Ok(())
+    }
+
+    /// Compares one of the four files, by its number, with the official one: unpacked where that digest is known, else as
+    /// it was published.
+    pub(crate) fn judge(&self, part: usize, path: &Path) -> Result<Judged> {
+        if let Some(known) = self.unpacked {
+            let sha256 = digest_unpacked(path)?;
+            let official = Some(sha256 == known[part]);
+            return Ok(Judged { sha256, official });
+        }
+        let sha256 = digest_of_file(path)?;
+        let is_packed = path.extension().is_some_and(|ending| ending == "gz");
+        let official = is_packed.then(|| sha256 == self.packed[part].sha256);
+        Ok(Judged { sha256, official })
+    }
+
+    /// Reads the four files, in parallel, into (train, test).
+    pub(crate) fn load(&self, files: &Files) -> Result<(ImageSet, ImageSet)> {
+        let [train_images, train_labels, test_images, test_labels] = &files.paths;
+        let (train, test) = rayon::join(
+            || self.read_pair(train_images, train_labels),
+            || self.read_pair(test_images, test_labels),
+        );
+        let (train, test) = (train?, test?);
+        if train.shape() != test.shape() {
+            let expected = format!("images of {} as in {}", train.shape(), train_images.display());
+            return Err(Error::malformed(test_images, expected, test.shape().to_string()));
+        }
+        Ok((train, test))
+    }
+
+    fn read_pair(&self, images: &Path, labels: &Path) -> Result<ImageSet> {
+        let (images_read, labels_read) = rayon::join(
+            || read_images(&mut gzip::open(images)?, images),
+            || read_labels(&mut gzip::open(labels)?, labels, CLASSES as u16),
+        );
+        let (Images { count, height, width, pixels }, labels_read) = (images_read?, labels_read?);
+        if labels_read.len() != count {
+            let expected = format!("{count} labels, one for each image in {}", images.display());
+            return Err(Error::malformed(labels, expected, format!("{} labels", labels_read.len())));
+        }
+        let class_names = self.class_names.map(str::to_owned).to_vec();
+        let shape = ImageShape { channels: 1, height, width };
+        ImageSet::new(pixels, shape, labels_read, class_names, self.dataset.to_string())
+    }
+}
+
+fn path_of(stem: &str, kind: &str, directory: &Path) -> Option<PathBuf> {
+    let names = [
+        format!("{stem}-{kind}"),
+        format!("{stem}-{kind}.gz"),
+        format!("{stem}.{kind}"),
+        format!("{stem}.{kind}.gz"),
+    ];
+    names.iter().map(|name| directory.join(name)).find(|path| path.is_file())
+}

@@ -1,0 +1,67 @@
+//! The unfinished file beside its place: grown, begun anew, or given its name. One process at a time may hold it.
+
+use crate::{Error, Result};
+use gaat_data::digest_of_file;
+use std::fs::TryLockError;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// `NAME.part`, open and locked.
+pub(crate) struct Part {
+    file: fs_err::File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl Part {
+    /// Opens what an earlier download left, or begins.
+    pub(crate) fn open(directory: &Path, name: &str) -> Result<Self> {
+        fs_err::create_dir_all(directory)?;
+        let path = directory.join(format!("{name}.part"));
+        let file = fs_err::OpenOptions::new().create(true).append(true).open(&path)?;
+        match file.file().try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy { path }),
+            Err(TryLockError::Error(error)) => return Err(Error::Io(error)),
+        }
+        let length = file.metadata()?.len();
+        Ok(Self { file, path, length })
+    }
+
+    /// Bytes on disk.
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes)?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Forgets what has arrived.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.file.set_len(0)?;
+        self.length = 0;
+        Ok(())
+    }
+
+    /// SHA-256 of what is on disk.
+    pub(crate) fn digest(&self) -> Result<String> {
+        Ok(digest_of_file(&self.path)?)
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn finish(self, path: &Path) -> Result<()> {
+        self.file.sync_all()?;
+        Ok(fs_err::rename(&self.path, path)?)
+    }
+
+    /// Leaves nothing behind where nothing has arrived.
+    pub(crate) fn give_up(self) -> Result<u64> {
+        if self.length == 0 {
+            fs_err::remove_file(&self.path)?;
+        }
+        Ok(self.length)
+    }
+}

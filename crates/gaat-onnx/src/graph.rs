@@ -1,0 +1,196 @@
+//! Writes a graph node by node.
+
+use crate::messages::{
+    Constant, Dimension, Entry, GraphBody, Model, Node, OperatorSet, Setting, Shape, Size, TensorType, Type,
+    Value,
+};
+use prost::Message;
+
+/// Version of the operators: that of ONNX 1.20. The newest would shut out runtimes of last year and gain nothing here.
+const OPERATORS: i64 = 25;
+/// Version of the format that came with it.
+const FORMAT: i64 = 13;
+/// Protobuf lengths are signed 32-bit numbers.
+const MOST_BYTES: usize = i32::MAX as usize;
+
+const F32: i32 = 1;
+const I64: i32 = 7;
+
+/// What every fallible call of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a graph cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Beyond what protobuf can hold.
+    #[error("the ONNX file would have {0} bytes, and ONNX files without external data hold 2 GiB at most")]
+    TooLarge(usize),
+    /// Numbers and sizes of a constant contradict each other.
+    #[error("constant `{name}`: {count} numbers for sizes {sizes:?}")]
+    Constant {
+        /// Its name.
+        name: String,
+        /// How many numbers came.
+        count: usize,
+        /// The sizes that they should have.
+        sizes: Vec<i64>,
+    },
+}
+
+/// A setting of an operator.
+#[derive(Debug, Clone, Copy)]
+pub enum Attribute<'a> {
+    /// A number.
+    Float(f64),
+    /// A whole number.
+    Int(i64),
+    /// Several whole numbers.
+    Ints(&'a [i64]),
+}
+
+/// Input or output: f32, a batch of any size first, then `sizes`.
+#[derive(Debug, Clone, Copy)]
+pub struct Port<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Sizes of one example.
+    pub sizes: &'a [i64],
+}
+
+/// A graph that is being written.
+#[derive(Debug, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    constants: Vec<Constant>,
+}
+
+impl Graph {
+    /// Adds a node with one output, and names that.
+    pub fn node(&mut self, operator: &str, inputs: &[&str], attributes: &[(&str, Attribute<'_>)]) -> String {
+        let name = format!("{}_{}", operator.to_lowercase(), self.nodes.len());
+        self.nodes.push(Node {
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![name.clone()],
+            name: name.clone(),
+            op_type: operator.to_owned(),
+            attribute: attributes.iter().map(|(name, value)| setting(name, *value)).collect(),
+        });
+        name
+    }
+
+    /// Adds a constant of f32 numbers, the last index running fastest.
+    ///
+    /// # Errors
+    /// When numbers and sizes contradict each other.
+    pub fn floats(&mut self, name: &str, sizes: &[i64], numbers: &[f32]) -> Result<String> {
+        if sizes.iter().product::<i64>() != numbers.len() as i64 {
+            let (name, count) = (name.to_owned(), numbers.len());
+            return Err(Error::Constant { name, count, sizes: sizes.to_vec() });
+        }
+        let raw_data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        Ok(self.constant(name.to_owned(), sizes, F32, raw_data))
+    }
+
+    /// Adds a vector of whole numbers, such as a shape.
+    pub fn vector(&mut self, numbers: &[i64]) -> String {
+        let raw_data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let name = format!("vector_{}", self.constants.len());
+        self.constant(name, &[numbers.len() as i64], I64, raw_data)
+    }
+
+    /// Adds one whole number, such as an index.
+    pub fn scalar(&mut self, number: i64) -> String {
+        let name = format!("scalar_{}", self.constants.len());
+        self.constant(name, &[], I64, number.to_le_bytes().to_vec())
+    }
+
+    fn constant(&mut self, name: String, sizes: &[i64], data_type: i32, raw_data: Vec<u8>) -> String {
+        self.constants.push(Constant { dims: sizes.to_vec(), data_type, name: name.clone(), raw_data });
+        name
+    }
+
+    /// The file: from `input` to `output`, which is the value `last` under a new name. `texts` are put beside it.
+    ///
+    /// # Errors
+    /// When it would be larger than protobuf allows.
+    pub fn finish(
+        mut self,
+        input: Port<'_>,
+        output: Port<'_>,
+        last: &str,
+        texts: &[(&str, &str)],
+    ) -> Result<Vec<u8>> {
+        for made in self.nodes.iter_mut().flat_map(|node| &mut node.output).filter(|made| *made == last) {
+            output.name.clone_into(made);
+        }
+        let graph = GraphBody {
+            node: self.nodes,
+            name: "gaat".to_owned(),
+            initializer: self.constants,
+            input: vec![value(input)],
+            output: vec![value(output)],
+        };
+        let entry = |&(key, value): &(&str, &str)| Entry { key: key.to_owned(), value: value.to_owned() };
+        let model = Model {
+            ir_version: FORMAT,
+            producer_name: "gaat".to_owned(),
+            producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+            graph: Some(graph),
+            opset_import: vec![OperatorSet { domain: String::new(), version: OPERATORS }],
+            metadata_props: texts.iter().map(entry).collect(),
+        };
+        let bytes = model.encoded_len();
+        if bytes > MOST_BYTES { Err(Error::TooLarge(bytes)) } else { Ok(model.encode_to_vec()) }
+    }
+}
+
+fn setting(name: &str, value: Attribute<'_>) -> Setting {
+    let name = name.to_owned();
+    match value {
+        Attribute::Float(number) => Setting { name, f: number as f32, r#type: 1, ..Setting::default() },
+        Attribute::Int(number) => Setting { name, i: number, r#type: 2, ..Setting::default() },
+        Attribute::Ints(numbers) => Setting { name, ints: numbers.to_vec(), r#type: 7, ..Setting::default() },
+    }
+}
+
+fn value(port: Port<'_>) -> Value {
+    let batch = Dimension { size: Some(Size::Named("batch".to_owned())) };
+    let fixed = port.sizes.iter().map(|&size| Dimension { size: Some(Size::Fixed(size)) });
+    let shape = Shape { dim: std::iter::once(batch).chain(fixed).collect() };
+    let tensor_type = TensorType { elem_type: F32, shape: Some(shape) };
+    Value { name: port.name.to_owned(), r#type: Some(Type { tensor_type: Some(tensor_type) }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_comes_back_as_it_was_written() {
+        let mut graph = Graph::default();
+        let weight = graph.floats("w", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, -6.5]).unwrap();
+        let sum = graph.node("Gemm", &["pixels", &weight], &[("transB", Attribute::Int(1))]);
+        let last = graph.node("Relu", &[&sum], &[]);
+        let (input, output) = (Port { name: "pixels", sizes: &[3] }, Port { name: "logits", sizes: &[2] });
+        let model =
+            Model::decode(graph.finish(input, output, &last, &[("a", "b")]).unwrap().as_slice()).unwrap();
+        assert_eq!((model.ir_version, model.opset_import[0].version), (FORMAT, OPERATORS));
+        assert_eq!(model.metadata_props[0], Entry { key: "a".to_owned(), value: "b".to_owned() });
+        let body = model.graph.unwrap();
+        assert_eq!(body.initializer[0].dims, [2, 3]);
+        assert_eq!(body.initializer[0].raw_data[20..], (-6.5_f32).to_le_bytes());
+        assert_eq!((body.node[0].op_type.as_str(), body.node[0].attribute[0].i), ("Gemm", 1));
+        assert_eq!(body.node[1].input, body.node[0].output);
+        assert_eq!((body.node[1].output[0].as_str(), body.output[0].name.as_str()), ("logits", "logits"));
+        let shape = body.input[0].r#type.clone().unwrap().tensor_type.unwrap().shape.unwrap();
+        assert_eq!(shape.dim[0].size, Some(Size::Named("batch".to_owned())));
+        assert_eq!(shape.dim[1].size, Some(Size::Fixed(3)));
+    }
+
+    #[test]
+    fn a_constant_of_the_wrong_size_is_refused() {
+        let error = Graph::default().floats("w", &[2, 3], &[1.0]).unwrap_err().to_string();
+        assert!(error.contains("`w`") && error.contains("[2, 3]"), "{error}");
+    }
+}

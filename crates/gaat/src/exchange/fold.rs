@@ -1,0 +1,70 @@
+//! Batch normalisations multiplied into the convolutions before them.
+//!
+//! With running statistics, `(Wx + b - mean) k + shift` with `k = scale / sqrt(variance + epsilon)` is a convolution by
+//! `Wk` with bias `(b - mean) k + shift`.
+
+use crate::Result;
+use crate::nn::{Operation, Parameter, Step, Trace};
+use tch::{Kind, Tensor};
+
+/// Folds every batch normalisation whose input is a convolution that no other step uses.
+pub(super) fn fold(trace: Trace) -> Result<Trace> {
+    let mut uses = vec![0_usize; trace.steps.len() + 1];
+    for &input in trace.steps.iter().flat_map(|step| &step.inputs) {
+        uses[input] += 1;
+    }
+    let mut folded = Trace::default();
+    // Where each old value is found now.
+    let mut places = vec![0];
+    for Step { operation, inputs } in trace.steps {
+        let is_sole = inputs.iter().all(|&input| uses[input] == 1);
+        let inputs: Vec<usize> = inputs.iter().map(|&input| places[input]).collect();
+        match (operation, maker(&mut folded, &inputs)) {
+            (norm @ Operation::BatchNorm { .. }, Some(conv)) if is_sole && is_conv(conv) => {
+                absorb(conv, &norm)?;
+                places.push(inputs[0]);
+            }
+            (operation, _) => {
+                folded.steps.push(Step { operation, inputs });
+                places.push(folded.steps.len());
+            }
+        }
+    }
+    Ok(folded)
+}
+
+/// The step that made the only input; none where that is the pixels.
+fn maker<'a>(trace: &'a mut Trace, inputs: &[usize]) -> Option<&'a mut Operation> {
+    let [input] = inputs else { return None };
+    let step = trace.steps.get_mut(input.checked_sub(1)?)?;
+    Some(&mut step.operation)
+}
+
+fn is_conv(operation: &Operation) -> bool {
+    matches!(operation, Operation::Conv { .. })
+}
+
+/// Changes the convolution `conv` into one that also does what `norm` does. In double precision, rounded once.
+fn absorb(conv: &mut Operation, norm: &Operation) -> Result<()> {
+    let (
+        Operation::Conv { weight, bias, .. },
+        Operation::BatchNorm { scale, shift, mean, variance, epsilon },
+    ) = (conv, norm)
+    else {
+        return Ok(());
+    };
+    let double = |parameter: &Parameter| parameter.tensor.f_detach()?.f_to_kind(Kind::Double);
+    let deviation = double(variance)?.f_add_scalar(*epsilon)?.f_sqrt()?;
+    let factor = double(scale)?.f_div(&deviation)?;
+    let offset = match bias {
+        Some(bias) => double(bias)?.f_sub(&double(mean)?)?,
+        None => double(mean)?.f_neg()?,
+    };
+    let offset = offset.f_mul(&factor)?.f_add(&double(shift)?)?;
+    let changed = double(weight)?.f_mul(&factor.f_view([-1, 1, 1, 1])?)?;
+    let kind = weight.tensor.kind();
+    let rounded = |tensor: Tensor| tensor.f_to_kind(kind);
+    *bias = Some(Parameter { name: weight.name.replace(".weight", ".bias"), tensor: rounded(offset)? });
+    weight.tensor = rounded(changed)?;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Networks from and for elsewhere: PyTorch state dicts in, safetensors and ONNX out.
+
+mod config;
+mod fold;
+mod import;
+mod onnx;
+
+pub use config::Config;
+pub use import::{ImportOptions, USUAL_INPUTS, import};
+
+use crate::files::write_atomically;
+use crate::nn::Classifier;
+use crate::weights::{self, Description};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// What becomes of batch normalisations in an ONNX graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchNorms {
+    /// Each is a node of its own.
+    Kept,
+    /// Each that directly follows a convolution is multiplied into its weights, where no one else uses the convolution.
+    Folded,
+}
+
+/// Writes a safetensors file with the parameter names of PyTorch, and `config.json` beside it.
+///
+/// `gaat` reads the file too. Pixels are not normalised in it: see [`Config::mean`]. Returns the path of the configuration.
+///
+/// # Errors
+/// When either file cannot be written.
+pub fn export_safetensors(
+    path: &Path,
+    classifier: &dyn Classifier,
+    description: &Description,
+    config: &Config,
+) -> Result<PathBuf> {
+    let beside = config_path(path);
+    weights::save(path, classifier, description)?;
+    write_atomically(&beside, config.to_json()?.as_bytes())?;
+    Ok(beside)
+}
+
+/// Where [`export_safetensors`] puts the configuration of the weights at `path`.
+pub fn config_path(path: &Path) -> PathBuf {
+    path.with_file_name("config.json")
+}
+
+/// Writes an ONNX file: `pixels` `[batch, C, H, W]`, f32 in `[0, 1]`, to `logits` `[batch, classes]`, as in
+/// [`Mode::Eval`](crate::nn::Mode::Eval), with the normalisation of pixels inside and the configuration as text `gaat`.
+///
+/// # Errors
+/// When the classifier cannot say what it computes, the file would pass 2 GiB, or it cannot be written.
+pub fn export_onnx(
+    path: &Path,
+    classifier: &dyn Classifier,
+    config: &Config,
+    norms: BatchNorms,
+) -> Result<()> {
+    let mut trace = classifier.trace()?;
+    if norms == BatchNorms::Folded {
+        trace = fold::fold(trace)?;
+    }
+    let graph = onnx::Writer::write(&trace)?;
+    let bytes = graph.finish(classifier.input_shape(), classifier.class_count(), &config.to_json()?);
+    let failed = |error: gaat_onnx::Error| Error::File {
+        path: path.to_owned(),
+        reason: format!("{error}; export safetensors instead"),
+    };
+    write_atomically(path, &bytes.map_err(failed)?)
+}

@@ -1,0 +1,71 @@
+//! What a network does to its activations, said once by each architecture: carried out on tensors, or written down.
+
+use super::layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbedding};
+use crate::Result;
+
+/// A function of each number by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x / (1 + exp(-x))`, also called swish.
+    Silu,
+    /// `x` times the normal distribution function of `x`, by the error function and not by tanh.
+    Gelu,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+}
+
+/// The layers that architectures are made of.
+///
+/// Maps are `[N, C, H, W]`, tokens `[N, T, D]`, features `[N, F]`. A value that is given away may be overwritten: the
+/// backward pass of what made it must not need it.
+pub(super) trait Flow {
+    /// An activation.
+    type Value;
+
+    fn conv(&self, layer: &Conv, input: &Self::Value) -> Result<Self::Value>;
+
+    /// The same sums as [`conv`](Self::conv), computed on blocks.
+    fn block_conv(&self, layer: &BlockConv, input: &Self::Value) -> Result<Self::Value>;
+
+    fn batch_norm(&self, layer: &BatchNorm, input: &Self::Value) -> Result<Self::Value>;
+
+    /// Over the last axis.
+    fn layer_norm(&self, layer: &LayerNorm, input: &Self::Value) -> Result<Self::Value>;
+
+    /// Over the last axis.
+    fn linear(&self, layer: &Linear, input: &Self::Value) -> Result<Self::Value>;
+
+    fn activate(&self, activation: Activation, input: Self::Value) -> Result<Self::Value>;
+
+    fn add(&self, sum: Self::Value, other: &Self::Value) -> Result<Self::Value>;
+
+    /// Maps times one factor `[N, C, 1, 1]` a channel.
+    fn scale(&self, maps: &Self::Value, factors: &Self::Value) -> Result<Self::Value>;
+
+    /// The largest of each 2x2 pixels.
+    fn max_pool(&self, maps: &Self::Value) -> Result<Self::Value>;
+
+    /// Means over the pixels, as maps `[N, C, 1, 1]`.
+    fn channel_means(&self, maps: &Self::Value) -> Result<Self::Value>;
+
+    /// Means over the pixels, as features in the dtype of the store.
+    fn global_average(&self, maps: &Self::Value) -> Result<Self::Value>;
+
+    /// Maps as features: by channel, row, column, whatever the order in memory.
+    fn flatten(&self, maps: &Self::Value) -> Result<Self::Value>;
+
+    /// Pixels of maps as tokens, the class token before them, positions added.
+    fn tokens(&self, layer: &TokenEmbedding, maps: &Self::Value) -> Result<Self::Value>;
+
+    /// Multi-head self-attention (Vaswani et al. 2017) of queries, keys and values `[N, T, 3 D]`, one after the other.
+    fn attention(&self, heads: Heads, queries_keys_values: &Self::Value) -> Result<Self::Value>;
+
+    /// The first token as features.
+    fn first_token(&self, tokens: &Self::Value) -> Result<Self::Value>;
+
+    fn norm_relu(&self, layer: &BatchNorm, input: &Self::Value) -> Result<Self::Value> {
+        self.activate(Activation::Relu, self.batch_norm(layer, input)?)
+    }
+}

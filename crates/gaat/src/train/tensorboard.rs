@@ -1,0 +1,73 @@
+//! The curves of a run for TensorBoard: `tensorboard --logdir runs` shows every run below `runs` by its folder.
+
+use super::{Control, Observer};
+use crate::Result;
+use crate::tfevents::EventFile;
+use gaat_spec::{EpochRecord, Event};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Writes the numbers of steps and epochs into one event file. A resumed run goes on in it.
+pub(super) struct TensorBoard {
+    file: EventFile,
+    /// The last step; epochs are shown at their last one.
+    step: usize,
+}
+
+impl TensorBoard {
+    /// Goes on after `steps_done` steps.
+    pub(super) fn append_to(path: &Path, steps_done: usize) -> Result<Self> {
+        Ok(Self { file: EventFile::append_to(path, steps_done, now())?, step: steps_done })
+    }
+
+    fn write(&mut self, values: &[(&str, Option<f64>)]) -> Result<()> {
+        let known: Vec<_> = values.iter().filter_map(|(tag, value)| Some((*tag, (*value)?))).collect();
+        self.file.scalars(now(), self.step, &known)
+    }
+}
+
+impl Observer for TensorBoard {
+    fn on_event(&mut self, event: &Event) -> Result<Control> {
+        match event {
+            Event::Step { step, loss, accuracy, learning_rate, gain_ratio, refreshes, .. } => {
+                self.step = *step;
+                self.write(&[
+                    ("step/loss", Some(*loss)),
+                    ("step/accuracy", Some(*accuracy)),
+                    ("step/learning_rate", Some(*learning_rate)),
+                    ("step/gain_ratio", *gain_ratio),
+                    ("step/refreshes", Some(*refreshes)),
+                ])?;
+            }
+            Event::Epoch { record, cost_ratio } => {
+                self.write(&of_epoch(record, *cost_ratio))?;
+                self.file.flush()?;
+            }
+            Event::Ended { .. } => self.file.flush()?,
+            _ => {}
+        }
+        Ok(Control::Continue)
+    }
+}
+
+fn of_epoch(record: &EpochRecord, cost_ratio: f64) -> [(&'static str, Option<f64>); 12] {
+    [
+        ("validation/clean", record.validation_clean),
+        ("validation/robust", record.validation_robust),
+        ("epoch/loss", Some(record.loss)),
+        ("epoch/train_accuracy", Some(record.train_accuracy)),
+        ("epoch/learning_rate", Some(record.learning_rate)),
+        ("attack/gain_ratio", record.gain_ratio),
+        ("attack/refreshes", Some(record.refreshes)),
+        ("attack/alarms", Some(record.alarms.len() as f64)),
+        ("cost/seconds", Some(record.seconds.total)),
+        ("cost/seconds_attack", Some(record.seconds.attack)),
+        ("cost/seconds_validation", Some(record.seconds.evaluation)),
+        ("cost/passes_over_natural", Some(cost_ratio)),
+    ]
+}
+
+/// Seconds since 1970, as TensorBoard counts time; 0 for a clock before that.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
+}
