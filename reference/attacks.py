@@ -4,10 +4,13 @@ Parameters and images come from the hash of models.py; labels are the network's 
 at first. torchattacks holds AutoAttack's algorithms; its defaults differ from AutoAttack's standard version (10 steps
 instead of 100, rescaled squares), so every number is given here.
 
-Usage: python reference/attacks.py   (writes crates/gaat/tests/golden/attacks.json; needs torchattacks, scipy, requests)
+Usage: python reference/attacks.py [attacks.json|attacks-cifar.json]...   (writes them, or both, to crates/gaat/tests/golden;
+needs torchattacks, scipy, requests)
 """
 
 import json
+import sys
+from dataclasses import dataclass
 
 import torch
 import torchattacks
@@ -15,26 +18,57 @@ import torchattacks
 from models import OUTPUT as MODELS
 from models import convnet, fill, uniform
 
-OUTPUT = MODELS.with_name("attacks.json")
-SHAPE, CLASSES, COUNT = (1, 8, 8), 10, 200
-EXACT = 8
-SETTINGS = {"Linf": {"epsilon": 0.03, "step": 0.01}, "L2": {"epsilon": 0.16, "step": 0.05}}
+CLASSES = 10
 STEPS, APGD_STEPS, FAB_STEPS, QUERIES, CW_STEPS = 10, 50, 30, 300, 100
 
 
-def network(dtype):
-    model = convnet(SHAPE, CLASSES)
+@dataclass
+class Case:
+    """A network, its images, and how they are attacked."""
+
+    model: object
+    shape: tuple
+    count: int
+    # Images whose perturbed pixels are kept, one in `every` of them.
+    exact: int
+    every: int
+    settings: dict
+
+
+CASES = {
+    "attacks.json": Case(
+        model=lambda shape: convnet(shape, CLASSES),
+        shape=(1, 8, 8),
+        count=200,
+        exact=8,
+        every=1,
+        settings={"Linf": {"epsilon": 0.03, "step": 0.01}, "L2": {"epsilon": 0.16, "step": 0.05}},
+    ),
+    # The shape of CIFAR-10.
+    "attacks-cifar.json": Case(
+        model=lambda shape: convnet(shape, CLASSES),
+        shape=(3, 32, 32),
+        count=80,
+        exact=2,
+        every=29,
+        settings={"Linf": {"epsilon": 0.005, "step": 0.0015}, "L2": {"epsilon": 0.16, "step": 0.05}},
+    ),
+}
+
+
+def network(case, dtype):
+    model = case.model(case.shape)
     with torch.no_grad():
         fill(model)
     return model.to(dtype).eval()
 
 
-def exact(norm):
+def exact(case, norm):
     """FGSM and PGD from the clean images, in double precision: the whole perturbed images of the first few."""
-    model = network(torch.float64)
-    images = uniform("images", (COUNT, *SHAPE))[:EXACT]
+    model = network(case, torch.float64)
+    images = uniform("images", (case.count, *case.shape))[: case.exact]
     labels = model(images).argmax(1)
-    epsilon, step = SETTINGS[norm]["epsilon"], SETTINGS[norm]["step"]
+    epsilon, step = case.settings[norm]["epsilon"], case.settings[norm]["step"]
     if norm == "Linf":
         found = {
             "fgsm": torchattacks.FGSM(model, eps=epsilon),
@@ -42,15 +76,15 @@ def exact(norm):
         }
     else:
         found = {"pgd": torchattacks.PGDL2(model, eps=epsilon, alpha=step, steps=STEPS, random_start=False)}
-    return {name: attack(images, labels).flatten().tolist() for name, attack in found.items()}
+    return {name: attack(images, labels).flatten()[:: case.every].tolist() for name, attack in found.items()}
 
 
-def robust(norm):
+def robust(case, norm):
     """Share of the images that withstand each attack, and the mean length of FAB's perturbations."""
-    model = network(torch.float32)
-    images = uniform("images", (COUNT, *SHAPE)).float()
+    model = network(case, torch.float32)
+    images = uniform("images", (case.count, *case.shape)).float()
     labels = model(images).argmax(1)
-    epsilon = SETTINGS[norm]["epsilon"]
+    epsilon = case.settings[norm]["epsilon"]
     shared = {"norm": norm, "eps": epsilon}
     attacks = {
         "apgd-ce": torchattacks.APGD(model, steps=APGD_STEPS, loss="ce", **shared),
@@ -81,11 +115,13 @@ def robust(norm):
 
 def main():
     torch.set_num_threads(1)
-    document = {"steps": STEPS, "apgd_steps": APGD_STEPS, "fab_steps": FAB_STEPS, "queries": QUERIES, "cw_steps": CW_STEPS}
-    for norm, settings in SETTINGS.items():
-        document[norm.lower()] = {**settings, "exact": exact(norm), "robust": robust(norm)}
-        print(norm, document[norm.lower()]["robust"])
-    OUTPUT.write_text(json.dumps(document) + "\n")
+    for name in sys.argv[1:] or CASES:
+        case = CASES[name]
+        document = {"steps": STEPS, "apgd_steps": APGD_STEPS, "fab_steps": FAB_STEPS, "queries": QUERIES, "cw_steps": CW_STEPS}
+        for norm, settings in case.settings.items():
+            document[norm.lower()] = {**settings, "exact": exact(case, norm), "robust": robust(case, norm)}
+            print(norm, document[norm.lower()]["robust"])
+        MODELS.with_name(name).write_text(json.dumps(document) + "\n")
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ fn evaluation(model: ModelName) -> anyhow::Result<Sample> {
     let images = labelled(network.as_ref(), &pixels)?;
     let threat = ThreatModel::new(Norm::Linf, PixelLength::new(HARMLESS)?)?;
     let attacks = vec![AttackSpec::pgd(&threat, PGD_STEPS, 1, None)?];
-    let options = EvaluateOptions { threat, attacks, batch_size: 500, limit: None, seed: 0 };
+    let options = EvaluateOptions::new(threat, attacks, 500);
     let started = Instant::now();
     let verdict = evaluate(network.as_ref(), &images, &options, &mut |_| Control::Continue)?;
     let seconds = vec![started.elapsed().as_secs_f64()];

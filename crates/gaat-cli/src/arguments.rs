@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gaat_data::ImageShape;
 use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{
-    Anchor, AttackName, Curvature, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe,
+    Anchor, AttackName, Budget, Curvature, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe,
     SaliencyName,
 };
 use std::path::PathBuf;
@@ -174,7 +174,7 @@ pub(crate) struct AttackedArguments {
     /// Norm of the threat model [default: that of the training]
     #[arg(long)]
     pub(crate) norm: Option<Norm>,
-    /// Take only this many test images
+    /// Take only this many test images: a subset fixed by the seed
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
     /// Images per batch
@@ -190,7 +190,7 @@ pub(crate) struct AttackedArguments {
 pub(crate) enum GradientChoice {
     /// The network
     Exact,
-    /// A Taylor model of the loss round the clean image; for attacks that climb the cross-entropy
+    /// A Taylor model: of the cross-entropy, or of the logits for attacks that climb these
     Taylor,
 }
 
@@ -202,21 +202,17 @@ pub(crate) struct AttackArguments {
     /// The attack
     #[arg(long, value_name = "ATTACK")]
     pub(crate) attack: AttackName,
-    /// Steps of pgd
-    #[arg(long, value_name = "K", default_value_t = 50)]
-    pub(crate) steps: usize,
-    /// Random starts of pgd
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) restarts: usize,
-    /// Step of pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
-    #[arg(long, value_name = "LENGTH")]
-    pub(crate) step_size: Option<PixelLength>,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
     /// Where its gradients come from; success is always the network's own verdict
     #[arg(long, value_enum, default_value_t = GradientChoice::Exact)]
     pub(crate) gradient: GradientChoice,
-    /// Curvature of the Taylor model [default: none]
+    /// Curvature of the Taylor model of the cross-entropy [default: none]
     #[arg(long)]
     pub(crate) curvature: Option<Curvature>,
+    /// Expansions of the Taylor model in the steps of the attack, spread evenly [default: 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) refreshes: Option<usize>,
     /// Arrays to write, for numpy.load
     #[arg(long, value_name = "FILE.npz")]
     pub(crate) out: PathBuf,
@@ -238,15 +234,29 @@ pub(crate) struct EvaluateArguments {
     /// Attacks, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
     pub(crate) attack: Vec<AttackName>,
-    /// Steps of pgd
-    #[arg(long, value_name = "K", default_value_t = 50)]
-    pub(crate) steps: usize,
-    /// Random starts of pgd; an image counts only if it withstands all
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(crate) restarts: usize,
-    /// Step of pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
-    #[arg(long, value_name = "LENGTH")]
-    pub(crate) step_size: Option<PixelLength>,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+    /// Also judge over these epsilons by --curve-attack, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "LENGTHS")]
+    pub(crate) epsilons: Vec<PixelLength>,
+    /// Also judge over eight epsilons from 0 to twice that of the threat model
+    #[arg(long, conflicts_with = "epsilons")]
+    pub(crate) curve: bool,
+    /// The attack over epsilon, with the budget above and one random start unless --restarts says more
+    #[arg(long, value_name = "ATTACK", default_value = "pgd")]
+    pub(crate) curve_attack: AttackName,
+    /// Where to draw robust accuracy over epsilon
+    #[arg(long, value_name = "CURVE.svg")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Images that noise, shares of perturbations and larger budgets are tried on, for the alarms; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 250)]
+    pub(crate) probe_images: usize,
+    /// Draws of random noise an image of these
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) noise_draws: usize,
+    /// Always exact: for the refusal alone
+    #[arg(long, hide = true, value_parser = exact_alone)]
+    pub(crate) gradient: Option<GradientChoice>,
     /// Exit with status 1 when the robust accuracy is below this fraction
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     pub(crate) require_robust: Option<f64>,
@@ -296,12 +306,12 @@ pub(crate) struct JudgeArguments {
     /// Attacks to judge by, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
     pub(crate) judge: Vec<AttackName>,
-    /// Steps of the judging pgd
-    #[arg(long, value_name = "K", default_value_t = 50)]
-    pub(crate) judge_steps: usize,
-    /// Random starts of the judging pgd
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(crate) judge_restarts: usize,
+    /// Steps of the judging attacks [default: as customary, 50 for pgd]
+    #[arg(long, value_name = "K")]
+    pub(crate) judge_steps: Option<usize>,
+    /// Random starts of the judging attacks [default: as customary, 10 for pgd]
+    #[arg(long, value_name = "N")]
+    pub(crate) judge_restarts: Option<usize>,
     /// Step of the judging pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
     #[arg(long, value_name = "LENGTH")]
     pub(crate) judge_step_size: Option<PixelLength>,
@@ -501,6 +511,15 @@ fn image_shape(text: &str) -> Result<ImageShape, String> {
     }
 }
 
+fn exact_alone(text: &str) -> Result<GradientChoice, String> {
+    match text {
+        "exact" => Ok(GradientChoice::Exact),
+        _ => Err("an evaluation uses exact gradients alone: an attack on a model of the network is weaker, and the network \
+                  would look more robust than it is; see gaat attack --gradient taylor"
+            .to_owned()),
+    }
+}
+
 fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
@@ -561,7 +580,7 @@ mod tests {
     fn training_steps_and_judging_steps_are_apart() {
         let parsed = parse("gaat compare --methods rat,gaat --steps 7 --judge-steps 20 --seeds 3");
         let Command::Compare(compare) = parsed.unwrap().command else { panic!("not compare") };
-        assert_eq!((compare.recipe.steps, compare.judge.judge_steps, compare.seeds), (Some(7), 20, 3));
+        assert_eq!((compare.recipe.steps, compare.judge.judge_steps, compare.seeds), (Some(7), Some(20), 3));
     }
 
     #[test]

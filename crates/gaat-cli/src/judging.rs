@@ -1,43 +1,39 @@
 //! Attacks from the flags of `evaluate` and `compare`.
 
 use anyhow::{Result, bail};
-use gaat_spec::{AttackName, AttackSpec, DatasetName, Norm, PixelLength, ThreatModel};
+use gaat_spec::{AttackName, AttackSpec, Budget, DatasetName, Norm, PixelLength, ThreatModel};
 
 /// The epsilon and the step that MNIST is judged with in the literature (Wong et al. 2020).
 const MNIST_EPSILON: f64 = 0.3;
 const MNIST_STEP: f64 = 0.01;
+/// Steps of PGD where nothing else is said.
+const PGD_STEPS: usize = 50;
 
 /// Attacks as typed.
 #[derive(Debug, Clone)]
 pub(crate) struct Attacks<'a> {
     pub(crate) names: &'a [AttackName],
-    pub(crate) steps: usize,
-    pub(crate) restarts: usize,
-    pub(crate) step_size: Option<PixelLength>,
+    pub(crate) budget: Budget,
 }
 
 impl Attacks<'_> {
     /// The attacks with their numbers under `threat`, each once, in the order typed.
     pub(crate) fn specs(&self, threat: &ThreatModel, dataset: DatasetName) -> Result<Vec<AttackSpec>> {
+        if self.names.is_empty() {
+            let known: Vec<_> = AttackName::ALL.iter().map(|name| name.as_str()).collect();
+            bail!("no attack to judge by; known: {}", known.join(", "));
+        }
+        self.budget.check_used(self.names)?;
         let mut specs: Vec<AttackSpec> = Vec::new();
         for name in self.names {
-            let spec = match name {
-                AttackName::Pgd => {
-                    let step_size = match self.step_size {
-                        None => self.customary_step(threat, dataset)?,
-                        given => given,
-                    };
-                    AttackSpec::pgd(threat, self.steps, self.restarts, step_size)?
-                }
-                other => AttackSpec::customary(*other, threat)?,
+            let step_size = match self.budget.step_size {
+                None if *name == AttackName::Pgd => self.customary_step(threat, dataset)?,
+                given => given,
             };
+            let spec = Budget { step_size, ..self.budget }.attack(*name, threat)?;
             if !specs.contains(&spec) {
                 specs.push(spec);
             }
-        }
-        if specs.is_empty() {
-            let known: Vec<_> = AttackName::ALL.iter().map(|name| name.as_str()).collect();
-            bail!("no attack to judge by; known: {}", known.join(", "));
         }
         Ok(specs)
     }
@@ -47,7 +43,7 @@ impl Attacks<'_> {
         let is_customary = dataset == DatasetName::Mnist
             && threat.norm() == Norm::Linf
             && threat.epsilon() == MNIST_EPSILON
-            && MNIST_STEP * self.steps as f64 > MNIST_EPSILON;
+            && MNIST_STEP * self.budget.steps.unwrap_or(PGD_STEPS) as f64 > MNIST_EPSILON;
         Ok(if is_customary { Some(PixelLength::new(MNIST_STEP)?) } else { None })
     }
 }
@@ -58,7 +54,8 @@ mod tests {
 
     fn step(dataset: DatasetName, epsilon: &str, steps: usize) -> f64 {
         let threat = ThreatModel::new(Norm::Linf, epsilon.parse().unwrap()).unwrap();
-        let attacks = Attacks { names: &[AttackName::Pgd], steps, restarts: 1, step_size: None };
+        let budget = Budget { steps: Some(steps), ..Budget::default() };
+        let attacks = Attacks { names: &[AttackName::Pgd], budget };
         attacks.specs(&threat, dataset).unwrap()[0].step_size().unwrap().value()
     }
 
@@ -74,7 +71,8 @@ mod tests {
     fn an_attack_named_twice_runs_once() {
         let threat = ThreatModel::new(Norm::Linf, "0.3".parse().unwrap()).unwrap();
         let names = [AttackName::Pgd, AttackName::Fgsm, AttackName::Pgd];
-        let attacks = Attacks { names: &names, steps: 10, restarts: 2, step_size: None };
+        let budget = Budget { steps: Some(10), restarts: Some(2), ..Budget::default() };
+        let attacks = Attacks { names: &names, budget };
         let specs = attacks.specs(&threat, DatasetName::Digits).unwrap();
         assert_eq!(specs.iter().map(ToString::to_string).collect::<Vec<_>>(), ["pgd-10x2", "fgsm"]);
     }

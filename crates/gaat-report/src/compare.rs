@@ -269,6 +269,8 @@ pub(crate) mod samples {
             classes: Vec::new(),
             alarms: Vec::new(),
             notes: Vec::new(),
+            curve: Vec::new(),
+            probes: None,
             seconds: 2.0,
         }
     }

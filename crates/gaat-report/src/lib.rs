@@ -7,6 +7,7 @@
 
 pub mod analysis;
 pub mod compare;
+pub mod curve;
 pub mod curves;
 pub mod document;
 pub mod explanation;
@@ -19,6 +20,7 @@ pub mod verdict;
 
 pub use analysis::{analysis_plots, analysis_text};
 pub use compare::{AttackRow, ComparedRun, Failure, Row, Spread, Summary, summarize};
+pub use curve::{curve_plot, curve_text};
 pub use curves::{comparison_plots, run_plots};
 pub use document::Document;
 pub use explanation::{explanation_markdown, explanation_text};

@@ -218,6 +218,51 @@ impl AttackSpec {
         }
     }
 
+    /// The steps, to be changed: of FGSM there is always one.
+    pub(crate) fn steps_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Pgd { steps, .. }
+            | Self::PgdMargin { steps, .. }
+            | Self::PgdT { steps, .. }
+            | Self::MiFgsm { steps, .. }
+            | Self::CarliniWagner { steps, .. }
+            | Self::DeepFool { steps }
+            | Self::ApgdCe { steps, .. }
+            | Self::ApgdDlr { steps, .. }
+            | Self::ApgdT { steps, .. }
+            | Self::Fab { steps, .. }
+            | Self::FabT { steps, .. } => Some(steps),
+            _ => None,
+        }
+    }
+
+    /// The restarts, to be changed, of attacks that start at random.
+    pub(crate) fn restarts_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            Self::Pgd { restarts, .. }
+            | Self::PgdMargin { restarts, .. }
+            | Self::PgdT { restarts, .. }
+            | Self::ApgdCe { restarts, .. }
+            | Self::ApgdDlr { restarts, .. }
+            | Self::ApgdT { restarts, .. }
+            | Self::Fab { restarts, .. }
+            | Self::FabT { restarts, .. }
+            | Self::Square { restarts, .. } => Some(restarts),
+            _ => None,
+        }
+    }
+
+    /// The length of a step, to be changed: that of FGSM is always epsilon.
+    pub(crate) fn step_size_mut(&mut self) -> Option<&mut PixelLength> {
+        match self {
+            Self::Pgd { step_size, .. }
+            | Self::PgdMargin { step_size, .. }
+            | Self::PgdT { step_size, .. }
+            | Self::MiFgsm { step_size, .. } => Some(step_size),
+            _ => None,
+        }
+    }
+
     /// Length of a step, where it is the same throughout.
     pub fn step_size(&self) -> Option<PixelLength> {
         match *self {

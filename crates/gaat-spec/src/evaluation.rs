@@ -1,7 +1,7 @@
 //! What a judgement found, as data.
 
 use crate::record::Passes;
-use crate::{AttackSpec, ThreatModel};
+use crate::{AttackSpec, PixelLength, ThreatModel};
 use serde::{Deserialize, Serialize};
 
 /// What one attack found.
@@ -37,6 +37,70 @@ pub struct ClassResult {
     pub robust_accuracy: f64,
 }
 
+/// A point of robust accuracy over epsilon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// The bound, in the norm of the threat model.
+    pub epsilon: PixelLength,
+    /// What the attack found there or at any smaller bound.
+    pub result: AttackResult,
+}
+
+/// What was tried beside the attacks, on a few images that are classified rightly clean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probes {
+    /// Images looked at.
+    pub examples: usize,
+    /// Random noise.
+    pub noise: NoiseProbe,
+    /// Parts of perturbations, for each attack.
+    pub interior: Vec<InteriorProbe>,
+    /// PGD of growing budgets: few steps, many steps, twice epsilon, a ball that holds every image.
+    pub budget: Vec<BudgetProbe>,
+}
+
+/// What random noise found: uniform in every coordinate for L-infinity; in direction and length for L2.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NoiseProbe {
+    /// Draws an image.
+    pub draws: usize,
+    /// Share of the images that withstood all of them.
+    pub accuracy: f64,
+    /// Images that fell to noise and to no attack.
+    pub found: usize,
+}
+
+/// What parts of an attack's perturbations found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InteriorProbe {
+    /// The attack, such as `fgsm`.
+    pub attack: String,
+    /// Accuracy by share of the perturbation; the last is the whole.
+    pub shares: Vec<ScaledAccuracy>,
+    /// Images that fell to a part and not to the whole.
+    pub found: usize,
+}
+
+/// Accuracy under a share of a perturbation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ScaledAccuracy {
+    /// Share of the perturbation, over 0 and at most 1.
+    pub share: f64,
+    /// Share of the images that are classified rightly there.
+    pub accuracy: f64,
+}
+
+/// What one budget of PGD left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetProbe {
+    /// The attack with its numbers.
+    pub attack: AttackSpec,
+    /// The bound.
+    pub epsilon: PixelLength,
+    /// Share of the images that withstood it.
+    pub accuracy: f64,
+}
+
 /// The verdict on a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -62,6 +126,12 @@ pub struct Evaluation {
     /// What was done otherwise than the names of the attacks say, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// Whole evaluation.
+    /// Robust accuracy of one attack over epsilon, from the least on; empty where it was not asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curve: Vec<CurvePoint>,
+    /// What was tried beside the attacks, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
+    /// The attacks and the curve.
     pub seconds: f64,
 }

@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod attack;
+pub mod budget;
 pub mod defaults;
 pub mod error;
 pub mod evaluation;
@@ -23,6 +24,7 @@ pub mod threat;
 
 pub use analysis::{Analysis, LossModel};
 pub use attack::{AttackName, AttackSpec};
+pub use budget::Budget;
 pub use error::{Error, Result};
 pub use evaluation::{AttackResult, ClassResult, Evaluation};
 pub use event::Event;

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let run = open(&run_dir, Checkpoint::Best, None, None)?;
     let attacks = vec![AttackSpec::fgsm(&recipe.threat), AttackSpec::pgd(&recipe.threat, 50, 1, None)?];
-    let options = EvaluateOptions { threat: recipe.threat, attacks, batch_size: 500, limit: None, seed: 0 };
+    let options = EvaluateOptions::new(recipe.threat, attacks, 500);
     let test = test_images(&recipe.resolved, None)?;
     let verdict = evaluate(run.classifier.as_ref(), test.images(), &options, &mut |_| Control::Continue)?;
     println!("clean {:.2} %", 100.0 * verdict.clean_accuracy);

@@ -30,7 +30,14 @@ pub fn gallery(
 ) -> Result<Gallery> {
     let chosen = images.select(&first_of_each_class(images));
     let attack = AttackSpec::pgd(&threat, STEPS, 1, None)?;
-    let options = PerturbOptions { threat, attack, gradient: GradientSource::Exact, batch_size: MOST, seed };
+    let options = PerturbOptions {
+        threat,
+        attack,
+        gradient: GradientSource::Exact,
+        batch_size: MOST,
+        limit: None,
+        seed,
+    };
     let found = perturb(classifier, &chosen, &options)?;
     let (difference, amplification) = amplified(&found.clean, &found.perturbed)?;
     let views = [("clean", &found.clean), ("perturbed", &found.perturbed), ("difference", &difference)];

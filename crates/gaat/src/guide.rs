@@ -28,7 +28,7 @@
 //! let run = open("runs/photos".as_ref(), Checkpoint::Best, None, None)?;
 //! let test = test_images(&recipe.resolved, None)?;
 //! let attacks = vec![AttackSpec::pgd(&recipe.threat, 50, 10, None)?];
-//! let options = EvaluateOptions { threat: recipe.threat, attacks, batch_size: 500, limit: None, seed: 0 };
+//! let options = EvaluateOptions::new(recipe.threat, attacks, 500);
 //! let verdict = evaluate(run.classifier.as_ref(), test.images(), &options, &mut |_| Control::Continue)?;
 //! println!("{:.3} clean, {:.3} robust", verdict.clean_accuracy, verdict.robust_accuracy);
 //! # Ok::<(), gaat::Error>(())
@@ -90,7 +90,7 @@
 //! let test = test_images(&Recipe::from_toml("dataset = \"digits\"")?, None)?;
 //! let threat = ThreatModel::new(Norm::Linf, PixelLength::new(0.05)?)?;
 //! let attacks = vec![AttackSpec::fgsm(&threat), AttackSpec::pgd(&threat, 10, 1, None)?];
-//! let options = EvaluateOptions { threat, attacks, batch_size: 100, limit: Some(200), seed: 0 };
+//! let options = EvaluateOptions { limit: Some(200), ..EvaluateOptions::new(threat, attacks, 100) };
 //! let verdict = evaluate(&Linear::new()?, test.images(), &options, &mut |_| Control::Continue)?;
 //! assert!(verdict.robust_accuracy <= verdict.clean_accuracy);
 //! # Ok::<(), gaat::Error>(())

@@ -7,13 +7,14 @@ use crate::judging::Attacks;
 use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::evaluate::{GradientSource, PerturbOptions, perturb};
-use gaat_spec::Passes;
+use gaat_report::format::duration;
+use gaat_spec::{Curvature, Passes};
 use serde::Serialize;
 use std::path::PathBuf;
 
 /// What the attack did.
 #[derive(Serialize)]
-struct Attacked {
+struct Attempt {
     file: PathBuf,
     attack: String,
     gradient: &'static str,
@@ -21,39 +22,40 @@ struct Attacked {
     examples: usize,
     clean_accuracy: f64,
     robust_accuracy: f64,
+    /// Images that were rightly classified clean.
+    attacked: usize,
+    /// Those of them that the attack fooled.
+    fooled: usize,
+    /// Mean length of the perturbations that fooled.
+    mean_length: Option<f64>,
     passes: Passes,
+    seconds: f64,
 }
 
 pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outcome> {
     let attacked = &arguments.attacked;
     let Subject { opened, trained, test } = Subject::open(&attacked.subject)?;
     let threat = threat(attacked, &trained)?;
-    let attacks = Attacks {
-        names: &[arguments.attack],
-        steps: arguments.steps,
-        restarts: arguments.restarts,
-        step_size: arguments.step_size,
-    };
+    let attacks = Attacks { names: &[arguments.attack], budget: arguments.budget };
     let specs = attacks.specs(&threat, trained.dataset)?;
     let [attack] = specs.as_slice() else { bail!("one attack at a time") };
-    let gradient = match (arguments.gradient, arguments.curvature) {
-        (GradientChoice::Exact, None) => GradientSource::Exact,
-        (GradientChoice::Exact, Some(_)) => bail!("--curvature is of --gradient taylor"),
-        (GradientChoice::Taylor, curvature) => {
-            GradientSource::Taylor(curvature.unwrap_or(gaat_spec::Curvature::None))
-        }
+    let gradient = match (arguments.gradient, arguments.curvature, arguments.refreshes) {
+        (GradientChoice::Exact, None, None) => GradientSource::Exact,
+        (GradientChoice::Exact, ..) => bail!("--curvature and --refreshes are of --gradient taylor"),
+        (GradientChoice::Taylor, curvature, refreshes) => GradientSource::Taylor {
+            curvature: curvature.unwrap_or(Curvature::None),
+            refreshes: refreshes.unwrap_or(1),
+        },
     };
     let options = PerturbOptions {
         threat,
         attack: *attack,
         gradient,
         batch_size: attacked.batch_size,
+        limit: attacked.limit,
         seed: attacked.seed,
     };
-    let images = test.images();
-    let count = attacked.limit.unwrap_or(images.len()).min(images.len());
-    let chosen = images.select(&(0..count).collect::<Vec<_>>());
-    let found = perturb(opened.classifier.as_ref(), &chosen, &options)?;
+    let found = perturb(opened.classifier.as_ref(), test.images(), &options)?;
     gaat::npz::write(
         &arguments.out,
         &[
@@ -68,24 +70,33 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
         found.save_grid(png)?;
     }
     let (clean_accuracy, robust_accuracy) = found.accuracies()?;
-    let attacked = Attacked {
+    let success = found.success(threat.norm())?;
+    let attempt = Attempt {
         file: arguments.out.clone(),
         attack: attack.to_string(),
         gradient: if gradient == GradientSource::Exact { "exact" } else { "taylor" },
         threat: threat.to_string(),
-        examples: count,
+        examples: found.labels.numel(),
         clean_accuracy,
         robust_accuracy,
+        attacked: success.attacked,
+        fooled: success.fooled,
+        mean_length: success.mean_length,
         passes: found.passes,
+        seconds: found.seconds,
     };
-    printer.result(&attacked, |attacked| {
-        let Attacked { file, attack, gradient, threat, examples, .. } = attacked;
+    printer.result(&attempt, |attempt| {
+        let Attempt { file, attack, gradient, threat, examples, .. } = attempt;
         format!(
             "{}: {examples} images under {attack}, {gradient} gradients, {threat}; accuracy {:.2} % clean, {:.2} % \
-             perturbed\n",
+             perturbed; {} of {} fooled{}, in {}\n",
             file.display(),
-            100.0 * attacked.clean_accuracy,
-            100.0 * attacked.robust_accuracy
+            100.0 * attempt.clean_accuracy,
+            100.0 * attempt.robust_accuracy,
+            attempt.fooled,
+            attempt.attacked,
+            attempt.mean_length.map(|length| format!(" at a mean length of {length:.4}")).unwrap_or_default(),
+            duration(attempt.seconds)
         )
     })?;
     Ok(Outcome::Done)

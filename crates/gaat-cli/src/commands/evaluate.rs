@@ -3,38 +3,45 @@
 use super::Outcome;
 use super::subject::{Subject, threat};
 use crate::arguments::{CheckpointChoice, EvaluateArguments, SubjectArguments};
-use crate::directory::command_line;
+use crate::directory::{command_line, write_whole};
 use crate::judging::Attacks;
 use crate::printer::Printer;
 use crate::progress::EvaluationProgress;
 use crate::reports;
 use crate::verdicts::{self, Verdict};
-use anyhow::Result;
-use gaat::evaluate::{EvaluateOptions, Progress, evaluate, evaluate_resumable};
+use anyhow::{Result, bail};
+use gaat::evaluate::{CurveAttack, EvaluateOptions, ProbeOptions, Progress, evaluate, evaluate_resumable};
 use gaat::run::OpenedRun;
 use gaat_data::ImageSet;
 use gaat_report::format::{count, decimals, percent, seconds};
-use gaat_report::{Align, Table};
-use gaat_spec::{AttackResult, CheckedRecipe, DatasetName, Evaluation, ThreatModel};
+use gaat_report::{Align, Table, curve_plot, curve_text};
+use gaat_spec::evaluation::{NoiseProbe, Probes};
+use gaat_spec::{
+    AttackResult, Budget, CheckedRecipe, DatasetName, Evaluation, Norm, PixelLength, ThreatModel,
+};
+use std::fmt::Write as _;
 use std::path::Path;
+
+/// Epsilons of `--curve` in units of the threat model's.
+const CURVE_SHARES: [f64; 8] = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0];
 
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Outcome> {
     let attacked = &arguments.attacked;
     let Subject { opened, trained, test } = Subject::open(&attacked.subject)?;
     let threat = threat(attacked, &trained)?;
-    let attacks = Attacks {
-        names: &arguments.attack,
-        steps: arguments.steps,
-        restarts: arguments.restarts,
-        step_size: arguments.step_size,
-    };
+    let attacks = Attacks { names: &arguments.attack, budget: arguments.budget };
     let options = EvaluateOptions {
         threat,
         attacks: attacks.specs(&threat, trained.dataset)?,
         batch_size: attacked.batch_size,
         limit: attacked.limit,
         seed: attacked.seed,
+        curve: curve(arguments, &threat)?,
+        probes: Some(ProbeOptions { images: arguments.probe_images, noise_draws: arguments.noise_draws }),
     };
+    if arguments.svg.is_some() && options.curve.is_empty() {
+        bail!("--svg draws robust accuracy over epsilon; add --curve or --epsilons");
+    }
     let mut progress = EvaluationProgress::new(printer, "");
     let Some(evaluation) =
         judge(&opened, test.images(), &options, arguments.state.as_deref(), &mut progress)?
@@ -55,6 +62,9 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
         keep(&attacked.subject, &opened, test.images(), &evaluation, trained.threat, printer);
     }
     let title = title(&attacked.subject.run, &opened, trained.dataset, &evaluation);
+    if let (Some(svg), Some(plot)) = (&arguments.svg, curve_plot(&title, &evaluation)) {
+        write_whole(svg, &plot)?;
+    }
     printer.result(&evaluation, |evaluation| text(&title, evaluation))?;
     Ok(verdict(&evaluation, arguments, printer))
 }
@@ -78,6 +88,25 @@ fn keep(
         reports::keep_gallery(run, opened, images, threat, printer);
     }
     reports::refresh(run, printer);
+}
+
+/// The attacks over epsilon that were asked for; from the least epsilon on, as often as there are different ones.
+fn curve(arguments: &EvaluateArguments, threat: &ThreatModel) -> Result<Vec<CurveAttack>> {
+    let mut epsilons = arguments.epsilons.clone();
+    if arguments.curve {
+        let own = threat.epsilon_length();
+        epsilons = CURVE_SHARES.map(|share| own.scaled(share)).to_vec();
+        // Nothing lies beyond the whole range of a pixel.
+        epsilons.retain(|epsilon| threat.norm() == Norm::L2 || epsilon.value() <= 1.0);
+    }
+    epsilons.sort_by(|first, second| first.value().total_cmp(&second.value()));
+    epsilons.dedup_by(|first, second| first.value() == second.value());
+    let budget = Budget { restarts: arguments.budget.restarts.or(Some(1)), ..arguments.budget };
+    let at = |epsilon: PixelLength| -> Result<CurveAttack> {
+        let threat = ThreatModel::new(threat.norm(), epsilon)?;
+        Ok(CurveAttack { threat, attack: budget.attack(arguments.curve_attack, &threat)? })
+    };
+    epsilons.into_iter().map(at).collect()
 }
 
 /// Judges on `images`; `None` when the user stopped it.
@@ -164,7 +193,28 @@ fn text(title: &str, evaluation: &Evaluation) -> String {
         lines.iter().map(|line| ["\n", word, ": ", line].concat()).collect()
     };
     let (notes, alarms) = (lines("note", &evaluation.notes), lines("alarm", &evaluation.alarms));
-    format!("{title}\n\n{}{notes}{alarms}", table.to_text())
+    let curve = curve_text(evaluation).map(|curve| format!("\n{curve}")).unwrap_or_default();
+    let probes = evaluation.probes.as_ref().map(tried).unwrap_or_default();
+    format!("{title}\n\n{}{curve}{probes}{notes}{alarms}", table.to_text())
+}
+
+/// What the probes found, a line each.
+fn tried(probes: &Probes) -> String {
+    let examples = probes.examples;
+    let share = |accuracy: f64| percent(accuracy, decimals(examples));
+    let NoiseProbe { draws, accuracy, .. } = probes.noise;
+    let mut text = format!(
+        "\nprobes, accuracy % of {examples} images\n  random noise, {draws} draws: {}\n",
+        share(accuracy)
+    );
+    for probe in &probes.interior {
+        let shares = probe.shares.iter().map(|at| format!("{} at {}", share(at.accuracy), at.share));
+        let _ = writeln!(text, "  shares of {}: {}", probe.attack, shares.collect::<Vec<_>>().join(", "));
+    }
+    let budgets = probes.budget.iter();
+    let budgets = budgets.map(|at| format!("{} by {} at {}", share(at.accuracy), at.attack, at.epsilon));
+    let _ = writeln!(text, "  larger budgets: {}", budgets.collect::<Vec<_>>().join(", "));
+    text
 }
 
 fn verdict(evaluation: &Evaluation, arguments: &EvaluateArguments, printer: &Printer) -> Outcome {

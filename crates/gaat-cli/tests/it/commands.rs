@@ -31,6 +31,26 @@ fn a_run_is_trained_judged_and_not_overwritten() {
     let record = json(&read(&here.join(run).join("run.json")));
     assert_eq!(record["test"]["clean"].as_f64(), Some(clean));
 
+    let over = format!(
+        "evaluate {run} --threads 1 --json --limit 60 --attack pgd --steps 3 --curve --svg curve.svg"
+    );
+    let document = json(&success(here, &over));
+    let curve: Vec<f64> = document["curve"].as_array().unwrap().iter().map(robust).collect();
+    assert!(curve.len() == 8 && curve.is_sorted_by(|before, after| before >= after), "{curve:?}");
+    assert_eq!(
+        (document["clean_accuracy"].as_f64(), &document["probes"]["noise"]["draws"]),
+        (Some(curve[0]), &50.into())
+    );
+    assert!(read(&here.join("curve.svg")).starts_with("<svg"));
+    let text = refusal(here, &format!("evaluate {run} --attack pgd --queries 5"));
+    assert!(text.contains("square"), "{text}");
+    let attack = "--attack deepfool --steps 4 --gradient taylor --refreshes 2 --limit 20 --out a.npz";
+    let attacked = json(&success(here, &format!("attack {run} --threads 1 --json {attack}")));
+    let right = attacked["attacked"].as_u64().unwrap();
+    assert_eq!((&attacked["examples"], &attacked["gradient"]), (&20.into(), &"taylor".into()));
+    // Two expansions, each with a gradient for every class.
+    assert_eq!(attacked["passes"]["input_backward"].as_u64(), Some(20 * right));
+
     let missed = gaat(here, &format!("{judge} --limit 50 --require-robust 1.0"));
     assert_eq!(status(&missed), 1, "{}", stderr(&missed));
     assert_eq!(json(&stdout(&missed))["examples"], 50, "the result comes all the same");
@@ -57,6 +77,10 @@ fn a_run_is_trained_judged_and_not_overwritten() {
     // A finished run that is resumed is finished.
     let again = json(&success(here, &format!("train --resume {run} --json")));
     assert_eq!((&again["status"], &again["directory"]), (&"done".into(), &run.into()));
+}
+
+fn robust(point: &Value) -> f64 {
+    point["result"]["robust_accuracy"].as_f64().unwrap()
 }
 
 fn read_bytes(path: &Path) -> Vec<u8> {

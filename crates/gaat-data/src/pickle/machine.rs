@@ -10,6 +10,11 @@ use std::collections::HashMap;
 /// More values than any state dict has; a file that asks for more is refused before it fills the memory.
 const MOST_VALUES: usize = 1 << 22;
 
+/// Axes of a tensor in PyTorch.
+const MOST_AXES: usize = 64;
+/// Values shown in an error: one pickle can name the same long text a million times.
+const SHOWN: usize = 6;
+
 /// A pickle that was read to its end.
 pub(super) struct Pickle {
     pub(super) values: Vec<Value>,
@@ -168,7 +173,7 @@ impl Machine<'_> {
 
     fn text(&mut self, length: usize) -> Result<(), String> {
         let text = std::str::from_utf8(self.take(length)?).map_err(|_| "text that is not UTF-8")?.to_owned();
-        self.push(Value::Text(text))
+        self.push(Value::Text(text.into()))
     }
 
     fn remember(&mut self, opcode: u8) -> Result<(), String> {
@@ -225,7 +230,7 @@ impl Machine<'_> {
 
     fn class(&mut self, opcode: u8) -> Result<(), String> {
         let (module, name) = if opcode == b'c' {
-            (self.line()?, self.line()?)
+            (self.line()?.into(), self.line()?.into())
         } else {
             let (name, module) = (self.popped()?, self.popped()?);
             let (Value::Text(name), Value::Text(module)) = (name, module) else {
@@ -268,11 +273,11 @@ impl Machine<'_> {
                 _,
                 Value::Int(count),
                 Value::None,
-            ] if kind == "storage" => {
+            ] if **kind == *"storage" => {
                 let count = usize::try_from(*count).map_err(|_| format!("a storage of {count} numbers"))?;
                 Storage { key: key.clone(), scalar: *scalar, count }
             }
-            other => return Err(format!("a persistent id of {other:?}")),
+            other => return Err(format!("a persistent id of {}", described(other))),
         };
         self.push(Value::Storage(storage))
     }
@@ -296,16 +301,25 @@ impl Machine<'_> {
                 stride: self.sizes(stride)?,
             }),
             (Class::RebuildParameter, [Value::Tensor(view), ..]) => Value::Tensor(view.clone()),
-            (class, arguments) => return Err(format!("{class:?} of {arguments:?}")),
+            (class, arguments) => return Err(format!("{class:?} of {}", described(arguments))),
         };
         self.push(made)
     }
 
     fn sizes(&self, items: &[Id]) -> Result<Vec<usize>, String> {
+        if items.len() > MOST_AXES {
+            return Err(format!("a tensor of {} axes, where PyTorch has at most {MOST_AXES}", items.len()));
+        }
         let size = |id: &Id| match &self.values[*id] {
             Value::Int(size) => usize::try_from(*size).map_err(|_| format!("a size of {size}")),
             other => Err(format!("a size of {other:?}")),
         };
         items.iter().map(size).collect()
     }
+}
+
+/// The first of `values`, and how many there are.
+fn described(values: &[&Value]) -> String {
+    let first = &values[..values.len().min(SHOWN)];
+    format!("{} values that begin with {first:?}", values.len())
 }

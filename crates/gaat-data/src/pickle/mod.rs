@@ -48,7 +48,7 @@ fn zipped(bytes: &[u8]) -> std::result::Result<Vec<NamedTensor>, String> {
         let key = &found.view.storage.key;
         archive.get(&format!("{root}data/{key}")).ok_or_else(|| format!("no storage `{key}`"))
     };
-    found.iter().map(|found| tensors::copy(found, storage(found)?)).collect()
+    tensors::copy_all(&found, bytes.len(), storage)
 }
 
 /// Four pickles (magic number, version, system, the object), the list of storages, and each of them with its length.
@@ -78,15 +78,15 @@ fn legacy(bytes: &[u8]) -> std::result::Result<Vec<NamedTensor>, String> {
     let storages = legacy_storages(&keys, rest, &scalars(&object))?;
     let storage = |found: &Found| {
         let key = &found.view.storage.key;
-        storages.get(key.as_str()).copied().ok_or_else(|| format!("no storage `{key}`"))
+        storages.get(&**key).copied().ok_or_else(|| format!("no storage `{key}`"))
     };
-    found.iter().map(|found| tensors::copy(found, storage(found)?)).collect()
+    tensors::copy_all(&found, bytes.len(), storage)
 }
 
 fn is_little_endian(system: &Pickle) -> bool {
     let Value::Dict(items) = &system.values[system.root] else { return false };
     items.iter().any(|(key, value)| {
-        system.values[*key] == Value::Text("little_endian".to_owned())
+        system.values[*key] == Value::Text("little_endian".into())
             && system.values[*value] == Value::Bool(true)
     })
 }
@@ -94,7 +94,7 @@ fn is_little_endian(system: &Pickle) -> bool {
 /// The type of every storage, also of those that no tensor of the state dict uses: an optimiser's, say.
 fn scalars(object: &Pickle) -> HashMap<&str, value::Scalar> {
     let storages = object.values.iter().filter_map(|value| match value {
-        Value::Storage(storage) => Some((storage.key.as_str(), storage.scalar)),
+        Value::Storage(storage) => Some((&*storage.key, storage.scalar)),
         _ => None,
     });
     storages.collect()
@@ -112,13 +112,13 @@ fn legacy_storages<'a>(
     for item in items {
         let Value::Text(key) = &keys.values[*item] else { return Err("a storage without a name".to_owned()) };
         let width =
-            scalars.get(key.as_str()).ok_or_else(|| format!("the storage `{key}` of unknown type"))?.width();
+            scalars.get(&**key).ok_or_else(|| format!("the storage `{key}` of unknown type"))?.width();
         let cut = || format!("a file that is cut short in the storage `{key}`");
         let (length, after) = rest.split_first_chunk::<8>().ok_or_else(cut)?;
         let length =
             usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|count| count.checked_mul(width));
         let (content, after) = length.and_then(|length| after.split_at_checked(length)).ok_or_else(cut)?;
-        storages.insert(key.as_str(), content);
+        storages.insert(&**key, content);
         rest = after;
     }
     Ok(storages)

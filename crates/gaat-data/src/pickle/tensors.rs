@@ -2,7 +2,9 @@
 
 use super::machine::Pickle;
 use super::value::{Id, Scalar, Value, View};
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 /// Names under which training scripts wrap the state dict of the network.
 const WRAPPERS: [&str; 6] = ["state_dict", "model_state_dict", "model", "net", "model_state", "params"];
@@ -10,6 +12,9 @@ const WRAPPERS: [&str; 6] = ["state_dict", "model_state_dict", "model", "net", "
 const PARALLEL: &str = "module.";
 /// Wrappers may be nested, but not without end.
 const MOST_WRAPPERS: usize = 4;
+
+/// Tensors may share storages, as tied weights do, but not so that a small file fills the memory.
+const MOST_NUMBERS_A_BYTE: usize = 4;
 
 /// A tensor of a state dict.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +53,7 @@ pub(super) fn find(pickle: &Pickle) -> Result<Vec<Found>, String> {
         let mut others = Vec::new();
         for (key, value) in items {
             match &pickle.values[value] {
-                Value::Tensor(view) => found.push(Found { name: key, view: view.clone() }),
+                Value::Tensor(view) => found.push(Found { name: key.to_string(), view: view.clone() }),
                 _ => others.push((key, value)),
             }
         }
@@ -63,11 +68,13 @@ pub(super) fn find(pickle: &Pickle) -> Result<Vec<Found>, String> {
     Err(format!("dictionaries more than {MOST_WRAPPERS} deep"))
 }
 
-fn dictionary(pickle: &Pickle, place: Id) -> Result<Vec<(String, Id)>, String> {
+fn dictionary(pickle: &Pickle, place: Id) -> Result<Vec<(Rc<str>, Id)>, String> {
     let Value::Dict(items) = &pickle.values[place] else {
         return Err("an object that is no dictionary; save the state dict, model.state_dict()".to_owned());
     };
+    let mut known = HashSet::new();
     let named = items.iter().map(|(key, value)| match &pickle.values[*key] {
+        Value::Text(name) if !known.insert(name) => Err(format!("`{name}`, which comes twice")),
         Value::Text(name) => Ok((name.clone(), *value)),
         other => Err(format!("an entry without a name: {other:?}")),
     });
@@ -75,12 +82,12 @@ fn dictionary(pickle: &Pickle, place: Id) -> Result<Vec<(String, Id)>, String> {
 }
 
 /// The value of the first known wrapper.
-fn wrapped(others: &[(String, Id)]) -> Option<Id> {
-    let named = |wrapper: &str| others.iter().find(|(key, _)| key == wrapper);
+fn wrapped(others: &[(Rc<str>, Id)]) -> Option<Id> {
+    let named = |wrapper: &str| others.iter().find(|(key, _)| **key == *wrapper);
     WRAPPERS.iter().find_map(|wrapper| named(wrapper)).map(|(_, value)| *value)
 }
 
-fn without_tensors(others: &[(String, Id)]) -> String {
+fn without_tensors(others: &[(Rc<str>, Id)]) -> String {
     let mut keys = String::new();
     for (key, _) in others.iter().take(8) {
         let _ = write!(keys, " `{key}`");
@@ -88,7 +95,7 @@ fn without_tensors(others: &[(String, Id)]) -> String {
     format!("a dictionary without tensors, with the keys{keys}")
 }
 
-fn unprefixed(mut found: Vec<Found>, others: &[(String, Id)]) -> Result<Vec<Found>, String> {
+fn unprefixed(mut found: Vec<Found>, others: &[(Rc<str>, Id)]) -> Result<Vec<Found>, String> {
     if let Some((key, _)) = others.first() {
         return Err(format!("`{key}`, which is no tensor, among tensors"));
     }
@@ -105,8 +112,31 @@ pub fn strip_parallel_prefix(names: Vec<&mut String>) {
     }
 }
 
+/// The numbers of all of `found`, out of a file of `length` bytes, by way of `storage`.
+pub(super) fn copy_all<'a>(
+    found: &[Found],
+    length: usize,
+    storage: impl Fn(&Found) -> Result<&'a [u8], String>,
+) -> Result<Vec<NamedTensor>, String> {
+    let most = length.saturating_mul(MOST_NUMBERS_A_BYTE);
+    let mut total = 0usize;
+    let mut tensors = Vec::with_capacity(found.len());
+    for found in found {
+        let numbers = found.view.shape.iter().fold(1usize, |count, size| count.saturating_mul(*size));
+        total = total.saturating_add(numbers);
+        if total > most {
+            let name = &found.name;
+            return Err(format!(
+                "`{name}`, with which tensors share {length} bytes as more than {most} numbers"
+            ));
+        }
+        tensors.push(copy(found, storage(found)?)?);
+    }
+    Ok(tensors)
+}
+
 /// The numbers of `found` out of its storage.
-pub(super) fn copy(found: &Found, storage: &[u8]) -> Result<NamedTensor, String> {
+fn copy(found: &Found, storage: &[u8]) -> Result<NamedTensor, String> {
     let Found { name, view } = found;
     let scalar = view.storage.scalar;
     let outside = || format!("`{name}`, which reaches beyond its storage");

@@ -1,5 +1,7 @@
 //! What a pickle builds, in one arena: containers hold indices, so that cycles and deep nesting cost nothing.
 
+use std::rc::Rc;
+
 /// Index of a [`Value`].
 pub(super) type Id = usize;
 
@@ -12,7 +14,8 @@ pub(super) enum Value {
     /// A whole number of more than eight bytes, little-endian.
     Long(Vec<u8>),
     Float(f64),
-    Text(String),
+    /// Shared, so that a text that is named often is held once.
+    Text(Rc<str>),
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
@@ -89,7 +92,7 @@ impl Scalar {
 /// Numbers that lie elsewhere in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Storage {
-    pub(super) key: String,
+    pub(super) key: Rc<str>,
     pub(super) scalar: Scalar,
     /// How many numbers.
     pub(super) count: usize,

@@ -4,6 +4,7 @@ use super::gallery::gallery;
 use super::results::{classes, evaluation};
 use super::{Report, Section, Tile, document, facts, figures, missing};
 use crate::analysis::{analysis_markup, analysis_plots};
+use crate::curve::curve_plot;
 use crate::curves::run_plots;
 use crate::explanation::explanation_markup;
 use crate::format::{count, decimals, duration, percent, ratio};
@@ -45,16 +46,18 @@ const OF_THE_ATTACK: [&str; 2] = ["gain-ratio.svg", "refreshes.svg"];
 impl RunPage<'_> {
     /// The report.
     pub fn report(&self) -> Report {
-        let curves = run_plots(self.record);
+        let mut plots = run_plots(self.record);
+        let over_epsilon = self.over_epsilon();
         let models = self.analysis.map(|analysis| analysis_plots("", analysis)).unwrap_or_default();
         let (attack, training): (Vec<&Plot>, Vec<&Plot>) =
-            curves.iter().partition(|plot| OF_THE_ATTACK.contains(&plot.file));
+            plots.iter().partition(|plot| OF_THE_ATTACK.contains(&plot.file));
         let section = |id, heading, body| Section { id, heading, body };
         let sections = [
             section("results", "Results", self.results()),
             section("training", "Training", self.training(&training)),
             section("attack", "Attack while training", self.attack(&attack)),
-            section("epsilon", "Accuracy over epsilon, and Taylor models", self.models(&models)),
+            section("epsilon", "Accuracy over epsilon", self.epsilon(over_epsilon.as_ref())),
+            section("models", "Taylor models", self.models(&models)),
             section("classes", "Classes", self.classes()),
             section("gallery", "Perturbed images and saliency", self.gallery()),
             section("saliency", "Saliency in numbers", self.saliency()),
@@ -63,7 +66,8 @@ impl RunPage<'_> {
         let title = what(&self.record.recipe);
         let html = document(&title, &self.subtitle(), &self.tiles(), &sections);
         // The plots of the analysis are files already, beside it.
-        Report { html, plots: curves }
+        plots.extend(over_epsilon);
+        Report { html, plots }
     }
 
     fn subtitle(&self) -> Markup {
@@ -133,6 +137,22 @@ impl RunPage<'_> {
             } @else {
                 ul { @for (epoch, alarm) in alarms { li.bad { "epoch " (epoch) ": " (alarm) } } }
             }
+        }
+    }
+
+    /// The latest verdict over epsilon.
+    fn over_epsilon(&self) -> Option<Plot> {
+        let mut latest = self.judged.iter().rev();
+        let svg = latest.find_map(|judged| curve_plot("Accuracy over epsilon", &judged.evaluation))?;
+        Some(Plot { file: "accuracy-over-epsilon.svg", svg })
+    }
+
+    fn epsilon(&self, plot: Option<&Plot>) -> Markup {
+        match plot {
+            None => {
+                missing("Not judged over epsilon yet.", &format!("gaat evaluate {} --curve", self.directory))
+            }
+            Some(plot) => figures(&[plot]),
         }
     }
 

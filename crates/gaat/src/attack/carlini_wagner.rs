@@ -41,10 +41,38 @@ impl Attack for CarliniWagner {
         let clean = clean.f_detach()?;
         let mut search = Search::new(&clean, if self.searches > 1 { FIRST_WEIGHT } else { ONLY_WEIGHT })?;
         for _ in 0..self.searches {
-            self.descend(oracle, &clean, labels, &mut search)?;
-            search.next_weight();
+            let mut found = self.descend(oracle, &clean, labels, &search.weight)?;
+            if !oracle.is_exact() {
+                // Across the boundary of a model is not yet across that of the network.
+                let answers = oracle.logits(&(&clean + &found.delta))?.f_argmax(-1, false)?;
+                found.fooled = found.fooled.logical_and(&answers.f_ne_tensor(labels)?);
+            }
+            search.note(&found);
+            search.next_weight(&found.fooled);
         }
         Ok(search.best)
+    }
+}
+
+/// What the descent with one weight found.
+struct Found {
+    delta: Tensor,
+    /// Squared length of each, `[N]`.
+    squared: Tensor,
+    /// Whether there is any, `[N]`.
+    fooled: Tensor,
+}
+
+impl Found {
+    /// Notes the perturbations that are `fooled`: the shortest, or on a model the newest, which its freshest expansion
+    /// vouches for.
+    fn note(&mut self, delta: &Tensor, fooled: &Tensor, is_exact: bool) {
+        let squared = ball::lengths(delta, Norm::L2).square();
+        let shorter = squared.lt_tensor(&self.squared);
+        let better = if is_exact { fooled.logical_and(&shorter) } else { fooled.shallow_clone() };
+        self.squared = squared.where_self(&better, &self.squared);
+        self.delta = delta.where_self(&ball::column(&better), &self.delta);
+        self.fooled = self.fooled.logical_or(fooled);
     }
 }
 
@@ -53,8 +81,6 @@ struct Search {
     weight: Tensor,
     low: Tensor,
     high: Tensor,
-    /// Whether any step of this weight was misclassified.
-    fooled: Tensor,
     best: Tensor,
     /// Squared length of the best; infinite before there is one.
     least: Tensor,
@@ -67,27 +93,24 @@ impl Search {
             weight: like(weight)?,
             low: like(0.0)?,
             high: like(f64::INFINITY)?,
-            fooled: like(0.0)?.f_to_kind(tch::Kind::Bool)?,
             best: clean.f_zeros_like()?,
             least: like(f64::INFINITY)?,
         })
     }
 
     /// Notes perturbations that are misclassified and shorter than all before.
-    fn note(&mut self, delta: &Tensor, squared: &Tensor, fooled: &Tensor) {
-        let shorter = squared.lt_tensor(&self.least).logical_and(fooled);
-        self.least = squared.where_self(&shorter, &self.least);
-        self.best = delta.where_self(&ball::column(&shorter), &self.best);
-        self.fooled = self.fooled.logical_or(fooled);
+    fn note(&mut self, found: &Found) {
+        let shorter = found.squared.lt_tensor(&self.least).logical_and(&found.fooled);
+        self.least = found.squared.where_self(&shorter, &self.least);
+        self.best = found.delta.where_self(&ball::column(&shorter), &self.best);
     }
 
     /// Less weight where it was enough, ten times as much where it never was, else the middle.
-    fn next_weight(&mut self) {
-        self.high = self.weight.minimum(&self.high).where_self(&self.fooled, &self.high);
-        self.low = self.low.where_self(&self.fooled, &self.weight.maximum(&self.low));
+    fn next_weight(&mut self, fooled: &Tensor) {
+        self.high = self.weight.minimum(&self.high).where_self(fooled, &self.high);
+        self.low = self.low.where_self(fooled, &self.weight.maximum(&self.low));
         let middle = (&self.low + &self.high) / 2.0;
         self.weight = middle.where_self(&self.high.isfinite(), &(&self.weight * 10.0));
-        self.fooled = self.fooled.zeros_like();
     }
 }
 
@@ -97,19 +120,24 @@ impl CarliniWagner {
         oracle: &mut dyn GradientOracle,
         clean: &Tensor,
         labels: &Tensor,
-        search: &mut Search,
-    ) -> Result<()> {
+        weight: &Tensor,
+    ) -> Result<Found> {
         let mut place = ((clean * 2.0 - 1.0).clamp(-INSIDE, INSIDE)).f_atanh()?;
         let (mut first, mut second) = (clean.f_zeros_like()?, clean.f_zeros_like()?);
+        let mut found = Found {
+            delta: clean.f_zeros_like()?,
+            squared: weight.f_full_like(f64::INFINITY)?,
+            fooled: weight.f_lt(0.0)?,
+        };
         for step in 1..=self.steps {
             let bent = place.f_tanh()?;
             let points = (&bent + 1.0) * 0.5;
             let delta = &points - clean;
             let InputGradient { losses, gradient, .. } =
                 tch::with_grad(|| oracle.of(Loss::Margin, &points, labels))?;
-            search.note(&delta, &ball::lengths(&delta, Norm::L2).square(), &losses.gt(0.0));
+            found.note(&delta, &losses.gt(0.0), oracle.is_exact());
             // The margin counts only until the class has changed.
-            let weight = &search.weight * losses.le(0.0).to_kind(losses.kind());
+            let weight = weight * losses.le(0.0).to_kind(losses.kind());
             let downhill = delta * 2.0 - gradient * ball::column(&weight);
             let slope: Tensor = downhill * (1.0 - bent.square()) * 0.5;
             first = first * BETA1 + &slope * (1.0 - BETA1);
@@ -118,6 +146,6 @@ impl CarliniWagner {
             let (scale1, scale2) = (1.0 - BETA1.powi(power), 1.0 - BETA2.powi(power));
             place -= (&first / scale1) / ((&second / scale2).sqrt() + ADAM_TINY) * RATE;
         }
-        Ok(())
+        Ok(found)
     }
 }

@@ -1,8 +1,9 @@
 //! DeepFool: steps onto the nearest linear boundary until the class changes (Moosavi-Dezfooli et al. 2016,
 //! algorithm 2).
 
+use super::plane::{self, Nearest, Plane};
 use super::standing::{Kept, Standing, narrow};
-use super::{Attack, GradientOracle, ball, plane};
+use super::{Attack, GradientOracle, ball};
 use crate::Result;
 use crate::nn::Draws;
 use gaat_spec::{Norm, ThreatModel};
@@ -36,15 +37,16 @@ impl Attack for DeepFool {
         let (mut clean, mut labels) = (clean.f_detach()?, labels.shallow_clone());
         let mut points = clean.shallow_clone();
         for _ in 0..self.steps {
-            let (mut nearest, logits) = plane::nearest(oracle, &points, &labels, norm)?;
+            let Nearest { plane: mut nearest, mut leader, logits, .. } =
+                plane::nearest(oracle, &points, &labels, norm)?;
             if let Some(logits) = logits {
                 let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&labels)?;
                 match standing.retire(&fallen, &(&points - &clean))? {
                     Kept::All => {}
                     Kept::Nobody => return Ok(standing.into_proposals()),
                     Kept::Some(kept) => {
-                        let plane::Plane { lead, normal } = &mut nearest;
-                        narrow([&mut clean, &mut labels, &mut points, lead, normal], &kept)?;
+                        let Plane { lead, normal } = &mut nearest;
+                        narrow([&mut clean, &mut labels, &mut points, &mut leader, lead, normal], &kept)?;
                     }
                 }
             }
@@ -57,7 +59,9 @@ impl Attack for DeepFool {
                     &nearest.normal * ball::column(&(nearest.lead.abs() / (steepness.square() + TINY)))
                 }
             };
-            points = ball::into_box(&(points + step * OVERSHOOT));
+            // On a model nobody leaves: those across its boundary wait for an expansion that knows better.
+            let waits = ball::column(&leader.gt(0.0));
+            points = ball::into_box(&(&points + step * OVERSHOOT)).where_self(&waits.logical_not(), &points);
         }
         standing.propose(&(points - clean))?;
         Ok(standing.into_proposals())

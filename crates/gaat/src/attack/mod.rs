@@ -29,7 +29,7 @@ pub use fab::{Boundary, Fab};
 pub use fgsm::Fgsm;
 pub use loss::Loss;
 pub use momentum::MomentumFgsm;
-pub use oracle::{Exact, GradientOracle, InputGradient, Taylor};
+pub use oracle::{Exact, GradientOracle, InputGradient, Taylor, Visitor};
 pub use pgd::{MarginPgd, NEAR, Pgd, Start, StopRule, Walk};
 pub use run::{Attack, Perturbed, Unbounded, run, run_unbounded};
 pub use square::Square;

@@ -116,9 +116,20 @@ impl Attack for MarginPgd {
             let walked = self.pgd.walk(oracle, (clean, labels, Some(Aim::Best)), threat, draws)?;
             return Ok(walked.into_proposals());
         }
-        targets::one_after_the_other(oracle, clean, labels, self.targets, |oracle, clean, labels, target| {
-            self.pgd.walk(oracle, (clean, labels, Some(Aim::Class(target.shallow_clone()))), threat, draws)
-        })
+        targets::each(
+            oracle,
+            clean,
+            labels,
+            (self.targets, threat.norm()),
+            |oracle, clean, labels, target| {
+                self.pgd.walk(
+                    oracle,
+                    (clean, labels, Some(Aim::Class(target.shallow_clone()))),
+                    threat,
+                    draws,
+                )
+            },
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! Linear models of the boundaries between classes, and which of them seems nearest.
 
 use super::{GradientOracle, InputGradient, Loss, ball};
-use crate::Result;
+use crate::{Error, Result};
 use gaat_spec::Norm;
 use tch::{Kind, Tensor};
 
@@ -31,43 +31,64 @@ impl Plane {
     }
 }
 
-/// The model towards `targets` (`[M]`, i64), and the logits where the oracle knows them.
+/// The model towards `targets` (`[M]`, i64).
 pub(super) fn towards(
     oracle: &mut dyn GradientOracle,
     points: &Tensor,
     labels: &Tensor,
     targets: &Tensor,
-) -> Result<(Plane, Option<Tensor>)> {
+) -> Result<Plane> {
     let asked = tch::with_grad(|| oracle.of(Loss::MarginTowards(targets), points, labels))?;
-    let InputGradient { losses, gradient, logits } = asked;
-    Ok((Plane { lead: losses, normal: gradient }, logits))
+    Ok(Plane { lead: asked.losses, normal: asked.gradient })
 }
 
-/// The model of the boundary that seems nearest to each point, which takes a gradient for every class; and the logits.
+/// What the boundaries of all classes seem to be at some points.
+pub(super) struct Nearest {
+    /// The model of the one that seems nearest.
+    pub(super) plane: Plane,
+    /// The highest lead of any class over the label, `[M]`; at least 0, which is the label's own.
+    pub(super) leader: Tensor,
+    /// Where the oracle knows them.
+    pub(super) logits: Option<Tensor>,
+    /// How far `plane` seems, `[M]`.
+    distance: Tensor,
+}
+
+/// The model of the boundary that seems nearest to each point, which takes a gradient for every class.
 pub(super) fn nearest(
     oracle: &mut dyn GradientOracle,
     points: &Tensor,
     labels: &Tensor,
     norm: Norm,
-) -> Result<(Plane, Option<Tensor>)> {
-    // A class is no rival of itself.
-    let distance = |plane: &Plane, class: &Tensor| {
+) -> Result<Nearest> {
+    let mut found: Option<Nearest> = None;
+    let mut visit = |class: i64, answer: InputGradient| {
+        let plane = Plane { lead: answer.losses, normal: answer.gradient };
         let seems = plane.distance(norm);
-        seems.full_like(f64::INFINITY).where_self(&class.eq_tensor(labels), &seems)
+        // A class is no rival of itself.
+        let distance = seems.full_like(f64::INFINITY).where_self(&labels.eq(class), &seems);
+        found = Some(match found.take() {
+            None => Nearest { leader: plane.lead.shallow_clone(), plane, logits: answer.logits, distance },
+            Some(before) => before.or(&plane, &distance),
+        });
+        Ok(())
     };
-    let first = labels.f_zeros_like()?;
-    let (mut plane, logits) = towards(oracle, points, labels, &first)?;
-    let mut least = distance(&plane, &first);
-    for class in 1..logits.as_ref().map_or(0, |logits| logits.size()[1]) {
-        let class = labels.f_full_like(class)?;
-        let (other, _) = towards(oracle, points, labels, &class)?;
-        let far = distance(&other, &class);
-        let nearer = far.lt_tensor(&least);
-        least = far.where_self(&nearer, &least);
-        plane = Plane {
-            lead: other.lead.where_self(&nearer, &plane.lead),
-            normal: other.normal.where_self(&ball::column(&nearer), &plane.normal),
-        };
+    tch::with_grad(|| oracle.of_each_class(points, labels, &mut visit))?;
+    found.ok_or_else(|| Error::Usage("a network without classes has no boundaries".to_owned()))
+}
+
+impl Nearest {
+    /// Itself with `plane` wherever that seems nearer.
+    fn or(self, plane: &Plane, distance: &Tensor) -> Self {
+        let nearer = distance.lt_tensor(&self.distance);
+        Self {
+            leader: self.leader.maximum(&plane.lead),
+            distance: distance.where_self(&nearer, &self.distance),
+            plane: Plane {
+                lead: plane.lead.where_self(&nearer, &self.plane.lead),
+                normal: plane.normal.where_self(&ball::column(&nearer), &self.plane.normal),
+            },
+            logits: self.logits,
+        }
     }
-    Ok((plane, logits))
 }

@@ -13,7 +13,6 @@ use tch::Tensor;
 
 pub(super) struct Judge<'a> {
     pub(super) classifier: &'a dyn Classifier,
-    pub(super) threat: ThreatModel,
     pub(super) rng: Rng,
 }
 
@@ -23,10 +22,10 @@ impl Judge<'_> {
         places(&standing_clean(self.classifier, batch)?)
     }
 
-    /// Those of the places `standing` that withstand every restart of `spec`, and the passes it took.
+    /// Those of the places `standing` that withstand every restart of an attack under a threat model, and the passes it took.
     pub(super) fn attack(
         &self,
-        spec: &AttackSpec,
+        (spec, threat): (&AttackSpec, &ThreatModel),
         batch: &Batch,
         index: usize,
         standing: &[i64],
@@ -38,7 +37,7 @@ impl Judge<'_> {
             // Seeded by attack, restart and batch: an evaluation in other company draws the same.
             let draws = self.rng.seeded(&format!("evaluate/{}/{restart}", spec.name()), index as u64);
             let (survived, passes) =
-                survivors(self.classifier, batch, &left, attack.as_ref(), &self.threat, &draws)?;
+                survivors(self.classifier, batch, &left, attack.as_ref(), threat, &draws)?;
             left = survived;
             total += passes;
         }

@@ -13,7 +13,8 @@ mod verdict;
 
 pub use crate::control::Control;
 pub(crate) use grid::amplified;
-pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, perturb};
+pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, Success, perturb};
+pub use probes::ProbeOptions;
 
 use crate::batch::Images;
 use crate::nn::{Classifier, Rng};
@@ -22,8 +23,10 @@ use gaat_data::ImageSet;
 use gaat_spec::{AttackSpec, Evaluation, Passes, ThreatModel};
 use judge::Judge;
 use ledger::{Entry, Ledger};
-use plan::Planned;
+use plan::{Planned, Task};
+use probes::Prober;
 use saved::Saved;
+use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
 
@@ -40,6 +43,27 @@ pub struct EvaluateOptions {
     pub limit: Option<usize>,
     /// Root of the attacks' random starts.
     pub seed: u64,
+    /// Attacks for accuracy over epsilon, the epsilons rising; none where it is not asked for. An image that fell within
+    /// a ball counts as fallen in all larger ones, and is not attacked again.
+    pub curve: Vec<CurveAttack>,
+    /// What is tried beside the attacks, for the alarms.
+    pub probes: Option<ProbeOptions>,
+}
+
+impl EvaluateOptions {
+    /// Attacks alone on all images, seed 0, without curve and probes.
+    pub fn new(threat: ThreatModel, attacks: Vec<AttackSpec>, batch_size: usize) -> Self {
+        Self { threat, attacks, batch_size, limit: None, seed: 0, curve: Vec::new(), probes: None }
+    }
+}
+
+/// A point of robust accuracy over epsilon.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CurveAttack {
+    /// Which perturbations count there.
+    pub threat: ThreatModel,
+    /// The attack; no ensemble.
+    pub attack: AttackSpec,
 }
 
 /// What is being judged.
@@ -112,19 +136,23 @@ fn judge(
         ));
     }
     let classes = classifier.class_count() as usize;
-    let plan = plan::plan(&options.attacks, classes)?;
+    let plan = plan::plan(options, classes)?;
     let notes = plan::notes(&options.attacks, classes, &options.threat)?;
     let (limit, names) = (options.limit.unwrap_or(images.len()), images.class_names());
     let images = Images::upload_some(images, limit, options.seed, classifier.store().device())?;
-    let judge = Judge { classifier, threat: options.threat, rng: Rng::new(options.seed) };
+    let judge = Judge { classifier, rng: Rng::new(options.seed) };
     let mut ledger = saved.map_or_else(|| Ok(Ledger::default()), Saved::read)?;
     let run = Run { judge: &judge, images: &images, plan: &plan, batch_size: options.batch_size, saved };
     run.stages(&mut ledger, observer)?;
     let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
     let stages = verdict::last_stages(&plan);
     verdict.classes = classes::classes(names, &images, options.batch_size, &ledger, &stages)?;
-    let few = images.range(0, images.len().min(probes::IMAGES), classifier.store().kind())?;
-    verdict.alarms.extend(probes::probe(classifier, &few)?);
+    let robust = ledger.withstood_all(&stages);
+    let robust = robust.into_iter().map(|(batch, place)| (batch * options.batch_size) as i64 + place);
+    let prober = Prober { classifier, images: &images, threat: options.threat, rng: Rng::new(options.seed) };
+    let (probes, alarms) = prober.probe(options.probes, &robust.collect::<Vec<_>>())?;
+    verdict.probes = probes;
+    verdict.alarms.extend(alarms);
     Ok(verdict)
 }
 
@@ -152,9 +180,9 @@ impl Run<'_> {
                 }
                 let done = ((index + 1) * self.batch_size).min(total);
                 let robust_accuracy = ledger.stages[stage].withstood() as f64 / done as f64;
-                let stage = match &planned.attack {
-                    None => Stage::Clean,
-                    Some(_) => Stage::Attack { name: planned.name.clone() },
+                let stage = match &planned.task {
+                    Task::Clean => Stage::Clean,
+                    Task::Attack(..) | Task::Curve(..) => Stage::Attack { name: planned.name.clone() },
                 };
                 if let Control::Stop = observer(&Progress { stage, done, total, robust_accuracy }) {
                     return Err(Error::Interrupted);
@@ -170,12 +198,12 @@ impl Run<'_> {
         let start = index * self.batch_size;
         let end = (start + self.batch_size).min(self.images.len());
         let batch = self.images.range(start, end, self.judge.classifier.store().kind())?;
-        let (left, passes) = match &planned.attack {
-            None => (self.judge.clean(&batch)?, Passes::default()),
-            Some((_, part)) => {
+        let (left, passes) = match &planned.task {
+            Task::Clean => (self.judge.clean(&batch)?, Passes::default()),
+            Task::Attack(_, part) | Task::Curve(part) => {
                 let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(index));
                 let standing = before.map_or(&[][..], Vec::as_slice);
-                self.judge.attack(part, &batch, index, standing)?
+                self.judge.attack((part, &planned.threat), &batch, index, standing)?
             }
         };
         let entry = &mut ledger.stages[stage];

@@ -1,15 +1,15 @@
 //! Perturbed images themselves, for whoever wants to look at them or use them elsewhere.
 
 use super::judge::build;
-use super::plan;
 use crate::attack::survival::correct;
-use crate::attack::{Exact, GradientOracle, Taylor, run};
+use crate::attack::{Exact, GradientOracle, Taylor, ball, run};
 use crate::batch::{Batch, Images};
 use crate::nn::{Classifier, Mode, Rng};
 use crate::taylor::TaylorModel;
 use crate::{Error, Result};
 use gaat_data::ImageSet;
-use gaat_spec::{Anchor, AttackSpec, Curvature, Passes, ThreatModel};
+use gaat_spec::{Anchor, AttackSpec, Curvature, Norm, Passes, ThreatModel};
+use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// Where the gradients of an attack come from. Success is the network's own verdict in either case.
@@ -17,8 +17,14 @@ use tch::{Device, Kind, Tensor};
 pub enum GradientSource {
     /// The network.
     Exact,
-    /// A Taylor model of the loss round the clean image.
-    Taylor(Curvature),
+    /// A Taylor model: of the cross-entropy with this curvature, or of the logits to first order, whichever the attack
+    /// climbs.
+    Taylor {
+        /// Curvature of the cross-entropy's model.
+        curvature: Curvature,
+        /// Expansions in so many steps as the attack has: the first at the clean image, the others where it has come to.
+        refreshes: usize,
+    },
 }
 
 /// How to perturb.
@@ -32,6 +38,8 @@ pub struct PerturbOptions {
     pub gradient: GradientSource,
     /// Images at once.
     pub batch_size: usize,
+    /// Perturb only this many images: the subset that an evaluation with this seed judges.
+    pub limit: Option<usize>,
     /// Root of the random starts.
     pub seed: u64,
 }
@@ -51,6 +59,19 @@ pub struct PerturbedImages {
     pub predictions: Tensor,
     /// Passes of the attack.
     pub passes: Passes,
+    /// What the attack and the verdicts on it took.
+    pub seconds: f64,
+}
+
+/// How an attack fared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Success {
+    /// Images that were classified rightly clean.
+    pub attacked: usize,
+    /// Those of them that are misclassified perturbed.
+    pub fooled: usize,
+    /// Mean length of the perturbations that misclassify, in the norm of the threat model; `None` where there is none.
+    pub mean_length: Option<f64>,
 }
 
 impl PerturbedImages {
@@ -67,28 +88,51 @@ impl PerturbedImages {
     }
 }
 
+impl PerturbedImages {
+    /// How the attack fared, lengths measured in `norm`.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn success(&self, norm: Norm) -> Result<Success> {
+        let was_right = self.clean_predictions.f_eq_tensor(&self.labels)?;
+        let fooled = was_right.f_logical_and(&self.predictions.f_ne_tensor(&self.labels)?)?;
+        let lengths = ball::lengths(&(&self.perturbed - &self.clean), norm).f_masked_select(&fooled)?;
+        let count =
+            |mask: &Tensor| -> Result<usize> { Ok(mask.f_sum(Kind::Int64)?.f_int64_value(&[])? as usize) };
+        let mean_length = match lengths.numel() {
+            0 => None,
+            _ => Some(lengths.f_mean(Kind::Double)?.f_double_value(&[])?),
+        };
+        Ok(Success { attacked: count(&was_right)?, fooled: count(&fooled)?, mean_length })
+    }
+}
+
 /// Perturbs `images`. The last attempt on an image that withstood all of them is kept.
 ///
 /// # Errors
-/// When there is no image, or the attack fails: with a Taylor model, those that ask for more than the cross-entropy.
+/// When there is no image, or the attack fails: with a Taylor model, one that climbs logits where a curvature is given.
 pub fn perturb(
     classifier: &dyn Classifier,
     images: &ImageSet,
     options: &PerturbOptions,
 ) -> Result<PerturbedImages> {
-    if images.is_empty() || options.batch_size == 0 {
+    if images.is_empty() || options.batch_size == 0 || options.limit == Some(0) {
         return Err(Error::Usage(
             "an attack needs at least one image and a batch size of at least 1".to_owned(),
         ));
     }
-    let images = Images::upload(images, classifier.store().device())?;
+    let limit = options.limit.unwrap_or(images.len());
+    let images = Images::upload_some(images, limit, options.seed, classifier.store().device())?;
     let kind = classifier.store().kind();
     let mut parts: [Vec<Tensor>; 5] = Default::default();
     let mut passes = Passes::default();
+    let mut seconds = 0.0;
     for index in 0..images.len().div_ceil(options.batch_size) {
         let start = index * options.batch_size;
         let batch = images.range(start, (start + options.batch_size).min(images.len()), kind)?;
+        let started = Instant::now();
         let perturbed = perturb_batch(classifier, &batch, index, options, &mut passes)?;
+        seconds += started.elapsed().as_secs_f64();
         let answer = |pixels: &Tensor| -> Result<Tensor> {
             Ok(tch::no_grad(|| classifier.logits(pixels, Mode::Eval))?.f_argmax(-1, false)?)
         };
@@ -106,6 +150,7 @@ pub fn perturb(
         clean_predictions: join(clean_predictions)?,
         predictions: join(predictions)?,
         passes,
+        seconds,
     })
 }
 
@@ -119,8 +164,7 @@ fn perturb_batch(
     let rng = Rng::new(options.seed);
     let perturbed = batch.pixels.f_detach()?.f_alias_copy()?;
     let mut standing = places(&correct(classifier, &perturbed, &batch.labels)?)?;
-    for stage in plan::plan(&[options.attack], classifier.class_count() as usize)? {
-        let Some((_, part)) = stage.attack else { continue };
+    for part in options.attack.parts(classifier.class_count() as usize)? {
         for restart in 0..part.restarts() {
             if standing.size()[0] == 0 {
                 return Ok(perturbed);
@@ -130,8 +174,8 @@ fn perturb_batch(
             let draws = rng.seeded(&format!("evaluate/{}/{restart}", part.name()), index as u64);
             let mut oracle: Box<dyn GradientOracle + '_> = match options.gradient {
                 GradientSource::Exact => Box::new(Exact::new(classifier, Mode::Eval)),
-                GradientSource::Taylor(curvature) => {
-                    let model = TaylorModel::once(Anchor::Clean, curvature, &options.threat);
+                GradientSource::Taylor { curvature, refreshes } => {
+                    let model = taylor_model(curvature, refreshes, &part, &options.threat)?;
                     let labels_drawn = draws.branch("curvature");
                     Box::new(Taylor::new(classifier, Mode::Eval, &clean, model, labels_drawn))
                 }
@@ -145,6 +189,21 @@ fn perturb_batch(
         }
     }
     Ok(perturbed)
+}
+
+fn taylor_model(
+    curvature: Curvature,
+    refreshes: usize,
+    attack: &AttackSpec,
+    threat: &ThreatModel,
+) -> Result<TaylorModel> {
+    let steps = attack.steps().unwrap_or(1);
+    if refreshes == 0 || refreshes > steps {
+        return Err(Error::Usage(format!(
+            "refreshes {refreshes}: {attack} takes {steps} steps; give 1 to {steps}"
+        )));
+    }
+    Ok(TaylorModel { steps, refreshes, ..TaylorModel::once(Anchor::Clean, curvature, threat) })
 }
 
 fn places(mask: &Tensor) -> Result<Tensor> {

@@ -33,10 +33,12 @@ impl Saved {
         images: &ImageSet,
         options: &EvaluateOptions,
     ) -> Result<Self> {
-        let EvaluateOptions { threat, attacks, batch_size, limit, seed } = options;
+        // What the probes look at does not go into the ledger.
+        let EvaluateOptions { threat, attacks, curve, batch_size, limit, seed, probes: _ } = options;
         let attacks = serde_json::to_string(attacks).map_err(std::io::Error::from)?;
+        let curve = serde_json::to_string(curve).map_err(std::io::Error::from)?;
         let judged = format!(
-            "{} with weights {:016x}, images {}, {threat}, attacks {attacks}, batches of {batch_size}, limit \
+            "{} with weights {:016x}, images {}, {threat}, attacks {attacks}, curve {curve}, batches of {batch_size}, limit \
              {limit:?}, seed {seed}",
             classifier.name(),
             fingerprint(classifier)?,

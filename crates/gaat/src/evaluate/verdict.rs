@@ -3,7 +3,8 @@
 use super::EvaluateOptions;
 use super::alarms::alarms;
 use super::ledger::{Entry, Ledger};
-use super::plan::Planned;
+use super::plan::{Planned, Task};
+use gaat_spec::evaluation::CurvePoint;
 use gaat_spec::statistics::wilson_interval;
 use gaat_spec::{AttackResult, AttackSpec, Evaluation, Passes};
 
@@ -29,13 +30,23 @@ pub(super) fn verdict(
     for (index, whole) in options.attacks.iter().enumerate() {
         let mut parts = Vec::new();
         for (planned, entry) in plan.iter().zip(&ledger.stages) {
-            let Some((_, part)) = planned.attack.filter(|(of, _)| *of == index) else { continue };
-            parts.push(result(part, part.to_string(), entry));
+            match planned.task {
+                Task::Attack(of, part) if of == index => parts.push(result(part, part.to_string(), entry)),
+                _ => {}
+            }
         }
         attacks.push(whole_result(*whole, parts));
     }
     let clean = ledger.stages.first().map_or(0, Entry::withstood);
     let withstood = ledger.withstood_all(&last_stages(plan)).len();
+    let curve = plan.iter().zip(&ledger.stages).filter_map(|(planned, entry)| match planned.task {
+        Task::Curve(attack) => Some(CurvePoint {
+            epsilon: planned.threat.epsilon_length(),
+            result: result(attack, attack.to_string(), entry),
+        }),
+        _ => None,
+    });
+    let curve = curve.collect();
     Evaluation {
         examples: total,
         threat: options.threat,
@@ -47,6 +58,8 @@ pub(super) fn verdict(
         robust_interval: wilson_interval(withstood, total),
         classes: Vec::new(),
         notes,
+        curve,
+        probes: None,
         seconds: ledger.stages.iter().map(|entry| entry.seconds).sum(),
     }
 }
@@ -54,7 +67,8 @@ pub(super) fn verdict(
 /// The stage of each attack that saw what all its others left.
 pub(super) fn last_stages(plan: &[Planned]) -> Vec<usize> {
     let is_last = |stage: &usize| {
-        plan[*stage].attack.is_some() && plan.get(stage + 1).is_none_or(|next| next.after != *stage)
+        matches!(plan[*stage].task, Task::Attack(..))
+            && plan.get(stage + 1).is_none_or(|next| next.after != *stage)
     };
     (0..plan.len()).filter(is_last).collect()
 }

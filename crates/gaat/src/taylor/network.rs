@@ -68,6 +68,30 @@ impl<'a> CountedNetwork<'a> {
         Ok(PointPass { points, logits, losses, gradient })
     }
 
+    /// Logits at `points` and the gradient of each, `[N, classes]` and `[N, classes, C * H * W]`, without a graph. Costs
+    /// F + classes Bi.
+    pub(crate) fn every_logit(&self, points: &Tensor) -> Result<(Tensor, Tensor)> {
+        let points = points.f_detach()?.f_set_requires_grad(true)?;
+        let logits = tch::with_grad(|| self.classifier.logits(&points, self.mode))?;
+        let classes = logits.size()[1];
+        let mut slopes = Vec::new();
+        for class in 0..classes {
+            let sum = tch::with_grad(|| logits.f_select(1, class)?.f_sum(None::<Kind>))?;
+            let graph = if class + 1 == classes { Graph::Free } else { Graph::Keep };
+            slopes.push(gradient_of(&sum, &points, graph)?.f_flatten(1, -1)?);
+        }
+        let backward = classes as u64;
+        self.count(points.size()[0], Passes { forward: 1, input_backward: backward, ..Passes::default() });
+        Ok((logits.f_detach()?, Tensor::f_stack(&slopes, 1)?))
+    }
+
+    /// Logits at `points` alone, `[N, classes]`. Costs F.
+    pub(crate) fn logits(&self, points: &Tensor) -> Result<Tensor> {
+        let logits = tch::no_grad(|| self.classifier.logits(points, self.mode))?;
+        self.count(points.size()[0], Passes { forward: 1, ..Passes::default() });
+        Ok(logits)
+    }
+
     /// Input gradient for other `labels` (`[N]`), `[N, C, H, W]`, over the graph of `pass`. Costs Bi.
     pub(crate) fn for_labels(&self, pass: &PointPass, labels: &Tensor) -> Result<Tensor> {
         let (_, gradient) = input_gradient(&pass.logits, labels, &pass.points, Graph::Keep)?;
@@ -98,9 +122,13 @@ fn input_gradient(
     let losses =
         tch::with_grad(|| logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0))?;
     let sum = tch::with_grad(|| losses.f_sum(None::<Kind>))?;
-    let gradient = match gaat_shim::gradients(&[&sum], None, &[points], graph)?.pop().flatten() {
+    Ok((losses.f_detach()?, gradient_of(&sum, points, graph)?))
+}
+
+/// Gradient of `sum` in the pixels; zero where it does not depend on them.
+fn gradient_of(sum: &Tensor, points: &Tensor, graph: Graph) -> Result<Tensor> {
+    Ok(match gaat_shim::gradients(&[sum], None, &[points], graph)?.pop().flatten() {
         Some(gradient) => gradient,
         None => points.f_detach()?.f_zeros_like()?,
-    };
-    Ok((losses.f_detach()?, gradient))
+    })
 }

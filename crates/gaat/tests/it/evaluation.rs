@@ -10,11 +10,11 @@ use gaat_data::{ImageSet, ImageShape};
 use gaat_spec::{AttackSpec, Evaluation, Norm, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
-fn options(threat: ThreatModel, attacks: Vec<AttackSpec>) -> EvaluateOptions {
-    EvaluateOptions { threat, attacks, batch_size: 64, limit: None, seed: 0 }
+pub(crate) fn options(threat: ThreatModel, attacks: Vec<AttackSpec>) -> EvaluateOptions {
+    EvaluateOptions::new(threat, attacks, 64)
 }
 
-fn judge(classifier: &dyn Classifier, images: &ImageSet, options: &EvaluateOptions) -> Evaluation {
+pub(crate) fn judge(classifier: &dyn Classifier, images: &ImageSet, options: &EvaluateOptions) -> Evaluation {
     evaluate(classifier, images, options, &mut |_| Control::Continue).unwrap()
 }
 
@@ -223,13 +223,13 @@ fn who_leaves_early_comes_back_to_its_place() {
 
 /// Two classes by mean pixel. Round 0.5 the margin has a dent that holds small steps, while one of 0.1 jumps out of it
 /// into the wrong class; round 0.25 there is a ditch of the wrong class that one of 0.1 jumps across.
-struct Trap {
+pub(crate) struct Trap {
     store: ParameterStore,
     normalization: Normalization,
 }
 
 impl Trap {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             store: ParameterStore::new(Device::Cpu, Kind::Float),
             normalization: Normalization::identity(1),
@@ -279,7 +279,7 @@ impl Classifier for Trap {
 }
 
 /// Images of one shade each, with labels out of two classes.
-fn flat_images(shades: &[(u8, u16)]) -> ImageSet {
+pub(crate) fn flat_images(shades: &[(u8, u16)]) -> ImageSet {
     let pixels = shades.iter().flat_map(|(shade, _)| [*shade; 64]).collect();
     let labels = shades.iter().map(|(_, label)| *label).collect();
     let shape = ImageShape { channels: 1, height: 8, width: 8 };
@@ -367,7 +367,7 @@ fn autoattack_is_the_worst_case_of_its_parts() {
 }
 
 /// A network whose logits are so large that the cross-entropy is flat in single precision.
-struct Steep(Box<dyn Classifier>);
+pub(crate) struct Steep(pub(crate) Box<dyn Classifier>);
 
 impl Classifier for Steep {
     fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor> {

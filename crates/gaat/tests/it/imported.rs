@@ -55,7 +55,7 @@ fn the_published_mnist_network_has_its_published_accuracy() {
     let first = test.select(&(0..500).collect::<Vec<_>>());
     let threat = crate::support::threat(Norm::Linf, 0.3);
     let attacks = vec![AttackSpec::ApgdCe { steps: 100, restarts: 1, samples: 1 }];
-    let options = EvaluateOptions { threat, attacks, batch_size: 500, limit: None, seed: 0 };
+    let options = EvaluateOptions::new(threat, attacks, 500);
     let verdict = evaluate(classifier.as_ref(), &first, &options, &mut |_| Control::Continue).unwrap();
     println!("apgd-ce leaves {}", verdict.robust_accuracy);
     assert!((verdict.robust_accuracy - 0.854).abs() < 0.012, "{}", verdict.robust_accuracy);

@@ -8,6 +8,7 @@
 
 mod agreement;
 mod analysis;
+mod approximate;
 mod contract;
 mod curvatures;
 mod evaluation;
@@ -18,6 +19,7 @@ mod literal_gaat;
 mod methods;
 mod nn;
 mod support;
+mod suspicion;
 mod taylor;
 mod tensorboard;
 mod toy;

@@ -379,7 +379,7 @@ fn training_learns_and_adversarial_training_withstands() {
         let network = open(&run_dir, Checkpoint::Last, None, Some("fp32")).unwrap().classifier;
         let threat = threat(Norm::Linf, 0.15);
         let attacks = vec![AttackSpec::pgd(&threat, 10, 1, None).unwrap()];
-        let options = EvaluateOptions { threat, attacks, batch_size: 200, limit: None, seed: 0 };
+        let options = EvaluateOptions::new(threat, attacks, 200);
         let verdict = evaluate(network.as_ref(), &digits(200), &options, &mut |_| Control::Continue).unwrap();
         let last = &record.epochs[7];
         println!("{method}: {last:?}: clean {}, robust {}", verdict.clean_accuracy, verdict.robust_accuracy);

@@ -122,11 +122,9 @@ fn judged(job: &Job, plan: &Plan, prefix: &str, printer: &Printer) -> Result<End
     let opened = gaat::run::open(&job.directory, judging.checkpoint.into(), None, None)?;
     let test = gaat::run::test_images(&job.recipe.resolved, None)?;
     let options = EvaluateOptions {
-        threat: judging.threat,
-        attacks: judging.attacks.clone(),
-        batch_size: crate::arguments::BATCH_SIZE,
         limit: judging.limit,
         seed: judging.seed,
+        ..EvaluateOptions::new(judging.threat, judging.attacks.clone(), crate::arguments::BATCH_SIZE)
     };
     let mut progress = EvaluationProgress::new(printer, prefix);
     let Some(evaluation) = judge(&opened, test.images(), &options, None, &mut progress)? else {

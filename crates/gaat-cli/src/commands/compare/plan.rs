@@ -5,7 +5,7 @@ use crate::judging::Attacks;
 use crate::recipes;
 use anyhow::{Context, Result, bail};
 use gaat_spec::method::BaseMethod;
-use gaat_spec::{AttackSpec, CheckedRecipe, MethodName, Recipe, ThreatModel};
+use gaat_spec::{AttackSpec, Budget, CheckedRecipe, MethodName, Recipe, ThreatModel};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -98,9 +98,12 @@ fn judging(arguments: &CompareArguments, shared: &CheckedRecipe) -> Result<Judgi
     let judge = &arguments.judge;
     let attacks = Attacks {
         names: &judge.judge,
-        steps: judge.judge_steps,
-        restarts: judge.judge_restarts,
-        step_size: judge.judge_step_size,
+        budget: Budget {
+            steps: judge.judge_steps,
+            restarts: judge.judge_restarts,
+            step_size: judge.judge_step_size,
+            ..Budget::default()
+        },
     };
     if judge.judge_limit == Some(0) {
         bail!("--judge-limit 0: at least 1 image is needed");

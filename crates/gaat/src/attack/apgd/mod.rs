@@ -53,7 +53,7 @@ impl Attack for Apgd {
             let climbers = Climbers::new(clean, labels, None, &start, threat)?;
             return Ok(self.climb(oracle, climbers, threat)?.into_proposals());
         };
-        targets::one_after_the_other(oracle, clean, labels, count, |oracle, clean, labels, target| {
+        targets::each(oracle, clean, labels, (count, threat.norm()), |oracle, clean, labels, target| {
             let start = ball::random_edge(clean, threat, draws)?;
             self.climb(oracle, Climbers::new(clean, labels, Some(target), &start, threat)?, threat)
         })

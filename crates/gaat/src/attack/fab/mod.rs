@@ -60,12 +60,16 @@ impl Attack for Fab {
                 let walkers = Walkers::new(clean, labels, None, &self.begin(clean, threat, draws)?)?;
                 Ok(self.walk(oracle, walkers, threat)?.into_proposals())
             }
-            Boundary::Towards(count) => {
-                targets::one_after_the_other(oracle, clean, labels, count, |oracle, clean, labels, target| {
+            Boundary::Towards(count) => targets::each(
+                oracle,
+                clean,
+                labels,
+                (count, threat.norm()),
+                |oracle, clean, labels, target| {
                     let start = self.begin(clean, threat, draws)?;
                     self.walk(oracle, Walkers::new(clean, labels, Some(target), &start)?, threat)
-                })
-            }
+                },
+            ),
         }
     }
 }
@@ -92,7 +96,7 @@ impl Fab {
             walkers.step(&plane, norm)?;
             let fooled = oracle.logits(&walkers.points)?.f_argmax(-1, false)?.f_ne_tensor(&walkers.labels)?;
             walkers.turn_back(&fooled, norm);
-            if self.stop == StopRule::WhenFooled {
+            if self.stop == StopRule::WhenFooled && oracle.is_exact() {
                 let caught = walkers.nearest.le(threat.epsilon());
                 match standing.retire(&caught, &walkers.best)? {
                     Kept::All => {}
@@ -139,11 +143,10 @@ impl Walkers {
     }
 
     fn ask(&self, oracle: &mut dyn GradientOracle, norm: Norm) -> Result<Plane> {
-        let (plane, _) = match &self.targets {
-            Some(targets) => plane::towards(oracle, &self.points, &self.labels, targets)?,
-            None => plane::nearest(oracle, &self.points, &self.labels, norm)?,
-        };
-        Ok(plane)
+        match &self.targets {
+            Some(targets) => plane::towards(oracle, &self.points, &self.labels, targets),
+            None => Ok(plane::nearest(oracle, &self.points, &self.labels, norm)?.plane),
+        }
     }
 
     /// Moves onto the plane and a little beyond, drawn towards the clean image.

@@ -1,6 +1,6 @@
 //! The exact oracle: one forward and one backward pass to the pixels for every question.
 
-use super::{GradientOracle, InputGradient};
+use super::{GradientOracle, InputGradient, Visitor};
 use crate::Result;
 use crate::attack::Loss;
 use crate::nn::{Classifier, Mode};
@@ -50,6 +50,25 @@ impl GradientOracle for Exact<'_> {
             gradient: gradient[0].f_contiguous()?,
             logits: Some(logits.f_detach()?),
         })
+    }
+
+    fn of_each_class(&mut self, points: &Tensor, labels: &Tensor, visit: &mut Visitor) -> Result<()> {
+        let points = points.f_detach()?.f_set_requires_grad(true)?;
+        let logits = self.classifier.logits(&points, self.mode)?;
+        let classes = logits.size()[1];
+        for class in 0..classes {
+            let losses = Loss::MarginTowards(&labels.f_full_like(class)?).of(&logits, labels)?;
+            let sum = losses.f_sum(losses.kind())?;
+            let gradient = Tensor::f_run_backward(&[sum], &[&points], class + 1 < classes, false)?;
+            let gradient = gradient[0].f_contiguous()?;
+            let answer =
+                InputGradient { losses: losses.f_detach()?, gradient, logits: Some(logits.f_detach()?) };
+            visit(class, answer)?;
+        }
+        let count = points.size()[0] as u64;
+        let input_backward = count * classes as u64;
+        self.passes += Passes { forward: count, input_backward, ..Passes::default() };
+        Ok(())
     }
 
     fn logits(&mut self, points: &Tensor) -> Result<Tensor> {

@@ -1,6 +1,7 @@
 //! Where attacks get their gradients from.
 
 mod exact;
+mod logits;
 mod taylor;
 
 pub use exact::Exact;
@@ -19,9 +20,12 @@ pub struct InputGradient {
     pub losses: Tensor,
     /// Gradient of the SUMMED loss, `[N, C, H, W]`: an example's gradient does not depend on its batch.
     pub gradient: Tensor,
-    /// Logits `[N, classes]`, where the network was asked.
+    /// Logits `[N, classes]`, where the network itself was asked: a verdict, on which examples leave an attack.
     pub logits: Option<Tensor>,
 }
+
+/// What [`GradientOracle::of_each_class`] hands its answers to, with the class.
+pub type Visitor<'v> = dyn FnMut(i64, InputGradient) -> Result<()> + 'v;
 
 /// Answers for the loss and its gradient in the pixels.
 pub trait GradientOracle {
@@ -45,12 +49,21 @@ pub trait GradientOracle {
         }
     }
 
-    /// Logits `[N, classes]` at `points`, without a gradient.
+    /// The same for [`Loss::MarginTowards`] every class in turn, the label's own too, at the price of one forward pass:
+    /// `visit` gets each class and its answer.
     ///
     /// # Errors
-    /// When the oracle knows none, or the network refuses the points.
+    /// When the oracle does not answer for logits, the network refuses the points, or `visit` fails.
+    fn of_each_class(&mut self, _points: &Tensor, _labels: &Tensor, _visit: &mut Visitor) -> Result<()> {
+        Err(Error::Usage("this source of gradients knows no logits, which this attack climbs".to_owned()))
+    }
+
+    /// The network's own logits `[N, classes]` at `points`, wherever gradients come from.
+    ///
+    /// # Errors
+    /// When the oracle knows no network, or the network refuses the points.
     fn logits(&mut self, _points: &Tensor) -> Result<Tensor> {
-        Err(Error::Usage("this source of gradients knows no logits; this attack needs exact ones".to_owned()))
+        Err(Error::Usage("this source of gradients knows no logits, which this attack asks for".to_owned()))
     }
 
     /// Passes so far, counted in images.

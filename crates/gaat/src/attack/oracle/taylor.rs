@@ -1,6 +1,8 @@
-//! The Taylor oracle: answers from an expansion of the loss, for which the network is asked now and then.
+//! The Taylor oracle: answers from an expansion of the loss, or of the logits, for which the network is asked now and then.
 
-use super::{GradientOracle, InputGradient};
+use super::logits::LogitExpansion;
+use super::{GradientOracle, InputGradient, Visitor};
+use crate::attack::Loss;
 use crate::nn::{Classifier, Draws, Mode};
 use crate::taylor::network::CountedNetwork;
 use crate::taylor::{Expansion, Forecast, TaylorModel};
@@ -12,6 +14,10 @@ use tch::Tensor;
 /// Expands the loss on the first question and answers that and later ones from the expansion, until the model's rhythm
 /// asks for a new one at the point asked about.
 ///
+/// The cross-entropy is expanded itself, with the model's curvature; for any other loss the logits are, to first order.
+/// Nobody leaves an attack on its word: it hands out no verdicts with its gradients, and [`logits`](GradientOracle::logits)
+/// are the network's.
+///
 /// One oracle serves one batch: examples must keep their places between questions.
 pub struct Taylor<'a> {
     network: Rc<CountedNetwork<'a>>,
@@ -21,6 +27,8 @@ pub struct Taylor<'a> {
     questions: usize,
     /// The last expansion, and which one it is.
     current: Option<(usize, Expansion<'a>)>,
+    /// The same for the logits.
+    logits: Option<(usize, LogitExpansion)>,
     forecast: Option<Forecast>,
 }
 
@@ -42,6 +50,7 @@ impl<'a> Taylor<'a> {
             draws,
             questions: 0,
             current: None,
+            logits: None,
             forecast: None,
         }
     }
@@ -90,6 +99,34 @@ impl<'a> Taylor<'a> {
         self.forecast.ok_or_else(unasked)
     }
 
+    /// The expansion of the logits that answers the present question, about `points`.
+    fn logit_expansion(&mut self, points: &Tensor) -> Result<&LogitExpansion> {
+        self.check_batch(points)?;
+        if self.model.curvature != Curvature::None || self.model.third_order {
+            return Err(Error::Usage(format!(
+                "curvature {}: this attack climbs logits, which a network of rectifiers bends only at kinks; their model \
+                 is of first order, curvature none",
+                self.model.curvature
+            )));
+        }
+        let index = self.model.expansion_of(self.questions);
+        let (_, expansion) = match self.logits.take() {
+            Some((current, expansion)) if current == index => self.logits.insert((index, expansion)),
+            _ => {
+                let expansion = LogitExpansion::new(&self.network, &self.anchor(index, points))?;
+                self.logits.insert((index, expansion))
+            }
+        };
+        Ok(expansion)
+    }
+
+    fn check_batch(&self, points: &Tensor) -> Result<()> {
+        if points.size() == self.clean.size() {
+            return Ok(());
+        }
+        Err(Error::Usage("a Taylor oracle serves one batch; it was asked about another".to_owned()))
+    }
+
     /// The point of expansion `index`, when `points` are asked about.
     fn anchor(&self, index: usize, points: &Tensor) -> Tensor {
         match self.model.anchor {
@@ -105,11 +142,7 @@ fn unasked() -> Error {
 
 impl GradientOracle for Taylor<'_> {
     fn at(&mut self, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
-        if points.size() != self.clean.size() {
-            return Err(Error::Usage(
-                "a Taylor oracle serves one batch; it was asked about another".to_owned(),
-            ));
-        }
+        self.check_batch(points)?;
         let index = self.model.expansion_of(self.questions);
         let expansion = match self.current.take() {
             Some((current, expansion)) if current == index => expansion,
@@ -122,6 +155,29 @@ impl GradientOracle for Taylor<'_> {
         self.questions += 1;
         self.current = Some((index, expansion));
         Ok(InputGradient { losses: anchor_losses.f_add(&gains)?, gradient, logits: None })
+    }
+
+    fn of(&mut self, loss: Loss, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
+        if let Loss::CrossEntropy = loss {
+            return self.at(points, labels);
+        }
+        let answer = self.logit_expansion(points)?.ask(loss, points, labels)?;
+        self.questions += 1;
+        Ok(answer)
+    }
+
+    fn of_each_class(&mut self, points: &Tensor, labels: &Tensor, visit: &mut Visitor) -> Result<()> {
+        let expansion = self.logit_expansion(points)?;
+        for class in 0..expansion.classes() {
+            let targets = labels.f_full_like(class)?;
+            visit(class, expansion.ask(Loss::MarginTowards(&targets), points, labels)?)?;
+        }
+        self.questions += 1;
+        Ok(())
+    }
+
+    fn logits(&mut self, points: &Tensor) -> Result<Tensor> {
+        self.network.logits(points)
     }
 
     fn passes(&self) -> Passes {

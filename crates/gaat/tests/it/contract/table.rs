@@ -98,6 +98,17 @@ impl Cost {
     }
 }
 
+/// What an attack asks an oracle for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Climbs {
+    /// Gradients of the cross-entropy.
+    CrossEntropy,
+    /// Gradients of other losses of the logits.
+    Logits,
+    /// Answers alone.
+    Nothing,
+}
+
 /// An attack of the table.
 pub(super) struct Case {
     pub(super) attack: Box<dyn Attack>,
@@ -106,33 +117,32 @@ pub(super) struct Case {
     pub(super) is_random: bool,
     /// The longest perturbation of a batch is at least this share of epsilon.
     pub(super) least: f64,
-    /// Whether gradients of the cross-entropy are enough for it.
-    pub(super) is_content_with_any_oracle: bool,
+    pub(super) climbs: Climbs,
 }
 
 impl Case {
     fn exact(attack: impl Attack + std::fmt::Debug + 'static, forward: u64, backward: u64) -> Self {
         let (name, cost) = (format!("{attack:?}"), Cost::AtMost { forward, backward });
         let attack = Box::new(attack);
-        Self { attack, name, cost, is_random: true, least: 0.2, is_content_with_any_oracle: false }
+        Self { attack, name, cost, is_random: true, least: 0.2, climbs: Climbs::Logits }
     }
 
     pub(super) fn all(epsilon: f64) -> Vec<Self> {
         let mut all = vec![Self {
             cost: Cost::Fgsm,
             is_random: false,
-            is_content_with_any_oracle: true,
+            climbs: Climbs::CrossEntropy,
             ..Self::exact(Fgsm, 1, 1)
         }];
         for pgd in every_pgd(epsilon) {
             let is_random = pgd.start != Start::Clean;
             let cost = Cost::Pgd(pgd);
-            all.push(Self { cost, is_random, is_content_with_any_oracle: true, ..Self::exact(pgd, 0, 0) });
+            all.push(Self { cost, is_random, climbs: Climbs::CrossEntropy, ..Self::exact(pgd, 0, 0) });
         }
         let steps = STEPS as u64;
         let apgd = |loss, samples| Apgd { steps: STEPS, loss, samples };
         let ce = Self::exact(apgd(ApgdLoss::CrossEntropy, 1), steps + 1, steps + 1);
-        all.push(Self { is_content_with_any_oracle: true, ..ce });
+        all.push(Self { climbs: Climbs::CrossEntropy, ..ce });
         all.push(Self::exact(apgd(ApgdLoss::Dlr, 2), 2 * (steps + 1), 2 * (steps + 1)));
         all.push(Self::exact(apgd(ApgdLoss::TargetedDlr(2), 1), 2 * (steps + 1) + 1, 2 * (steps + 1)));
         for stop in [StopRule::Never, StopRule::WhenFooled] {
@@ -142,10 +152,10 @@ impl Case {
             let nearest = Self::exact(fab(Boundary::Nearest, Start::Random), 11 * steps, 10 * steps);
             all.push(Self { least: 0.0, ..nearest });
         }
-        all.push(Self::exact(Square { queries: 30 }, 31, 0));
+        all.push(Self { climbs: Climbs::Nothing, ..Self::exact(Square { queries: 30 }, 31, 0) });
         let momentum = MomentumFgsm { steps: STEPS, step_size: 0.3 * epsilon };
         let momentum = Self::exact(momentum, steps, steps);
-        all.push(Self { is_random: false, is_content_with_any_oracle: true, ..momentum });
+        all.push(Self { is_random: false, climbs: Climbs::CrossEntropy, ..momentum });
         for targets in [0, 2] {
             let stop = StopRule::WhenFooled;
             let (start, walk) = (Start::Random, Walk::InBox);
@@ -161,9 +171,18 @@ impl Case {
     }
 }
 
+/// Checks the passes on a Taylor model of the logits, of which there is one expansion: a gradient for each of ten classes.
+pub(super) fn check_passes_on_logits(passes: Passes, count: u64, case: &str) {
+    let expected =
+        Passes { forward: passes.forward.max(count), input_backward: 10 * count, ..Passes::default() };
+    assert_eq!(passes, expected, "{case}");
+}
+
 /// Checks the passes of one run on `count` images.
 pub(super) fn check_passes(passes: Passes, origin: Origin, cost: Cost, count: u64, case: &str) {
-    if let Origin::Taylor(..) = origin {
+    if let (Origin::Taylor(..), Cost::Fgsm | Cost::Pgd(_) | Cost::AtMost { backward: 1.., .. }) =
+        (origin, cost)
+    {
         let (expansion, question) = origin.declared();
         let questions = cost.questions();
         let declared = |of: fn(Passes) -> u64| count * (of(expansion) + questions * of(question));

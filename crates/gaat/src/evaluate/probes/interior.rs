@@ -1,0 +1,67 @@
+//! Shares of a perturbation: where a shorter one along the same line fools and the whole one does not, the network was
+//! fitted to the ends of attacks (Kim et al. 2021, arXiv 2010.01799).
+
+use super::{Prober, percent};
+use crate::Result;
+use crate::attack::survival::correct;
+use crate::attack::{Attack, Exact, Fgsm, Pgd, Start, StopRule, Walk, run};
+use crate::batch::Batch;
+use crate::nn::Mode;
+use gaat_spec::evaluation::{InteriorProbe, Probes, ScaledAccuracy};
+use tch::{Kind, Tensor};
+
+/// Shares of the perturbation; the last is the whole.
+const SHARES: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
+const STEPS: usize = 10;
+/// Share of the images that may fall inside alone: boundaries are not quite monotone in honest networks either.
+const SLACK: f64 = 0.02;
+
+pub(super) fn probe(prober: &Prober, batch: &Batch) -> Result<Vec<InteriorProbe>> {
+    let pgd = Pgd {
+        steps: STEPS,
+        step_size: 2.5 * prober.threat.epsilon() / STEPS as f64,
+        start: Start::Random,
+        walk: Walk::InBox,
+        stop: StopRule::Never,
+    };
+    let attacks: [(String, &dyn Attack); 2] = [("fgsm".to_owned(), &Fgsm), (format!("pgd-{STEPS}"), &pgd)];
+    attacks.into_iter().map(|(name, attack)| along(prober, batch, name, attack)).collect()
+}
+
+fn along(prober: &Prober, batch: &Batch, name: String, attack: &dyn Attack) -> Result<InteriorProbe> {
+    let Batch { pixels, labels } = batch;
+    let mut oracle = Exact::new(prober.classifier, Mode::Eval);
+    let draws = prober.rng.seeded("evaluate/interior", 0);
+    let delta = run(attack, &mut oracle, pixels, labels, &prober.threat, &draws)?.into_pixels() - pixels;
+    let mut shares = Vec::new();
+    let mut fell_inside = labels.f_lt(0)?;
+    for share in SHARES {
+        let right = correct(prober.classifier, &(pixels + &delta * share), labels)?;
+        if share < 1.0 {
+            fell_inside = fell_inside.f_logical_or(&right.f_logical_not()?)?;
+        } else {
+            fell_inside = fell_inside.f_logical_and(&right)?;
+        }
+        shares.push(ScaledAccuracy { share, accuracy: count(&right)? as f64 / batch.len() as f64 });
+    }
+    Ok(InteriorProbe { attack: name, shares, found: count(&fell_inside)? })
+}
+
+fn count(mask: &Tensor) -> Result<usize> {
+    Ok(mask.f_sum(Kind::Int64)?.f_int64_value(&[])? as usize)
+}
+
+pub(super) fn alarms(probes: &Probes) -> Vec<String> {
+    let examples = probes.examples;
+    let suspicious = probes.interior.iter().filter(|probe| probe.found as f64 > SLACK * examples as f64);
+    let text = |probe: &InteriorProbe| {
+        format!(
+            "interior-beats-full: {} of {examples} images ({}) withstand the whole perturbation of {} and fall to a part \
+             of it",
+            probe.found,
+            percent(probe.found as f64 / examples as f64),
+            probe.attack
+        )
+    };
+    suspicious.map(text).collect()
+}
