@@ -74,5 +74,5 @@ fn sentence(exported: &Exported) -> String {
         }
         None => "takes `pixels` in [0, 1], normalises them itself, gives `logits`".to_owned(),
     };
-    format!("{file}: {model} after {epoch} epochs, images of {input}, {classes} classes\n{next}\n")
+    format!("{file}: {model} of epoch {epoch}, images of {input}, {classes} classes\n{next}\n")
 }

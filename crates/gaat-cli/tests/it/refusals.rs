@@ -6,7 +6,7 @@ use tempfile::tempdir;
 #[test]
 fn help_names_the_keys_of_each_command() {
     let directory = tempdir().unwrap();
-    let expected: [(&str, &[&str]); 10] = [
+    let expected: &[(&str, &[&str])] = &[
         ("--help", &["train", "evaluate", "compare", "analyze", "data", "130 interrupted"]),
         (
             "train --help",
@@ -38,7 +38,7 @@ fn help_names_the_keys_of_each_command() {
     ];
     for (line, keys) in expected {
         let help = success(directory.path(), line);
-        for key in keys {
+        for key in *keys {
             assert!(help.contains(key), "{line}: {key} is missing");
         }
     }

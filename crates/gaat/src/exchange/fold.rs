@@ -20,8 +20,11 @@ pub(super) fn fold(trace: Trace) -> Result<Trace> {
         let is_sole = inputs.iter().all(|&input| uses[input] == 1);
         let inputs: Vec<usize> = inputs.iter().map(|&input| places[input]).collect();
         match (operation, maker(&mut folded, &inputs)) {
-            (norm @ Operation::BatchNorm { .. }, Some(conv)) if is_sole && is_conv(conv) => {
-                absorb(conv, &norm)?;
+            (
+                Operation::BatchNorm { scale, shift, mean, variance, epsilon },
+                Some(Operation::Conv { weight, bias, .. }),
+            ) if is_sole => {
+                absorb(weight, bias, [&scale, &shift, &mean, &variance], epsilon)?;
                 places.push(inputs[0]);
             }
             (operation, _) => {
@@ -40,21 +43,16 @@ fn maker<'a>(trace: &'a mut Trace, inputs: &[usize]) -> Option<&'a mut Operation
     Some(&mut step.operation)
 }
 
-fn is_conv(operation: &Operation) -> bool {
-    matches!(operation, Operation::Conv { .. })
-}
-
-/// Changes the convolution `conv` into one that also does what `norm` does. In double precision, rounded once.
-fn absorb(conv: &mut Operation, norm: &Operation) -> Result<()> {
-    let (
-        Operation::Conv { weight, bias, .. },
-        Operation::BatchNorm { scale, shift, mean, variance, epsilon },
-    ) = (conv, norm)
-    else {
-        return Ok(());
-    };
+/// Changes the weights of a convolution into those of one that also normalises by scale, shift, mean and variance. In
+/// double precision, rounded once.
+fn absorb(
+    weight: &mut Parameter,
+    bias: &mut Option<Parameter>,
+    [scale, shift, mean, variance]: [&Parameter; 4],
+    epsilon: f64,
+) -> Result<()> {
     let double = |parameter: &Parameter| parameter.tensor.f_detach()?.f_to_kind(Kind::Double);
-    let deviation = double(variance)?.f_add_scalar(*epsilon)?.f_sqrt()?;
+    let deviation = double(variance)?.f_add_scalar(epsilon)?.f_sqrt()?;
     let factor = double(scale)?.f_div(&deviation)?;
     let offset = match bias {
         Some(bias) => double(bias)?.f_sub(&double(mean)?)?,

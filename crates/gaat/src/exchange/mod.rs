@@ -9,7 +9,7 @@ pub use config::Config;
 pub use import::{ImportOptions, USUAL_INPUTS, import};
 
 use crate::files::write_atomically;
-use crate::nn::Classifier;
+use crate::nn::{Classifier, Step, Trace};
 use crate::weights::{self, Description};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -58,6 +58,7 @@ pub fn export_onnx(
     norms: BatchNorms,
 ) -> Result<()> {
     let mut trace = classifier.trace()?;
+    check(&trace)?;
     if norms == BatchNorms::Folded {
         trace = fold::fold(trace)?;
     }
@@ -68,4 +69,16 @@ pub fn export_onnx(
         reason: format!("{error}; export safetensors instead"),
     };
     write_atomically(path, &bytes.map_err(failed)?)
+}
+
+/// Refuses a trace, which may be of a network of one's own, whose steps take values of later ones.
+fn check(trace: &Trace) -> Result<()> {
+    let is_early = |(place, step): &(usize, &Step)| step.inputs.iter().any(|input| input > place);
+    match trace.steps.iter().enumerate().find(is_early) {
+        Some((place, step)) => Err(Error::Usage(format!(
+            "step {place} of the trace takes the values {:?}, but only {place} and those before are made by then",
+            step.inputs
+        ))),
+        None => Ok(()),
+    }
 }

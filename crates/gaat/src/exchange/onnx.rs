@@ -54,7 +54,18 @@ impl Writer {
         let input = input.as_str();
         let (name, rank) = match &step.operation {
             Operation::Normalize { mean, std } => (self.normalize(input, mean, std)?, 4),
-            Operation::Conv { .. } => (self.conv(input, &step.operation)?, 4),
+            Operation::Conv { weight, bias, stride, padding, groups } => {
+                let attributes = [
+                    ("kernel_shape", Ints(&weight.tensor.size()[2..])),
+                    ("strides", Ints(&[*stride; 2])),
+                    ("pads", Ints(&[*padding; 4])),
+                    ("group", Int(*groups)),
+                ];
+                let weight = self.parameter(weight)?;
+                let bias = bias.as_ref().map(|bias| self.parameter(bias)).transpose()?;
+                let inputs: Vec<&str> = [input, &weight].into_iter().chain(bias.as_deref()).collect();
+                (self.node("Conv", &inputs, &attributes), 4)
+            }
             Operation::BatchNorm { scale, shift, mean, variance, epsilon } => {
                 let [scale, shift, mean, variance] = self.all([scale, shift, mean, variance])?;
                 let inputs = [input, &scale, &shift, &mean, &variance];
@@ -118,22 +129,6 @@ impl Writer {
         let std = self.constant("normalization.std", &column(std)?)?;
         let centred = self.node("Sub", &[input, &mean], &[]);
         Ok(self.node("Div", &[&centred, &std], &[]))
-    }
-
-    fn conv(&mut self, input: &str, operation: &Operation) -> Result<String> {
-        let Operation::Conv { weight, bias, stride, padding, groups } = operation else {
-            return Err(Error::Usage("no convolution".to_owned()));
-        };
-        let name = self.parameter(weight)?;
-        let bias = bias.as_ref().map(|bias| self.parameter(bias)).transpose()?;
-        let inputs: Vec<&str> = [input, &name].into_iter().chain(bias.as_deref()).collect();
-        let attributes = [
-            ("kernel_shape", Ints(&weight.tensor.size()[2..])),
-            ("strides", Ints(&[*stride; 2])),
-            ("pads", Ints(&[*padding; 4])),
-            ("group", Int(*groups)),
-        ];
-        Ok(self.graph.node("Conv", &inputs, &attributes))
     }
 
     /// `Gemm` takes matrices alone: tokens go through `MatMul`, which wants the weight transposed.
