@@ -115,7 +115,7 @@ pub struct Recipe {
     /// Natural training first: so many epochs (3) or such a share of them (0.5)
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub delay: Option<Delay>,
-    /// Share of the run over which epsilon and the step size of the training attack grow from 0; 0 is off
+    /// Share of the epochs with attack over which epsilon and the step size of that attack grow from 0; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Model and method"))]
     pub epsilon_warmup: Option<f64>,
 
@@ -455,6 +455,9 @@ mod tests {
         let checked = check("epsilon-warmup = 0.2").unwrap();
         assert_eq!([0.0, 0.1, 0.2, 1.0].map(|progress| checked.attack_scale(progress)), [0.0, 0.5, 1.0, 1.0]);
         assert_eq!(Recipe::default().check().unwrap().attack_scale(0.0), 1.0);
+        let delayed = check("method = \"dat+gaat\"\nepochs = 10\nepsilon-warmup = 0.2").unwrap();
+        let scales = [0.0, 0.5, 0.55, 0.6, 1.0].map(|progress| delayed.attack_scale(progress));
+        assert!(scales.iter().zip([0.0, 0.0, 0.5, 1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-9), "{scales:?}");
     }
 
     #[test]

@@ -88,9 +88,13 @@ pub struct AugmentationSpec {
 }
 
 impl CheckedRecipe {
-    /// Size of the training attack, as a share of its full size, at `progress` in `[0, 1]` of the run.
+    /// Size of the training attack, as a share of its full size, at `progress` in `[0, 1]` of the run. It grows from the
+    /// end of the natural epochs on: no network should meet the full attack unprepared.
     pub fn attack_scale(&self, progress: f64) -> f64 {
-        if progress >= self.epsilon_warmup { 1.0 } else { progress / self.epsilon_warmup }
+        let delay = self.natural_epochs as f64 / self.epochs as f64;
+        let growth = self.epsilon_warmup * (1.0 - delay);
+        let since = (progress - delay).max(0.0);
+        if since >= growth { 1.0 } else { since / growth }
     }
 
     pub(super) fn new(filled: &Recipe, method_name: MethodName) -> Result<Self> {
