@@ -38,7 +38,7 @@ def parts(model, epsilon):
 def main():
     weights, images, epsilon, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    state = torch.load(weights, weights_only=True)
+    state = torch.load(weights, map_location="cpu", weights_only=True)
     model = convnet((1, 28, 28), CLASSES)
     model.load_state_dict(state)
     model.eval()
