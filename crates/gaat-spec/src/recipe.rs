@@ -457,7 +457,10 @@ mod tests {
         assert_eq!(Recipe::default().check().unwrap().attack_scale(0.0), 1.0);
         let delayed = check("method = \"dat+gaat\"\nepochs = 10\nepsilon-warmup = 0.2").unwrap();
         let scales = [0.0, 0.5, 0.55, 0.6, 1.0].map(|progress| delayed.attack_scale(progress));
-        assert!(scales.iter().zip([0.0, 0.0, 0.5, 1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-9), "{scales:?}");
+        assert!(
+            scales.iter().zip([0.0, 0.0, 0.5, 1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-9),
+            "{scales:?}"
+        );
     }
 
     #[test]
