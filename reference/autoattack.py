@@ -1,23 +1,27 @@
-"""AutoAttack (standard, L-infinity) of torchattacks 3.5.1 on a convnet of models.py, part by part, each on what the last left.
+"""AutoAttack (standard, L-infinity) of torchattacks 3.5.1 on a network of models.py, part by part, each on what the last left.
 
 To hold `gaat evaluate --attack autoattack` against, on the same weights and images:
 
-    gaat import W.pth --model convnet --out w.safetensors
-    gaat attack w.safetensors --dataset mnist --epsilon 0.3 --attack fgsm --limit 1000 --out images.npz
-    gaat evaluate w.safetensors --dataset mnist --epsilon 0.3 --attack autoattack --limit 1000 --threads 1
-    python reference/autoattack.py W.pth images.npz 0.3 1
+    gaat export RUN --format safetensors --out w.safetensors
+    gaat attack RUN --epsilon 0.3 --attack fgsm --limit 1000 --out images.npz
+    gaat evaluate RUN --epsilon 0.3 --attack autoattack --limit 1000 --threads 1
+    python reference/autoattack.py w.safetensors images.npz 0.3 1
 
-Usage: autoattack.py STATE_DICT.pth IMAGES.npz EPSILON THREADS   (needs torch, torchattacks, scipy, requests)
+Usage: autoattack.py WEIGHTS.safetensors IMAGES.npz EPSILON THREADS   (with config.json beside the weights, as `gaat export`
+leaves it; needs torch, safetensors, torchattacks, scipy, requests)
 """
 
+import json
+import pathlib
 import sys
 import time
 
 import numpy
 import torch
 import torchattacks
+from safetensors.torch import load_file
 
-from models import convnet
+import bench
 
 BATCH, CLASSES = 500, 10
 
@@ -35,13 +39,22 @@ def parts(model, epsilon):
     }
 
 
+def loaded(weights):
+    """The exported network, pixels in and logits out."""
+    config = json.loads((weights.parent / "config.json").read_text())
+    model = bench.built(config["model"]).eval()
+    model.network.load_state_dict(load_file(weights), strict=False)
+    missing = set(dict(model.network.named_parameters())) - set(load_file(weights))
+    assert not missing, f"{weights} lacks {missing}"
+    for name, values in (("mean", config["mean"]), ("std", config["std"])):
+        getattr(model, name).copy_(torch.tensor(values).reshape(1, -1, 1, 1))
+    return model
+
+
 def main():
     weights, images, epsilon, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    state = torch.load(weights, map_location="cpu", weights_only=True)
-    model = convnet((1, 28, 28), CLASSES)
-    model.load_state_dict(state)
-    model.eval()
+    model = loaded(pathlib.Path(weights))
     saved = numpy.load(images)
     clean, labels = torch.from_numpy(saved["clean"]), torch.from_numpy(saved["labels"])
     with torch.no_grad():

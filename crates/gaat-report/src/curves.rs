@@ -111,7 +111,7 @@ fn plot(
 const ACCURACY: &str = "accuracy, %";
 
 fn ratio_axis() -> Axis {
-    Axis::new("actual / predicted increase of the loss").within(-1.0, 3.0)
+    Axis::new("actual / predicted increase of the loss").within(-1.0, 6.0)
 }
 
 fn gradients_axis() -> Axis {
