@@ -114,6 +114,11 @@ fn a_network_fitted_to_the_end_of_a_step_is_found_out_inside() {
     assert!(alarms(&verdict, "interior-beats-full") > 0, "{:?}", verdict.alarms);
     let fgsm = &verdict.probes.as_ref().unwrap().interior[0];
     assert_eq!((fgsm.attack.as_str(), fgsm.found), ("fgsm", 9));
+
+    let none = Some(ProbeOptions { images: 0, noise_draws: 20 });
+    let options = options(threat, vec![AttackSpec::fgsm(&threat)]);
+    let verdict = judge(&network, &images, &EvaluateOptions { probes: none, ..options });
+    assert_eq!((verdict.probes, verdict.robust_accuracy), (None, 1.0), "no image, no probe");
 }
 
 #[test]

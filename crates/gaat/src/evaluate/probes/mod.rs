@@ -19,7 +19,7 @@ const IMAGES: usize = 250;
 /// How much is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProbeOptions {
-    /// Images at most.
+    /// Images at most; 0 leaves these probes out.
     pub images: usize,
     /// Draws of random noise for each.
     pub noise_draws: usize,
@@ -46,7 +46,9 @@ impl Prober<'_> {
             return Ok((None, Vec::new()));
         }
         let mut alarms = network::probe(self.classifier, &batch)?;
-        let Some(ProbeOptions { images, noise_draws }) = options else { return Ok((None, alarms)) };
+        let Some(ProbeOptions { images, noise_draws }) = options.filter(|options| options.images > 0) else {
+            return Ok((None, alarms));
+        };
         let (batch, places) = self.rightly_classified(images)?;
         if batch.is_empty() || self.threat.epsilon() == 0.0 {
             return Ok((None, alarms));
