@@ -43,9 +43,7 @@ def loaded(weights):
     """The exported network, pixels in and logits out."""
     config = json.loads((weights.parent / "config.json").read_text())
     model = bench.built(config["model"]).eval()
-    model.network.load_state_dict(load_file(weights), strict=False)
-    missing = set(dict(model.network.named_parameters())) - set(load_file(weights))
-    assert not missing, f"{weights} lacks {missing}"
+    model.network.load_state_dict(load_file(weights))
     for name, values in (("mean", config["mean"]), ("std", config["std"])):
         getattr(model, name).copy_(torch.tensor(values).reshape(1, -1, 1, 1))
     return model

@@ -12,7 +12,6 @@ import pathlib
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import nn
 
 OUTPUT = pathlib.Path(__file__).resolve().parent.parent / "crates/gaat/tests/golden/models.json"
@@ -251,6 +250,8 @@ class WideResNet(nn.Module):
 
 def efficientnet_b0(shape, classes):
     """torchvision's own, with a stem of stride 1 and without dropout and stochastic depth."""
+    import torchvision  # Here, because nothing else needs it: bench.py does without.
+
     model = torchvision.models.efficientnet_b0(num_classes=classes, dropout=0.0, stochastic_depth_prob=0.0)
     assert shape[0] == 3
     model.features[0][0].stride = (1, 1)

@@ -68,19 +68,16 @@ impl Side {
     }
 
     fn starts(self, arguments: &RunArguments) -> anyhow::Result<Sample> {
+        let (program, words): (_, &[&str]) = match self {
+            Self::Gaat => (&arguments.gaat, &["--help"]),
+            Self::TorchBest | Self::TorchAsWritten => (&arguments.python, &["-c", "import torch"]),
+        };
+        let mut command = Command::new(program);
+        command.args(words).stdout(Stdio::null());
         let mut seconds = Vec::new();
         for _ in 0..STARTS {
-            let mut command = match self {
-                Self::Gaat => Command::new(&arguments.gaat),
-                Self::TorchBest | Self::TorchAsWritten => Command::new(&arguments.python),
-            };
-            match self {
-                Self::Gaat => command.arg("--help"),
-                Self::TorchBest | Self::TorchAsWritten => command.args(["-c", "import torch"]),
-            };
             let started = Instant::now();
-            let status =
-                command.stdout(Stdio::null()).status().with_context(|| format!("starting {self}"))?;
+            let status = command.status().with_context(|| format!("starting {self}"))?;
             seconds.push(started.elapsed().as_secs_f64());
             ensure!(status.success(), "{self} failed to start ({status})");
         }

@@ -1,6 +1,7 @@
 //! Numbers as people read them: percent, seconds, ratios, counts.
 
 use crate::Spread;
+use gaat_spec::Recipe;
 
 /// Shown where there is no number.
 pub const NOTHING: &str = "-";
@@ -76,6 +77,18 @@ pub fn spread(value: Option<&Spread>, one: impl Fn(f64) -> String) -> String {
             format!("{} ± {}", one(*mean), one(*deviation).trim_end_matches('x'))
         }
     }
+}
+
+/// The run in a few words, from its resolved recipe, such as `gaat, mnist, convnet, 5 epochs, seed 0`.
+pub fn run_name(recipe: &Recipe) -> String {
+    let parts = [
+        recipe.method.map(|method| method.to_string()),
+        recipe.dataset.map(|dataset| dataset.to_string()),
+        recipe.model.map(|model| model.to_string()),
+        recipe.epochs.map(|epochs| format!("{epochs} epoch{}", if epochs == 1 { "" } else { "s" })),
+        recipe.seed.map(|seed| format!("seed {seed}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<String>>().join(", ")
 }
 
 #[cfg(test)]

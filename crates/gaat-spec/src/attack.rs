@@ -204,18 +204,8 @@ impl AttackSpec {
 
     /// Independent runs, each image judged by its worst.
     pub fn restarts(&self) -> usize {
-        match *self {
-            Self::Pgd { restarts, .. }
-            | Self::PgdMargin { restarts, .. }
-            | Self::PgdT { restarts, .. }
-            | Self::ApgdCe { restarts, .. }
-            | Self::ApgdDlr { restarts, .. }
-            | Self::ApgdT { restarts, .. }
-            | Self::Fab { restarts, .. }
-            | Self::FabT { restarts, .. }
-            | Self::Square { restarts, .. } => restarts,
-            _ => 1,
-        }
+        let mut copy = *self;
+        copy.restarts_mut().map_or(1, |restarts| *restarts)
     }
 
     /// The steps, to be changed: of FGSM there is always one.
@@ -265,13 +255,10 @@ impl AttackSpec {
 
     /// Length of a step, where it is the same throughout.
     pub fn step_size(&self) -> Option<PixelLength> {
+        let mut copy = *self;
         match *self {
-            Self::Fgsm { step_size }
-            | Self::Pgd { step_size, .. }
-            | Self::PgdMargin { step_size, .. }
-            | Self::PgdT { step_size, .. }
-            | Self::MiFgsm { step_size, .. } => Some(step_size),
-            _ => None,
+            Self::Fgsm { step_size } => Some(step_size),
+            _ => copy.step_size_mut().map(|step_size| *step_size),
         }
     }
 

@@ -9,8 +9,8 @@ use crate::recipes;
 use crate::reports;
 use anyhow::Result;
 use gaat::train::{TrainOptions, train};
-use gaat_report::format::{NOTHING, duration, percent, ratio};
-use gaat_spec::{CheckedRecipe, Recipe, RunRecord, Status};
+use gaat_report::format::{NOTHING, duration, percent, ratio, run_name};
+use gaat_spec::{CheckedRecipe, RunRecord, Status};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -73,7 +73,7 @@ fn summary(finished: &Finished<'_>) -> String {
     let whole = duration(seconds.total + seconds.evaluation);
     let mut lines = vec![format!(
         "{}: {whole} (attack {}, training {}, validation {})",
-        what(&record.recipe),
+        run_name(&record.recipe),
         duration(seconds.attack),
         duration(seconds.train),
         duration(seconds.evaluation)
@@ -98,16 +98,4 @@ fn summary(finished: &Finished<'_>) -> String {
     lines.push(format!("report       {}", directory.join("report.html").display()));
     lines.push(format!("next         gaat evaluate {}", typed(directory)));
     lines.join("\n")
-}
-
-/// The run in a few words, from its resolved recipe.
-fn what(recipe: &Recipe) -> String {
-    let parts = [
-        recipe.method.map(|method| method.to_string()),
-        recipe.dataset.map(|dataset| dataset.to_string()),
-        recipe.model.map(|model| model.to_string()),
-        recipe.epochs.map(|epochs| format!("{epochs} epoch{}", if epochs == 1 { "" } else { "s" })),
-        recipe.seed.map(|seed| format!("seed {seed}")),
-    ];
-    parts.into_iter().flatten().collect::<Vec<String>>().join(", ")
 }

@@ -7,7 +7,7 @@ use crate::analysis::{analysis_markup, analysis_plots};
 use crate::curve::curve_plot;
 use crate::curves::run_plots;
 use crate::explanation::explanation_markup;
-use crate::format::{count, decimals, duration, percent, ratio};
+use crate::format::{count, decimals, duration, percent, ratio, run_name};
 use crate::plot::Plot;
 use gaat_spec::{Analysis, Evaluation, Explanation, Gallery, Recipe, RunRecord, Status};
 use maud::{Markup, html};
@@ -63,7 +63,7 @@ impl RunPage<'_> {
             section("saliency", "Saliency in numbers", self.saliency()),
             section("run", "What was run", self.what_was_run()),
         ];
-        let title = what(&self.record.recipe);
+        let title = run_name(&self.record.recipe);
         let html = document(&title, &self.subtitle(), &self.tiles(), &sections);
         // The plots of the analysis are files already, beside it.
         plots.extend(over_epsilon);
@@ -254,16 +254,4 @@ fn status(status: Status) -> &'static str {
         Status::Interrupted => "interrupted",
         Status::Failed => "failed",
     }
-}
-
-/// The run in a few words, from its resolved recipe.
-fn what(recipe: &Recipe) -> String {
-    let parts = [
-        recipe.method.map(|method| method.to_string()),
-        recipe.dataset.map(|dataset| dataset.to_string()),
-        recipe.model.map(|model| model.to_string()),
-        recipe.epochs.map(|epochs| format!("{epochs} epoch{}", if epochs == 1 { "" } else { "s" })),
-        recipe.seed.map(|seed| format!("seed {seed}")),
-    ];
-    parts.into_iter().flatten().collect::<Vec<String>>().join(", ")
 }

@@ -1,7 +1,7 @@
 //! Perturbed images themselves, for whoever wants to look at them or use them elsewhere.
 
 use super::judge::build;
-use crate::attack::survival::correct;
+use crate::attack::survival::{correct, standing_clean};
 use crate::attack::{Exact, GradientOracle, Taylor, ball, run};
 use crate::batch::{Batch, Images};
 use crate::nn::{Classifier, Mode, Rng};
@@ -86,9 +86,7 @@ impl PerturbedImages {
         };
         Ok((share(&self.clean_predictions)?, share(&self.predictions)?))
     }
-}
 
-impl PerturbedImages {
     /// How the attack fared, lengths measured in `norm`.
     ///
     /// # Errors
@@ -163,7 +161,7 @@ fn perturb_batch(
 ) -> Result<Tensor> {
     let rng = Rng::new(options.seed);
     let perturbed = batch.pixels.f_detach()?.f_alias_copy()?;
-    let mut standing = places(&correct(classifier, &perturbed, &batch.labels)?)?;
+    let mut standing = standing_clean(classifier, batch)?;
     for part in options.attack.parts(classifier.class_count() as usize)? {
         for restart in 0..part.restarts() {
             if standing.size()[0] == 0 {
@@ -204,8 +202,4 @@ fn taylor_model(
         )));
     }
     Ok(TaylorModel { steps, refreshes, ..TaylorModel::once(Anchor::Clean, curvature, threat) })
-}
-
-fn places(mask: &Tensor) -> Result<Tensor> {
-    Ok(mask.f_nonzero()?.f_squeeze_dim(1)?.f_to_kind(Kind::Int64)?)
 }

@@ -58,6 +58,28 @@ pub(crate) fn head(model: &ModelName) -> &'static str {
     }
 }
 
+/// The four stages of a residual network of depth 18, two blocks each, `layer1.0` to `layer4.1`: from the second on a stage
+/// doubles the channels, beginning with `width`, and halves the sides. The blocks made by `block` (of name, channels in and
+/// out, stride), and the channels that the last one leaves.
+fn four_stages<B>(
+    builder: &mut Builder,
+    width: i64,
+    block: impl Fn(&mut Builder, &str, i64, i64, i64) -> Result<B>,
+) -> Result<(Vec<B>, i64)> {
+    let mut blocks = Vec::new();
+    let mut inputs = width;
+    for stage in 0..4 {
+        let outputs = width << stage;
+        for place in 0..2 {
+            let stride = if stage > 0 && place == 0 { 2 } else { 1 };
+            let name = format!("layer{}.{place}", stage + 1);
+            blocks.push(block(builder, &name, inputs, outputs, stride)?);
+            inputs = outputs;
+        }
+    }
+    Ok((blocks, inputs))
+}
+
 /// Refuses images with a side below `least`.
 fn require_side(builder: &Builder, input: InputShape, least: i64, reason: &str) -> Result<()> {
     if input.height.min(input.width) >= least {

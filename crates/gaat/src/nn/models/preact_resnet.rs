@@ -3,7 +3,7 @@
 //!
 //! Definitions whose shortcut is fed the activated input have the same names and shapes: the variant tells.
 
-use super::{Parts, require_shrinking};
+use super::{Parts, four_stages, require_shrinking};
 use crate::Result;
 use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
@@ -12,7 +12,6 @@ use crate::nn::layers::{BatchNorm, Conv};
 use crate::nn::network::Architecture;
 
 pub(super) const HEAD: &str = "linear";
-const BLOCKS: i64 = 2;
 
 struct Block {
     norm1: BatchNorm,
@@ -37,17 +36,7 @@ pub(super) fn parts(
 ) -> Result<Parts> {
     require_shrinking(builder, input, 8 * stem_stride)?;
     let stem = builder.conv("conv1", ConvShape::three(input.channels, width, stem_stride), Start::Default)?;
-    let mut blocks = Vec::new();
-    let mut inputs = width;
-    for stage in 0..4 {
-        let outputs = width << stage;
-        for place in 0..BLOCKS {
-            let stride = if stage > 0 && place == 0 { 2 } else { 1 };
-            let name = format!("layer{}.{place}", stage + 1);
-            blocks.push(block(builder, &name, inputs, outputs, stride)?);
-            inputs = outputs;
-        }
-    }
+    let (blocks, inputs) = four_stages(builder, width, block)?;
     let norm = builder.batch_norm("bn", inputs)?;
     let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
     Ok(Parts { body: Box::new(PreActResNet { stem, blocks, norm }), head, is_spatial: true })

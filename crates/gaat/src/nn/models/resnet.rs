@@ -1,7 +1,7 @@
 //! `resnet-18`: He et al. 2015 in the CIFAR form of <https://github.com/kuangliu/pytorch-cifar>: a stem of 3x3 without
 //! pooling, shortcuts by 1x1 convolutions with batch normalisation. TRADES and `RobustBench` define the same.
 
-use super::{Parts, require_shrinking};
+use super::{Parts, four_stages, require_shrinking};
 use crate::Result;
 use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
@@ -10,7 +10,6 @@ use crate::nn::layers::{BatchNorm, Conv};
 use crate::nn::network::Architecture;
 
 pub(super) const HEAD: &str = "linear";
-const BLOCKS: i64 = 2;
 
 struct Block {
     first: (Conv, BatchNorm),
@@ -33,17 +32,7 @@ pub(super) fn parts(
     require_shrinking(builder, input, 8 * stem_stride)?;
     let shape = ConvShape::three(input.channels, width, stem_stride);
     let stem = (builder.conv("conv1", shape, Start::Default)?, builder.batch_norm("bn1", width)?);
-    let mut blocks = Vec::new();
-    let mut inputs = width;
-    for stage in 0..4 {
-        let outputs = width << stage;
-        for place in 0..BLOCKS {
-            let stride = if stage > 0 && place == 0 { 2 } else { 1 };
-            let name = format!("layer{}.{place}", stage + 1);
-            blocks.push(block(builder, &name, inputs, outputs, stride)?);
-            inputs = outputs;
-        }
-    }
+    let (blocks, inputs) = four_stages(builder, width, block)?;
     let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
     Ok(Parts { body: Box::new(ResNet { stem, blocks }), head, is_spatial: true })
 }
