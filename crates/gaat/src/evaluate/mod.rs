@@ -2,6 +2,7 @@
 
 mod alarms;
 mod classes;
+mod crew;
 mod grid;
 mod judge;
 mod ledger;
@@ -16,9 +17,10 @@ pub(crate) use grid::amplified;
 pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, Success, perturb};
 pub use probes::ProbeOptions;
 
-use crate::batch::Images;
+use crate::batch::{Batch, Images};
 use crate::nn::{Classifier, Rng};
 use crate::{Error, Result};
+use crew::Crew;
 use gaat_data::ImageSet;
 use gaat_spec::{AttackSpec, Evaluation, Passes, ThreatModel};
 use judge::Judge;
@@ -27,8 +29,10 @@ use plan::{Planned, Task};
 use probes::Prober;
 use saved::Saved;
 use serde::Serialize;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
+use tch::Kind;
 
 /// What to judge, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,10 +144,10 @@ fn judge(
     let notes = plan::notes(&options.attacks, classes, &options.threat)?;
     let (limit, names) = (options.limit.unwrap_or(images.len()), images.class_names());
     let images = Images::upload_some(images, limit, options.seed, classifier.store().device())?;
-    let judge = Judge { classifier, rng: Rng::new(options.seed) };
     let mut ledger = saved.map_or_else(|| Ok(Ledger::default()), Saved::read)?;
-    let run = Run { judge: &judge, images: &images, plan: &plan, batch_size: options.batch_size, saved };
-    run.stages(&mut ledger, observer)?;
+    let run = Run { images: &images, plan: &plan, options, kind: classifier.store().kind(), saved };
+    let mut crew = Crew::new(classifier, images.len().div_ceil(options.batch_size))?;
+    run.stages(&mut crew, &mut ledger, observer)?;
     let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
     let stages = verdict::last_stages(&plan);
     verdict.classes = classes::classes(names, &images, options.batch_size, &ledger, &stages)?;
@@ -158,27 +162,44 @@ fn judge(
 
 /// An evaluation under way.
 struct Run<'a> {
-    judge: &'a Judge<'a>,
     images: &'a Images,
     plan: &'a [Planned],
-    batch_size: usize,
+    options: &'a EvaluateOptions,
+    kind: Kind,
     saved: Option<&'a Saved>,
+}
+
+/// One batch to be judged.
+struct Job {
+    index: usize,
+    batch: Batch,
+    /// Places of the images that are attacked.
+    standing: Vec<i64>,
 }
 
 impl Run<'_> {
     /// Runs what is left of the plan, and writes it into the ledger.
-    fn stages(&self, ledger: &mut Ledger, observer: &mut dyn FnMut(&Progress) -> Control) -> Result<()> {
-        let total = self.images.len();
+    fn stages(
+        &self,
+        crew: &mut Crew<'_>,
+        ledger: &mut Ledger,
+        observer: &mut dyn FnMut(&Progress) -> Control,
+    ) -> Result<()> {
+        let batches = self.images.len().div_ceil(self.options.batch_size);
         for (stage, planned) in self.plan.iter().enumerate() {
             if ledger.stages.len() == stage {
                 ledger.stages.push(Entry::default());
             }
-            for index in ledger.stages[stage].survivors.len()..total.div_ceil(self.batch_size) {
-                self.batch(planned, index, stage, ledger)?;
+            while let first = ledger.stages[stage].survivors.len()
+                && first < batches
+            {
+                let last = (first + crew.hands()).min(batches);
+                self.batches(crew, planned, first..last, stage, ledger)?;
                 if let Some(saved) = self.saved {
                     saved.write(ledger)?;
                 }
-                let done = ((index + 1) * self.batch_size).min(total);
+                let (done, total) =
+                    ((last * self.options.batch_size).min(self.images.len()), self.images.len());
                 let robust_accuracy = ledger.stages[stage].withstood() as f64 / done as f64;
                 let stage = match &planned.task {
                     Task::Clean => Stage::Clean,
@@ -192,24 +213,42 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One batch of one stage.
-    fn batch(&self, planned: &Planned, index: usize, stage: usize, ledger: &mut Ledger) -> Result<()> {
+    /// Some batches of one stage, at the same time.
+    fn batches(
+        &self,
+        crew: &mut Crew<'_>,
+        planned: &Planned,
+        indices: Range<usize>,
+        stage: usize,
+        ledger: &mut Ledger,
+    ) -> Result<()> {
         let started = Instant::now();
-        let start = index * self.batch_size;
-        let end = (start + self.batch_size).min(self.images.len());
-        let batch = self.images.range(start, end, self.judge.classifier.store().kind())?;
-        let (left, passes) = match &planned.task {
-            Task::Clean => (self.judge.clean(&batch)?, Passes::default()),
-            Task::Attack(_, part) | Task::Curve(part) => {
-                let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(index));
-                let standing = before.map_or(&[][..], Vec::as_slice);
-                self.judge.attack((part, &planned.threat), &batch, index, standing)?
+        let jobs = indices.map(|index| self.job(planned, index, ledger)).collect::<Result<Vec<_>>>()?;
+        let rng = Rng::new(self.options.seed);
+        let found = crew.each(jobs, |classifier, Job { index, batch, standing }| {
+            let judge = Judge { classifier, rng };
+            match &planned.task {
+                Task::Clean => Ok((judge.clean(&batch)?, Passes::default())),
+                Task::Attack(_, part) | Task::Curve(part) => {
+                    judge.attack((part, &planned.threat), &batch, index, &standing)
+                }
             }
-        };
+        });
         let entry = &mut ledger.stages[stage];
-        entry.survivors.push(left);
-        entry.passes += passes;
+        for one in found {
+            let (left, passes) = one?;
+            entry.survivors.push(left);
+            entry.passes += passes;
+        }
         entry.seconds += started.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    fn job(&self, planned: &Planned, index: usize, ledger: &Ledger) -> Result<Job> {
+        let start = index * self.options.batch_size;
+        let end = (start + self.options.batch_size).min(self.images.len());
+        let batch = self.images.range(start, end, self.kind)?;
+        let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(index));
+        Ok(Job { index, batch, standing: before.cloned().unwrap_or_default() })
     }
 }

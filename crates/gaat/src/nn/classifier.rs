@@ -99,6 +99,15 @@ pub trait Classifier: Send {
     /// Its parameters and buffers.
     fn store(&self) -> &ParameterStore;
 
+    /// The same network once more, for another thread: weights and statistics are shared, gradients are not. `None` where
+    /// there is no such thing, as by default; then one thread of batches has to do.
+    ///
+    /// # Errors
+    /// When libtorch has no room.
+    fn replica(&self) -> Result<Option<Box<dyn Classifier>>> {
+        Ok(None)
+    }
+
     /// What it computes in [`Mode::Eval`], layer by layer: what an export needs.
     ///
     /// # Errors

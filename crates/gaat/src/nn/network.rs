@@ -1,5 +1,6 @@
 //! A classifier out of an input stage, a body and a last linear layer.
 
+use super::builder::{BuildOptions, build};
 use super::eager::Eager;
 use super::flow::Flow;
 use super::input::InputStage;
@@ -115,6 +116,19 @@ impl Classifier for Network {
 
     fn store(&self) -> &ParameterStore {
         &self.store
+    }
+
+    fn replica(&self) -> Result<Option<Box<dyn Classifier>>> {
+        let options = BuildOptions {
+            device: self.store.device(),
+            precision: self.input.precision,
+            kind: self.store.kind(),
+            seed: 0,
+            normalization: self.input.normalization.clone(),
+        };
+        let replica = build(&self.model, self.input.shape, self.classes, &options)?;
+        replica.store().share(&self.store)?;
+        Ok(Some(replica))
     }
 
     fn trace(&self) -> Result<Trace> {

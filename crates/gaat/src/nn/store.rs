@@ -171,16 +171,39 @@ impl ParameterStore {
     /// # Errors
     /// When names or shapes differ; then nothing was changed.
     pub fn copy_from(&self, other: &Self) -> Result<()> {
+        self.check_equal(other)?;
+        let tensors = self.entries.iter().zip(&other.entries);
+        copy_all(&tensors.map(|(mine, theirs)| (&mine.tensor, &theirs.tensor)).collect::<Vec<_>>())
+    }
+
+    /// Makes the tensors of this store share the memory of those of `other`, a network of the same architecture: what
+    /// changes one in place changes both. Gradients stay apart.
+    ///
+    /// # Errors
+    /// When names, shapes or dtypes differ; then nothing was changed.
+    pub(super) fn share(&self, other: &Self) -> Result<()> {
+        self.check_equal(other)?;
+        if (self.device, self.kind) != (other.device, other.kind) {
+            return Err(Error::Usage(
+                "parameters can be shared on one device and in one dtype only".to_owned(),
+            ));
+        }
+        for (mine, theirs) in self.entries.iter().zip(&other.entries) {
+            mine.tensor.shallow_clone().f_set_data(&theirs.tensor.f_detach()?)?;
+        }
+        Ok(())
+    }
+
+    fn check_equal(&self, other: &Self) -> Result<()> {
         let is_same =
             self.entries.len() == other.entries.len()
                 && self.entries.iter().zip(&other.entries).all(|(mine, theirs)| {
                     mine.name == theirs.name && mine.tensor.size() == theirs.tensor.size()
                 });
-        if !is_same {
-            return Err(Error::Usage("parameters can be copied between equal networks only".to_owned()));
+        if is_same {
+            return Ok(());
         }
-        let tensors = self.entries.iter().zip(&other.entries);
-        copy_all(&tensors.map(|(mine, theirs)| (&mine.tensor, &theirs.tensor)).collect::<Vec<_>>())
+        Err(Error::Usage("parameters go from one network to an equal one only".to_owned()))
     }
 }
 

@@ -18,6 +18,13 @@ pub(crate) fn judge(classifier: &dyn Classifier, images: &ImageSet, options: &Ev
     evaluate(classifier, images, options, &mut |_| Control::Continue).unwrap()
 }
 
+/// Without what a clock said.
+pub(crate) fn timeless(mut verdict: Evaluation) -> Evaluation {
+    verdict.seconds = 0.0;
+    verdict.attacks.iter_mut().for_each(|attack| attack.seconds = 0.0);
+    verdict
+}
+
 #[test]
 fn the_worst_case_is_what_counts() {
     tch::set_num_threads(1);
@@ -319,11 +326,6 @@ fn an_evaluation_that_was_stopped_goes_on_as_if_it_never_was() {
     let fab = AttackSpec::FabT { steps: 5, restarts: 2, targets: 2 };
     let attacks = vec![AttackSpec::pgd(&threat, 2, 2, None).unwrap(), fab];
     let options = EvaluateOptions { batch_size: 25, ..options(threat, attacks) };
-    let timeless = |mut verdict: Evaluation| {
-        verdict.seconds = 0.0;
-        verdict.attacks.iter_mut().for_each(|attack| attack.seconds = 0.0);
-        verdict
-    };
     let whole = timeless(judge(network.as_ref(), &images, &options));
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.json");

@@ -10,6 +10,7 @@ mod agreement;
 mod analysis;
 mod approximate;
 mod contract;
+mod crew;
 mod curvatures;
 mod evaluation;
 mod exchange;

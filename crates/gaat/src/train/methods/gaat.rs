@@ -5,7 +5,7 @@ use crate::batch::Batch;
 use crate::train::refinement::{Controller, Plan};
 use crate::train::{StepContext, StepReport, TrainingMethod};
 use crate::{Error, Result};
-use gaat_spec::{Anchor, GaatSpec, Refinement};
+use gaat_spec::{Anchor, Curvature, GaatSpec, Norm, Refinement};
 use tch::Tensor;
 
 const REFINEMENT: &str = "refinement";
@@ -25,8 +25,9 @@ pub struct Gaat {
 }
 
 impl Gaat {
-    /// GAAT with the given model and steps.
-    pub fn new(spec: GaatSpec) -> Self {
+    /// GAAT with the given model and steps, under perturbations measured in `norm`.
+    pub fn new(spec: GaatSpec, norm: Norm) -> Self {
+        let spec = merged(spec, norm);
         let attack = Pgd {
             steps: spec.steps,
             step_size: spec.step_size.value(),
@@ -40,6 +41,17 @@ impl Gaat {
         let controller = (spec.refinement == Refinement::Adaptive).then(Controller::default);
         Self { spec, attack, controller }
     }
+}
+
+/// The same walk in as many steps as there are expansions, where that many divide the steps: without curvature an
+/// expansion answers every step alike, and steps along one sign, each cut to the ball, end where one long step does.
+fn merged(spec: GaatSpec, norm: Norm) -> GaatSpec {
+    let is_straight = spec.curvature == Curvature::None && norm == Norm::Linf;
+    if !is_straight || !spec.steps.is_multiple_of(spec.refreshes) {
+        return spec;
+    }
+    let step_size = spec.step_size.scaled((spec.steps / spec.refreshes) as f64);
+    GaatSpec { steps: spec.refreshes, step_size, ..spec }
 }
 
 impl TrainingMethod for Gaat {
@@ -72,5 +84,56 @@ impl TrainingMethod for Gaat {
             Some((_, numbers)) => controller.load(numbers),
             None => Err(Error::Usage(format!("method memory `{REFINEMENT}` is missing"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::trial::Trial;
+    use tch::Kind;
+
+    fn spec(steps: usize, refreshes: usize) -> GaatSpec {
+        GaatSpec {
+            steps,
+            step_size: "0.02".parse().unwrap(),
+            random_start: true,
+            curvature: Curvature::None,
+            anchor: Anchor::RandomStart,
+            draws: 1,
+            refreshes,
+            refinement: Refinement::Off,
+        }
+    }
+
+    #[test]
+    fn merged_steps_walk_to_the_same_point() {
+        for (steps, refreshes) in [(10, 1), (10, 2), (4, 4)] {
+            let whole = spec(steps, refreshes);
+            let parts = Gaat::new(whole, Norm::Linf);
+            assert_eq!((parts.spec.steps, parts.attack.steps), (refreshes, refreshes));
+            let unmerged =
+                Gaat { spec: whole, attack: Pgd { steps, step_size: 0.02, ..parts.attack }, ..parts };
+            let walked = [parts, unmerged].map(|gaat| {
+                let mut trial = Trial::new("mlp", Kind::Double);
+                trial
+                    .with_context(0, |context, batch| {
+                        context.perturb_refined(&gaat.attack, batch, gaat.spec, Plan::NONE)
+                    })
+                    .unwrap()
+                    .0
+                    .into_pixels()
+            });
+            let gap = (&walked[0] - &walked[1]).abs().max().double_value(&[]);
+            assert!(gap < 1e-12, "{steps} steps, {refreshes} expansions: {gap}");
+        }
+    }
+
+    #[test]
+    fn steps_that_can_turn_are_not_merged() {
+        let bent = GaatSpec { curvature: Curvature::GaussNewton, ..spec(10, 1) };
+        assert_eq!(merged(bent, Norm::Linf), bent);
+        assert_eq!(merged(spec(10, 1), Norm::L2), spec(10, 1));
+        assert_eq!(merged(spec(10, 3), Norm::Linf), spec(10, 3));
     }
 }

@@ -1,7 +1,7 @@
 //! Parameters by name: strict loading, snapshots, copies.
 
 use super::{network, shape};
-use gaat::nn::{Mode, ParameterStore, Role};
+use gaat::nn::{Classifier, Mode, ParameterStore, Role};
 use tch::{Device, Kind, Tensor};
 
 #[test]
@@ -59,4 +59,26 @@ fn a_snapshot_stays_and_a_copy_follows() {
     assert_eq!(logits(first.as_ref()), before);
     assert_ne!(logits(second.as_ref()), before, "a copy has its own memory");
     assert!(second.store().copy_from(network("mlp", shape(1, 10)).store()).is_err());
+}
+
+#[test]
+fn a_replica_shares_weights_and_statistics_and_keeps_its_gradients() {
+    for model in ["convnet", "preact-resnet-18-w8-s2", "vit-tiny"] {
+        let network = network(model, shape(3, 32));
+        let replica = network.replica().unwrap().unwrap();
+        let pixels = Tensor::rand([2, 3, 32, 32], (Kind::Float, Device::Cpu));
+        let logits = |network: &dyn Classifier| network.logits(&pixels, Mode::Eval).unwrap();
+        assert_eq!(logits(network.as_ref()), logits(replica.as_ref()), "{model}");
+        let before = logits(replica.as_ref());
+        tch::no_grad(|| {
+            for entry in network.store().named() {
+                let _ = entry.tensor.shallow_clone().g_mul_scalar_(1.5);
+            }
+        });
+        assert_ne!(logits(replica.as_ref()), before, "{model}");
+        assert_eq!(logits(network.as_ref()), logits(replica.as_ref()), "{model}");
+        logits(replica.as_ref()).sum(Kind::Float).backward();
+        assert!(network.store().trainable().iter().all(|weight| !weight.grad().defined()), "{model}");
+        assert!(replica.store().trainable().iter().all(|weight| weight.grad().defined()), "{model}");
+    }
 }
