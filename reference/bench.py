@@ -21,7 +21,9 @@ from torch import nn
 import models
 
 EPSILON, STEP_SIZE, ATTACK_STEPS = 8 / 255, 2 / 255, 10
-BATCH, EPOCH_BATCH, EPOCH_IMAGES = 128, 100, 60_000
+BATCH, PADDING = 128, 4
+# Images and batch size of an epoch: in grey as they are, in colour cropped and flipped.
+EPOCHS = {1: (60_000, 100), 3: (2_000, 128)}
 JUDGED, JUDGE_BATCH, JUDGE_STEPS, HARMLESS = 1_000, 500, 50, 1e-6
 STEPS, LONG_ENOUGH = 2, 3.0
 
@@ -120,10 +122,10 @@ class Style:
             perturbed = (pixels + (moved - pixels).clamp(-epsilon, epsilon)).clamp(0, 1)
         return perturbed.detach()
 
-    def step(self, optimizer, pixels, labels, method):
+    def step(self, optimizer, pixels, labels, method, attack_steps=ATTACK_STEPS):
         pixels = self.laid_out(pixels)
         if method == "rat":
-            pixels = self.attack(pixels, labels, EPSILON, STEP_SIZE, ATTACK_STEPS)
+            pixels = self.attack(pixels, labels, EPSILON, STEP_SIZE, attack_steps)
         optimizer.zero_grad(set_to_none=True)
         loss = self.loss(pixels, labels)
         loss.backward()
@@ -131,13 +133,43 @@ class Style:
         return loss.item()
 
     def batches(self, images, labels, size):
-        """Shuffled batches of u8 images as numbers in [0, 1]."""
+        """Shuffled batches of u8 images as numbers in [0, 1]; those in colour cropped and flipped."""
+        is_moved = images.shape[1] == 3
         if self.is_best:
             for places in torch.randperm(len(images)).split(size):
-                yield images[places].float().div_(255), labels[places]
+                part = images[places]
+                yield (moved_together(part) if is_moved else part).float().div_(255), labels[places]
             return
-        data = torch.utils.data.TensorDataset(images.float() / 255, labels)
+        data = Moved(images, labels) if is_moved else torch.utils.data.TensorDataset(images.float() / 255, labels)
         yield from torch.utils.data.DataLoader(data, batch_size=size, shuffle=True)
+
+
+class Moved(torch.utils.data.Dataset):
+    """Images cropped and flipped one by one, as transforms do."""
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images.float() / 255, labels
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, place):
+        side = self.images.shape[-1]
+        padded = F.pad(self.images[place], (PADDING,) * 4)
+        row, column = torch.randint(2 * PADDING + 1, (2,)).tolist()
+        image = padded[:, row : row + side, column : column + side]
+        return image.flip(-1) if torch.rand(()) < 0.5 else image, self.labels[place]
+
+
+def moved_together(images):
+    """A batch cropped and flipped by one gather."""
+    count, channels, side, _ = images.shape
+    padded = F.pad(images, (PADDING,) * 4)
+    rows = torch.randint(2 * PADDING + 1, (count, 1)) + torch.arange(side)
+    columns = torch.randint(2 * PADDING + 1, (count, 1)) + torch.arange(side)
+    columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
+    places = torch.arange(count)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[places, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def random_images(count, shape):
@@ -145,24 +177,26 @@ def random_images(count, shape):
     return images, torch.arange(count) % 10
 
 
-def steps(style, name, method, batch):
+def steps(style, name, method, batch, attack_steps):
     images, labels = random_images(batch, shape_of(name))
     pixels = images.float() / 255
     optimizer = style.optimizer("adam" if name == "convnet" else "sgd")
-    style.step(optimizer, pixels, labels, method)
+    style.step(optimizer, pixels, labels, method, attack_steps)
     seconds = []
     while len(seconds) < STEPS or sum(seconds) < LONG_ENOUGH:
         started = time.perf_counter()
-        style.step(optimizer, pixels, labels, method)
+        style.step(optimizer, pixels, labels, method, attack_steps)
         seconds.append(time.perf_counter() - started)
     return seconds
 
 
-def epoch(style, method):
-    images, labels = random_images(EPOCH_IMAGES, shape_of("convnet"))
-    optimizer = style.optimizer("adam")
+def epoch(style, name, method):
+    shape = shape_of(name)
+    count, batch = EPOCHS[shape[0]]
+    images, labels = random_images(count, shape)
+    optimizer = style.optimizer("adam" if name == "convnet" else "sgd")
     started = time.perf_counter()
-    for pixels, targets in style.batches(images, labels, EPOCH_BATCH):
+    for pixels, targets in style.batches(images, labels, batch):
         style.step(optimizer, pixels, targets, method)
     return [time.perf_counter() - started]
 
@@ -196,10 +230,10 @@ def main():
     kind, name, *rest = arguments.work.split("/")
     style = Style(arguments.style, built(name).train())
     if kind == "step":
-        batch = int(rest[1]) if len(rest) > 1 else BATCH
-        seconds = steps(style, name, rest[0], batch)
+        batch, attack_steps, *_ = [*map(int, rest[1:]), *(BATCH, ATTACK_STEPS)[len(rest) - 1 :]]
+        seconds = steps(style, name, rest[0], batch, attack_steps)
     elif kind == "epoch":
-        seconds = epoch(style, rest[0])
+        seconds = epoch(style, name, rest[0])
     elif kind == "evaluate":
         seconds = evaluation(style, name)
     else:

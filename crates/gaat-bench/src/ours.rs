@@ -3,10 +3,12 @@
 use crate::sample::{Sample, peak_mib};
 use crate::work::{Method, Work};
 use anyhow::{Context as _, bail, ensure};
+use gaat::batch::{Images, to_unit};
 use gaat::evaluate::{EvaluateOptions, evaluate};
-use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Normalization, PrecisionRequest, build};
-use gaat::train::{Control, Observer, TrainOptions, train};
-use gaat_data::{ImageSet, ImageShape};
+use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Normalization, PrecisionRequest, Rng, build};
+use gaat::train::{Augmentation, Control, Observer, TrainOptions, train};
+use gaat_data::{ImageSet, ImageShape, epoch_order};
+use gaat_spec::recipe::AugmentationSpec;
 use gaat_spec::{AttackSpec, Event, ModelName, Norm, PixelLength, Recipe, ThreatModel};
 use std::path::Path;
 use std::time::Instant;
@@ -21,35 +23,51 @@ const PGD_STEPS: usize = 50;
 /// So small that no image is fooled: every one is attacked to the end.
 const HARMLESS: f64 = 1e-6;
 const CLASSES: usize = 10;
+/// Batch, images, augmentation and attack of an epoch in colour.
+const BATCH: usize = 128;
+const COLOURED: usize = 2_000;
+const CROP_PADDING: usize = 4;
+const ATTACK_STEPS: usize = 10;
+/// Timed epochs of batches without a network.
+const REPETITIONS: usize = 5;
 
 /// Does `work` on the synthetic images in `data_dir`.
 pub(crate) fn sample(work: &Work, threads: usize, data_dir: &Path) -> anyhow::Result<Sample> {
     gaat::run::prepare_process(Some(threads))?;
     match work {
-        Work::Step { model, method, batch } => steps(*model, *method, *batch, threads, data_dir),
-        Work::Epoch { method } => epoch(*method, threads, data_dir),
+        Work::Step { model, method, batch, attack_steps } => {
+            let recipe = Recipe {
+                batch_size: Some(*batch),
+                epochs: Some(1_000),
+                ..recipe(*model, *method, *attack_steps, data_dir)
+            };
+            steps(recipe, threads)
+        }
+        Work::Epoch { model, method } => epoch(*model, *method, threads, data_dir),
+        Work::Batches => batches(),
         Work::Evaluate { model } => evaluation(*model),
         Work::Start => bail!("the start of a process is measured from outside it"),
     }
 }
 
-fn recipe(model: ModelName, method: Method, batch: usize, data_dir: &Path) -> Recipe {
+fn recipe(model: ModelName, method: Method, attack_steps: usize, data_dir: &Path) -> Recipe {
     let mut recipe = Recipe {
         dataset: Some(gaat_spec::DatasetName::Cifar10),
         model: Some(model),
-        batch_size: Some(batch),
+        method: method.to_string().parse().ok(),
         data_dir: Some(data_dir.to_owned()),
         ..Recipe::default()
     };
     if model == ModelName::ConvNet {
         recipe.dataset = Some(gaat_spec::DatasetName::Mnist);
     }
-    recipe.method = method.to_string().parse().ok();
-    // PGD-10 of epsilon/4 everywhere, MNIST included.
+    // The same attack everywhere, MNIST included.
     if method == Method::Rat {
-        recipe.steps = Some(10);
         recipe.epsilon = PixelLength::fraction(8.0, 255.0).ok();
         recipe.step_size = PixelLength::fraction(2.0, 255.0).ok();
+    }
+    if method != Method::Natural {
+        recipe.steps = Some(attack_steps);
     }
     recipe
 }
@@ -82,15 +100,8 @@ impl Observer for StepClock {
     }
 }
 
-fn steps(
-    model: ModelName,
-    method: Method,
-    batch: usize,
-    threads: usize,
-    data_dir: &Path,
-) -> anyhow::Result<Sample> {
+fn steps(recipe: Recipe, threads: usize) -> anyhow::Result<Sample> {
     let mut clock = StepClock::default();
-    let recipe = Recipe { epochs: Some(1_000), ..recipe(model, method, batch, data_dir) };
     let precision = trained(recipe, threads, &mut clock)?;
     ensure!(clock.seconds.len() >= STEPS, "the run ended after {} steps", clock.seconds.len());
     Ok(Sample { seconds: clock.seconds, peak_mib: peak_mib(), precision })
@@ -114,12 +125,43 @@ impl Observer for EpochClock {
     }
 }
 
-fn epoch(method: Method, threads: usize, data_dir: &Path) -> anyhow::Result<Sample> {
+fn epoch(model: ModelName, method: Method, threads: usize, data_dir: &Path) -> anyhow::Result<Sample> {
     let mut clock = EpochClock::default();
-    let recipe = Recipe { epochs: Some(1), ..recipe(ModelName::ConvNet, method, 100, data_dir) };
+    let mut recipe = Recipe { epochs: Some(1), ..recipe(model, method, ATTACK_STEPS, data_dir) };
+    if model == ModelName::ConvNet {
+        recipe.batch_size = Some(100);
+    } else {
+        (recipe.batch_size, recipe.limit) = (Some(BATCH), Some(COLOURED));
+        (recipe.crop_padding, recipe.flip) = (Some(CROP_PADDING), Some(true));
+    }
     let precision = trained(recipe, threads, &mut clock)?;
     let seconds = clock.seconds.context("the run reported no epoch")?;
     Ok(Sample { seconds: vec![seconds], peak_mib: peak_mib(), precision })
+}
+
+/// The batches of one epoch, as the training loop makes them, without a network.
+fn batches() -> anyhow::Result<Sample> {
+    let shape = ImageShape { channels: 3, height: 32, width: 32 };
+    let bytes = vec![7u8; COLOURED * shape.bytes()];
+    let labels = (0..COLOURED).map(|image| (image % CLASSES) as u16).collect();
+    let names = (0..CLASSES).map(|class| class.to_string()).collect();
+    let images = ImageSet::new(bytes, shape, labels, names, "synthetic".to_owned())?;
+    let images = Images::upload(&images, Device::Cpu)?;
+    let augmentation = Augmentation::new(AugmentationSpec { crop_padding: CROP_PADDING, flip: true });
+    let mut seconds = Vec::new();
+    for epoch in 0..=REPETITIONS {
+        let started = Instant::now();
+        let order = epoch_order(0, epoch as u64, COLOURED);
+        for (number, places) in order.chunks(BATCH).enumerate() {
+            let (bytes, _) = images.gather(&images.indices(places)?)?;
+            let draws = Rng::new(epoch as u64).seeded("augment", number as u64);
+            let placement = augmentation.plan(&bytes.size(), bytes.device(), &draws)?;
+            to_unit(&placement.forward(&bytes)?, Kind::Float)?;
+        }
+        seconds.push(started.elapsed().as_secs_f64());
+    }
+    // The first one warms up.
+    Ok(Sample { seconds: seconds.split_off(1), peak_mib: peak_mib(), precision: "fp32".to_owned() })
 }
 
 fn evaluation(model: ModelName) -> anyhow::Result<Sample> {

@@ -7,9 +7,11 @@ use std::str::FromStr;
 
 /// Batch size of a step unless its name ends in another.
 const BATCH: usize = 128;
+/// Attack steps of RAT and GAAT unless its name ends in another number.
+const ATTACK_STEPS: usize = 10;
 
 /// All works, in the order of the table.
-const ALL: [&str; 18] = [
+const ALL: [&str; 22] = [
     "start",
     "step/convnet/natural",
     "step/convnet/rat",
@@ -26,6 +28,10 @@ const ALL: [&str; 18] = [
     "step/wide-resnet-28-4/gaat",
     "epoch/convnet/natural",
     "epoch/convnet/rat",
+    "epoch/wide-resnet-16-2/natural",
+    "epoch/wide-resnet-16-2/rat",
+    "epoch/wide-resnet-16-2/gaat",
+    "batches",
     "evaluate/convnet",
     "evaluate/preact-resnet-18-w8-s2",
 ];
@@ -35,9 +41,9 @@ const ALL: [&str; 18] = [
 pub(crate) enum Method {
     /// Clean images.
     Natural,
-    /// PGD with 10 steps of epsilon/4, exact gradients.
+    /// PGD with exact gradients, 10 steps of epsilon/4 unless said otherwise.
     Rat,
-    /// One gradient for 10 steps. PyTorch has no such loop of its own; it is compared by RAT.
+    /// One gradient for as many steps. PyTorch has no such loop of its own; it is compared by RAT.
     Gaat,
 }
 
@@ -45,9 +51,13 @@ pub(crate) enum Method {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Work {
     /// One training step: convnet on 1x28x28 images, every other network on 3x32x32, 10 classes.
-    Step { model: ModelName, method: Method, batch: usize },
-    /// One epoch of `convnet` on 60,000 images of 1x28x28, batches of 100, with data and bookkeeping.
-    Epoch { method: Method },
+    Step { model: ModelName, method: Method, batch: usize, attack_steps: usize },
+    /// One epoch with data and bookkeeping: `convnet` on 60,000 images of 1x28x28 in batches of 100, every other network
+    /// on 2,000 images of 3x32x32 in batches of 128, cropped and flipped.
+    Epoch { model: ModelName, method: Method },
+    /// What an epoch does beside the network: 2,000 images of 3x32x32 gathered in a new order, cropped, flipped and
+    /// converted in batches of 128.
+    Batches,
     /// PGD-50 on 1,000 images that it does not fool: epsilon is 1e-6 and the labels are the network's own.
     Evaluate { model: ModelName },
     /// From nothing to `gaat --help`, or to `import torch`.
@@ -57,7 +67,10 @@ pub(crate) enum Work {
 impl Work {
     /// Whether PyTorch is measured on it.
     pub(crate) fn has_peer(&self) -> bool {
-        !matches!(self, Self::Step { method: Method::Gaat, .. } | Self::Epoch { method: Method::Gaat })
+        !matches!(
+            self,
+            Self::Step { method: Method::Gaat, .. } | Self::Epoch { method: Method::Gaat, .. } | Self::Batches
+        )
     }
 }
 
@@ -87,9 +100,16 @@ impl FromStr for Method {
 impl fmt::Display for Work {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Step { model, method, batch: BATCH } => write!(formatter, "step/{model}/{method}"),
-            Self::Step { model, method, batch } => write!(formatter, "step/{model}/{method}/{batch}"),
-            Self::Epoch { method } => write!(formatter, "epoch/convnet/{method}"),
+            Self::Step { model, method, batch, attack_steps } => {
+                write!(formatter, "step/{model}/{method}")?;
+                match (*batch, *attack_steps) {
+                    (BATCH, ATTACK_STEPS) => Ok(()),
+                    (batch, ATTACK_STEPS) => write!(formatter, "/{batch}"),
+                    (batch, steps) => write!(formatter, "/{batch}/{steps}"),
+                }
+            }
+            Self::Epoch { model, method } => write!(formatter, "epoch/{model}/{method}"),
+            Self::Batches => formatter.write_str("batches"),
             Self::Evaluate { model } => write!(formatter, "evaluate/{model}"),
             Self::Start => formatter.write_str("start"),
         }
@@ -103,16 +123,16 @@ impl FromStr for Work {
         let words: Vec<&str> = text.split('/').collect();
         Ok(match words[..] {
             ["start"] => Self::Start,
-            ["step", model, method] => {
-                Self::Step { model: model.parse()?, method: method.parse()?, batch: BATCH }
+            ["batches"] => Self::Batches,
+            ["step", model, method, ref numbers @ ..] if numbers.len() <= 2 => {
+                let number = |place: usize, usual| numbers.get(place).map_or(Ok(usual), |number| number.parse());
+                let (batch, attack_steps) = (number(0, BATCH)?, number(1, ATTACK_STEPS)?);
+                Self::Step { model: model.parse()?, method: method.parse()?, batch, attack_steps }
             }
-            ["step", model, method, batch] => {
-                Self::Step { model: model.parse()?, method: method.parse()?, batch: batch.parse()? }
-            }
-            ["epoch", "convnet", method] => Self::Epoch { method: method.parse()? },
+            ["epoch", model, method] => Self::Epoch { model: model.parse()?, method: method.parse()? },
             ["evaluate", model] => Self::Evaluate { model: model.parse()? },
             _ => bail!(
-                "work `{text}`: expected start, step/MODEL/METHOD[/BATCH], epoch/convnet/METHOD or evaluate/MODEL"
+                "work `{text}`: expected start, batches, step/MODEL/METHOD[/BATCH[/STEPS]], epoch/MODEL/METHOD or evaluate/MODEL"
             ),
         })
     }
@@ -145,8 +165,9 @@ mod tests {
         for name in ALL {
             assert_eq!(name.parse::<Work>().unwrap().to_string(), name);
         }
-        let wide: Work = "step/wide-resnet-16-2/rat/64".parse().unwrap();
-        assert_eq!(wide.to_string(), "step/wide-resnet-16-2/rat/64");
+        for name in ["step/wide-resnet-16-2/rat/64", "step/wide-resnet-16-2/rat/128/20"] {
+            assert_eq!(name.parse::<Work>().unwrap().to_string(), name);
+        }
     }
 
     #[test]
@@ -159,8 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn only_gaat_has_no_peer() {
+    fn only_gaat_and_its_batches_have_no_peer() {
         let peerless = ALL.iter().filter(|name| !name.parse::<Work>().unwrap().has_peer());
-        assert!(peerless.clone().all(|name| name.ends_with("gaat")) && peerless.count() == 4);
+        assert!(peerless.clone().all(|name| name.ends_with("gaat") || *name == "batches"));
+        assert_eq!(peerless.count(), 6);
     }
 }
