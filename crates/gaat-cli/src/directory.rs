@@ -1,21 +1,11 @@
 //! Files that the command line itself leaves: written whole or not at all.
 
 use anyhow::{Context, Result};
-use std::io::Write;
 use std::path::Path;
 
 /// Replaces `path` by `text` in one step.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        fs_err::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().with_context(|| format!("writing {}", path.display()))
+    gaat_data::write_whole(path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))
 }
 
 /// Whether there is nothing at `path`, or an empty directory.
@@ -45,15 +35,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_replaced_whole_and_folders_made() {
+    fn a_directory_is_free_until_something_lies_in_it() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("new/file.txt");
-        assert!(is_free(path.parent().unwrap()).unwrap());
-        write_whole(&path, "one").unwrap();
-        write_whole(&path, "two").unwrap();
-        assert_eq!(fs_err::read_to_string(&path).unwrap(), "two");
-        assert_eq!(fs_err::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-        assert!(!is_free(path.parent().unwrap()).unwrap());
+        let folder = directory.path().join("new");
+        assert!(is_free(&folder).unwrap());
+        write_whole(&folder.join("file.txt"), "one").unwrap();
+        assert!(!is_free(&folder).unwrap());
     }
 
     #[test]

@@ -20,14 +20,15 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Whether `other` judged the same in the same way, so that this one takes its place.
+    /// Whether `other` judged the same in the same way and tells nothing that this one does not, so that this one takes its
+    /// place.
     fn replaces(&self, other: &Self) -> bool {
         let how = |verdict: &Self| {
             let Evaluation { threat, examples, attacks, .. } = &verdict.evaluation;
             let attacks: Vec<_> = attacks.iter().map(|result| result.attack).collect();
             (verdict.checkpoint, *threat, *examples, attacks)
         };
-        how(self) == how(other)
+        how(self) == how(other) && (!self.evaluation.curve.is_empty() || other.evaluation.curve.is_empty())
     }
 }
 

@@ -27,6 +27,7 @@ mod png;
 mod resize;
 mod split;
 mod stratify;
+mod whole_file;
 
 pub use digest::digest_of_file;
 pub use error::{Error, Result};
@@ -40,3 +41,4 @@ pub use pickle::{NamedTensor, Numbers, read_state_dict, strip_parallel_prefix};
 pub use places::Places;
 pub use png::png;
 pub use split::{SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};
+pub use whole_file::write_whole;

@@ -45,11 +45,16 @@ char* gaat_gradients(at::Tensor** outputs, at::Tensor** output_gradients, int ou
   GAAT_TRY
   torch::autograd::edge_list roots, leaves;
   torch::autograd::variable_list seeds;
+  // The engine follows an edge without a node into nothing; Python's front looks first, and so do we.
   for (int i = 0; i < output_count; i++) {
+    TORCH_CHECK(outputs[i]->requires_grad(), "output ", i, " does not require a gradient");
     roots.push_back(torch::autograd::impl::gradient_edge(*outputs[i]));
     seeds.push_back(output_gradients ? *output_gradients[i] : at::ones_like(*outputs[i]));
   }
-  for (int i = 0; i < input_count; i++) leaves.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
+  for (int i = 0; i < input_count; i++) {
+    TORCH_CHECK(inputs[i]->requires_grad(), "input ", i, " does not require a gradient");
+    leaves.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
+  }
   auto found = torch::autograd::Engine::get_default_engine().execute(roots, seeds, keep_graph, create_graph,
                                                                      /*accumulate_grad=*/false, leaves);
   for (int i = 0; i < input_count; i++) results[i] = found[i].defined() ? new at::Tensor(found[i]) : nullptr;
@@ -95,15 +100,6 @@ char* gaat_about_libtorch(char** path, char** settings) {
   TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::show_config), &info) != 0, "the loader does not know its own library");
   *settings = strdup(at::show_config().c_str());
   *path = strdup(info.dli_fname);
-  GAAT_END
-}
-
-char* gaat_set_deterministic(int on) {
-  GAAT_TRY
-  auto& context = at::globalContext();
-  context.setDeterministicAlgorithms(on, /*warn_only=*/false);
-  context.setDeterministicCuDNN(on);
-  if (on) context.setBenchmarkCuDNN(false);
   GAAT_END
 }
 

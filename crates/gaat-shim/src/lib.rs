@@ -48,7 +48,6 @@ unsafe extern "C" {
         epsilon: f64,
     ) -> *mut c_char;
     fn gaat_about_libtorch(path: *mut *mut c_char, settings: *mut *mut c_char) -> *mut c_char;
-    fn gaat_set_deterministic(on: c_int) -> *mut c_char;
     fn gaat_set_flush_denormal(on: c_int) -> *mut c_char;
 }
 
@@ -121,7 +120,7 @@ pub enum Graph {
 /// gives `None`. Parameter `.grad` fields are not touched.
 ///
 /// # Errors
-/// When an output does not require a gradient, shapes differ, or the graph is gone.
+/// When an output or input does not require a gradient, shapes differ, or the graph is gone.
 pub fn gradients(
     outputs: &[&Tensor],
     output_gradients: Option<&[&Tensor]>,
@@ -265,14 +264,6 @@ fn same_length(lengths: &[usize]) -> Result<()> {
     } else {
         Err(LibtorchError(format!("lists of different lengths: {lengths:?}")))
     }
-}
-
-/// Makes libtorch refuse algorithms whose results vary from run to run.
-///
-/// # Errors
-/// When libtorch does.
-pub fn set_deterministic(on: bool) -> Result<()> {
-    check(unsafe { gaat_set_deterministic(c_int::from(on)) })
 }
 
 /// Treats denormal floats as zero on this thread's processor: gradients near zero are slow otherwise.

@@ -87,7 +87,7 @@ pub struct Recipe {
     /// Expansion point of GAAT: clean or random-start
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub anchor: Option<Anchor>,
-    /// Reach of the random start of n-fgsm, in units of epsilon
+    /// Reach of the random start of n-fgsm, or of the noise of gaat-memory, in units of epsilon
     #[cfg_attr(feature = "clap", arg(long, value_name = "FACTOR", help_heading = "Model and method"))]
     pub noise: Option<f64>,
     /// How often in succession free trains on a batch
@@ -177,7 +177,7 @@ pub struct Recipe {
     /// cpu, or cuda:0 and so on
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Run"))]
     pub device: Option<String>,
-    /// fp32, bf16, or auto: bf16 where the hardware has it
+    /// fp32, bf16, or auto: bf16 where it is measured to be faster
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Run"))]
     pub precision: Option<String>,
     /// Threads of libtorch; the number of cores if absent

@@ -52,6 +52,27 @@ impl Description {
         }
     }
 
+    /// The description in the `metadata` of the file at `path`; `None` where this library did not write it.
+    ///
+    /// # Errors
+    /// When it cannot be read or is of a newer layout.
+    pub(crate) fn of(path: &Path, metadata: &HashMap<String, String>) -> Result<Option<Self>> {
+        let failed = |reason: String| Error::File { path: path.to_owned(), reason };
+        let Some(text) = metadata.get(KEY) else { return Ok(None) };
+        let description: Self = serde_json::from_str(text)
+            .map_err(|error| failed(format!("its description cannot be read: {error}")))?;
+        if description.schema != SCHEMA {
+            return Err(failed(format!("has layout {}, this version reads {SCHEMA}", description.schema)));
+        }
+        Ok(Some(description))
+    }
+
+    /// Shape of the images.
+    pub(crate) fn shape(&self) -> InputShape {
+        let (channels, height, width) = self.input;
+        InputShape { channels, height, width }
+    }
+
     /// Builds the described network, freshly initialised from `seed`.
     ///
     /// # Errors
@@ -62,10 +83,9 @@ impl Description {
         precision: ComputePrecision,
         seed: u64,
     ) -> Result<Box<dyn Classifier>> {
-        let (channels, height, width) = self.input;
         let normalization = Normalization { mean: self.mean.clone(), std: self.std.clone() };
         let options = BuildOptions { device, precision, kind: Kind::Float, seed, normalization };
-        build(&self.model, InputShape { channels, height, width }, self.class_names.len() as i64, &options)
+        build(&self.model, self.shape(), self.class_names.len() as i64, &options)
     }
 }
 
@@ -84,19 +104,14 @@ pub fn save(path: &Path, classifier: &dyn Classifier, description: &Description)
 /// # Errors
 /// When the file is damaged, is not from [`save`], or is of a newer layout.
 pub fn load(path: &Path) -> Result<(Description, Vec<(String, Tensor)>)> {
-    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     let document = tensors::read(path)?;
-    let Some(text) = document.metadata.get(KEY) else {
-        let reason =
-            "does not say which network it belongs to; give a run directory, or weights saved by gaat";
-        return Err(failed(reason.to_owned()));
-    };
-    let description: Description = serde_json::from_str(text)
-        .map_err(|error| failed(format!("its description cannot be read: {error}")))?;
-    if description.schema != SCHEMA {
-        return Err(failed(format!("has layout {}, this version reads {SCHEMA}", description.schema)));
+    match Description::of(path, &document.metadata)? {
+        Some(description) => Ok((description, document.tensors)),
+        None => Err(Error::File {
+            path: path.to_owned(),
+            reason: "does not say which network it belongs to; give a run directory, or weights saved by gaat".to_owned(),
+        }),
     }
-    Ok((description, document.tensors))
 }
 
 /// Builds the network of a weights file and loads it; `path` is named in errors.

@@ -42,6 +42,11 @@ fn a_run_is_trained_judged_and_not_overwritten() {
         (Some(curve[0]), &50.into())
     );
     assert!(read(&here.join("curve.svg")).starts_with("<svg"));
+    // The same without the curve does not take its place.
+    success(here, &format!("evaluate {run} --threads 1 --json --limit 60 --attack pgd --steps 3"));
+    let kept = json(&read(&here.join(run).join("evaluations.json")));
+    let points = |verdict: &Value| verdict["curve"].as_array().map_or(0, Vec::len);
+    assert_eq!(kept.as_array().unwrap().iter().filter(|one| points(&one["evaluation"]) == 8).count(), 1);
     let text = refusal(here, &format!("evaluate {run} --attack pgd --queries 5"));
     assert!(text.contains("square"), "{text}");
     let attack = "--attack deepfool --steps 4 --gradient taylor --refreshes 2 --limit 20 --out a.npz";
@@ -222,7 +227,8 @@ fn a_run_goes_out_and_comes_back() {
     let beside = refusal(here, "export r --format safetensors --out pytorch/v.safetensors");
     assert!(beside.contains("config.json"), "{beside}");
 
-    success(here, "import pytorch/w.safetensors --model convnet --input 1x8x8 --out back.safetensors");
+    // Images, classes and normalisation are in the file.
+    success(here, "import pytorch/w.safetensors --model convnet --out back.safetensors");
     let clean = |subject: &str| {
         let judge = format!("evaluate {subject} --attack fgsm --threads 1 --precision fp32 --json");
         json(&success(here, &judge))["clean_accuracy"].as_f64().unwrap()

@@ -81,19 +81,31 @@ impl RunPage<'_> {
         }
     }
 
-    /// The verdict on most images, the latest of those.
+    /// The verdict on the best weights under the threat model that they were trained for, where there is one; on most
+    /// images, the latest of those.
     fn best_known(&self) -> Option<&Judged> {
-        self.judged.iter().max_by_key(|judged| judged.evaluation.examples)
+        let recipe = &self.record.recipe;
+        self.judged.iter().max_by_key(|Judged { checkpoint, evaluation, .. }| {
+            let threat = evaluation.threat;
+            let is_own =
+                (Some(threat.norm()), Some(threat.epsilon_length())) == (recipe.norm, recipe.epsilon);
+            (is_own && checkpoint == "best", evaluation.examples)
+        })
     }
 
     fn tiles(&self) -> Vec<Tile> {
         let mut tiles = Vec::new();
         let mut tile = |value: String, words: &str| tiles.push(Tile { value, words: words.to_owned() });
-        if let Some(Judged { evaluation, .. }) = self.best_known() {
+        if let Some(Judged { evaluation, checkpoint, .. }) = self.best_known() {
             let digits = decimals(evaluation.examples);
             tile(format!("{} %", percent(evaluation.clean_accuracy, digits)), "clean accuracy");
             let names: Vec<&str> = evaluation.attacks.iter().map(|attack| attack.name.as_str()).collect();
-            let words = format!("robust accuracy, worst of {}", names.join(", "));
+            let words = format!(
+                "robust accuracy, {} weights, {}, worst of {}",
+                checkpoint,
+                evaluation.threat,
+                names.join(", ")
+            );
             tile(format!("{} %", percent(evaluation.robust_accuracy, digits)), &words);
         }
         tile(ratio(self.record.cost_ratio), "the passes of natural training");

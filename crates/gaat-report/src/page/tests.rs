@@ -181,3 +181,33 @@ fn the_page_of_a_comparison_has_every_part() {
         assert!(html.contains(part), "{part} is missing");
     }
 }
+
+#[test]
+fn the_headline_is_of_the_best_weights_under_their_own_threat_model() {
+    let record = trained();
+    let own = evaluation(0.9, &[("pgd", 0.5)]);
+    let judged = |checkpoint: &str, evaluation: &gaat_spec::Evaluation| Judged {
+        command: None,
+        checkpoint: checkpoint.to_owned(),
+        evaluation: evaluation.clone(),
+    };
+    let mut easy = evaluation(0.9, &[("pgd", 0.8)]);
+    easy.threat = easy.threat.scaled(0.1);
+    easy.examples *= 2;
+    let mut last = evaluation(0.9, &[("pgd", 0.7)]);
+    last.examples *= 2;
+    let all = [judged("best", &own), judged("best", &easy), judged("last", &last)];
+    let page = RunPage {
+        directory: "runs/x",
+        record: &record,
+        judged: &all,
+        analysis: None,
+        gallery: None,
+        explanation: None,
+    };
+    let [_, robust, ..] = &page.tiles()[..] else { panic!("two tiles at least") };
+    assert_eq!(robust.value, "50.00 %");
+    for part in ["best weights", "linf 0.3", "pgd"] {
+        assert!(robust.words.contains(part), "{}", robust.words);
+    }
+}

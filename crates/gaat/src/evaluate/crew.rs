@@ -45,6 +45,7 @@ impl<'a> Crew<'a> {
         jobs: Vec<J>,
         work: impl Fn(&dyn Classifier, J) -> Result<R> + Sync,
     ) -> Vec<Result<R>> {
+        debug_assert!(jobs.len() <= self.hands(), "a job without a hand would be lost");
         let mut jobs = jobs.into_iter();
         let Some(own) = jobs.next() else { return Vec::new() };
         if jobs.len() == 0 {

@@ -14,11 +14,11 @@ use tch::{Device, Kind, Tensor};
 pub struct ImportOptions {
     /// The network.
     pub model: ModelName,
-    /// Its images; else the first of [`USUAL_INPUTS`] that the weights fit.
+    /// Its images; else what a file of this library says, or the first of [`USUAL_INPUTS`] that the weights fit.
     pub input: Option<InputShape>,
-    /// Its classes in the order of the logits; else numbers from 0.
+    /// Its classes in the order of the logits; else what a file of this library says, or numbers from 0.
     pub class_names: Option<Vec<String>>,
-    /// What it does to the pixels first; else nothing.
+    /// What it does to the pixels first; else what a file of this library says, or nothing.
     pub normalization: Option<Normalization>,
 }
 
@@ -35,7 +35,20 @@ pub const USUAL_INPUTS: [InputShape; 3] = [
 /// When the file is no state dict, or its names and shapes are not those of the model.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<(Box<dyn Classifier>, Description)> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-    let state = read(path)?;
+    let Found { state, described } = read(path)?;
+    // A file of gaat's own says what another does not; what was asked for goes before it.
+    let options = &match described {
+        Some(own) => ImportOptions {
+            model: options.model,
+            input: options.input.or(Some(own.shape())),
+            class_names: options.class_names.clone().or(Some(own.class_names)),
+            normalization: options
+                .normalization
+                .clone()
+                .or(Some(Normalization { mean: own.mean, std: own.std })),
+        },
+        None => options.clone(),
+    };
     let classes = match &options.class_names {
         Some(names) => names.len(),
         None => classes(&options.model, &state).map_err(failed)?,
@@ -56,14 +69,22 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<(Box<dyn Classifie
     Err(failed(format!("does not fit {} with {classes} classes; {}", options.model, refusals.join("; "))))
 }
 
+/// What a file holds.
+struct Found {
+    state: Vec<(String, Tensor)>,
+    /// Where this library wrote it.
+    described: Option<Description>,
+}
+
 /// The tensors of a safetensors file or of one that `torch.save` wrote, told apart by content.
-fn read(path: &Path) -> Result<Vec<(String, Tensor)>> {
+fn read(path: &Path) -> Result<Found> {
     if !is_safetensors(path)? {
-        return read_state_dict(path)?.into_iter().map(tensor).collect();
+        let state = read_state_dict(path)?.into_iter().map(tensor).collect::<Result<_>>()?;
+        return Ok(Found { state, described: None });
     }
-    let mut state = tensors::read(path)?.tensors;
+    let tensors::Document { tensors: mut state, metadata } = tensors::read(path)?;
     strip_parallel_prefix(state.iter_mut().map(|(name, _)| name).collect());
-    Ok(state)
+    Ok(Found { state, described: Description::of(path, &metadata)? })
 }
 
 /// Whether the file starts with the length of a header and the header, a JSON object. No pickle or zip archive of

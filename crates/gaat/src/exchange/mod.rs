@@ -25,10 +25,11 @@ pub enum BatchNorms {
 
 /// Writes a safetensors file with the parameter names of PyTorch, and `config.json` beside it.
 ///
-/// `gaat` reads the file too. Pixels are not normalised in it: see [`Config::mean`]. Returns the path of the configuration.
+/// `gaat` reads the file too. Pixels are not normalised in it: see [`Config::mean`]. Returns the path of the configuration,
+/// which replaces a file that lay there.
 ///
 /// # Errors
-/// When either file cannot be written.
+/// When either file cannot be written, or both would be one.
 pub fn export_safetensors(
     path: &Path,
     classifier: &dyn Classifier,
@@ -36,6 +37,12 @@ pub fn export_safetensors(
     config: &Config,
 ) -> Result<PathBuf> {
     let beside = config_path(path);
+    if beside == path {
+        return Err(Error::File {
+            path: beside,
+            reason: "is where the configuration beside the weights goes; give the weights another name".to_owned(),
+        });
+    }
     weights::save(path, classifier, description)?;
     write_atomically(&beside, config.to_json()?.as_bytes())?;
     Ok(beside)

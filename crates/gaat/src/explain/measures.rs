@@ -5,8 +5,11 @@
 /// Share of the pixels that count as most salient.
 const TOP: f64 = 0.1;
 
-/// Spearman's rank correlation; equal saliencies share their mean rank. `None` where a map is constant.
+/// Spearman's rank correlation; equal saliencies share their mean rank. `None` where a map is constant or not finite.
 pub(super) fn rank_correlation(left: &[f64], right: &[f64]) -> Option<f64> {
+    if !is_finite(left) || !is_finite(right) {
+        return None;
+    }
     let (left, right) = (ranks(left), ranks(right));
     let center = (left.len() as f64 - 1.0) / 2.0;
     let product =
@@ -38,9 +41,11 @@ fn ascending(values: &[f64]) -> Vec<usize> {
 }
 
 /// Share of the most salient tenth of the pixels (one at least) that both maps have; a chance of 0.1 for unrelated maps.
+/// `None` also where a map has no tenth that is salient at all: which of its zeros were meant would be chance.
 pub(super) fn top_overlap(left: &[f64], right: &[f64]) -> Option<f64> {
     let count = ((left.len() as f64 * TOP).round() as usize).max(1);
-    if left.len() < count || left.len() != right.len() || is_constant(left) || is_constant(right) {
+    let is_fit = |values: &[f64]| is_finite(values) && values.iter().filter(|value| **value > 0.0).count() >= count;
+    if left.len() != right.len() || is_constant(left) || is_constant(right) || !is_fit(left) || !is_fit(right) {
         return None;
     }
     let top = |values: &[f64]| {
@@ -52,6 +57,10 @@ pub(super) fn top_overlap(left: &[f64], right: &[f64]) -> Option<f64> {
     };
     let both = top(left).into_iter().zip(top(right)).filter(|pair| *pair == (true, true)).count();
     Some(both as f64 / count as f64)
+}
+
+fn is_finite(values: &[f64]) -> bool {
+    values.iter().all(|value| value.is_finite())
 }
 
 fn is_constant(values: &[f64]) -> bool {
@@ -94,6 +103,7 @@ mod tests {
         let found = rank_correlation(&[1.0, 2.0, 3.0, 4.0], &[2.0, 1.0, 4.0, 3.0]).unwrap();
         assert!((found - 0.6).abs() < 1e-12, "{found}");
         assert_eq!(rank_correlation(&[1.0, 1.0], &[1.0, 2.0]), None);
+        assert_eq!(rank_correlation(&[1.0, f64::NAN], &[1.0, 2.0]), None);
     }
 
     #[test]
@@ -104,6 +114,9 @@ mod tests {
         assert_eq!(top_overlap(&left, &left), Some(1.0));
         assert_eq!(top_overlap(&left, &right), Some(0.5));
         assert_eq!(top_overlap(&left, &[1.0; 20]), None);
+        let single: Vec<f64> = (0..20).map(|place| f64::from(u8::from(place == 19))).collect();
+        assert_eq!(top_overlap(&left, &single), None, "one salient pixel is no tenth of 20");
+        assert_eq!(top_overlap(&left, &[f64::NAN; 20]), None);
     }
 
     #[test]

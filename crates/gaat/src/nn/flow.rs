@@ -62,12 +62,12 @@ pub(super) trait Flow {
     /// Multi-head self-attention (Vaswani et al. 2017) of queries, keys and values `[N, T, 3 D]`, one after the other.
     fn attention(&self, heads: Heads, queries_keys_values: &Self::Value) -> Result<Self::Value>;
 
-    /// The first token as features.
     /// Takes note of maps for whoever wants to look at them; those of the last call count.
     fn feature_maps(&self, maps: &Self::Value) {
         let _ = maps;
     }
 
+    /// The first token as features.
     fn first_token(&self, tokens: &Self::Value) -> Result<Self::Value>;
 
     fn norm_relu(&self, layer: &BatchNorm, input: &Self::Value) -> Result<Self::Value> {

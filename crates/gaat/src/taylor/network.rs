@@ -101,6 +101,10 @@ impl<'a> CountedNetwork<'a> {
 
     /// `H v`, `[N, C, H, W]`, with the Hessian of the summed loss at a `pass` made with [`Graph::Record`].
     pub(crate) fn hessian_vector(&self, pass: &PointPass, vector: &Tensor) -> Result<Tensor> {
+        if !pass.gradient.requires_grad() {
+            // The logits do not depend on the pixels at all.
+            return Ok(vector.f_zeros_like()?);
+        }
         let found =
             gaat_shim::gradients(&[&pass.gradient], Some(&[vector]), &[&pass.points], Graph::Keep)?.pop();
         self.count(pass.points.size()[0], Passes { hessian_vector: 1, ..Passes::default() });

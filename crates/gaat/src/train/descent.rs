@@ -46,6 +46,13 @@ struct Slope {
     pixels: Option<Tensor>,
 }
 
+/// Perturbed weights, each with its value before, and what the objective was there.
+struct WeightAscent {
+    kept: Vec<(Tensor, Tensor)>,
+    objective: Objective,
+    loss: f64,
+}
+
 impl StepContext<'_> {
     /// One optimiser step on the mean cross-entropy at `pixels`.
     ///
@@ -92,15 +99,19 @@ impl StepContext<'_> {
     /// # Errors
     /// When the loss is not a number (the weights are untouched then), or the network fails.
     pub fn descend_on(&mut self, labels: &Tensor, build: Build<'_>) -> Result<Descent> {
-        let perturbed = match self.weight_reach {
+        let ascent = match self.weight_reach {
             Some(reach) => Some(self.perturb_weights(reach, build)?),
             None => None,
         };
         let slope = self.slope(Mode::Train, build);
-        if let Some(kept) = perturbed {
+        let mut before = None;
+        if let Some(WeightAscent { kept, objective, loss }) = ascent {
             restore(kept)?;
+            before = Some((objective, loss));
         }
         let Slope { objective, loss, mut weights, pixels } = slope?;
+        // What is reported is said of the weights as they are, not of the perturbed ones.
+        let (objective, loss) = before.unwrap_or((objective, loss));
         if let Some(limit) = self.clip_norm {
             clip(&mut weights, limit)?;
         }
@@ -138,7 +149,7 @@ impl StepContext<'_> {
 
     /// Moves every weight tensor `w` (no bias, no BatchNorm) by `reach |w| g / |g|` up the gradient `g` of the objective
     /// (Wu et al. 2020, equation 8), and hands back the weights as they were.
-    fn perturb_weights(&mut self, reach: f64, build: Build<'_>) -> Result<Vec<(Tensor, Tensor)>> {
+    fn perturb_weights(&mut self, reach: f64, build: Build<'_>) -> Result<WeightAscent> {
         let slope = self.slope(Mode::TrainFrozenStats, build)?;
         let _no_grad = tch::no_grad_guard();
         let mut kept = Vec::new();
@@ -150,7 +161,7 @@ impl StepContext<'_> {
                     weight.f_add_(&(gradient * (weight.norm() / (gradient.norm() + LEAST_NORM) * reach)))?;
             }
         }
-        Ok(kept)
+        Ok(WeightAscent { kept, objective: slope.objective, loss: slope.loss })
     }
 }
 
@@ -182,6 +193,20 @@ mod tests {
             .unwrap();
         assert_eq!(trial.weights(), before);
         assert_eq!(trial.passes, Passes { forward: 12, full_backward: 12, ..Passes::default() });
+    }
+
+    #[test]
+    fn what_is_reported_is_said_of_the_weights_as_they_are() {
+        let found = [None, Some(0.3)].map(|reach| {
+            let mut trial = Trial::new("mlp", Kind::Double);
+            let descend = |context: &mut StepContext<'_>, batch: &crate::batch::Batch| {
+                context.weight_reach = reach;
+                context.descend(&batch.pixels, &batch.labels)
+            };
+            let Descent { losses, loss, correct, .. } = trial.with_context(0, descend).unwrap();
+            (Vec::<f64>::try_from(losses).unwrap(), loss, correct)
+        });
+        assert_eq!(found[0], found[1]);
     }
 
     #[test]

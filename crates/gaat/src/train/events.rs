@@ -26,20 +26,31 @@ impl Observer for Quiet {
     }
 }
 
-/// Writes each event as one line of `events.jsonl`. A resumed run appends.
+/// Writes each event as one line of `events.jsonl`. A resumed run goes on after the steps that its state holds.
 pub(super) struct JsonLines {
     file: std::io::BufWriter<fs_err::File>,
 }
 
 impl JsonLines {
-    pub(super) fn append_to(path: &Path) -> Result<Self> {
+    /// Goes on after `steps_done` steps.
+    pub(super) fn append_to(path: &Path, steps_done: usize) -> Result<Self> {
         let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
-        // A killed process may have left half a line, to which the next one would be glued.
-        let written = fs_err::read(path)?;
-        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        file.file().set_len(whole as u64)?;
+        let kept = kept(&fs_err::read(path)?, steps_done);
+        file.file().set_len(kept as u64)?;
         Ok(Self { file: std::io::BufWriter::new(file) })
     }
+}
+
+/// Bytes of `written` to keep: whole lines up to the first step after `steps_done`. A killed process may have left half a
+/// line, and steps that are done again.
+fn kept(written: &[u8], steps_done: usize) -> usize {
+    let is_kept = |line: &&[u8]| {
+        let is_later = |event: serde_json::Value| {
+            event["event"] == "step" && event["step"].as_u64().is_some_and(|step| step > steps_done as u64)
+        };
+        line.ends_with(b"\n") && !serde_json::from_slice(line).is_ok_and(is_later)
+    };
+    written.split_inclusive(|byte| *byte == b'\n').take_while(is_kept).map(<[u8]>::len).sum()
 }
 
 impl Observer for JsonLines {
@@ -59,16 +70,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_line_is_dropped_and_whole_ones_stay() {
+    fn half_a_line_and_steps_that_are_done_again_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         fs_err::write(&path, "{\"event\":\"validating\",\"epoch\":1}\n{\"event\":\"st").unwrap();
-        JsonLines::append_to(&path).unwrap().on_event(&Event::Validating { epoch: 2 }).unwrap();
+        JsonLines::append_to(&path, 9).unwrap().on_event(&Event::Validating { epoch: 2 }).unwrap();
         let text = fs_err::read_to_string(&path).unwrap();
         let epochs: Vec<i64> = text
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["epoch"].as_i64().unwrap())
             .collect();
         assert_eq!(epochs, [1, 2]);
+
+        let step = |step: usize| format!("{{\"event\":\"step\",\"step\":{step}}}\n");
+        let text = [step(1), step(2), step(3), "{\"event\":\"validating\",\"epoch\":1}\n".to_owned()].concat();
+        for (done, left) in [(0, 0), (2, 2), (3, 4)] {
+            let bytes = kept(text.as_bytes(), done);
+            assert_eq!(text[..bytes].lines().count(), left, "{done} steps done");
+        }
     }
 }

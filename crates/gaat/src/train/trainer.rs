@@ -55,7 +55,7 @@ pub fn train(
         session.restore()?;
     }
     let mut observers = Observers {
-        lines: JsonLines::append_to(&directory.events())?,
+        lines: JsonLines::append_to(&directory.events(), session.steps)?,
         curves: TensorBoard::append_to(&directory.curves(), session.steps)?,
         user: observer,
     };

@@ -35,6 +35,8 @@ const MEMORY: &str = "method = \"gaat-memory\"\noptimizer = \"adam\"\ncrop-paddi
 /// The controller refines in the second half: 0.3 bends the loss.
 const REFINED: &str = "method = \"gaat\"\nepsilon = 0.3\noptimizer = \"adam\"\n";
 
+const AWP_REFINED: &str = "method = \"awp+gaat\"\nawp-warmup = 0\nepsilon = 0.3\noptimizer = \"adam\"\n";
+
 /// A record without what a clock writes.
 fn timeless(mut record: RunRecord) -> RunRecord {
     record.seconds = Seconds::default();
@@ -81,6 +83,7 @@ fn a_run_that_was_stopped_ends_as_if_it_never_was() {
         (FREE, &[8, 36], "method.delta"),
         (MEMORY, &[25], "method.perturbations"),
         (REFINED, &[40], "method.refinement"),
+        (AWP_REFINED, &[40], "method.refinement"),
         (MEP, &[25], "method.momenta"),
         (MEP, &[7, 40], "method.perturbations"),
     ];

@@ -35,4 +35,8 @@ impl TrainingMethod for Awp {
     fn state(&self) -> Vec<(String, Tensor)> {
         self.inner.state()
     }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.inner.load_state(state)
+    }
 }

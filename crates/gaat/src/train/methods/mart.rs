@@ -19,7 +19,7 @@ const WEIGHT_OFFSET: f64 = 1.000_000_1;
 /// through both passes. Formula, constants and start are those of the authors' `mart.py`.
 ///
 /// Cost: (K + 2) F + K Bi and two full backward passes, 2K + 6 units. Both training passes update running statistics, as
-/// published.
+/// published; the attack uses the recipe's `attack-statistics` (the authors': `running`).
 #[derive(Debug, Clone, Copy)]
 pub struct Mart {
     attack: Pgd,

@@ -38,3 +38,13 @@ fn smooth_networks_have_the_second_derivatives_of_their_first() {
         assert!(size > 1e-6 && off < 1e-6, "{name}: off by {off:.1e} of {size:.1e}");
     }
 }
+
+#[test]
+fn what_requires_no_gradient_is_an_error_and_no_crash() {
+    let still = Tensor::from_slice(&[1.0]);
+    let moving = Tensor::from_slice(&[2.0]).set_requires_grad(true);
+    let error = gradients(&[&still], None, &[&moving], Graph::Free).unwrap_err().to_string();
+    assert!(error.contains("output 0"), "{error}");
+    let error = gradients(&[&(&moving * 2.0)], None, &[&still], Graph::Free).unwrap_err().to_string();
+    assert!(error.contains("input 0"), "{error}");
+}
