@@ -156,7 +156,7 @@ fn batches() -> anyhow::Result<Sample> {
             let (bytes, _) = images.gather(&images.indices(places)?)?;
             let draws = Rng::new(epoch as u64).seeded("augment", number as u64);
             let placement = augmentation.plan(&bytes.size(), bytes.device(), &draws)?;
-            to_unit(&placement.forward(&bytes)?, Kind::Float)?;
+            let _pixels = to_unit(&placement.forward(&bytes)?, Kind::Float)?;
         }
         seconds.push(started.elapsed().as_secs_f64());
     }

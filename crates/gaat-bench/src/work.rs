@@ -69,7 +69,9 @@ impl Work {
     pub(crate) fn has_peer(&self) -> bool {
         !matches!(
             self,
-            Self::Step { method: Method::Gaat, .. } | Self::Epoch { method: Method::Gaat, .. } | Self::Batches
+            Self::Step { method: Method::Gaat, .. }
+                | Self::Epoch { method: Method::Gaat, .. }
+                | Self::Batches
         )
     }
 }
@@ -125,7 +127,8 @@ impl FromStr for Work {
             ["start"] => Self::Start,
             ["batches"] => Self::Batches,
             ["step", model, method, ref numbers @ ..] if numbers.len() <= 2 => {
-                let number = |place: usize, usual| numbers.get(place).map_or(Ok(usual), |number| number.parse());
+                let number =
+                    |place: usize, usual| numbers.get(place).map_or(Ok(usual), |number| number.parse());
                 let (batch, attack_steps) = (number(0, BATCH)?, number(1, ATTACK_STEPS)?);
                 Self::Step { model: model.parse()?, method: method.parse()?, batch, attack_steps }
             }

@@ -109,7 +109,9 @@ pub fn load(path: &Path) -> Result<(Description, Vec<(String, Tensor)>)> {
         Some(description) => Ok((description, document.tensors)),
         None => Err(Error::File {
             path: path.to_owned(),
-            reason: "does not say which network it belongs to; give a run directory, or weights saved by gaat".to_owned(),
+            reason:
+                "does not say which network it belongs to; give a run directory, or weights saved by gaat"
+                    .to_owned(),
         }),
     }
 }

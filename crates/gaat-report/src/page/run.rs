@@ -93,7 +93,7 @@ impl RunPage<'_> {
         })
     }
 
-    fn tiles(&self) -> Vec<Tile> {
+    pub(super) fn tiles(&self) -> Vec<Tile> {
         let mut tiles = Vec::new();
         let mut tile = |value: String, words: &str| tiles.push(Tile { value, words: words.to_owned() });
         if let Some(Judged { evaluation, checkpoint, .. }) = self.best_known() {

@@ -184,8 +184,9 @@ fn the_page_of_a_comparison_has_every_part() {
 
 #[test]
 fn the_headline_is_of_the_best_weights_under_their_own_threat_model() {
-    let record = trained();
+    let mut record = trained();
     let own = evaluation(0.9, &[("pgd", 0.5)]);
+    record.recipe.epsilon = Some(own.threat.epsilon_length());
     let judged = |checkpoint: &str, evaluation: &gaat_spec::Evaluation| Judged {
         command: None,
         checkpoint: checkpoint.to_owned(),

@@ -40,7 +40,8 @@ pub fn export_safetensors(
     if beside == path {
         return Err(Error::File {
             path: beside,
-            reason: "is where the configuration beside the weights goes; give the weights another name".to_owned(),
+            reason: "is where the configuration beside the weights goes; give the weights another name"
+                .to_owned(),
         });
     }
     weights::save(path, classifier, description)?;

@@ -44,8 +44,10 @@ fn ascending(values: &[f64]) -> Vec<usize> {
 /// `None` also where a map has no tenth that is salient at all: which of its zeros were meant would be chance.
 pub(super) fn top_overlap(left: &[f64], right: &[f64]) -> Option<f64> {
     let count = ((left.len() as f64 * TOP).round() as usize).max(1);
-    let is_fit = |values: &[f64]| is_finite(values) && values.iter().filter(|value| **value > 0.0).count() >= count;
-    if left.len() != right.len() || is_constant(left) || is_constant(right) || !is_fit(left) || !is_fit(right) {
+    let is_fit =
+        |values: &[f64]| is_finite(values) && values.iter().filter(|value| **value > 0.0).count() >= count;
+    if left.len() != right.len() || is_constant(left) || is_constant(right) || !is_fit(left) || !is_fit(right)
+    {
         return None;
     }
     let top = |values: &[f64]| {

@@ -83,7 +83,8 @@ mod tests {
         assert_eq!(epochs, [1, 2]);
 
         let step = |step: usize| format!("{{\"event\":\"step\",\"step\":{step}}}\n");
-        let text = [step(1), step(2), step(3), "{\"event\":\"validating\",\"epoch\":1}\n".to_owned()].concat();
+        let text =
+            [step(1), step(2), step(3), "{\"event\":\"validating\",\"epoch\":1}\n".to_owned()].concat();
         for (done, left) in [(0, 0), (2, 2), (3, 4)] {
             let bytes = kept(text.as_bytes(), done);
             assert_eq!(text[..bytes].lines().count(), left, "{done} steps done");
