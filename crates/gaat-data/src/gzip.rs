@@ -12,11 +12,19 @@ use crate::error::{Error, Result};
 /// No more than this is reserved on the word of a header; longer data grows as it arrives.
 const LARGEST_RESERVATION: usize = 64 << 20;
 
+/// What every gzip file begins with (RFC 1952, section 2.3.1).
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// Opens a file and unpacks it on the way if it starts as gzip does.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     let mut file = BufReader::with_capacity(256 << 10, fs_err::File::open(path)?);
-    let packed = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    let packed = file.fill_buf()?.starts_with(&MAGIC);
     if packed { Ok(Box::new(MultiGzDecoder::new(file))) } else { Ok(Box::new(file)) }
+}
+
+/// Whether a file starts as gzip does.
+pub(crate) fn is_packed(path: &Path) -> Result<bool> {
+    Ok(read_up_to(&mut fs_err::File::open(path)?, MAGIC.len())? == MAGIC)
 }
 
 /// Reads at most `count` bytes; fewer only where the data ends.

@@ -140,8 +140,7 @@ impl Layout {
             return Ok(Judged { sha256, official });
         }
         let sha256 = digest_of_file(path)?;
-        let is_packed = path.extension().is_some_and(|ending| ending == "gz");
-        let official = is_packed.then(|| sha256 == self.packed[part].sha256);
+        let official = gzip::is_packed(path)?.then(|| sha256 == self.packed[part].sha256);
         Ok(Judged { sha256, official })
     }
 

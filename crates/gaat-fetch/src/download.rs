@@ -9,6 +9,8 @@ use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
 const CHUNK: usize = 128 << 10;
+/// Pauses grow no further than a thousandfold.
+const MOST_DOUBLINGS: u32 = 10;
 
 /// Why an attempt at one source did not bring the file.
 enum Setback {
@@ -101,7 +103,7 @@ impl Attempt<'_, '_> {
             }
             fruitless = if self.part.length() > before { 0 } else { fruitless + 1 };
             if !urls.is_empty() && fruitless < patience.rounds {
-                std::thread::sleep(patience.pause * 2_u32.pow(fruitless));
+                std::thread::sleep(patience.pause.saturating_mul(1 << fruitless.min(MOST_DOUBLINGS)));
             }
         }
         Ok(Err(setbacks))
@@ -110,20 +112,20 @@ impl Attempt<'_, '_> {
     /// One attempt at one source.
     fn at(&mut self, url: &str) -> std::result::Result<(), Setback> {
         if self.part.length() > self.file.bytes {
-            self.part.restart()?;
+            self.part.cut(0)?;
         }
         let begun_at = self.part.length();
         let resumed = begun_at > 0;
         if begun_at < self.file.bytes {
             self.tell(&Progress::Asking { file: self.file, url })?;
-            let response = self.ask(url, begun_at)?;
-            self.receive(response)?;
+            let (response, known) = self.ask(url, begun_at)?;
+            self.receive(response, known)?;
         }
         let found = self.part.digest()?;
         if found == self.file.sha256 {
             return Ok(());
         }
-        self.part.restart()?;
+        self.part.cut(0)?;
         let expected = self.file.sha256;
         Err(if resumed {
             Setback::Passing(format!(
@@ -134,67 +136,74 @@ impl Attempt<'_, '_> {
         })
     }
 
-    /// Asks for everything from `start` on, and makes the part fit what is going to be sent.
-    fn ask(&mut self, url: &str, start: u64) -> std::result::Result<Response<Body>, Setback> {
-        let mut request = self.agent.get(url);
-        if start > 0 {
-            request = request.header("Range", format!("bytes={start}-"));
+    /// Asks for everything from `start` on; says how many bytes at the beginning of the answer are there already.
+    fn ask(&self, url: &str, start: u64) -> std::result::Result<(Response<Body>, u64), Setback> {
+        let mut asked_from = start;
+        let mut response = self.request(url, start)?;
+        // A source without this range may still have the whole; what has arrived is not given up for it.
+        if start > 0 && (response.status() == StatusCode::RANGE_NOT_SATISFIABLE || !fits(&response, start)) {
+            asked_from = 0;
+            response = self.request(url, 0)?;
         }
-        let response = request.call().map_err(|error| match error {
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) => Setback::Lasting(error.to_string()),
-            error => Setback::Passing(error.to_string()),
-        })?;
-        let status = response.status();
-        match status {
+        let begins_at = match response.status() {
+            StatusCode::PARTIAL_CONTENT if fits(&response, asked_from) => asked_from,
             StatusCode::PARTIAL_CONTENT => {
                 let range = header(&response, "content-range").unwrap_or_default();
-                if !range.starts_with(&format!("bytes {start}-")) {
-                    self.part.restart()?;
-                    let reason =
-                        format!("sends the range `{range}` where the one from byte {start} was asked for");
-                    return Err(Setback::Passing(reason));
-                }
+                let reason = format!("sends the range `{range}` where the whole was asked for");
+                return Err(Setback::Lasting(reason));
             }
-            // The range was ignored.
-            StatusCode::OK => self.part.restart()?,
-            StatusCode::RANGE_NOT_SATISFIABLE => {
-                self.part.restart()?;
-                return Err(Setback::Passing(format!("has no byte {start} ({status})")));
-            }
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+            // The whole was asked for, or the range was ignored.
+            StatusCode::OK => 0,
+            status @ (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => {
                 return Err(Setback::Passing(status.to_string()));
             }
             status if status.is_server_error() => return Err(Setback::Passing(status.to_string())),
             status => return Err(Setback::Lasting(status.to_string())),
-        }
+        };
         let offered = header(&response, "content-length").and_then(|length| length.parse::<u64>().ok());
-        let missing = self.file.bytes - self.part.length();
+        let missing = self.file.bytes - begins_at;
         match offered {
             Some(offered) if offered != missing => {
                 Err(Setback::Lasting(format!("offers {offered} bytes where {missing} are expected")))
             }
-            _ => Ok(response),
+            _ => Ok((response, start - begins_at)),
         }
     }
 
-    /// Writes what is sent to the end of the part.
-    fn receive(&mut self, response: Response<Body>) -> std::result::Result<(), Setback> {
+    fn request(&self, url: &str, start: u64) -> std::result::Result<Response<Body>, Setback> {
+        let mut request = self.agent.get(url);
+        if start > 0 {
+            request = request.header("Range", format!("bytes={start}-"));
+        }
+        request.call().map_err(|error| match error {
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => Setback::Lasting(error.to_string()),
+            error => Setback::Passing(error.to_string()),
+        })
+    }
+
+    /// Writes what is sent after its first `known` bytes to the end of the part.
+    fn receive(&mut self, response: Response<Body>, mut known: u64) -> std::result::Result<(), Setback> {
         let mut reader = response.into_body().into_reader();
         let mut chunk = vec![0; CHUNK];
+        let begun_at = self.part.length();
         loop {
             let length = self.part.length();
             let expected = self.file.bytes;
-            let broken =
-                |why: String| Setback::Passing(format!("broke off after {length} of {expected} bytes{why}"));
+            let broken = |why: String| {
+                let sent = length - known;
+                Setback::Passing(format!("broke off after {sent} of {expected} bytes{why}"))
+            };
             let read = reader.read(&mut chunk).map_err(|error| broken(format!(": {error}")))?;
             if read == 0 {
                 return if length == expected { Ok(()) } else { Err(broken(String::new())) };
             }
-            if length + read as u64 > expected {
-                self.part.restart()?;
+            let fresh = &chunk[read.min(usize::try_from(known).unwrap_or(usize::MAX))..read];
+            known -= (read - fresh.len()) as u64;
+            if length + fresh.len() as u64 > expected {
+                self.part.cut(begun_at)?;
                 return Err(Setback::Lasting(format!("sends more than the expected {expected} bytes")));
             }
-            self.part.append(&chunk[..read])?;
+            self.part.append(fresh)?;
             self.tell(&Progress::Received { file: self.file, bytes: self.part.length() })?;
         }
     }
@@ -202,6 +211,12 @@ impl Attempt<'_, '_> {
     fn tell(&mut self, progress: &Progress<'_>) -> Result<()> {
         if (self.observer)(progress).is_break() { Err(Error::Interrupted) } else { Ok(()) }
     }
+}
+
+/// Whether a part of a file begins at `start`; what is no part fits anywhere.
+fn fits(response: &Response<Body>, start: u64) -> bool {
+    let range = header(response, "content-range").unwrap_or_default();
+    response.status() != StatusCode::PARTIAL_CONTENT || range.starts_with(&format!("bytes {start}-"))
 }
 
 fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub struct Patience {
     /// A server that connects, answers or sends nothing for so long has stalled.
     pub stall: Duration,
-    /// Waited before all sources are asked again; doubled from round to round.
+    /// Waited before all sources are asked again; doubled from round to round, up to a thousandfold.
     pub pause: Duration,
     /// Rounds without a single new byte after which a file is given up.
     pub rounds: u32,

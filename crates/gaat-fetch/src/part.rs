@@ -1,4 +1,4 @@
-//! The unfinished file beside its place: grown, begun anew, or given its name. One process at a time may hold it.
+//! The unfinished file beside its place: grown, cut back, or given its name. One process at a time may hold it.
 
 use crate::{Error, Result};
 use gaat_data::digest_of_file;
@@ -39,10 +39,10 @@ impl Part {
         Ok(())
     }
 
-    /// Forgets what has arrived.
-    pub(crate) fn restart(&mut self) -> Result<()> {
-        self.file.set_len(0)?;
-        self.length = 0;
+    /// Forgets what has arrived after the first `length` bytes.
+    pub(crate) fn cut(&mut self, length: u64) -> Result<()> {
+        self.file.set_len(length)?;
+        self.length = length;
         Ok(())
     }
 

@@ -36,6 +36,14 @@ pub enum Error {
         /// The sizes that they should have.
         sizes: Vec<i64>,
     },
+    /// One name for two constants.
+    #[error(
+        "constant `{0}` is there already with other numbers or sizes; give each constant a name of its own"
+    )]
+    Taken(String),
+    /// The output is made by no node, as of a network without layers.
+    #[error("no node of the graph makes `{0}`, which is to be the output; a graph needs one step at least")]
+    Unmade(String),
 }
 
 /// A setting of an operator.
@@ -79,41 +87,47 @@ impl Graph {
         name
     }
 
-    /// Adds a constant of f32 numbers, the last index running fastest.
+    /// Adds a constant of f32 numbers, the last index running fastest. One that is there already, as a weight that two
+    /// layers share, is used again.
     ///
     /// # Errors
-    /// When numbers and sizes contradict each other.
+    /// When numbers and sizes contradict each other, or another constant has this name.
     pub fn floats(&mut self, name: &str, sizes: &[i64], numbers: &[f32]) -> Result<String> {
         if sizes.iter().product::<i64>() != numbers.len() as i64 {
             let (name, count) = (name.to_owned(), numbers.len());
             return Err(Error::Constant { name, count, sizes: sizes.to_vec() });
         }
         let raw_data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        Ok(self.constant(name.to_owned(), sizes, F32, raw_data))
+        let new = Constant { dims: sizes.to_vec(), data_type: F32, name: name.to_owned(), raw_data };
+        match self.constants.iter().find(|known| known.name == name) {
+            Some(known) if *known == new => {}
+            Some(_) => return Err(Error::Taken(new.name)),
+            None => self.constants.push(new),
+        }
+        Ok(name.to_owned())
     }
 
     /// Adds a vector of whole numbers, such as a shape.
     pub fn vector(&mut self, numbers: &[i64]) -> String {
         let raw_data = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        let name = format!("vector_{}", self.constants.len());
-        self.constant(name, &[numbers.len() as i64], I64, raw_data)
+        self.whole("vector", vec![numbers.len() as i64], raw_data)
     }
 
     /// Adds one whole number, such as an index.
     pub fn scalar(&mut self, number: i64) -> String {
-        let name = format!("scalar_{}", self.constants.len());
-        self.constant(name, &[], I64, number.to_le_bytes().to_vec())
+        self.whole("scalar", Vec::new(), number.to_le_bytes().to_vec())
     }
 
-    fn constant(&mut self, name: String, sizes: &[i64], data_type: i32, raw_data: Vec<u8>) -> String {
-        self.constants.push(Constant { dims: sizes.to_vec(), data_type, name: name.clone(), raw_data });
+    fn whole(&mut self, kind: &str, dims: Vec<i64>, raw_data: Vec<u8>) -> String {
+        let name = format!("{kind}_{}", self.constants.len());
+        self.constants.push(Constant { dims, data_type: I64, name: name.clone(), raw_data });
         name
     }
 
     /// The file: from `input` to `output`, which is the value `last` under a new name. `texts` are put beside it.
     ///
     /// # Errors
-    /// When it would be larger than protobuf allows.
+    /// When no node makes `last`, or it would be larger than protobuf allows.
     pub fn finish(
         mut self,
         input: Port<'_>,
@@ -121,9 +135,9 @@ impl Graph {
         last: &str,
         texts: &[(&str, &str)],
     ) -> Result<Vec<u8>> {
-        for made in self.nodes.iter_mut().flat_map(|node| &mut node.output).filter(|made| *made == last) {
-            output.name.clone_into(made);
-        }
+        let mut made = self.nodes.iter_mut().flat_map(|node| &mut node.output);
+        let made = made.find(|made| *made == last).ok_or_else(|| Error::Unmade(last.to_owned()))?;
+        output.name.clone_into(made);
         let graph = GraphBody {
             node: self.nodes,
             name: "gaat".to_owned(),
@@ -192,5 +206,25 @@ mod tests {
     fn a_constant_of_the_wrong_size_is_refused() {
         let error = Graph::default().floats("w", &[2, 3], &[1.0]).unwrap_err().to_string();
         assert!(error.contains("`w`") && error.contains("[2, 3]"), "{error}");
+    }
+
+    #[test]
+    fn a_constant_that_is_there_is_used_again_and_another_of_its_name_refused() {
+        let mut graph = Graph::default();
+        for _ in 0..2 {
+            assert_eq!(graph.floats("w", &[2, 1], &[1.0, f32::NAN]).unwrap(), "w");
+        }
+        assert_eq!(graph.constants.len(), 1);
+        for (sizes, numbers) in [(&[2, 1][..], [1.0, 2.0]), (&[1, 2], [1.0, f32::NAN])] {
+            let error = graph.floats("w", sizes, &numbers).unwrap_err().to_string();
+            assert!(error.contains("`w`") && error.contains("a name of its own"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_graph_that_does_not_make_its_output_is_refused() {
+        let (input, output) = (Port { name: "pixels", sizes: &[3] }, Port { name: "logits", sizes: &[3] });
+        let error = Graph::default().finish(input, output, "pixels", &[]).unwrap_err().to_string();
+        assert!(error.contains("`pixels`") && error.contains("one step at least"), "{error}");
     }
 }

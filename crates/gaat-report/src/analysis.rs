@@ -78,14 +78,19 @@ fn table(epsilon: &EpsilonAnalysis, analysis: &Analysis) -> Table {
     table
 }
 
-/// Three significant digits, for numbers over many powers of ten.
+/// Three significant digits, for numbers over many powers of ten; those from 1000 to 100000 keep all before the point.
 fn number(value: f64) -> String {
-    match value.abs() {
-        _ if !value.is_finite() => NOTHING.to_owned(),
-        0.0 => "0".to_owned(),
-        size if (0.01..100.0).contains(&size) => format!("{value:.3}"),
-        size if (100.0..1e5).contains(&size) => format!("{value:.0}"),
-        _ => format!("{value:.1e}"),
+    if !value.is_finite() {
+        return NOTHING.to_owned();
+    }
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    // The exponent of the rounded number: 9.999 is 10.0.
+    let scientific = format!("{value:.2e}");
+    match scientific.split_once('e').map(|(_, exponent)| exponent.parse::<i32>()) {
+        Some(Ok(exponent @ -2..=4)) => format!("{value:.*}", (2 - exponent).max(0) as usize),
+        _ => scientific,
     }
 }
 
@@ -218,12 +223,32 @@ mod tests {
         let words = |name: &str| -> Vec<&str> {
             text.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().collect()
         };
-        let judged = ["2.500", "1.50", "10"];
+        let judged = ["2.50", "1.50", "10"];
         assert_eq!(words("pgd"), [&["pgd", "-", "-", "-", "-", "-", "25.0"][..], &judged].concat());
         let secant = ["secant", "12345", "-0.250", "0.50", "0.750", "75.0", "50.0"];
         assert_eq!(words("secant"), [&secant[..], &judged].concat());
         assert_eq!(words("diagonal")[3], "-");
         assert!(text.contains("clean accuracy 87.5 %"), "{text}");
+    }
+
+    #[test]
+    fn numbers_have_three_significant_digits() {
+        let cases = [
+            (0.0123, "0.0123"),
+            (-0.25, "-0.250"),
+            (9.994, "9.99"),
+            (9.999, "10.0"),
+            (45.678, "45.7"),
+            (123.4, "123"),
+            (12_345.0, "12345"),
+            (123_456.0, "1.23e5"),
+            (0.001_234, "1.23e-3"),
+            (0.0, "0"),
+            (f64::NAN, NOTHING),
+        ];
+        for (value, shown) in cases {
+            assert_eq!(number(value), shown);
+        }
     }
 
     #[test]

@@ -48,8 +48,10 @@ pub fn curve_plot(title: &str, evaluation: &Evaluation) -> Option<String> {
     };
     let points = evaluation.curve.iter().map(|point| {
         let (low, high) = point.result.interval;
-        let x = unit * point.epsilon.value();
-        Point { x, y: 100.0 * point.result.robust_accuracy, error: Some(50.0 * (high - low)) }
+        let (x, share) = (unit * point.epsilon.value(), point.result.robust_accuracy);
+        // Rounding must not turn an interval that ends at its value inside out.
+        let percent = |length: f64| 100.0 * length.max(0.0);
+        Point { x, y: 100.0 * share, error: Some((percent(share - low), percent(high - share))) }
     });
     let chart = LineChart {
         alarms: Vec::new(),
@@ -94,5 +96,21 @@ mod tests {
         // Two marks of the line and one in the legend.
         assert_eq!(svg.matches("<circle").count(), 3, "{svg}");
         assert!(svg.contains("1/255 of the pixel range") && svg.contains(">pgd-50x10<"), "{svg}");
+    }
+
+    #[test]
+    fn intervals_are_drawn_where_the_table_has_them() {
+        // Wilson intervals of 0 and of 90 in 100.
+        let bare = evaluation(0.9, &[("pgd", 0.5)]);
+        let result = bare.attacks[0].clone();
+        let point = |epsilon: &str, robust_accuracy, interval| CurvePoint {
+            epsilon: epsilon.parse().unwrap(),
+            result: gaat_spec::AttackResult { robust_accuracy, interval, ..result.clone() },
+        };
+        let curve = vec![point("1/255", 0.9, (0.826, 0.945)), point("8/255", 0.0, (0.0, 0.037))];
+        let svg = curve_plot("runs/x", &Evaluation { curve, ..bare }).unwrap();
+        for told in ["90.000 (82.600 to 94.500) at 1.000", "0.000 (0.000 to 3.700) at 8.000"] {
+            assert!(svg.contains(told), "{told} is missing: {svg}");
+        }
     }
 }

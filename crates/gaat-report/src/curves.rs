@@ -67,7 +67,8 @@ impl Group<'_> {
                     Spread::of(&seconds)?.mean
                 }
             };
-            Some(Point { x, y: found.mean, error: found.standard_deviation.filter(|_| epochs <= MOST_BARS) })
+            let deviation = found.standard_deviation.filter(|_| epochs <= MOST_BARS);
+            Some(Point { x, y: found.mean, error: deviation.map(|deviation| (deviation, deviation)) })
         });
         Series { name: self.name.clone(), points: points.collect() }
     }

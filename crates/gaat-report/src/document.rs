@@ -79,10 +79,12 @@ impl Document<'_> {
         let attacks: Vec<String> = attacks
             .map(|row| row.attacks.iter().map(|attack| format!("{} %", attack.name)).collect())
             .unwrap_or_default();
+        let worst_case = self.has_worst_case().then(|| "worst case %".to_owned());
         let mut columns = vec![("method".to_owned(), Align::Left)];
         let numbers = ["clean %".to_owned()]
             .into_iter()
             .chain(attacks.iter().cloned())
+            .chain(worst_case)
             .chain(["seconds", "passes", "vs natural", "vs rat", "saved %", "runs"].map(str::to_owned));
         columns.extend(numbers.map(|title| (title, Align::Right)));
         let mut table = Table::new(columns);
@@ -90,6 +92,11 @@ impl Document<'_> {
             table.push(self.cells(row, attacks.len()));
         }
         table
+    }
+
+    /// Whether several attacks make the worst case another number than each of theirs.
+    fn has_worst_case(&self) -> bool {
+        self.summary.rows.iter().any(|row| row.attacks.len() > 1)
     }
 
     fn cells(&self, row: &Row, attacks: usize) -> Vec<String> {
@@ -105,6 +112,9 @@ impl Document<'_> {
         let mut cells = vec![name, clean];
         for index in 0..attacks {
             cells.push(accuracy(row.attacks.get(index).and_then(|attack| attack.accuracy.as_ref())));
+        }
+        if self.has_worst_case() {
+            cells.push(accuracy(row.worst_case.as_ref()));
         }
         cells.push(spread_of_seconds(row.seconds.as_ref()));
         // Passes of one recipe do not depend on the seed, nor do their ratios.
@@ -129,6 +139,9 @@ impl Document<'_> {
             1 => format!("Accuracy on {images} test images; one seed, so no spread is known."),
             _ => format!("Accuracy on {images} test images; mean ± standard deviation over the seeds."),
         }];
+        if self.has_worst_case() {
+            notes.push("Worst case: under all attacks together, image by image.".to_owned());
+        }
         notes.push(
             "Seconds: attack and training pass, without validation; vs natural, vs rat: over the seconds of that \
              method; saved: of the seconds of rat. Passes: counted, over those of natural training."
@@ -203,13 +216,29 @@ mod tests {
             run("rat", 0, 100.0, 0.9, 0.85),
             run("gaat", 0, 20.0, 0.9, 0.8125),
         ]);
-        let expected = ["gaat", "97.00", "90.00", "81.25", "20.0", "1.00x", "2.00x", "0.20x", "80.0", "1"];
+        let expected =
+            ["gaat", "97.00", "90.00", "81.25", "81.25", "20.0", "1.00x", "2.00x", "0.20x", "80.0", "1"];
         assert_eq!(line(&text, "gaat"), expected);
         assert!(line(&text, "method").contains(&"pgd-50x10"), "{text}");
+        assert!(text.contains("worst case %") && text.contains("Worst case: under all attacks"), "{text}");
         assert!(text.contains("10,000 test images; one seed"), "{text}");
         assert!(markdown.starts_with("# digits, convnet\n\n| method"), "{markdown}");
         assert!(markdown.contains("| gaat-s0"), "{markdown}");
         assert!(markdown.contains("- pgd-50x10: steps 50 of 0.01500, starts 10.\n- Machine: "), "{markdown}");
+    }
+
+    #[test]
+    fn the_worst_case_is_that_of_the_rows_and_stands_beside_several_attacks_alone() {
+        let mut runs = [run("rat", 0, 100.0, 0.9, 0.8)];
+        let evaluation = runs[0].evaluation.as_mut().unwrap();
+        // No attack alone fells so many.
+        evaluation.robust_accuracy = 0.75;
+        let (several, _) = text(&runs);
+        assert_eq!(line(&several, "rat")[1..6], ["97.00", "90.00", "80.00", "75.00", "100.0"]);
+        runs[0].evaluation.as_mut().unwrap().attacks.truncate(1);
+        let (one, _) = text(&runs);
+        assert!(!one.to_lowercase().contains("worst case"), "{one}");
+        assert_eq!(line(&one, "rat")[1..4], ["97.00", "90.00", "100.0"]);
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Cache {
 
     fn try_write(&self, entry: &Entry) -> io::Result<()> {
         fs_err::create_dir_all(&self.directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        let mut file = new_file(&self.directory)?;
         let header = self.header(entry.shape);
         let mut checksum = 0;
         for part in [&header, &entry.train, &entry.test] {
@@ -144,6 +144,19 @@ impl Cache {
     pub(crate) fn file(&self) -> &Path {
         &self.file
     }
+}
+
+/// An unfinished file of the cache.
+fn new_file(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Temporary files are their owner's alone; a cache may be shared, and the umask says with whom.
+        let permissions = std::fs::Permissions::from_mode(0o666);
+        tempfile::Builder::new().permissions(permissions).tempfile_in(directory)
+    }
+    #[cfg(not(unix))]
+    tempfile::NamedTempFile::new_in(directory)
 }
 
 /// Which folder and which size.

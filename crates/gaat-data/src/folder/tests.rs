@@ -80,6 +80,17 @@ fn the_second_time_comes_from_the_cache_and_is_equal() {
     assert_eq!((first.train.digest(), first.test.digest()), (second.train.digest(), second.test.digest()));
 }
 
+#[cfg(unix)]
+#[test]
+fn the_umask_says_who_may_read_the_cache() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new();
+    fixture.load(None).unwrap();
+    let mode = |path: &Path| fs_err::metadata(path).unwrap().permissions().mode();
+    // The images were written as any program writes a file.
+    assert_eq!(mode(&fixture.cache_file(None)), mode(&fixture.path("train/a/1.png")));
+}
+
 #[test]
 fn a_change_to_any_file_is_seen() {
     let fixture = Fixture::new();

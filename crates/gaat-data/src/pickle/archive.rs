@@ -3,6 +3,9 @@
 //! Format: PKWARE APPNOTE.TXT 6.3, sections 4.3.7, 4.3.12 and 4.3.16. Sizes are taken from the central directory, since
 //! `torch.save` leaves those beside the data empty.
 
+use super::brief::brief;
+use flate2::Crc;
+
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_LENGTH: usize = 22;
 const ENTRY: [u8; 4] = *b"PK\x01\x02";
@@ -21,6 +24,7 @@ impl<'a> Archive<'a> {
         let count = number(bytes, end + 10, 2)?;
         let mut place = number(bytes, end + 16, 4)?;
         let mut members = Vec::new();
+        let mut room = bytes.len();
         for _ in 0..count {
             if slice(bytes, place, 4)? != ENTRY {
                 return Err(format!("no member of the zip archive at byte {place}"));
@@ -29,14 +33,18 @@ impl<'a> Archive<'a> {
             let name = String::from_utf8_lossy(slice(bytes, place + ENTRY_LENGTH, name_length)?).into_owned();
             let method = number(bytes, place + 10, 2)?;
             if method != 0 {
-                return Err(format!("`{name}`, compressed; torch.save does not compress"));
+                return Err(format!("{}, compressed; torch.save does not compress", brief(&name)));
             }
             let (packed, size) = (number(bytes, place + 20, 4)?, number(bytes, place + 24, 4)?);
             let local = number(bytes, place + 42, 4)?;
             if size == u32::MAX as usize || local == u32::MAX as usize || packed != size {
-                return Err(format!("`{name}`, in an archive of 4 GiB or more, which is not read"));
+                return Err(format!("{}, in an archive of 4 GiB or more, which is not read", brief(&name)));
             }
-            members.push((name, content(bytes, local, size)?));
+            // A small file could name the same bytes often enough to keep the checksums busy for hours.
+            room = room.checked_sub(size).ok_or("members of a zip archive that overlap")?;
+            let content = content(bytes, local, size)?;
+            check(&name, content, number(bytes, place + 16, 4)? as u32)?;
+            members.push((name, content));
             place +=
                 ENTRY_LENGTH + name_length + number(bytes, place + 30, 2)? + number(bytes, place + 32, 2)?;
         }
@@ -67,6 +75,20 @@ fn content(bytes: &[u8], local: usize, size: usize) -> Result<&[u8], String> {
     }
     let before = LOCAL_LENGTH + number(bytes, local + 26, 2)? + number(bytes, local + 28, 2)?;
     slice(bytes, local + before, size)
+}
+
+/// Holds the content of a member against its CRC-32. A stored 0 is no checksum: `torch.save` leaves it where
+/// `torch.serialization.set_crc32_options` says so.
+fn check(name: &str, content: &[u8], stored: u32) -> Result<(), String> {
+    let mut found = Crc::new();
+    found.update(content);
+    if stored == 0 || found.sum() == stored {
+        return Ok(());
+    }
+    let (name, found) = (brief(name), found.sum());
+    Err(format!(
+        "{name} with the CRC-32 {found:08x} and not {stored:08x}: the file is damaged; copy or save it again"
+    ))
 }
 
 fn slice(bytes: &[u8], start: usize, length: usize) -> Result<&[u8], String> {

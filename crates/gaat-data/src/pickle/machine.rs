@@ -3,6 +3,7 @@
 //! Format: the comments of `Lib/pickletools.py`. An opcode outside the list, and a class outside of
 //! [`Class`], ends the reading with its name and position.
 
+use super::brief::brief;
 use super::opcodes;
 use super::value::{Class, Id, Storage, Value, View};
 use std::collections::HashMap;
@@ -12,8 +13,6 @@ const MOST_VALUES: usize = 1 << 22;
 
 /// Axes of a tensor in PyTorch.
 const MOST_AXES: usize = 64;
-/// Values shown in an error: one pickle can name the same long text a million times.
-const SHOWN: usize = 6;
 
 /// A pickle that was read to its end.
 pub(super) struct Pickle {
@@ -223,7 +222,7 @@ impl Machine<'_> {
             (b's' | b'u', Value::Dict(dict)) if items.len() % 2 == 0 => {
                 dict.extend(items.as_chunks::<2>().0.iter().map(|[key, value]| (*key, *value)));
             }
-            (_, other) => return Err(format!("items for what takes none: {other:?}")),
+            (_, other) => return Err(format!("items for what takes none: {}", brief(other))),
         }
         Ok(())
     }
@@ -239,7 +238,8 @@ impl Machine<'_> {
             (module, name)
         };
         let class = Class::parse(&module, &name).ok_or_else(|| {
-            format!("{module}.{name}, which is code and not numbers; save the state dict alone, model.state_dict()")
+            let name = brief(&format!("{module}.{name}"));
+            format!("{name}, which is code and not numbers; save the state dict alone, model.state_dict()")
         })?;
         self.push(Value::Class(class))
     }
@@ -249,14 +249,14 @@ impl Machine<'_> {
         self.pop()?;
         match self.top()? {
             Value::Dict(_) => Ok(()),
-            other => Err(format!("attributes for {other:?}")),
+            other => Err(format!("attributes for {}", brief(other))),
         }
     }
 
     /// `('storage', class, key, device, count)`, in the old layout with a sixth item for views, which must be none.
     fn storage(&mut self) -> Result<(), String> {
         let id = self.popped()?;
-        let Value::Tuple(items) = &id else { return Err(format!("a persistent id of {id:?}")) };
+        let Value::Tuple(items) = &id else { return Err(format!("a persistent id of {}", brief(&id))) };
         let items: Vec<&Value> = items.iter().map(|item| &self.values[*item]).collect();
         let storage = match items.as_slice() {
             [
@@ -312,7 +312,7 @@ impl Machine<'_> {
         }
         let size = |id: &Id| match &self.values[*id] {
             Value::Int(size) => usize::try_from(*size).map_err(|_| format!("a size of {size}")),
-            other => Err(format!("a size of {other:?}")),
+            other => Err(format!("a size of {}", brief(other))),
         };
         items.iter().map(size).collect()
     }
@@ -320,6 +320,5 @@ impl Machine<'_> {
 
 /// The first of `values`, and how many there are.
 fn described(values: &[&Value]) -> String {
-    let first = &values[..values.len().min(SHOWN)];
-    format!("{} values that begin with {first:?}", values.len())
+    format!("{} values that begin with {}", values.len(), brief(values))
 }

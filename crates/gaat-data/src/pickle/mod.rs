@@ -2,6 +2,7 @@
 //! run: what is not numbers in dictionaries is refused by name.
 
 mod archive;
+mod brief;
 mod machine;
 mod opcodes;
 mod tensors;
@@ -11,6 +12,7 @@ pub use tensors::{NamedTensor, Numbers, strip_parallel_prefix};
 
 use crate::error::{Error, Result};
 use archive::Archive;
+use brief::brief;
 use machine::Pickle;
 use std::collections::HashMap;
 use std::path::Path;
@@ -46,7 +48,7 @@ fn zipped(bytes: &[u8]) -> std::result::Result<Vec<NamedTensor>, String> {
     let found = tensors::find(&machine::read(pickle)?)?;
     let storage = |found: &Found| {
         let key = &found.view.storage.key;
-        archive.get(&format!("{root}data/{key}")).ok_or_else(|| format!("no storage `{key}`"))
+        archive.get(&format!("{root}data/{key}")).ok_or_else(|| format!("no storage {}", brief(key)))
     };
     tensors::copy_all(&found, bytes.len(), storage)
 }
@@ -67,7 +69,7 @@ fn legacy(bytes: &[u8]) -> std::result::Result<Vec<NamedTensor>, String> {
     }
     let version = next()?;
     if version.values[version.root] != Value::Int(1001) {
-        return Err(format!("version {:?} of the older layout", version.values[version.root]));
+        return Err(format!("version {} of the older layout", brief(&version.values[version.root])));
     }
     if !is_little_endian(&next()?) {
         return Err("big-endian numbers".to_owned());
@@ -78,7 +80,7 @@ fn legacy(bytes: &[u8]) -> std::result::Result<Vec<NamedTensor>, String> {
     let storages = legacy_storages(&keys, rest, &scalars(&object))?;
     let storage = |found: &Found| {
         let key = &found.view.storage.key;
-        storages.get(&**key).copied().ok_or_else(|| format!("no storage `{key}`"))
+        storages.get(&**key).copied().ok_or_else(|| format!("no storage {}", brief(key)))
     };
     tensors::copy_all(&found, bytes.len(), storage)
 }
@@ -112,8 +114,8 @@ fn legacy_storages<'a>(
     for item in items {
         let Value::Text(key) = &keys.values[*item] else { return Err("a storage without a name".to_owned()) };
         let width =
-            scalars.get(&**key).ok_or_else(|| format!("the storage `{key}` of unknown type"))?.width();
-        let cut = || format!("a file that is cut short in the storage `{key}`");
+            scalars.get(&**key).ok_or_else(|| format!("the storage {} of unknown type", brief(key)))?.width();
+        let cut = || format!("a file that is cut short in the storage {}", brief(key));
         let (length, after) = rest.split_first_chunk::<8>().ok_or_else(cut)?;
         let length =
             usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|count| count.checked_mul(width));

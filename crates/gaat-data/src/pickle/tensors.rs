@@ -1,5 +1,6 @@
 //! The tensors of a pickled dictionary, by name, and their numbers out of the storages.
 
+use super::brief::brief;
 use super::machine::Pickle;
 use super::value::{Id, Scalar, Value, View};
 use std::collections::HashSet;
@@ -74,9 +75,9 @@ fn dictionary(pickle: &Pickle, place: Id) -> Result<Vec<(Rc<str>, Id)>, String> 
     };
     let mut known = HashSet::new();
     let named = items.iter().map(|(key, value)| match &pickle.values[*key] {
-        Value::Text(name) if !known.insert(name) => Err(format!("`{name}`, which comes twice")),
+        Value::Text(name) if !known.insert(name) => Err(format!("{}, which comes twice", brief(name))),
         Value::Text(name) => Ok((name.clone(), *value)),
-        other => Err(format!("an entry without a name: {other:?}")),
+        other => Err(format!("an entry without a name: {}", brief(other))),
     });
     named.collect()
 }
@@ -90,14 +91,14 @@ fn wrapped(others: &[(Rc<str>, Id)]) -> Option<Id> {
 fn without_tensors(others: &[(Rc<str>, Id)]) -> String {
     let mut keys = String::new();
     for (key, _) in others.iter().take(8) {
-        let _ = write!(keys, " `{key}`");
+        let _ = write!(keys, " {}", brief(key));
     }
     format!("a dictionary without tensors, with the keys{keys}")
 }
 
 fn unprefixed(mut found: Vec<Found>, others: &[(Rc<str>, Id)]) -> Result<Vec<Found>, String> {
     if let Some((key, _)) = others.first() {
-        return Err(format!("`{key}`, which is no tensor, among tensors"));
+        return Err(format!("{}, which is no tensor, among tensors", brief(key)));
     }
     strip_parallel_prefix(found.iter_mut().map(|found| &mut found.name).collect());
     Ok(found)
@@ -125,9 +126,9 @@ pub(super) fn copy_all<'a>(
         let numbers = found.view.shape.iter().fold(1usize, |count, size| count.saturating_mul(*size));
         total = total.saturating_add(numbers);
         if total > most {
-            let name = &found.name;
+            let name = brief(&found.name);
             return Err(format!(
-                "`{name}`, with which tensors share {length} bytes as more than {most} numbers"
+                "{name}, with which tensors share {length} bytes as more than {most} numbers"
             ));
         }
         tensors.push(copy(found, storage(found)?)?);
@@ -135,21 +136,23 @@ pub(super) fn copy_all<'a>(
     Ok(tensors)
 }
 
-/// The numbers of `found` out of its storage.
+/// The numbers of `found`, which [`copy_all`] has found to be few enough, out of its storage.
 fn copy(found: &Found, storage: &[u8]) -> Result<NamedTensor, String> {
     let Found { name, view } = found;
     let scalar = view.storage.scalar;
-    let outside = || format!("`{name}`, which reaches beyond its storage");
+    let outside = || format!("{}, which reaches beyond its storage", brief(name));
     let stored = view.storage.count.checked_mul(scalar.width());
     if stored != Some(storage.len()) {
         let (count, bytes) = (view.storage.count, storage.len());
-        return Err(format!("`{name}` with a storage of {count} numbers in {bytes} bytes"));
+        let name = brief(name);
+        return Err(format!("{name} with a storage of {count} numbers in {bytes} bytes"));
     }
-    let mut indices = vec![view.offset];
+    // Without numbers, offset and strides mean nothing.
+    let mut indices = if view.shape.contains(&0) { Vec::new() } else { vec![view.offset] };
     // One axis after the other: an image of the last axis for every index of those before.
     for (size, stride) in view.shape.iter().zip(&view.stride) {
-        let total = indices.len().checked_mul(*size).filter(|total| *total <= view.storage.count);
-        let mut longer = Vec::with_capacity(total.ok_or_else(outside)?);
+        // An axis of stride 0 repeats numbers: there may be more of them than are stored.
+        let mut longer = Vec::with_capacity(indices.len().saturating_mul(*size));
         for start in &indices {
             for step in 0..*size {
                 let index = step.checked_mul(*stride).and_then(|step| step.checked_add(*start));
@@ -206,6 +209,7 @@ fn from_half(bits: u16) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::value::Storage;
     use super::*;
 
     #[test]
@@ -214,5 +218,28 @@ mod tests {
             assert_eq!(from_half(bits), value);
         }
         assert!(from_half(0x7c00).is_infinite() && from_half(0x7e00).is_nan());
+    }
+
+    fn tensor(shape: &[usize], stride: &[usize], offset: usize) -> Result<NamedTensor, String> {
+        let storage = Storage { key: "0".into(), scalar: Scalar::U8, count: 3 };
+        let view = View { storage, offset, shape: shape.to_vec(), stride: stride.to_vec() };
+        let found = Found { name: "w".to_owned(), view };
+        copy_all(&[found], 100, |_| Ok(&[5, 6, 7])).map(|mut tensors| tensors.remove(0))
+    }
+
+    #[test]
+    fn expanded_and_empty_tensors_are_read() {
+        let numbers = |shape, stride, offset| tensor(shape, stride, offset).unwrap().numbers;
+        assert_eq!(numbers(&[2, 3], &[0, 1], 0), Numbers::Whole(vec![5, 6, 7, 5, 6, 7]));
+        assert_eq!(numbers(&[5], &[0], 2), Numbers::Whole(vec![7; 5]));
+        assert_eq!(numbers(&[4, 0], &[1, 1], 0), Numbers::Whole(Vec::new()));
+        assert_eq!(numbers(&[0, usize::MAX], &[1, 1], 9), Numbers::Whole(Vec::new()));
+        assert_eq!(tensor(&[4, 0], &[1, 1], 0).unwrap().shape, [4, 0]);
+        for (shape, stride, offset) in [(&[2, 2][..], &[0, 3][..], 0), (&[2], &[1], 2), (&[], &[], 3)] {
+            let found = tensor(shape, stride, offset).unwrap_err();
+            assert!(found.contains("beyond its storage"), "{found}");
+        }
+        let found = tensor(&[usize::MAX, 2], &[0, 0], 0).unwrap_err();
+        assert!(found.contains("share 100 bytes"), "{found}");
     }
 }

@@ -44,7 +44,7 @@ fn what_is_no_state_dict_is_refused_by_name() {
     let module = state_dict(MODULE).unwrap_err();
     assert!(module.contains("torch.nn.modules.linear.Linear") && module.contains("byte"), "{module}");
     let empty = state_dict(NO_TENSORS).unwrap_err();
-    assert!(empty.contains("without tensors") && empty.contains("`epoch`"), "{empty}");
+    assert!(empty.contains("without tensors") && empty.contains("\"epoch\""), "{empty}");
     for bytes in [&b""[..], b"not a state dict", b"\x80\x02K\x01.", b"PK\x03\x04"] {
         assert!(state_dict(bytes).is_err(), "{bytes:?}");
     }
@@ -79,7 +79,7 @@ fn tensors_that_reach_beyond_their_storage_are_refused() {
         let mut bytes = LEGACY.to_vec();
         bytes[place + 1] = size;
         let found = state_dict(&bytes).unwrap_err();
-        assert!(found.contains("`0.weight`") && found.contains("beyond its storage"), "{found}");
+        assert!(found.contains("\"0.weight\"") && found.contains("beyond its storage"), "{found}");
     }
     for cut in [LEGACY.len() - 1, LEGACY.len() - 9, 20, 200] {
         assert!(state_dict(&LEGACY[..cut]).is_err(), "{cut}");
@@ -87,6 +87,47 @@ fn tensors_that_reach_beyond_their_storage_are_refused() {
     for cut in (0..ZIP.len()).step_by(7) {
         assert!(state_dict(&ZIP[..cut]).is_err(), "{cut}");
     }
+}
+
+#[test]
+fn a_flipped_bit_in_a_zip_archive_is_found_by_its_checksum() {
+    // -0.5 and -0.375, with which the first storage begins.
+    let numbers = [0, 0, 0, 0xbf, 0, 0, 0xc0, 0xbe];
+    let place = ZIP.windows(8).position(|window| window == numbers).unwrap();
+    let mut bytes = ZIP.to_vec();
+    bytes[place + 2] ^= 1;
+    let found = state_dict(&bytes).unwrap_err();
+    assert!(found.contains("\"zip/data/0\"") && found.contains("CRC-32"), "{found}");
+    // Without checksums, as torch.save writes where it is told to, the numbers count as they are.
+    let entries: Vec<usize> =
+        (0..bytes.len() - 4).filter(|at| bytes[*at..].starts_with(b"PK\x01\x02")).collect();
+    for entry in &entries {
+        bytes[entry + 16..entry + 20].fill(0);
+    }
+    assert!(entries.len() > 3 && state_dict(&bytes).is_ok());
+}
+
+#[test]
+fn errors_show_little_of_what_is_large_and_nothing_that_moves_the_cursor() {
+    let long = "x".repeat(1 << 20);
+    let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    // A list of a long text, as a persistent id, and attributes for it; a class of that name; a key that is no text.
+    let list = [b"\x80\x02", &text(&long)[..]].concat();
+    let pickles = [
+        [&list[..], b"Q."].concat(),
+        [&list[..], b"\x85Q."].concat(),
+        [&list[..], b"Nb."].concat(),
+        [&list[..], b"Na."].concat(),
+        [b"\x80\x02c\x1b[2J\n", long.as_bytes(), b"\n."].concat(),
+    ];
+    for pickle in pickles {
+        let found = machine::read(&pickle).err().unwrap();
+        assert!(found.len() < 400 && !found.contains('\u{1b}'), "{found}");
+    }
+    // A dictionary with a long key in front of what is no tensor.
+    let pickle = [b"\x80\x02}", &text(&format!("\u{1b}{long}"))[..], b"Ns."].concat();
+    let found = tensors::find(&machine::read(&pickle).unwrap()).err().unwrap();
+    assert!(found.len() < 400 && !found.contains('\u{1b}'), "{found}");
 }
 
 proptest! {

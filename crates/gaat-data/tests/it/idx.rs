@@ -1,7 +1,7 @@
 //! MNIST and Fashion-MNIST files: layout, spellings, and everything that can be wrong with them.
 
 use gaat_data::DatasetName::{FashionMnist, Mnist};
-use gaat_data::{ImageShape, Location, Source, load_with};
+use gaat_data::{ImageShape, Location, Source, Verdict, load_with, verify_with};
 use proptest::prelude::*;
 
 use crate::fixtures::{Home, gzip, mnist_files, source};
@@ -57,6 +57,22 @@ fn fashion_mnist_has_its_own_places_and_names() {
             ("fashion-mnist", "Ankle boot")
         );
         assert_eq!(home.load(Mnist).is_err(), !place.is_empty());
+    }
+}
+
+#[test]
+fn files_are_judged_by_what_they_are_and_not_by_their_ending() {
+    // Only the packed files of Fashion-MNIST have a published digest.
+    for (ending, is_packed) in [("", true), (".gz", false)] {
+        let home = Home::new();
+        for (name, bytes) in mnist_files() {
+            let bytes = if is_packed { gzip(&bytes) } else { bytes };
+            home.write(&format!("fashion-mnist/{name}{ending}"), &bytes);
+        }
+        let report = verify_with(&source(FashionMnist), &home.places());
+        let expected =
+            if is_packed { (Some(false), Verdict::NotOfficial) } else { (None, Verdict::Readable) };
+        assert_eq!((report.files[0].official, report.verdict), expected);
     }
 }
 

@@ -1,6 +1,9 @@
 //! One file, and everything that can go wrong on its way.
 
-use crate::server::{Answer, Server, cut, of_unknown_length, redirect, stall, status, whole, without_ranges};
+use crate::server::{
+    Answer, Server, confused_by_ranges, cut, of_unknown_length, redirect, stall, status, whole,
+    without_ranges,
+};
 use gaat_data::{OfficialFile, digest_of_file};
 use gaat_fetch::{Error, Patience, Progress, Result, download};
 use std::ops::ControlFlow;
@@ -37,6 +40,10 @@ impl Place {
 
     fn leave_part(&self, bytes: &[u8]) {
         fs_err::write(self.path("data.bin.part"), bytes).unwrap();
+    }
+
+    fn part(&self) -> Vec<u8> {
+        fs_err::read(self.path("data.bin.part")).unwrap()
     }
 
     fn download(&self, servers: &[&Server]) -> Result<Option<String>> {
@@ -121,6 +128,60 @@ fn a_server_without_ranges_sends_all_of_it_again() {
     let server = serving(without_ranges(&content()));
     place.expect_whole(&[&server]);
     assert_eq!(server.requests(), ["/data.bin bytes=90000-"]);
+}
+
+#[test]
+fn what_has_arrived_outlives_answers_that_are_not_the_rest() {
+    let page = b"<html>please log in</html>";
+    let too_much = [content(), vec![0; 10]].concat();
+    let answers = [
+        (without_ranges(page), "offers 26 bytes where 300000 are expected"),
+        (of_unknown_length(page), "broke off after 26 of 300000 bytes"),
+        (of_unknown_length(&content()[..50_000]), "broke off after 50000 of 300000 bytes"),
+        (of_unknown_length(&too_much), "more than the expected 300000"),
+        (confused_by_ranges(page, "416 Range Not Satisfiable", ""), "offers 26 bytes where 300000"),
+        (
+            confused_by_ranges(page, "206 Partial Content", "Content-Range: bytes 0-9/26\r\n"),
+            "offers 26 bytes",
+        ),
+    ];
+    for (answer, expected) in answers {
+        let place = Place::new();
+        place.leave_part(&content()[..90_000]);
+        let message = place.expect_failure(&[&serving(answer)]);
+        assert!(message.contains(expected) && message.contains("90000 bytes are kept"), "{message}");
+        assert!(place.part() == content()[..90_000], "{expected}");
+        let good = serving(whole(&content()));
+        place.expect_whole(&[&good]);
+        assert_eq!(good.requests(), ["/data.bin bytes=90000-"]);
+    }
+}
+
+#[test]
+fn a_server_that_is_confused_by_ranges_is_asked_for_the_whole() {
+    for (line, headers) in [
+        ("416 Range Not Satisfiable", "Content-Range: bytes */300000\r\n"),
+        ("206 Partial Content", "Content-Range: bytes 0-299999/300000\r\n"),
+        ("206 Partial Content", ""),
+    ] {
+        let place = Place::new();
+        place.leave_part(&content()[..90_000]);
+        let server = serving(confused_by_ranges(&content(), line, headers));
+        place.expect_whole(&[&server]);
+        assert_eq!(server.requests(), ["/data.bin bytes=90000-", "/data.bin"]);
+    }
+}
+
+#[test]
+fn any_patience_comes_to_an_end() {
+    let server = serving(status("503 Service Unavailable"));
+    let place = Place::new();
+    let patience = Patience { pause: Duration::ZERO, rounds: 40, ..Patience::default() };
+    let error = download(&place.file, place.folder.path(), &[server.base()], &patience, &mut |_| {
+        ControlFlow::Continue(())
+    });
+    assert!(matches!(error, Err(Error::Failed { .. })), "{error:?}");
+    assert_eq!(server.requests().len(), 40);
 }
 
 #[test]

@@ -113,6 +113,15 @@ pub(crate) fn without_ranges(content: &[u8]) -> Answer {
     })
 }
 
+/// Answers every range with `line` and `headers` and no bytes; sends the whole where no range is asked for.
+pub(crate) fn confused_by_ranges(content: &[u8], line: &'static str, headers: &'static str) -> Answer {
+    let send_whole = without_ranges(content);
+    Box::new(move |head, stream| match range(head) {
+        Some(_) => send(stream, line, headers, b""),
+        None => send_whole(head, stream),
+    })
+}
+
 /// Sends `content` without saying how long it is.
 pub(crate) fn of_unknown_length(content: &[u8]) -> Answer {
     let content = content.to_vec();

@@ -55,6 +55,11 @@ impl Axis {
         Self { is_tight: true, ..self }
     }
 
+    /// The width of a linear axis for data that is `value` throughout.
+    fn width_of_one(&self, value: f64) -> f64 {
+        0.2 * self.limits.map_or(value.abs().max(1.0), |(least, most)| most - least)
+    }
+
     /// Whether the axis can show `value`.
     pub(super) fn shows(&self, value: f64) -> bool {
         value.is_finite() && (self.scale == Scale::Linear || value > 0.0)
@@ -69,18 +74,20 @@ impl Axis {
         if low > high {
             (low, high) = if self.scale == Scale::Log { (1.0, 10.0) } else { (0.0, 1.0) };
         }
-        if let Some((least, most)) = self.limits {
-            (low, high) = (low.clamp(least, most), high.clamp(least, most));
+        let (mut least, mut most) = self.limits.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+        (low, high) = (low.clamp(least, most), high.clamp(least, most));
+        if self.is_tight && self.scale == Scale::Linear && low < high {
+            (least, most) = (low, high);
         }
-        let (low, high, ticks) = match self.scale {
-            Scale::Linear if self.is_tight && low < high => {
-                let (_, _, ticks) = linear(low, high);
-                let inside = |tick: &f64| (low..=high).contains(tick);
-                (low, high, ticks.into_iter().filter(inside).collect())
-            }
-            Scale::Linear => linear(low, high),
+        let (round_low, round_high, mut ticks) = match self.scale {
+            Scale::Linear => linear(low, high, self.width_of_one(low)),
             Scale::Log => logarithmic(low, high),
         };
+        // Round numbers may lie outside bounds that the data keeps.
+        (low, high) = (round_low.max(least), round_high.min(most));
+        // Ticks are multiples of their step: rounding may put one a little beyond the end that it stands for.
+        let slack = 1e-9 * if self.scale == Scale::Log { low } else { high - low };
+        ticks.retain(|tick| (low - slack..=high + slack).contains(tick));
         FittedAxis { scale: self.scale, low, high, from, to, ticks }
     }
 }
@@ -137,9 +144,10 @@ fn power(value: f64) -> String {
     }
 }
 
-/// Range and ticks in steps of 1, 2 or 5 times a power of ten, the data a little inside.
-fn linear(low: f64, high: f64) -> (f64, f64, Vec<f64>) {
-    let width = if high > low { high - low } else { low.abs().max(1.0) * 0.2 };
+/// Range and ticks in steps of 1, 2 or 5 times a power of ten, the data a little inside; `width_of_one` is the width
+/// for a single value.
+fn linear(low: f64, high: f64, width_of_one: f64) -> (f64, f64, Vec<f64>) {
+    let width = if high > low { high - low } else { width_of_one };
     let raw = width / 5.0;
     let power = 10f64.powf(raw.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= raw * 0.999);
@@ -216,5 +224,28 @@ mod tests {
         let axis = fitted(&Axis::new("y").within(-1.0, 3.0), &[-0.4, 250.0]);
         assert_eq!((axis.low, axis.high), (-1.0, 3.0));
         assert_eq!(axis.pixel_within(250.0), 100.0);
+    }
+
+    #[test]
+    fn no_axis_leaves_its_limits() {
+        let percent = |values: &[f64]| fitted(&Axis::new("y").within(0.0, 100.0), values);
+        for (values, labels) in [
+            (&[100.0, 100.0][..], &["90", "95", "100"][..]),
+            (&[0.0], &["0", "5", "10"]),
+            (&[97.5, 99.99], &["97.5", "98.0", "98.5", "99.0", "99.5", "100.0"]),
+            (&[3.0, 97.0], &["0", "20", "40", "60", "80", "100"]),
+            (&[120.0], &["90", "95", "100"]),
+        ] {
+            let axis = percent(values);
+            assert!(axis.low >= 0.0 && axis.high <= 100.0, "{axis:?}");
+            assert_eq!(axis.labels(), labels);
+        }
+        // Limits that are no multiple of a step end the axis between two ticks.
+        let axis = fitted(&Axis::new("y").within(0.0, 0.95), &[0.1, 0.9]);
+        assert_eq!((axis.low, axis.high, axis.labels().last().map(String::as_str)), (0.0, 0.95, Some("0.8")));
+        let axis = fitted(&Axis::new("y").within(0.0, 50.0).log(), &[3.0, 40.0]);
+        assert_eq!((axis.low, axis.high), (2.0, 50.0));
+        let axis = fitted(&Axis::new("y").within(0.0, 45.0).log(), &[3.0, 40.0]);
+        assert_eq!((axis.high, axis.labels()), (45.0, ["2", "5", "10", "20"].map(str::to_owned).to_vec()));
     }
 }

@@ -139,7 +139,7 @@ impl Canvas {
         ));
     }
 
-    /// Bars of one standard deviation to each side, with caps; a cut-off bar keeps its cap at the edge.
+    /// A bar with caps; a cut-off bar keeps its cap at the edge.
     pub(super) fn error_bar(&mut self, from: (f64, f64), to: (f64, f64), ink: Ink) {
         const CAP: f64 = 3.5;
         self.segment(from, to, ink, 1.2, "");

@@ -11,8 +11,8 @@ pub struct Point {
     pub x: f64,
     /// Value.
     pub y: f64,
-    /// Half the length of its error bar.
-    pub error: Option<f64>,
+    /// How far its error bar reaches down and up.
+    pub error: Option<(f64, f64)>,
 }
 
 /// A named line.
@@ -92,8 +92,8 @@ impl LineChart {
             frame.right - INSET,
         );
         let extent = |point: &Point| {
-            let error = point.error.unwrap_or(0.0);
-            [point.y - error, point.y, point.y + error]
+            let (down, up) = point.error.unwrap_or_default();
+            [point.y - down, point.y, point.y + up]
         };
         let y = self.y.fitted(
             points().flat_map(extent).chain(self.guide),
@@ -115,9 +115,9 @@ impl LineChart {
                 shown.iter().map(|point| (x.pixel(point.x), y.pixel(point.y))).collect();
             canvas.polyline(&line, Ink::Series(index), 1.8, DASHES[index % DASHES.len()]);
             for (point, place) in shown.iter().zip(&line) {
-                if let Some(error) = point.error.filter(|error| *error > 0.0) {
+                if let Some((down, up)) = point.error.filter(|(down, up)| down + up > 0.0) {
                     let end = |value: f64| (place.0, y.pixel_within(value));
-                    canvas.error_bar(end(point.y - error), end(point.y + error), Ink::Series(index));
+                    canvas.error_bar(end(point.y - down), end(point.y + up), Ink::Series(index));
                 }
                 canvas.mark(*place, index, radius(shown.len()), &told(&series.name, point));
             }
@@ -155,7 +155,11 @@ fn radius(points: usize) -> f64 {
 
 fn told(name: &str, point: &Point) -> String {
     let Point { x, y, error } = point;
-    let error = error.map(|error| format!(" ± {error:.3}")).unwrap_or_default();
+    let error = match error {
+        None => String::new(),
+        Some((down, up)) if down == up => format!(" ± {up:.3}"),
+        Some((down, up)) => format!(" ({:.3} to {:.3})", y - down, y + up),
+    };
     format!("{name}: {y:.3}{error} at {x:.3}")
 }
 
@@ -187,7 +191,7 @@ mod tests {
             points: values
                 .iter()
                 .enumerate()
-                .map(|(x, y)| Point { x: x as f64, y: *y, error: Some(0.1) })
+                .map(|(x, y)| Point { x: x as f64, y: *y, error: Some((0.1, 0.2)) })
                 .collect(),
         };
         let chart = LineChart {
@@ -208,6 +212,7 @@ mod tests {
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         // Two marks of the first line and one in the legend.
         assert_eq!(svg.matches("<circle").count(), 3, "{svg}");
+        assert!(svg.contains(">one: 1.000 (0.900 to 1.200) at 0.000<"), "{svg}");
         assert_eq!(svg, chart.to_svg());
         let empty = LineChart::default().to_svg();
         assert!(!empty.contains("NaN") && !empty.contains("alarm<"), "{empty}");
