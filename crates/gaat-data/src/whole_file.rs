@@ -1,5 +1,6 @@
 //! Files that are whole or absent: written beside their place, synced, then renamed.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -9,11 +10,16 @@ use std::path::Path;
 /// # Errors
 /// When the folder or the file cannot be written; the old file is then untouched.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// The same with what `write` writes.
+pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     // A name without a folder has an empty one.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
     let mut file = builder().tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    write(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     // The rename itself is only safe once the folder is; not every file system can sync folders.

@@ -15,6 +15,7 @@ use super::scan::Scan;
 use crate::gzip::read_up_to;
 use crate::hexadecimal::hexadecimal;
 use crate::image_set::ImageShape;
+use crate::whole_file::write_with;
 
 const MAGIC: [u8; 8] = *b"gaatimg1";
 /// Magic, fingerprint, channels, height, width, training images, test images.
@@ -117,20 +118,15 @@ impl Cache {
     }
 
     fn try_write(&self, entry: &Entry) -> io::Result<()> {
-        fs_err::create_dir_all(&self.directory)?;
-        let mut file = new_file(&self.directory)?;
         let header = self.header(entry.shape);
-        let mut checksum = 0;
-        for part in [&header, &entry.train, &entry.test] {
-            checksum = crc32c::crc32c_append(checksum, part);
-            file.write_all(part)?;
-        }
-        file.write_all(&checksum.to_le_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&self.file).map_err(|error| error.error)?;
-        // Makes the new name last as well; not every system can do this with a directory.
-        let _ = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        Ok(())
+        write_with(&self.file, |file| {
+            let mut checksum = 0;
+            for part in [&header, &entry.train, &entry.test] {
+                checksum = crc32c::crc32c_append(checksum, part);
+                file.write_all(part)?;
+            }
+            file.write_all(&checksum.to_le_bytes())
+        })
     }
 
     fn header(&self, shape: ImageShape) -> Vec<u8> {
@@ -144,19 +140,6 @@ impl Cache {
     pub(crate) fn file(&self) -> &Path {
         &self.file
     }
-}
-
-/// An unfinished file of the cache.
-fn new_file(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are their owner's alone; a cache may be shared, and the umask says with whom.
-        let permissions = std::fs::Permissions::from_mode(0o666);
-        tempfile::Builder::new().permissions(permissions).tempfile_in(directory)
-    }
-    #[cfg(not(unix))]
-    tempfile::NamedTempFile::new_in(directory)
 }
 
 /// Which folder and which size.
