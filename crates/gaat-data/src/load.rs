@@ -20,7 +20,7 @@ use gaat_spec::DatasetName;
 pub struct Source {
     /// Which data set.
     pub dataset: DatasetName,
-    /// Where it is; nothing else is searched then. `None` searches the usual places.
+    /// Where it is; nothing else is searched then. `None` searches the usual places. Digits lie nowhere.
     pub data_dir: Option<PathBuf>,
     /// Height and width to bring every image to; `None` keeps the size of the files.
     pub resize: Option<(usize, usize)>,
@@ -101,6 +101,7 @@ pub fn load(source: &Source) -> Result<Loaded> {
 /// As [`load`].
 pub fn load_with(source: &Source, places: &Places) -> Result<Loaded> {
     check_size(source.resize)?;
+    check_place(source)?;
     let roots = source.roots(places);
     let mut warnings = Vec::new();
     let ((train, test), location) = match source.dataset {
@@ -118,6 +119,18 @@ pub fn load_with(source: &Source, places: &Places) -> Result<Loaded> {
     };
     let (train, test) = (resize_set(train, source.resize), resize_set(test, source.resize));
     Ok(Loaded { train, test, location, warnings })
+}
+
+/// Whoever names a directory wants the images in it, and not the embedded ones in their place.
+fn check_place(source: &Source) -> Result<()> {
+    match &source.data_dir {
+        Some(place) if source.dataset == DatasetName::Digits => Err(Error::Option {
+            option: "data-dir",
+            expected: "left out for digits, which are part of the program",
+            found: place.display().to_string(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn load_idx(layout: &idx_files::Layout, roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {

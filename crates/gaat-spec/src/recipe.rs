@@ -31,7 +31,7 @@ pub struct Recipe {
     /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
     #[cfg_attr(feature = "clap", arg(long, value_name = "DIR", help_heading = "Data"))]
     pub data_dir: Option<PathBuf>,
-    /// Side in pixels that `folder` images are resized to; needed when they differ in size
+    /// Side in pixels that images are resized to; needed when those of a `folder` differ in size
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
     pub resize: Option<usize>,
     /// Use only this many training images (a seeded, stratified subset), before the validation split
@@ -255,11 +255,30 @@ impl Recipe {
     pub fn check(&self) -> Result<CheckedRecipe> {
         let method = self.method.unwrap_or(MethodName::plain(BaseMethod::Gaat));
         let written = self.for_method(method)?;
+        check_place(&written)?;
         let dataset = written.dataset.unwrap_or(DatasetName::Digits);
         let general = defaults::of_dataset(dataset).overlaid_with(&written)?;
         let filled = defaults::of_method(&general, method).overlaid_with(&general)?;
         CheckedRecipe::new(&filled, method)
     }
+}
+
+/// Refuses what is said of the images where the embedded digits would be taken all the same: nobody who names a directory
+/// means them, nor does a size without a data set.
+fn check_place(written: &Recipe) -> Result<()> {
+    let (key, value) = match (written.dataset, &written.data_dir, written.resize) {
+        (None | Some(DatasetName::Digits), Some(place), _) => ("data-dir", place.display().to_string()),
+        (None, None, Some(side)) => ("resize", side.to_string()),
+        _ => return Ok(()),
+    };
+    let reason = if written.dataset.is_some() {
+        "does not apply to digits, which are part of the program; name another data set, such as --dataset folder for images \
+         of your own, or leave it out"
+    } else {
+        "no data set is named, and the embedded digits would be taken; add --dataset folder for images of your own, or the \
+         name of another data set"
+    };
+    Err(Error::value(key, value, reason))
 }
 
 fn document(error: &toml::de::Error) -> Error {
@@ -339,6 +358,22 @@ mod tests {
         let MethodSpec::Gaat(gaat) = checked.method else { panic!("not gaat") };
         let travel = gaat.steps as f64 * gaat.step_size.value();
         assert!((travel / checked.threat.epsilon() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_place_for_images_needs_a_data_set_that_lies_there() {
+        for (text, words) in [
+            ("data-dir = \"photos\"\nresize = 32", ["data-dir = photos", "--dataset folder"]),
+            ("resize = 32", ["resize = 32", "--dataset folder"]),
+            ("dataset = \"digits\"\ndata-dir = \"photos\"", ["data-dir = photos", "part of the program"]),
+        ] {
+            let error = check(text).unwrap_err().to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{text}: {error}");
+        }
+        // Digits are resized like any other images where somebody asks for it.
+        let large = check("dataset = \"digits\"\nresize = 32\nmodel = \"vgg-16\"").unwrap();
+        assert_eq!(large.resolved.resize, Some(32));
+        assert!(check("dataset = \"folder\"\ndata-dir = \"photos\"\nresize = 32").is_ok());
     }
 
     #[test]

@@ -84,6 +84,9 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("export . --format tflite --out x", "safetensors"),
         ("export . --format safetensors --fold-batchnorm --out x", "--format onnx"),
         ("train --refreshes 20 --steps 10", "refreshes"),
+        ("train --data-dir photos --resize 32", "--dataset folder"),
+        ("compare --methods rat --data-dir photos", "--dataset folder"),
+        ("train --dataset digits --data-dir photos", "part of the program"),
         ("train --dataset mnist --data-dir nowhere", "nowhere"),
         ("train --dataset cifar10 --data-dir nowhere", "gaat data fetch cifar10"),
     ] {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use gaat_data::{DatasetName, Error, Location, Places, Source, load_with};
+use gaat_data::{DatasetName, Error, Location, Places, Source, Verdict, load_with, verify_with};
 use proptest::prelude::*;
 
 use crate::fixtures::{Home, source};
@@ -42,6 +42,11 @@ fn digits_need_no_place_at_all() {
     let loaded = load_with(&source(DatasetName::Digits), &nowhere).unwrap();
     assert_eq!(loaded.location, Location::Embedded);
     assert_eq!(loaded.train.len() + loaded.test.len(), 1797);
+    // Looking at all data sets below one directory does not stop at them.
+    let named = Source { data_dir: Some("photos".into()), ..source(DatasetName::Digits) };
+    assert_eq!(verify_with(&named, &nowhere).verdict, Verdict::Official);
+    let message = load_with(&named, &nowhere).unwrap_err().to_string();
+    assert!(message.contains("data-dir") && message.contains("photos"), "{message}");
 }
 
 #[test]
