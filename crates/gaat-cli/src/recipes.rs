@@ -11,6 +11,12 @@ pub(crate) fn read(file: Option<&Path>, flags: &Recipe) -> Result<Recipe> {
         Some(path) if path.is_dir() => {
             bail!("{} is a directory, not a recipe; to go on with a run there, add --resume", path.display())
         }
+        Some(path) if !path.exists() => {
+            bail!(
+                "{}: nothing there; expected a recipe (.toml), or with --resume the directory of a run",
+                path.display()
+            )
+        }
         Some(path) => {
             let text = fs_err::read_to_string(path)?;
             Recipe::from_toml(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?

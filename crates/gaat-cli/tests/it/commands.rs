@@ -231,6 +231,10 @@ fn a_run_goes_out_and_comes_back() {
     assert_eq!(clean("pytorch/w.safetensors --dataset digits"), expected);
     assert_eq!(clean("back.safetensors --dataset digits"), expected);
 
+    let text =
+        success(here, "import pytorch/w.safetensors --model convnet --input 1x8x8 --out again.safetensors");
+    assert!(text.contains("--attack autoattack"), "{text}");
+
     let document = json(&success(here, "export back.safetensors --format onnx --out n.onnx --json"));
     assert_eq!((&document["input"], &document["config"]), (&"1x8x8".into(), &Value::Null));
     assert!(read_bytes(&here.join("n.onnx")).windows(4).any(|word| word == b"Gemm"));

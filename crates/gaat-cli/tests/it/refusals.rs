@@ -62,7 +62,16 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("train --epsilon eight", "8/255"),
         ("train --model vgg16", "vgg-16"),
         ("train --device tpu", "cpu"),
-        ("train absent.toml", "absent.toml"),
+        ("train absent.toml", "absent.toml: nothing there"),
+        (
+            "train --resume absent",
+            "absent: nothing there; expected a recipe (.toml), or with --resume the directory",
+        ),
+        (
+            "import absent.pth --model convnet --out w.safetensors",
+            "absent.pth: nothing there; expected a state dict",
+        ),
+        ("import . --model convnet --out w.safetensors", ".: no file"),
         ("train .", "--resume"),
         ("evaluate absent", "run directory"),
         ("evaluate .", "run.json"),
