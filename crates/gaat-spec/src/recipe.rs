@@ -50,8 +50,11 @@ pub struct Recipe {
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Data"))]
     pub normalization: Option<NormalizationChoice>,
 
-    /// Network: convnet, mlp, vgg-16, preact-resnet-18, wide-resnet-DEPTH-WIDTH
-    #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
+    /// Network
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, help = format!("Network: {}", crate::model::ACCEPTED), help_heading = "Model and method")
+    )]
     pub model: Option<ModelName>,
     /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-memory, fgsm-rs, n-fgsm, free, fgsm-mep, gradalign,
     /// trades, mart; awp+METHOD; dat, dat+METHOD

@@ -18,6 +18,10 @@ fn help_names_the_keys_of_each_command() {
                 "--json",
                 "--weight-averaging",
                 "gradalign",
+                "vit-tiny",
+                "efficientnet-b0",
+                "(base width W)",
+                "run directory in place of the recipe",
                 "--noise",
             ],
         ),
@@ -37,11 +41,17 @@ fn help_names_the_keys_of_each_command() {
         ("data fetch --help", &["--mirror", "--data-dir", "HTTPS_PROXY"]),
     ];
     for (line, keys) in expected {
-        let help = success(directory.path(), line);
+        // Where lines break is up to the width of the terminal.
+        let help = success(directory.path(), line).split_whitespace().collect::<Vec<_>>().join(" ");
         for key in *keys {
             assert!(help.contains(key), "{line}: {key} is missing");
         }
     }
+    let fetch = success(directory.path(), "data fetch --help");
+    assert!(
+        fetch.contains("fashion-mnist") && !fetch.contains("folder:") && !fetch.contains("digits"),
+        "{fetch}"
+    );
     // The one method of a recipe has no place beside the list of methods.
     assert!(!success(directory.path(), "compare --help").contains("--method "));
 }
