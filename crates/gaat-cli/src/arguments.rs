@@ -108,7 +108,7 @@ pub(crate) struct TrainArguments {
     /// [default: runs/DATASET-MODEL-METHOD-sSEED]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with the run in --out, with the recipe saved there
+    /// Go on with the run in --out, or in a run directory in place of the recipe, with the recipe saved there
     #[arg(long)]
     pub(crate) resume: bool,
     #[command(flatten)]

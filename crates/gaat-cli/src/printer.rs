@@ -74,6 +74,13 @@ impl Printer {
         to_stderr(&format!("warning: {line}"));
     }
 
+    /// The same of several.
+    pub(crate) fn warnings(&self, lines: &[String]) {
+        for line in lines {
+            self.warning(line);
+        }
+    }
+
     /// A line that says how the command ended, such as that it was interrupted.
     pub(crate) fn notice(&self, line: &str) {
         to_stderr(line);

@@ -11,12 +11,30 @@ pub(crate) fn read(file: Option<&Path>, flags: &Recipe) -> Result<Recipe> {
         Some(path) if path.is_dir() => {
             bail!("{} is a directory, not a recipe; to go on with a run there, add --resume", path.display())
         }
+        Some(path) if !path.exists() => {
+            bail!(
+                "{}: nothing there; expected a recipe (.toml), or with --resume the directory of a run",
+                path.display()
+            )
+        }
         Some(path) => {
             let text = fs_err::read_to_string(path)?;
             Recipe::from_toml(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?
         }
     };
     Ok(base.overlaid_with(flags)?)
+}
+
+/// Refuses a place of images that is not there and was not named now, but in the recipe of a run.
+pub(crate) fn check_data_dir(remembered: &Recipe) -> Result<()> {
+    match &remembered.data_dir {
+        Some(place) if !place.exists() => bail!(
+            "{}: nothing there; the recipe of the run names it as its data-dir, as it was typed in the directory of the \
+             training; --data-dir says where the images are now",
+            place.display()
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Keys that differ between two resolved recipes, each with both values.
@@ -50,6 +68,17 @@ mod tests {
         assert!(error.contains("recipe.toml") && error.contains("did you mean `epochs`"), "{error}");
         let error = read(Some(directory.path()), &flags).unwrap_err().to_string();
         assert!(error.contains("--resume"), "{error}");
+        let error = read(Some(Path::new("absent.toml")), &flags).unwrap_err().to_string();
+        assert!(error.contains("absent.toml: nothing there"), "{error}");
+    }
+
+    #[test]
+    fn a_place_that_a_run_remembers_and_is_gone_is_asked_for_anew() {
+        let gone = Recipe { data_dir: Some("photos-of-another-place".into()), ..Recipe::default() };
+        let error = check_data_dir(&gone).unwrap_err().to_string();
+        assert!(error.contains("photos-of-another-place") && error.contains("--data-dir"), "{error}");
+        assert!(check_data_dir(&Recipe { data_dir: Some(".".into()), ..gone }).is_ok());
+        assert!(check_data_dir(&Recipe::default()).is_ok());
     }
 
     #[test]

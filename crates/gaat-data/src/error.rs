@@ -73,6 +73,17 @@ pub enum Error {
         reason: String,
     },
 
+    /// Several images cannot be used.
+    #[error("images that cannot be read: {count}{}{}", several(first, *count), beside(size.as_deref()))]
+    Images {
+        /// How many cannot be read.
+        count: usize,
+        /// What is wrong with the first of them.
+        first: Vec<Error>,
+        /// The first of another size, beside them.
+        size: Option<Box<Error>>,
+    },
+
     /// The images of a folder do not share one size.
     #[error("{}: expected {} x {} pixels (height x width) as in {}, found {} x {}; choose one size with --resize", path.display(), expected.0, expected.1, reference.display(), found.0, found.1)]
     ImageSize {
@@ -159,6 +170,22 @@ fn list(paths: &[PathBuf]) -> String {
         let _ = write!(text, "\n  {}", path.display());
     }
     text
+}
+
+fn several(errors: &[Error], count: usize) -> String {
+    let mut text = String::new();
+    for error in errors {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n  {error}");
+    }
+    if count > errors.len() {
+        let _ = write!(text, "\n  and {} more", count - errors.len());
+    }
+    text
+}
+
+fn beside(size: Option<&Error>) -> String {
+    size.map(|size| format!("\nand of those that can be read, {size}")).unwrap_or_default()
 }
 
 /// The command that fetches a data set, where one does.

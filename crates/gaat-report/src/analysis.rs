@@ -37,7 +37,7 @@ fn legend(analysis: &Analysis) -> String {
         "clean accuracy {} %. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
          network's own\nverdict. residual: what the model leaves out of the loss at the end of its attack, mean of |R| and \
          of R, nats.\ngain ratio: actual over predicted increase of the loss. cosine, signs: agreement of the model's \
-         gradient with the\nnetwork's, mean over the path. passes: of each image, a\nHessian-vector product counted as 4.\n",
+         gradient with the\nnetwork's, mean over the path. passes: of each image, a Hessian-vector product counted as 4.\n",
         percent(analysis.clean_accuracy, decimals(analysis.examples)),
         analysis.steps,
     )
@@ -229,6 +229,7 @@ mod tests {
         assert_eq!(words("secant"), [&secant[..], &judged].concat());
         assert_eq!(words("diagonal")[3], "-");
         assert!(text.contains("clean accuracy 87.5 %"), "{text}");
+        assert!(text.ends_with("passes: of each image, a Hessian-vector product counted as 4.\n"), "{text}");
     }
 
     #[test]

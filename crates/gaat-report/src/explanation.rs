@@ -4,21 +4,21 @@ use crate::compare::Spread;
 use crate::format::{NOTHING, count, percent, spread};
 use crate::table::{Align, Table};
 use gaat_spec::Explanation;
-use gaat_spec::explanation::{MapAgreement, MapStatistics, Mean};
+use gaat_spec::explanation::{ExplainedRun, MapAgreement, MapStatistics, Mean, Pair};
 use maud::{Markup, html};
 
 /// For a terminal: two tables, and what their columns mean.
 pub fn explanation_text(explanation: &Explanation) -> String {
     let Tables { maps, agreement } = Tables::of(explanation);
     let agreement = agreement.map(|table| format!("\n{}", table.to_text())).unwrap_or_default();
-    format!("{}{agreement}\n{}\n", maps.to_text(), legend(explanation))
+    format!("{}{agreement}{}\n{}\n", maps.to_text(), lines(explanation), legend(explanation))
 }
 
 /// The same as Markdown, for a page of results.
 pub fn explanation_markdown(explanation: &Explanation) -> String {
     let Tables { maps, agreement } = Tables::of(explanation);
     let agreement = agreement.map(|table| format!("\n{}", table.to_markdown())).unwrap_or_default();
-    format!("{}{agreement}\n{}\n", maps.to_markdown(), legend(explanation))
+    format!("{}{agreement}{}\n{}\n", maps.to_markdown(), lines(explanation), legend(explanation))
 }
 
 /// The same for a page.
@@ -27,6 +27,7 @@ pub(crate) fn explanation_markup(explanation: &Explanation) -> Markup {
     html! {
         (maps.to_html())
         @if let Some(table) = agreement { h3 { "Agreement" } (table.to_html()) }
+        @for note in notes(explanation) { p { (note) } }
         p.soft { (legend(explanation)) }
     }
 }
@@ -137,11 +138,48 @@ fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     found
 }
 
+/// Why numbers are missing, a paragraph each.
+fn lines(explanation: &Explanation) -> String {
+    let notes = notes(explanation);
+    notes.iter().flat_map(|note| ["\n", note.as_str(), "\n"]).collect()
+}
+
+/// Which numbers are not defined, and why: `measures` of the library says for which maps that is so.
+fn notes(explanation: &Explanation) -> Vec<String> {
+    let run = |place: usize| explanation.runs.get(place).map_or("", |run| run.run.as_str());
+    let several = |count: usize| if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+    let mut notes = Vec::new();
+    for method in distinct(explanation.runs.iter().flat_map(|run| run.maps.iter().map(|maps| maps.method))) {
+        let of_method = |maps: &&MapStatistics| maps.method == method;
+        let is_empty =
+            |run: &&ExplainedRun| run.maps.iter().filter(of_method).any(|maps| maps.sparsity.is_none());
+        let empty: Vec<_> = explanation.runs.iter().filter(is_empty).collect();
+        if let Some(first) = empty.first() {
+            let (run, more) = (&first.run, several(empty.len()));
+            notes
+                .push(format!("{method}: no sparsity for {run}{more}, since its maps are 0 at every pixel."));
+        }
+        let of_method = |found: &&MapAgreement| found.method == method;
+        let is_flat = |pair: &&Pair| {
+            pair.agreement.iter().filter(of_method).any(|found| found.rank_correlation.is_none())
+        };
+        let flat: Vec<_> = explanation.pairs.iter().filter(is_flat).collect();
+        if let Some(first) = flat.first() {
+            let (left, right, more) = (run(first.runs.0), run(first.runs.1), several(flat.len()));
+            notes.push(format!(
+                "{method}: no rank correlation and no top tenth for {left} and {right}{more}, since of every image one of \
+                 the two maps is the same at all pixels."
+            ));
+        }
+    }
+    notes
+}
+
 fn legend(explanation: &Explanation) -> String {
     format!(
         "Maps of the logit of each image's class, on the {} of {} test images that every network classifies rightly. \
          Mean over the images, then mean ± standard deviation over the runs, or over the pairs, which share runs. \
-         seed: runs of the same seed begin with the same weights and batches. sparsity: Gini index, 0 where all pixels count alike. alignment: absolute cosine between gradient and image. rank \
+         seed: runs of the same seed begin with the same weights and batches. sparsity: Gini index, 0 where all pixels count alike. alignment: absolute cosine between gradient and image, for maps that are gradients. rank \
          correlation: Spearman's, over the pixels. top tenth shared: of the most salient pixels; unrelated maps share 0.1.",
         count(explanation.examples as u64),
         count(explanation.candidates as u64)
@@ -152,7 +190,7 @@ fn legend(explanation: &Explanation) -> String {
 pub(crate) mod tests {
     use super::*;
     use gaat_spec::SaliencyName;
-    use gaat_spec::explanation::{ExplainedRun, Pair, SCHEMA};
+    use gaat_spec::explanation::SCHEMA;
     use gaat_spec::record::Environment;
 
     /// Two networks of `rat` and one of a training called `other`.
@@ -208,5 +246,23 @@ pub(crate) mod tests {
         assert_eq!(words[2], ["rat", "-", "gaat", "same", "1", "0.500", "-"]);
         assert!(text.contains("the 7 of 20 test images"), "{text}");
         assert!(explanation_markdown(&sample("gaat")).starts_with("| training |"));
+    }
+
+    #[test]
+    fn a_number_that_is_missing_has_its_reason_below_the_table() {
+        let whole = sample("gaat");
+        assert_eq!(notes(&whole), Vec::<String>::new());
+        let mut flat = whole;
+        flat.pairs[1].agreement[0].rank_correlation = None;
+        flat.pairs[2].agreement[0].rank_correlation = None;
+        flat.runs[1].maps[0].sparsity = None;
+        let [sparsity, agreement] = notes(&flat).try_into().unwrap();
+        assert!(sparsity.starts_with("grad-cam: no sparsity for runs/gaat, since"), "{sparsity}");
+        assert!(agreement.contains("for runs/rat and runs/rat and 1 more, since"), "{agreement}");
+        for text in
+            [explanation_text(&flat), explanation_markdown(&flat), explanation_markup(&flat).into_string()]
+        {
+            assert!(text.contains(&sparsity) && text.contains(&agreement), "{text}");
+        }
     }
 }

@@ -17,7 +17,8 @@ const MOST_WIDTH: u32 = 1024;
 const MOST_DEPTH: u32 = 1000;
 const MOST_WIDENING: u32 = 64;
 
-const ACCEPTED: &str = "convnet, mlp, vgg-16, resnet-18, preact-resnet-18, both with -wW (base width W) and -s2 (a stem \
+/// Every name, for messages and help.
+pub(crate) const ACCEPTED: &str = "convnet, mlp, vgg-16, resnet-18, preact-resnet-18, both with -wW (base width W) and -s2 (a stem \
                         of stride 2), wide-resnet-D-K (depth D = 10, 16, 22, 28, 34, ...; widening K), \
                         efficientnet-b0, vit-tiny";
 /// What a misspelt name is compared with.

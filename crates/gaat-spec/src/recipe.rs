@@ -50,8 +50,11 @@ pub struct Recipe {
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Data"))]
     pub normalization: Option<NormalizationChoice>,
 
-    /// Network: convnet, mlp, vgg-16, preact-resnet-18, wide-resnet-DEPTH-WIDTH
-    #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
+    /// Network
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, help = format!("Network: {}", crate::model::ACCEPTED), help_heading = "Model and method")
+    )]
     pub model: Option<ModelName>,
     /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-memory, fgsm-rs, n-fgsm, free, fgsm-mep, gradalign,
     /// trades, mart; awp+METHOD; dat, dat+METHOD
@@ -275,8 +278,8 @@ fn check_place(written: &Recipe) -> Result<()> {
         "does not apply to digits, which are part of the program; name another data set, such as --dataset folder for images \
          of your own, or leave it out"
     } else {
-        "no data set is named, and it does not apply to digits, which would be taken; add --dataset folder for images of \
-         your own, or the name of another data set"
+        "no data set is named, and the embedded digits would be taken; add --dataset folder for images of your own, or the \
+         name of another data set"
     };
     Err(Error::value(key, value, reason))
 }

@@ -1,10 +1,11 @@
 //! Run directories: `recipe.toml`, `run.json`, `events.jsonl`, curves for TensorBoard, `checkpoints/`; what training leaves
 //! and everything else reads.
 
+use crate::dataset::{self, Dataset};
 use crate::files::write_atomically;
 use crate::nn::{Classifier, ComputePrecision, PrecisionRequest};
 use crate::weights::{self, Description};
-use crate::{Error, Result, dataset};
+use crate::{Error, Result};
 use gaat_data::TestSet;
 use gaat_spec::record::{Environment, LIBTORCH_VERSION, TestRecord};
 use gaat_spec::{CheckedRecipe, Evaluation, ModelName, Recipe, RunRecord};
@@ -262,7 +263,19 @@ pub fn open(
 /// # Errors
 /// When the data is missing or damaged, or its classes are not those of the network.
 pub fn test_images(recipe: &Recipe, data_dir: Option<PathBuf>) -> Result<TestSet> {
-    Ok(dataset::load(&recipe.check()?, data_dir)?.splits.test)
+    Ok(test_images_with_warnings(recipe, data_dir)?.0)
+}
+
+/// The same, with what the reader has to say that stopped nothing.
+///
+/// # Errors
+/// As [`test_images`].
+pub fn test_images_with_warnings(
+    recipe: &Recipe,
+    data_dir: Option<PathBuf>,
+) -> Result<(TestSet, Vec<String>)> {
+    let Dataset { splits, warnings, .. } = dataset::load(&recipe.check()?, data_dir)?;
+    Ok((splits.test, warnings))
 }
 
 /// The resolved recipe of a run directory.

@@ -61,7 +61,9 @@ pub(crate) fn read(path: &Path) -> Result<Document> {
     let bytes = fs_err::read(path)?;
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     let damaged = |error: safetensors::SafeTensorError| {
-        failed(format!("is not a whole safetensors file ({error}); restore it from a copy, or train again"))
+        failed(foreign(path, &bytes).unwrap_or_else(|| {
+            format!("is not a whole safetensors file ({error}); restore it from a copy, or train again")
+        }))
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
@@ -76,6 +78,32 @@ pub(crate) fn read(path: &Path) -> Result<Document> {
         tensors.push((name, Tensor::f_from_data_size(view.data(), &shape, kind)?));
     }
     Ok(Document { tensors, metadata: header.metadata().clone().unwrap_or_default() })
+}
+
+/// What to do about a file of another kind: told by what it begins with, or by its name where that says nothing.
+fn foreign(path: &Path, bytes: &[u8]) -> Option<String> {
+    /// A zip archive, and a pickle of the versions that `torch.save` ever wrote.
+    const STARTS: [&[u8]; 4] = [b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04"];
+    let is_named = |endings: &[&str]| {
+        path.extension().is_some_and(|end| endings.iter().any(|known| end.eq_ignore_ascii_case(known)))
+    };
+    // Where the header of a safetensors file begins; the length before it may look like anything.
+    if bytes.get(8) == Some(&b'{') {
+        return None;
+    }
+    if is_named(&["onnx"]) {
+        let reason = "is an ONNX graph, which gaat writes and does not read; give the run or the weights that it was \
+                      exported from, or import their PyTorch state dict";
+        return Some(reason.to_owned());
+    }
+    let is_pytorch = STARTS.iter().any(|start| bytes.starts_with(start)) || is_named(&["pth", "pt"]);
+    is_pytorch.then(|| {
+        let file = path.display();
+        format!(
+            "is a file of PyTorch and not of gaat; turn it into weights first: gaat import {file} --model MODEL --out \
+             WEIGHTS.safetensors"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -97,5 +125,30 @@ mod tests {
         }
         let truth = [("truth".to_owned(), Tensor::from_slice(&[true]))];
         assert!(write(&path, &truth, HashMap::new()).unwrap_err().to_string().contains("Bool"));
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_told_where_it_belongs() {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs_err::write(&path, bytes).unwrap();
+            read(&path).err().unwrap().to_string()
+        };
+        for (name, bytes) in [
+            ("zipped.bin", b"PK\x03\x04 and more of an archive".as_slice()),
+            ("pickled", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
+            ("short.PTH", b"?"),
+            ("w.pt", b""),
+        ] {
+            let text = refusal(name, bytes);
+            assert!(text.contains("gaat import ") && text.contains(&format!("{name} --model")), "{text}");
+        }
+        let graph = refusal("cats.onnx", b"\x08\x08\x12\x04gaat and more of a graph");
+        assert!(graph.contains("writes and does not read"), "{graph}");
+        for bytes in [b"\x80\x02\0\0\0\0\0\0{\"cut short".as_slice(), b"", b"anything but tensors"] {
+            let text = refusal("w.safetensors", bytes);
+            assert!(text.contains("not a whole safetensors file"), "{text}");
+        }
     }
 }

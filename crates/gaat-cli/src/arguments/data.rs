@@ -1,8 +1,12 @@
 //! `gaat data`: what can be typed.
 
 use super::OutputArguments;
-use clap::{Args, Subcommand};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, Subcommand, ValueEnum};
+use gaat_data::official_files;
 use gaat_spec::DatasetName;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -43,7 +47,8 @@ pub(crate) struct LookArguments {
                         HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are respected."
 )]
 pub(crate) struct FetchArguments {
-    /// mnist, fashion-mnist, cifar10 or cifar100
+    /// The data set
+    #[arg(value_parser = Published)]
     pub(crate) dataset: DatasetName,
     /// Where to put it, in a folder of its own; else the variable `GAAT_DATA`, else the platform's data directory
     #[arg(long, value_name = "DIR")]
@@ -53,4 +58,37 @@ pub(crate) struct FetchArguments {
     pub(crate) mirror: Option<String>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
+}
+
+/// Shows the data sets that are published alone, and takes the others too: why these are not is said by who fetches.
+#[derive(Debug, Clone, Copy)]
+struct Published;
+
+impl TypedValueParser for Published {
+    type Value = DatasetName;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<DatasetName, clap::Error> {
+        if let Some(dataset) = value.to_str().and_then(|text| text.parse().ok()) {
+            return Ok(dataset);
+        }
+        let known = PossibleValuesParser::new(published());
+        Err(known
+            .parse_ref(command, argument, value)
+            .err()
+            .unwrap_or_else(|| clap::Error::new(ErrorKind::InvalidValue)))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(published()))
+    }
+}
+
+fn published() -> impl Iterator<Item = PossibleValue> {
+    let published = DatasetName::ALL.iter().filter(|dataset| !official_files(**dataset).is_empty());
+    published.filter_map(DatasetName::to_possible_value)
 }

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Outcome> {
     let models = LossModel::all(&arguments.orders, curvatures(arguments))?;
-    let Subject { opened, trained, test } = Subject::open(&arguments.subject)?;
+    let Subject { opened, trained, test, warnings } = Subject::open(&arguments.subject)?;
+    printer.warnings(&warnings);
     let norm = arguments.norm.unwrap_or(trained.threat.norm());
     let options = AnalyzeOptions {
         norm,

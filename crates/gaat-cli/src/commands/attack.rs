@@ -34,7 +34,8 @@ struct Attempt {
 
 pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outcome> {
     let attacked = &arguments.attacked;
-    let Subject { opened, trained, test } = Subject::open(&attacked.subject)?;
+    let Subject { opened, trained, test, warnings } = Subject::open(&attacked.subject)?;
+    printer.warnings(&warnings);
     let threat = threat(attacked, &trained)?;
     let attacks = Attacks { names: &[arguments.attack], budget: arguments.budget };
     let specs = attacks.specs(&threat, trained.dataset)?;

@@ -27,7 +27,8 @@ const CURVE_SHARES: [f64; 8] = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0];
 
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Outcome> {
     let attacked = &arguments.attacked;
-    let Subject { opened, trained, test } = Subject::open(&attacked.subject)?;
+    let Subject { opened, trained, test, warnings } = Subject::open(&attacked.subject)?;
+    printer.warnings(&warnings);
     let threat = threat(attacked, &trained)?;
     let attacks = Attacks { names: &arguments.attack, budget: arguments.budget };
     let options = EvaluateOptions {

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> Result<Outcome> {
     let opened = open(arguments)?;
     let Some(first) = opened.first() else { bail!("name at least one run") };
+    // All look at the same images.
+    printer.warnings(&first.warnings);
     let subjects: Vec<Network> = arguments.runs.iter().zip(&opened).map(network).collect();
     let options =
         ExplainOptions { methods: arguments.method.clone(), limit: arguments.limit, seed: arguments.seed };

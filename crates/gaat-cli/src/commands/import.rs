@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use crate::arguments::ImportArguments;
+use crate::directory::typed;
 use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::exchange::{ImportOptions, import};
@@ -23,6 +24,13 @@ struct Imported {
 
 pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outcome> {
     gaat::run::prepare_process(None)?;
+    if !arguments.file.is_file() {
+        let found = if arguments.file.exists() { "no file" } else { "nothing there" };
+        bail!(
+            "{}: {found}; expected a state dict, written by torch.save (.pth, .pt) or as safetensors",
+            arguments.file.display()
+        );
+    }
     if arguments.out.exists() {
         bail!("{}: is there already; choose another --out, or remove it", arguments.out.display());
     }
@@ -42,13 +50,19 @@ pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outc
     };
     printer.result(&imported, |imported| {
         let Imported { weights, model, input, classes, parameters } = imported;
-        let (path, classes) = (weights.display(), classes.len());
+        let (path, shown, classes) = (typed(weights), weights.display(), classes.len());
+        let attack = thorough_attack(classes);
         format!(
-            "{path}: {model}, {parameters} parameters, images of {input}, {classes} classes\n\
-             judge it: gaat evaluate {path} --dataset DATASET --norm linf --epsilon LENGTH --attack autoattack\n"
+            "{shown}: {model}, {parameters} parameters, images of {input}, {classes} classes\n\
+             judge it: gaat evaluate {path} --dataset DATASET --norm linf --epsilon LENGTH --attack {attack}\n"
         )
     })?;
     Ok(Outcome::Done)
+}
+
+/// The strongest attack that takes a network of so many classes: the targeted ratio of logits in autoattack compares four.
+fn thorough_attack(classes: usize) -> &'static str {
+    if classes < 4 { "apgd-ce,fab-t,square" } else { "autoattack" }
 }
 
 fn options(arguments: &ImportArguments) -> Result<ImportOptions> {

@@ -1,6 +1,7 @@
 //! What `evaluate`, `attack` and `analyze` look at: a trained network with its recipe and test images.
 
 use crate::arguments::{AttackedArguments, CheckpointChoice, SubjectArguments};
+use crate::recipes;
 use anyhow::{Result, bail};
 use gaat::run::{Checkpoint, OpenedRun};
 use gaat_data::{ImageSet, TestSet};
@@ -21,6 +22,8 @@ pub(super) struct Subject {
     pub(super) opened: OpenedRun,
     pub(super) trained: CheckedRecipe,
     pub(super) test: TestSet,
+    /// What the reader of the images had to say.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Subject {
@@ -31,9 +34,13 @@ impl Subject {
         let (device, precision) = (arguments.device.as_deref(), arguments.precision.as_deref());
         let opened = gaat::run::open(&arguments.run, arguments.checkpoint.into(), device, precision)?;
         let trained = recipe(arguments, &opened)?;
-        let test = gaat::run::test_images(&trained.resolved, arguments.data_dir.clone())?;
+        if arguments.data_dir.is_none() {
+            recipes::check_data_dir(&trained.resolved)?;
+        }
+        let (test, warnings) =
+            gaat::run::test_images_with_warnings(&trained.resolved, arguments.data_dir.clone())?;
         check_classes(test.images(), &opened)?;
-        Ok(Self { opened, trained, test })
+        Ok(Self { opened, trained, test, warnings })
     }
 }
 

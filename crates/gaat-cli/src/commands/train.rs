@@ -55,7 +55,13 @@ fn plan(arguments: &TrainArguments) -> Result<(CheckedRecipe, PathBuf)> {
     };
     // Without a recipe of its own, the run goes on with the one that it was started with.
     let recipe = if file.is_none() && run_dir.join("recipe.toml").exists() {
-        gaat::run::recipe(&run_dir)?.overlaid_with(&arguments.recipe)?
+        let saved = gaat::run::recipe(&run_dir)?;
+        // A run that is done needs no images any more.
+        let is_done = gaat::run::record(&run_dir).is_ok_and(|record| record.status == Status::Done);
+        if arguments.recipe.data_dir.is_none() && !is_done {
+            recipes::check_data_dir(&saved)?;
+        }
+        saved.overlaid_with(&arguments.recipe)?
     } else {
         recipes::read(file, &arguments.recipe)?
     };

@@ -237,7 +237,62 @@ fn a_run_goes_out_and_comes_back() {
     assert_eq!(clean("pytorch/w.safetensors --dataset digits"), expected);
     assert_eq!(clean("back.safetensors --dataset digits"), expected);
 
+    let text =
+        success(here, "import pytorch/w.safetensors --model convnet --input 1x8x8 --out again.safetensors");
+    assert!(text.contains("--attack autoattack"), "{text}");
+
     let document = json(&success(here, "export back.safetensors --format onnx --out n.onnx --json"));
     assert_eq!((&document["input"], &document["config"]), (&"1x8x8".into(), &Value::Null));
     assert!(read_bytes(&here.join("n.onnx")).windows(4).any(|word| word == b"Gemm"));
+}
+
+/// Photographs of one colour a class, in `train` and, of the first class alone, in `test`.
+fn write_photos(root: &Path) {
+    for (class, folders) in [["train/cat", "test/cat"].as_slice(), &["train/dog"]].into_iter().enumerate() {
+        for folder in folders {
+            fs_err::create_dir_all(root.join(folder)).unwrap();
+            for number in 0..10_u8 {
+                let pixels = [100 * class as u8 + number; 3 * 8 * 8];
+                let file = root.join(folder).join(format!("{number}.png"));
+                fs_err::write(file, gaat_data::png(&pixels, 8, 8).unwrap()).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_odd_about_a_folder_is_said_and_a_folder_that_moved_is_asked_for() {
+    let directory = tempdir().unwrap();
+    let here = directory.path();
+    write_photos(&here.join("photos"));
+    let lacking = "no image of 1 of the 2 training classes: dog";
+    let folder = "--dataset folder --model mlp --epochs 1 --validation-fraction 0.2 --threads 1";
+    let trained = gaat(here, &format!("train --data-dir photos --method natural --out r {folder}"));
+    assert_eq!(status(&trained), 0, "{}", stderr(&trained));
+    assert!(stderr(&trained).contains(lacking), "{}", stderr(&trained));
+    assert!(success(here, "data verify folder --data-dir photos").contains(lacking));
+    let judged = gaat(here, "evaluate r --attack fgsm --threads 1");
+    assert_eq!(status(&judged), 0, "{}", stderr(&judged));
+    assert!(stderr(&judged).contains(lacking), "{}", stderr(&judged));
+
+    let elsewhere = here.join("elsewhere");
+    fs_err::create_dir(&elsewhere).unwrap();
+    let text = refusal(&elsewhere, "evaluate ../r --attack fgsm --threads 1");
+    assert!(text.contains("photos: nothing there") && text.contains("--data-dir"), "{text}");
+    success(&elsewhere, "evaluate ../r --attack fgsm --threads 1 --data-dir ../photos");
+    success(&elsewhere, "train --resume ../r");
+
+    success(here, "export r --format safetensors --out pytorch/w.safetensors");
+    let text = success(
+        here,
+        "import pytorch/w.safetensors --model mlp --input 3x8x8 --classes cat,dog --out w.safetensors",
+    );
+    assert!(text.contains("2 classes") && text.contains("--attack apgd-ce,fab-t,square"), "{text}");
+    success(
+        here,
+        "evaluate w.safetensors --dataset folder --data-dir photos --norm linf --epsilon 8/255 --threads 1 \
+                   --attack apgd-ce,fab-t,square --limit 5",
+    );
+    fs_err::write(here.join("w.pth"), b"PK\x03\x04 and more of an archive").unwrap();
+    assert!(refusal(here, "evaluate w.pth --dataset digits").contains("gaat import w.pth --model"));
 }

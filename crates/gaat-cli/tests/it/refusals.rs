@@ -18,6 +18,10 @@ fn help_names_the_keys_of_each_command() {
                 "--json",
                 "--weight-averaging",
                 "gradalign",
+                "vit-tiny",
+                "efficientnet-b0",
+                "(base width W)",
+                "run directory in place of the recipe",
                 "--noise",
             ],
         ),
@@ -37,11 +41,17 @@ fn help_names_the_keys_of_each_command() {
         ("data fetch --help", &["--mirror", "--data-dir", "HTTPS_PROXY"]),
     ];
     for (line, keys) in expected {
-        let help = success(directory.path(), line);
+        // Where lines break is up to the width of the terminal.
+        let help = success(directory.path(), line).split_whitespace().collect::<Vec<_>>().join(" ");
         for key in *keys {
             assert!(help.contains(key), "{line}: {key} is missing");
         }
     }
+    let fetch = success(directory.path(), "data fetch --help");
+    assert!(
+        fetch.contains("fashion-mnist") && !fetch.contains("folder:") && !fetch.contains("digits"),
+        "{fetch}"
+    );
     // The one method of a recipe has no place beside the list of methods.
     assert!(!success(directory.path(), "compare --help").contains("--method "));
 }
@@ -62,7 +72,16 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("train --epsilon eight", "8/255"),
         ("train --model vgg16", "vgg-16"),
         ("train --device tpu", "cpu"),
-        ("train absent.toml", "absent.toml"),
+        ("train absent.toml", "absent.toml: nothing there"),
+        (
+            "train --resume absent",
+            "absent: nothing there; expected a recipe (.toml), or with --resume the directory",
+        ),
+        (
+            "import absent.pth --model convnet --out w.safetensors",
+            "absent.pth: nothing there; expected a state dict",
+        ),
+        ("import . --model convnet --out w.safetensors", ".: no file"),
         ("train .", "--resume"),
         ("evaluate absent", "run directory"),
         ("evaluate .", "run.json"),
@@ -75,6 +94,9 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("compare --methods rat,rat", "twice"),
         ("compare --methods rat --method gaat", "--methods"),
         ("compare --methods rat --seeds 0", "--seeds"),
+        ("compare --methods rat,gaat --on-collapse warn", "rat reports no gain ratio"),
+        ("compare --methods gaat,rat,n-fgsm --on-collapse warn", "[methods.gaat] and [methods.n-fgsm]"),
+        ("compare --methods rat --on-collapse warn", "leave it out"),
         ("compare --methods rat --judge-restarts 0", "restarts"),
         ("analyze absent", "run directory"),
         ("analyze . --orders 4", "known: 1, 2, 3"),

@@ -8,6 +8,7 @@ use image::{DynamicImage, ImageFormat, ImageReader};
 use rayon::prelude::*;
 
 use super::cache::Entry;
+use super::failures::Failures;
 use super::jpeg;
 use super::scan::{ImageFile, Scan};
 use crate::error::{Error, Result};
@@ -19,13 +20,16 @@ pub(crate) fn decode(scan: &Scan, resize: Option<(usize, usize)>) -> Result<Entr
     let Some(first) = scan.files().next() else {
         return Err(Error::malformed(&scan.root, "at least one image", "none"));
     };
-    // The first image is decoded in full before anything is reserved on its word.
-    let first_shape = decode_file(&first.path)?.shape;
-    let (height, width) = resize.unwrap_or((first_shape.height, first_shape.width));
+    // An image is decoded in full before anything is reserved on its word: the first that can be. Where none can, all are
+    // failures below, whatever the size.
+    let readable = scan.files().find_map(|file| Some((file, decode_file(&file.path).ok()?.shape)));
+    let (first, own) = readable.map_or((first, (1, 1)), |(file, shape)| (file, (shape.height, shape.width)));
+    let (height, width) = resize.unwrap_or(own);
     let resizes = resize.is_some();
     let job = Job { scan, first: &first.path, height, width, resizes, colour: AtomicBool::new(false) };
-    let mut train = job.decode_all(&scan.train)?;
-    let mut test = job.decode_all(&scan.test)?;
+    let (mut train, failures) = job.decode_all(&scan.train)?;
+    let (mut test, further) = job.decode_all(&scan.test)?;
+    failures.followed_by(further).check()?;
     let channels = if job.colour.into_inner() { CHANNELS } else { 1 };
     if channels == 1 {
         drop_copies(&mut train, height * width);
@@ -47,7 +51,8 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn decode_all(&self, files: &[ImageFile]) -> Result<Vec<u8>> {
+    /// The pixels of `files`, and what could not be decoded of them.
+    fn decode_all(&self, files: &[ImageFile]) -> Result<(Vec<u8>, Failures)> {
         let shape = ImageShape { channels: CHANNELS, height: self.height, width: self.width };
         let mut pixels = Vec::new();
         let total = shape.bytes().checked_mul(files.len());
@@ -62,12 +67,14 @@ impl Job<'_> {
             });
         };
         pixels.resize(total, 0);
-        // The first failure in the order of the files, so that the message does not depend on timing.
-        let failure = pixels
+        // In the order of the files, so that the message does not depend on timing.
+        let failures = pixels
             .par_chunks_exact_mut(shape.bytes())
             .zip(files)
-            .find_map_first(|(target, file)| self.decode_into(target, &file.path).err());
-        failure.map_or(Ok(pixels), Err)
+            .filter_map(|(target, file)| self.decode_into(target, &file.path).err())
+            .fold(Failures::default, |before, error| before.followed_by(error.into()))
+            .reduce(Failures::default, Failures::followed_by);
+        Ok((pixels, failures))
     }
 
     fn decode_into(&self, target: &mut [u8], path: &Path) -> Result<()> {

@@ -1,12 +1,13 @@
 //! The user's own images: `<root>/train/<class>/*.png|jpg|jpeg` and `<root>/test/<class>/...`.
 //!
-//! Classes are the folders of `train`, sorted by name; `test` may lack some of them but has no others. Images are grey
-//! (1 channel) only if every file is stored as grey, else all become red, green, blue. Transparency is dropped and the
-//! orientation that a camera notes is ignored. Other folders beside `train` and `test` are left alone. Decoded images are
-//! kept in a cache that belongs to the user's cache directory, never beside the images.
+//! Classes are the folders of `train`, sorted by name; `test` may lack some of them, with a warning, but has no others.
+//! Images are grey (1 channel) only if every file is stored as grey, else all become red, green, blue. Transparency is
+//! dropped and the orientation that a camera notes is ignored. Other folders beside `train` and `test` are left alone.
+//! Decoded images are kept in a cache that belongs to the user's cache directory, never beside the images.
 
 mod cache;
 mod decode;
+mod failures;
 mod jpeg;
 mod scan;
 

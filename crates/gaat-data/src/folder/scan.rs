@@ -95,8 +95,30 @@ pub(crate) fn scan(root: &Path) -> Result<Scan> {
     if test.is_empty() {
         return Err(Error::malformed(&root.join("test"), "at least one image in a class folder", "none"));
     }
-    let warnings = ignored.warning(root).into_iter().collect();
+    let warnings = ignored.warning(root).into_iter().chain(untested(root, &class_names, &test)).collect();
     Ok(Scan { root: root.to_path_buf(), class_names, train, test, warnings, settled: false })
+}
+
+/// Says which classes `test` has no image of: nothing that is reported will speak of them.
+fn untested(root: &Path, class_names: &[String], test: &[ImageFile]) -> Option<String> {
+    const NAMED: usize = 10;
+    let mut is_tested = vec![false; class_names.len()];
+    for file in test {
+        is_tested[usize::from(file.label)] = true;
+    }
+    let lacking = class_names.iter().zip(is_tested).filter(|(_, is_tested)| !is_tested);
+    let lacking: Vec<&str> = lacking.map(|(class, _)| class.as_str()).collect();
+    let named = lacking.get(..NAMED).unwrap_or(&lacking).join(", ");
+    let more = lacking.len().saturating_sub(NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    (!lacking.is_empty()).then(|| {
+        format!(
+            "{}: no image of {} of the {} training classes: {named}{more}; what the test images show says nothing of them",
+            root.join("test").display(),
+            lacking.len(),
+            class_names.len()
+        )
+    })
 }
 
 impl Scan {

@@ -223,6 +223,38 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
+fn all_that_cannot_be_read_is_named_at_once() {
+    let fixture = Fixture::new();
+    // The very first file, which sets the size where it can be read, and one of each part.
+    for below in ["train/a/1.png", "train/b/1.png", "test/b/1.png"] {
+        fs_err::write(fixture.path(below), "no image").unwrap();
+    }
+    let message = fixture.failure();
+    for part in ["cannot be read: 3\n", "train/a/1.png", "train/b/1.png", "test/b/1.png"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!message.contains("more"), "{message}");
+    // Of those of another size one is named, with the remedy.
+    for below in ["test/a/1.png", "test/a/2.png"] {
+        fixture.save(below, &colour(0, 3, 2));
+    }
+    let message = fixture.failure();
+    assert!(message.contains("cannot be read: 3\n") && message.matches("--resize").count() == 1, "{message}");
+
+    for number in 10..40 {
+        fs_err::write(fixture.path(&format!("train/b/{number}.png")), "no image").unwrap();
+    }
+    let message = fixture.load(Some((2, 2))).unwrap_err().to_string();
+    assert_eq!(message.matches("not a readable image").count(), 20, "{message}");
+    assert!(message.contains("cannot be read: 33\n") && message.contains("and 13 more"), "{message}");
+
+    for below in ["train/a/2.png", "test/a/1.png", "test/a/2.png"] {
+        fs_err::write(fixture.path(below), "no image").unwrap();
+    }
+    assert!(fixture.failure().contains("cannot be read: 36\n"), "where none can be read");
+}
+
+#[test]
 fn a_jpeg_that_is_cut_short_is_named() {
     let fixture = Fixture::new();
     fixture.save("train/a/3.jpeg", &colour(4, 2, 3));
@@ -244,6 +276,22 @@ fn other_files_are_ignored_aloud_and_hidden_ones_in_silence() {
     let warnings = fixture.load(None).unwrap().warnings;
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("2 entries") && warnings[0].contains("test/readme"), "{warnings:?}");
+}
+
+#[test]
+fn classes_without_a_test_image_are_named() {
+    let fixture = Fixture::new();
+    fixture.save("train/c/1.png", &colour(0, 2, 3));
+    fs_err::remove_file(fixture.path("test/a/1.png")).unwrap();
+    let loaded = fixture.load(None).unwrap();
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].contains("2 of the 3 training classes: a, c;"), "{:?}", loaded.warnings);
+    assert!(fixture.load(None).unwrap().cached, "a warning is no reason to decode anew");
+    for class in 'd'..'p' {
+        fixture.save(&format!("train/{class}/1.png"), &colour(0, 2, 3));
+    }
+    let warning = fixture.load(None).unwrap().warnings.remove(0);
+    assert!(warning.contains("14 of the 15") && warning.contains("k and 4 more"), "{warning}");
 }
 
 #[test]

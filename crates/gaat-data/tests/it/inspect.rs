@@ -76,7 +76,11 @@ fn an_image_folder_is_counted_without_decoding_and_decoded_when_verified() {
     assert_eq!(report.verdict, Verdict::Readable);
     let contents = report.contents.unwrap();
     assert_eq!((contents.train_per_class, contents.test_per_class), (vec![2, 1], vec![0, 1]));
+    assert!(report.notes[0].contains("1 of the 2 training classes: a;"), "{:?}", report.notes);
     assert_eq!((report.files.len(), report.files[0].bytes, report.files[0].images), (4, 16, Some(2)));
     let report = verify_with(&source(DatasetName::Folder), &home.places());
-    assert!(matches!(report.verdict, Verdict::Unusable { problem } if problem.contains("1.png")));
+    let Verdict::Unusable { problem } = report.verdict else { panic!("usable") };
+    for part in ["cannot be read: 4\n", "train/a/1.png", "train/a/2.png", "train/b/1.png", "test/b/1.png"] {
+        assert!(problem.contains(part), "{part}: {problem}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod classes;
+mod constant;
 mod crew;
 mod grid;
 mod judge;
@@ -151,6 +152,7 @@ fn judge(
     let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
     let stages = verdict::last_stages(&plan);
     verdict.classes = classes::classes(names, &images, options.batch_size, &ledger, &stages)?;
+    verdict.alarms.extend(constant::alarm(classifier, &images, options.batch_size, &verdict.classes)?);
     let robust = ledger.withstood_all(&stages);
     let robust = robust.into_iter().map(|(batch, place)| (batch * options.batch_size) as i64 + place);
     let prober = Prober { classifier, images: &images, threat: options.threat, rng: Rng::new(options.seed) };

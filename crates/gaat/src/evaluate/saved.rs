@@ -37,9 +37,10 @@ impl Saved {
         let EvaluateOptions { threat, attacks, curve, batch_size, limit, seed, probes: _ } = options;
         let attacks = serde_json::to_string(attacks).map_err(std::io::Error::from)?;
         let curve = serde_json::to_string(curve).map_err(std::io::Error::from)?;
+        let limit = limit.map_or_else(|| "all images".to_owned(), |limit| format!("limit {limit}"));
         let judged = format!(
-            "{} with weights {:016x}, images {}, {threat}, attacks {attacks}, curve {curve}, batches of {batch_size}, limit \
-             {limit:?}, seed {seed}",
+            "{} with weights {:016x}, images {}, {threat}, attacks {attacks}, curve {curve}, batches of {batch_size}, {limit}, \
+             seed {seed}",
             classifier.name(),
             fingerprint(classifier)?,
             images.digest()

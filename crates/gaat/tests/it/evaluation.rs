@@ -343,10 +343,12 @@ fn an_evaluation_that_was_stopped_goes_on_as_if_it_never_was() {
         }
     };
     assert_eq!((timeless(resumed), starts), (whole, 5));
-    let other = EvaluateOptions { seed: 1, ..options };
+    let other = EvaluateOptions { seed: 1, limit: Some(20), ..options };
     let error = evaluate_resumable(network.as_ref(), &images, &other, &state, &mut |_| Control::Continue);
     let error = error.unwrap_err().to_string();
-    assert!(error.contains("another evaluation") && error.contains("seed 1"), "{error}");
+    for part in ["another evaluation", "all images, seed 0", "limit 20, seed 1"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
 }
 
 #[test]

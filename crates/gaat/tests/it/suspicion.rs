@@ -1,10 +1,12 @@
 //! Accuracy over epsilon, and what is tried beside the attacks: noise, parts of perturbations, larger budgets.
 
 use crate::evaluation::{Steep, Trap, flat_images, judge, options};
-use crate::support::{digits, robust_network, threat};
-use gaat::Error;
+use crate::support::{digits, network, robust_network, threat};
 use gaat::evaluate::{Control, CurveAttack, EvaluateOptions, ProbeOptions, evaluate, evaluate_resumable};
+use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore};
+use gaat::{Error, Result};
 use gaat_spec::{AttackSpec, Evaluation, Norm, ThreatModel};
+use tch::{Kind, Tensor};
 
 fn over(epsilons: &[f64], attack: impl Fn(&ThreatModel) -> AttackSpec) -> Vec<CurveAttack> {
     let at = |epsilon: &f64| {
@@ -99,6 +101,11 @@ fn an_honest_network_raises_no_alarm_and_falls_as_the_budget_grows() {
             assert!(first.accuracy > whole.accuracy && whole.share == 1.0, "{interior:?}");
         }
     }
+    // Twice a fraction is written as one.
+    let fraction = ThreatModel::new(Norm::Linf, "8/255".parse().unwrap()).unwrap();
+    let probes = judge(network.as_ref(), &images, &probed(fraction, Vec::new())).probes.unwrap();
+    let lengths: Vec<String> = probes.budget.iter().map(|budget| budget.epsilon.to_string()).collect();
+    assert_eq!(lengths, ["8/255", "8/255", "16/255", "1"]);
     // Without a ball there is nothing to try.
     let still = threat(Norm::Linf, 0.0);
     assert_eq!(judge(network.as_ref(), &images, &probed(still, Vec::new())).probes, None);
@@ -131,4 +138,67 @@ fn noise_and_budgets_find_out_who_hides_gradients() {
     let probes = verdict.probes.as_ref().unwrap();
     assert!(probes.noise.found > 0 && alarms(&verdict, "noise-beats-attacks") == 1, "{probes:?}");
     assert!(alarms(&verdict, "more-budget-not-stronger") > 0, "{probes:?}");
+}
+
+/// A network of ten classes that takes whatever it is shown for class 3 if `bias` is large.
+struct Biased {
+    inner: Box<dyn Classifier>,
+    bias: f64,
+}
+
+impl Classifier for Biased {
+    fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor> {
+        let mut bias = [0f32; 10];
+        bias[3] = self.bias as f32;
+        Ok(self.inner.logits(pixels, mode)? + Tensor::from_slice(&bias))
+    }
+
+    fn name(&self) -> String {
+        "biased".to_owned()
+    }
+
+    fn variant(&self) -> &'static str {
+        ""
+    }
+
+    fn input_shape(&self) -> InputShape {
+        self.inner.input_shape()
+    }
+
+    fn class_count(&self) -> i64 {
+        10
+    }
+
+    fn compute_precision(&self) -> ComputePrecision {
+        ComputePrecision::Fp32
+    }
+
+    fn normalization(&self) -> &Normalization {
+        self.inner.normalization()
+    }
+
+    fn store(&self) -> &ParameterStore {
+        self.inner.store()
+    }
+}
+
+#[test]
+fn a_network_that_says_the_same_of_every_image_is_not_called_robust() {
+    tch::set_num_threads(1);
+    let images = digits(200);
+    let threat = threat(Norm::Linf, 0.1);
+    let options = options(threat, vec![AttackSpec::fgsm(&threat)]);
+    let biased = |bias| Biased { inner: network("mlp", Kind::Float), bias };
+    let verdict = judge(&biased(100.0), &images, &options);
+    assert_eq!(verdict.robust_accuracy, verdict.clean_accuracy);
+    let alarm = verdict.alarms.iter().find(|alarm| alarm.starts_with("constant-predictor")).unwrap();
+    assert!(alarm.contains("200 of 200 images are taken for class 3"), "{alarm}");
+
+    // Images of the one class that it knows are no evidence.
+    let places = images.labels().iter().enumerate().filter(|(_, label)| **label == 3);
+    let threes = images.select(&places.map(|(place, _)| place).collect::<Vec<_>>());
+    let verdict = judge(&biased(100.0), &threes, &options);
+    assert_eq!((verdict.robust_accuracy, alarms(&verdict, "constant-predictor")), (1.0, 0));
+    let honest = judge(robust_network().as_ref(), &images, &options);
+    assert_eq!(alarms(&honest, "constant-predictor"), 0, "{:?}", honest.alarms);
 }

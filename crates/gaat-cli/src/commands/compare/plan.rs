@@ -49,6 +49,7 @@ impl Plan {
         }
         let written = recipes::read(arguments.file.as_deref(), &arguments.recipe)?;
         check_methods(&arguments.methods)?;
+        check_policy(&written, &arguments.methods)?;
         let shared = shared(&written)?;
         let out = arguments
             .out
@@ -69,7 +70,7 @@ impl Plan {
 
 /// What all methods have in common: the recipe without method and sections. Natural training asks the least of it.
 fn shared(written: &Recipe) -> Result<CheckedRecipe> {
-    let recipe = Recipe { methods: BTreeMap::new(), delay: None, ..written.clone() };
+    let recipe = Recipe { methods: BTreeMap::new(), delay: None, on_collapse: None, ..written.clone() };
     Ok(Recipe { method: Some(MethodName::plain(BaseMethod::Natural)), ..recipe }.check()?)
 }
 
@@ -92,6 +93,28 @@ fn check_methods(methods: &[MethodName]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a policy for all methods where one of them has no signal to act on, and says where it belongs.
+fn check_policy(written: &Recipe, methods: &[MethodName]) -> Result<()> {
+    let lacking = methods.iter().find(|method| !method.base.predicts());
+    let (Some(policy), Some(lacking)) = (written.on_collapse, lacking) else { return Ok(()) };
+    let others: Vec<_> = methods.iter().filter(|method| method.base.predicts()).collect();
+    if others.is_empty() {
+        bail!(
+            "on-collapse = {policy}: {lacking} reports no gain ratio, nor does any other of --methods; leave it out"
+        );
+    }
+    let section = |method: &&MethodName| {
+        let name = method.to_string();
+        // TOML takes a plus within quotes alone.
+        if name.contains('+') { format!("[methods.\"{name}\"]") } else { format!("[methods.{name}]") }
+    };
+    let sections: Vec<String> = others.iter().map(section).collect();
+    bail!(
+        "on-collapse = {policy}: {lacking} reports no gain ratio; set it in the recipe for the others alone, below {}",
+        sections.join(" and ")
+    )
 }
 
 fn judging(arguments: &CompareArguments, shared: &CheckedRecipe) -> Result<Judging> {

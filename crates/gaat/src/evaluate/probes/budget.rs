@@ -17,23 +17,26 @@ const SLACK: f64 = 0.01;
 /// PGD as it is, with more steps, in twice the ball, and in one that holds every image.
 pub(super) fn probe(prober: &Prober, batch: &Batch) -> Result<Vec<BudgetProbe>> {
     let own = prober.threat;
+    let whole = whole_box(own.norm(), batch)?;
+    let doubled = own.epsilon_length().scaled(2.0);
+    let doubled = if doubled.value() < whole.value() { doubled } else { whole };
     let budgets = [
         (FEW_STEPS, own),
         (MANY_STEPS, own),
-        (FEW_STEPS, larger(&own, 2.0 * own.epsilon(), batch)?),
-        (MANY_STEPS, larger(&own, f64::INFINITY, batch)?),
+        (FEW_STEPS, ThreatModel::new(own.norm(), doubled)?),
+        (MANY_STEPS, ThreatModel::new(own.norm(), whole)?),
     ];
     budgets.into_iter().map(|(steps, threat)| under(prober, batch, steps, &threat)).collect()
 }
 
-/// The same norm with `epsilon`, at most as much as parts two images of the box.
-fn larger(threat: &ThreatModel, epsilon: f64, batch: &Batch) -> Result<ThreatModel> {
+/// The most that parts two images of the box.
+fn whole_box(norm: Norm, batch: &Batch) -> Result<PixelLength> {
     let numbers: i64 = batch.pixels.size()[1..].iter().product();
-    let most = match threat.norm() {
+    let most = match norm {
         Norm::Linf => 1.0,
         Norm::L2 => (numbers as f64).sqrt(),
     };
-    Ok(ThreatModel::new(threat.norm(), PixelLength::new(epsilon.min(most))?)?)
+    Ok(PixelLength::new(most)?)
 }
 
 fn under(prober: &Prober, batch: &Batch, steps: usize, threat: &ThreatModel) -> Result<BudgetProbe> {
