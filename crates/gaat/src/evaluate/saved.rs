@@ -39,9 +39,11 @@ impl Saved {
         let curve = serde_json::to_string(curve).map_err(std::io::Error::from)?;
         let limit = limit.map_or_else(|| "all images".to_owned(), |limit| format!("limit {limit}"));
         let judged = format!(
-            "{} with weights {:016x}, images {}, {threat}, attacks {attacks}, curve {curve}, batches of {batch_size}, {limit}, \
-             seed {seed}",
+            "{} {} in {} with weights {:016x}, images {}, {threat}, attacks {attacks}, curve {curve}, batches of \
+             {batch_size}, {limit}, seed {seed}",
             classifier.name(),
+            classifier.variant(),
+            classifier.compute_precision(),
             fingerprint(classifier)?,
             images.digest()
         );
