@@ -8,7 +8,7 @@ import pathlib
 import subprocess
 import sys
 
-# Batch size, training images, optimiser, learning rate, analysed images. The wide network gets few of them.
+# Batch size, images (of these and 100 more nine in ten are trained on), optimiser, learning rate, analysed images. The wide network gets few of them.
 MODELS = {
     "resnet-18": (32, 640, "sgd", 0.02, 40),
     "wide-resnet-34-10": (16, 160, "sgd", 0.02, 16),
@@ -62,7 +62,8 @@ def measured(gaat, data, out, model):
     found = run(gaat, "analyze", *subject, "--epsilons", EPSILON, *models, "--steps", "10", "--threads", "1", "--json", "--quiet")
     forecasts = {(m["model"]["order"], m["model"]["curvature"]): m for m in json.loads(found)["epsilons"][0]["models"]}
     seconds = {method: row["seconds"]["mean"] for method, row in rows.items()}
-    cells = [model, f"{MODELS[model][1] // MODELS[model][0]} x {MODELS[model][0]}"]
+    trained = json.loads((folder / "natural-s0" / "run.json").read_text())["images"]
+    cells = [model, f"{-(-trained // MODELS[model][0])} x {MODELS[model][0]}"]
     cells += [f"{seconds[method]:.1f}" for method in ("natural", "rat", "gaat")]
     cells.append(f"{100 * (1 - seconds['gaat'] / seconds['rat']):.1f}")
     cells += [f"{rows[method]['cost_ratio']['mean']:.2f}" for method in ("rat", "gaat")]
