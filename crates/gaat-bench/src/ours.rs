@@ -1,7 +1,7 @@
 //! gaat's side of a work, in this process, through the library as a user would call it.
 
 use crate::sample::{Sample, peak_mib};
-use crate::work::{Method, Work};
+use crate::work::{ATTACK_STEPS, BATCH, Method, Work};
 use anyhow::{Context as _, bail, ensure};
 use gaat::batch::{Images, to_unit};
 use gaat::evaluate::{EvaluateOptions, evaluate};
@@ -23,11 +23,9 @@ const PGD_STEPS: usize = 50;
 /// So small that no image is fooled: every one is attacked to the end.
 const HARMLESS: f64 = 1e-6;
 const CLASSES: usize = 10;
-/// Batch, images, augmentation and attack of an epoch in colour.
-const BATCH: usize = 128;
+/// Images of an epoch in colour, and their augmentation.
 const COLOURED: usize = 2_000;
 const CROP_PADDING: usize = 4;
-const ATTACK_STEPS: usize = 10;
 /// Timed epochs of batches without a network.
 const REPETITIONS: usize = 5;
 

@@ -6,9 +6,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Batch size of a step unless its name ends in another.
-const BATCH: usize = 128;
+pub(crate) const BATCH: usize = 128;
 /// Attack steps of RAT and GAAT unless its name ends in another number.
-const ATTACK_STEPS: usize = 10;
+pub(crate) const ATTACK_STEPS: usize = 10;
 
 /// All works, in the order of the table.
 const ALL: [&str; 22] = [

@@ -104,6 +104,13 @@ impl Images {
         let pixels = to_unit(&self.pixels.f_narrow(0, start, length)?, kind)?;
         Ok(Batch { pixels, labels: self.labels.f_narrow(0, start, length)? })
     }
+
+    /// All images in order, `size` at a time (at least 1), as batches of `kind` with their numbers from 0.
+    pub fn batches(&self, size: usize, kind: Kind) -> impl Iterator<Item = (usize, Result<Batch>)> + '_ {
+        let count = self.len();
+        let starts = (0..count).step_by(size).enumerate();
+        starts.map(move |(index, start)| (index, self.range(start, (start + size).min(count), kind)))
+    }
 }
 
 /// Bytes in `0..=255` as floating-point numbers in `[0, 1]`.

@@ -55,10 +55,8 @@ fn answers(
     classes: usize,
 ) -> Result<Vec<usize>> {
     let mut counts = vec![0; classes];
-    for start in (0..images.len()).step_by(batch_size) {
-        let end = (start + batch_size).min(images.len());
-        let batch = images.range(start, end, classifier.store().kind())?;
-        let logits = tch::no_grad(|| classifier.logits(&batch.pixels, Mode::Eval))?;
+    for (_, batch) in images.batches(batch_size, classifier.store().kind()) {
+        let logits = tch::no_grad(|| classifier.logits(&batch?.pixels, Mode::Eval))?;
         for answer in Vec::<i64>::try_from(logits.f_argmax(-1, false)?)? {
             if let Some(count) = counts.get_mut(answer as usize) {
                 *count += 1;

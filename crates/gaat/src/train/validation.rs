@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::attack::survival::{correct, standing_clean, survivors};
 use crate::attack::{Pgd, Start, StopRule, Walk};
-use crate::batch::{Batch, Images};
+use crate::batch::Images;
 use crate::nn::{Classifier, Rng};
 use gaat_spec::ThreatModel;
 use tch::Kind;
@@ -41,7 +41,7 @@ impl Validation {
         }
         let kind = classifier.store().kind();
         let mut right = 0;
-        for (_, batch) in batches(images, kind) {
+        for (_, batch) in images.batches(BATCH, kind) {
             let batch = batch?;
             let hits = correct(classifier, &batch.pixels, &batch.labels)?;
             right += hits.f_sum(Kind::Int64)?.f_int64_value(&[])?;
@@ -54,7 +54,7 @@ impl Validation {
             stop: StopRule::WhenFooled,
         };
         let mut withstood = 0;
-        for (index, batch) in batches(attacked, kind) {
+        for (index, batch) in attacked.batches(BATCH, kind) {
             let batch = batch?;
             let standing = standing_clean(classifier, &batch)?;
             let draws = self.rng.seeded("validation", index as u64);
@@ -65,10 +65,4 @@ impl Validation {
             robust: Some(withstood as f64 / attacked.len() as f64),
         })
     }
-}
-
-fn batches(images: &Images, kind: Kind) -> impl Iterator<Item = (usize, Result<Batch>)> + '_ {
-    let count = images.len();
-    let starts = (0..count).step_by(BATCH).enumerate();
-    starts.map(move |(index, start)| (index, images.range(start, (start + BATCH).min(count), kind)))
 }

@@ -12,9 +12,8 @@ use tch::Tensor;
 /// deviation 0.001; both terms are differentiated through both passes, as in the authors' `trades.py`.
 ///
 /// Cost: (1 + K + 2) F + K Bi and two full backward passes, 2K + 7 units. The clean answers that the attack is measured
-/// from are taken once, in its own mode, which is that of the recipe's
-/// `attack-statistics` (the authors attack in evaluation mode: `running`). Both training passes update running statistics, as published (the authors run
-/// the clean one twice).
+/// from are taken once, in its own mode, which is that of the recipe's `attack-statistics` (the authors attack in evaluation
+/// mode: `running`). Both training passes update running statistics, as published (the authors run the clean one twice).
 #[derive(Debug, Clone, Copy)]
 pub struct Trades {
     attack: Pgd,
