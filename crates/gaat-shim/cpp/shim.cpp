@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/Version.h>
 #include <dlfcn.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
@@ -37,6 +38,41 @@ static std::vector<at::Tensor> in_order_of(const std::vector<at::Tensor>& p, std
   return g;
 }
 
+// Batch normalisation by running statistics. libtorch's own backward pass sums over images and pixels for the gradients of
+// scale and shift even where nobody asks for them, which is most of its time.
+struct RunningNorm : torch::autograd::Function<RunningNorm> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input, const at::Tensor& scale,
+                            const at::Tensor& shift, const at::Tensor& mean, const at::Tensor& variance, double epsilon) {
+    context->save_for_backward({input, scale, mean, variance});
+    context->saved_data["epsilon"] = epsilon;
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return at::batch_norm(input, scale, shift, mean, variance, /*training=*/false, /*momentum=*/0.0, epsilon,
+                          /*cudnn_enabled=*/true);
+  }
+
+  // Of differentiable operations, so that it has a backward pass of its own.
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &input = saved[0], &scale = saved[1], &mean = saved[2], &variance = saved[3];
+    const auto& gradient = gradients[0];
+    std::vector<int64_t> across(input.dim(), 1), others;
+    across[1] = -1;
+    for (int64_t axis = 0; axis < input.dim(); axis++)
+      if (axis != 1) others.push_back(axis);
+    const auto inverse = (variance + context->saved_data["epsilon"].toDouble()).rsqrt();
+    torch::autograd::variable_list found(6);
+    if (context->needs_input_grad(0))
+      found[0] = gradient * (scale * inverse).to(gradient.scalar_type()).view(across);
+    if (context->needs_input_grad(1)) {
+      const auto normal = (input.to(scale.scalar_type()) - mean.view(across)) * inverse.view(across);
+      found[1] = (gradient.to(scale.scalar_type()) * normal).sum(others);
+    }
+    if (context->needs_input_grad(2)) found[2] = gradient.sum(others, /*keepdim=*/false, scale.scalar_type());
+    return found;
+  }
+};
+
 extern "C" {
 
 // torch.autograd.grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused=True).
@@ -58,6 +94,14 @@ char* gaat_gradients(at::Tensor** outputs, at::Tensor** output_gradients, int ou
   auto found = torch::autograd::Engine::get_default_engine().execute(roots, seeds, keep_graph, create_graph,
                                                                      /*accumulate_grad=*/false, leaves);
   for (int i = 0; i < input_count; i++) results[i] = found[i].defined() ? new at::Tensor(found[i]) : nullptr;
+  GAAT_END
+}
+
+// torch.nn.functional.batch_norm(input, mean, variance, scale, shift, training=False, eps=epsilon).
+char* gaat_running_norm(at::Tensor* input, at::Tensor* scale, at::Tensor* shift, at::Tensor* mean, at::Tensor* variance,
+                        double epsilon, at::Tensor** result) {
+  GAAT_TRY
+  *result = new at::Tensor(RunningNorm::apply(*input, *scale, *shift, *mean, *variance, epsilon));
   GAAT_END
 }
 

@@ -21,6 +21,15 @@ unsafe extern "C" {
         create_graph: c_int,
         results: *mut Handle,
     ) -> *mut c_char;
+    fn gaat_running_norm(
+        input: Handle,
+        scale: Handle,
+        shift: Handle,
+        mean: Handle,
+        variance: Handle,
+        epsilon: f64,
+        result: *mut Handle,
+    ) -> *mut c_char;
     fn gaat_channels_last(tensor: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_fused_sgd(
         parameters: *const Handle,
@@ -157,6 +166,44 @@ pub fn channels_last(tensor: &Tensor) -> Result<Tensor> {
     let mut result: Handle = std::ptr::null_mut();
     // SAFETY: both pointers are valid for the call; on success the result is a new tensor.
     check(unsafe { gaat_channels_last(tensor.as_ptr().cast_mut().cast(), &raw mut result) })?;
+    Ok(unsafe { Tensor::from_ptr(result.cast()) })
+}
+
+/// What batch normalisation by running statistics needs, each `[C]` and of one dtype.
+#[derive(Debug, Clone, Copy)]
+pub struct RunningNorm<'a> {
+    /// Multiplies the normalised numbers.
+    pub scale: &'a Tensor,
+    /// Is added to them.
+    pub shift: &'a Tensor,
+    /// Running mean.
+    pub mean: &'a Tensor,
+    /// Running variance.
+    pub variance: &'a Tensor,
+    /// Is added to the variance.
+    pub epsilon: f64,
+}
+
+/// `input`, `[N, C, ...]`, normalised by running statistics: the numbers of libtorch's own batch normalisation, with a
+/// backward pass to the input that is one product. Differentiable twice, in input, scale and shift.
+///
+/// # Errors
+/// When the shapes or dtypes do not fit.
+pub fn running_norm(input: &Tensor, norm: RunningNorm<'_>) -> Result<Tensor> {
+    let handle = |tensor: &Tensor| tensor.as_ptr().cast_mut().cast();
+    let mut result: Handle = std::ptr::null_mut();
+    // SAFETY: all pointers are valid for the call; on success the result is a new tensor.
+    check(unsafe {
+        gaat_running_norm(
+            handle(input),
+            handle(norm.scale),
+            handle(norm.shift),
+            handle(norm.mean),
+            handle(norm.variance),
+            norm.epsilon,
+            &raw mut result,
+        )
+    })?;
     Ok(unsafe { Tensor::from_ptr(result.cast()) })
 }
 

@@ -5,6 +5,7 @@
 
 use super::Mode;
 use crate::Result;
+use gaat_shim::{RunningNorm, running_norm};
 use tch::Tensor;
 
 /// A convolution with square kernel and no dilation. `name` is that of its module in PyTorch, as in all layers.
@@ -92,14 +93,18 @@ impl BatchNorm {
     pub(super) const EPSILON: f64 = 1e-5;
 
     pub(super) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        // Without running statistics libtorch normalises by the batch and remembers nothing.
         let (mean, variance) = match mode {
+            Mode::Eval => {
+                let Self { scale, shift, running_mean: mean, running_variance: variance, .. } = self;
+                let norm = RunningNorm { scale, shift, mean, variance, epsilon: Self::EPSILON };
+                return Ok(running_norm(input, norm)?);
+            }
+            Mode::Train => (Some(&self.running_mean), Some(&self.running_variance)),
+            // Without running statistics libtorch normalises by the batch and remembers nothing.
             Mode::TrainFrozenStats => (None, None),
-            Mode::Train | Mode::Eval => (Some(&self.running_mean), Some(&self.running_variance)),
         };
-        let is_batch = mode != Mode::Eval;
         let (scale, shift) = (Some(&self.scale), Some(&self.shift));
-        Ok(input.f_batch_norm(scale, shift, mean, variance, is_batch, Self::MOMENTUM, Self::EPSILON, true)?)
+        Ok(input.f_batch_norm(scale, shift, mean, variance, true, Self::MOMENTUM, Self::EPSILON, true)?)
     }
 }
 
@@ -150,5 +155,71 @@ impl TokenEmbedding {
         let class = self.class.f_to_kind(maps.kind())?.f_expand([count, 1, width], false)?;
         let tokens = Tensor::f_cat(&[class, patches], 1)?;
         Ok(tokens.f_add(&self.positions.f_to_kind(maps.kind())?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Rng;
+    use gaat_shim::{Graph, gradients};
+    use tch::{Device, Kind};
+
+    fn norm(kind: Kind) -> BatchNorm {
+        let draw = |place, low, high| {
+            Rng::new(5).seeded("norm", place).uniform(&[3], low, high, kind, Device::Cpu).unwrap()
+        };
+        BatchNorm {
+            name: "norm".to_owned(),
+            scale: draw(0, -2.0, 2.0).set_requires_grad(true),
+            shift: draw(1, -1.0, 1.0).set_requires_grad(true),
+            running_mean: draw(2, -1.0, 1.0),
+            running_variance: draw(3, 0.1, 2.0),
+        }
+    }
+
+    fn plainly(norm: &BatchNorm, input: &Tensor) -> Tensor {
+        let (mean, variance) = (Some(&norm.running_mean), Some(&norm.running_variance));
+        input.batch_norm(Some(&norm.scale), Some(&norm.shift), mean, variance, false, 0.0, 1e-5, true)
+    }
+
+    #[test]
+    fn evaluation_mode_has_the_numbers_and_both_derivatives_of_libtorch() {
+        let norm = norm(Kind::Double);
+        for shape in [&[4, 3, 2, 5][..], &[4, 3]] {
+            let input = Rng::new(5).seeded("input", 0).uniform(shape, -1.0, 1.0, Kind::Double, Device::Cpu);
+            let input = input.unwrap().set_requires_grad(true);
+            let inputs = [&input, &norm.scale, &norm.shift];
+            let derivatives = |output: &Tensor| {
+                let bent = output * output * output;
+                let first = gradients(&[&bent], None, &inputs, Graph::Record).unwrap();
+                let first: Vec<Tensor> = first.into_iter().map(Option::unwrap).collect();
+                let again: Vec<Tensor> = first.iter().map(|gradient| gradient * gradient).collect();
+                let again: Vec<&Tensor> = again.iter().collect();
+                let second = gradients(&again, None, &inputs, Graph::Keep).unwrap();
+                first.into_iter().chain(second.into_iter().map(Option::unwrap)).collect::<Vec<_>>()
+            };
+            let (ours, theirs) = (norm.forward(&input, Mode::Eval).unwrap(), plainly(&norm, &input));
+            assert_eq!(ours, theirs);
+            for (place, (ours, theirs)) in derivatives(&ours).iter().zip(&derivatives(&theirs)).enumerate() {
+                assert!(ours.allclose(theirs, 1e-10, 1e-10, false), "{shape:?}, derivative {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn evaluation_mode_takes_bf16_maps_and_f32_statistics() {
+        let norm = norm(Kind::Float);
+        let input = Rng::new(5).seeded("input", 0).uniform(&[4, 3, 2, 5], -1.0, 1.0, Kind::Float, Device::Cpu);
+        let input = input.unwrap().to_kind(Kind::BFloat16).set_requires_grad(true);
+        let (ours, theirs) = (norm.forward(&input, Mode::Eval).unwrap(), plainly(&norm, &input));
+        assert_eq!(ours, theirs);
+        let [ours, theirs] = [ours, theirs].map(|output| {
+            let found = gradients(&[&output], None, &[&input, &norm.scale], Graph::Free).unwrap();
+            found.into_iter().map(|gradient| gradient.unwrap().to_kind(Kind::Float)).collect::<Vec<_>>()
+        });
+        // The factor of a channel is rounded to bf16 in the gradient of the maps; the sums of the rest are those of f32.
+        assert!(ours[0].allclose(&theirs[0], 0.01, 1e-6, false));
+        assert!(ours[1].allclose(&theirs[1], 0.01, 1e-3, false));
     }
 }
