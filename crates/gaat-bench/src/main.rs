@@ -54,9 +54,12 @@ struct RunArguments {
     /// The `gaat` binary, for its start-up time.
     #[arg(long)]
     gaat: PathBuf,
-    /// Works to measure; each is also a prefix. All of them unless given.
+    /// Works to measure; each is also a prefix, `growth` stands for steps of many sizes. All but those unless given.
     #[arg(long, value_delimiter = ',')]
     works: Vec<String>,
+    /// Measure gaat's side alone.
+    #[arg(long)]
+    ours: bool,
     /// How often each side takes its turn.
     #[arg(long, default_value_t = 3)]
     rounds: usize,

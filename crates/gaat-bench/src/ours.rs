@@ -33,7 +33,7 @@ const REPETITIONS: usize = 5;
 pub(crate) fn sample(work: &Work, threads: usize, data_dir: &Path) -> anyhow::Result<Sample> {
     gaat::run::prepare_process(Some(threads))?;
     match work {
-        Work::Step { model, method, batch, attack_steps } => {
+        Work::Step { model, method, batch, attack_steps, threads: _ } => {
             let recipe = Recipe {
                 batch_size: Some(*batch),
                 epochs: Some(1_000),
@@ -44,7 +44,7 @@ pub(crate) fn sample(work: &Work, threads: usize, data_dir: &Path) -> anyhow::Re
         Work::Epoch { model, method } => epoch(*model, *method, threads, data_dir),
         Work::Batches => batches(),
         Work::Evaluate { model } => evaluation(*model),
-        Work::Start => bail!("the start of a process is measured from outside it"),
+        Work::Start | Work::FirstStep => bail!("the start of a process is measured from outside it"),
     }
 }
 

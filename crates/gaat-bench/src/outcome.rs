@@ -2,8 +2,9 @@
 
 use crate::sample::{Sample, median};
 use crate::side::Side;
-use crate::work::Work;
+use crate::work::{ATTACK_STEPS, BATCH, Method, Work};
 use anyhow::Context as _;
+use gaat_spec::ModelName;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -125,7 +126,57 @@ impl Outcome {
             // Writing to a String does not fail.
             let _ = writeln!(text, "| {work} | {gaat} | {best} | {written} | {over_best} | {over_written} |");
         }
-        text + &self.savings() + &self.memory()
+        text + &self.savings() + &self.growth() + &self.memory()
+    }
+
+    /// Steps of one network at several batches, attack steps or threads.
+    fn growth(&self) -> String {
+        let mut sizes: Vec<(ModelName, usize, usize, usize)> = Vec::new();
+        let found = |size: (ModelName, usize, usize, usize), method| {
+            let (model, batch, attack_steps, threads) = size;
+            self.measured.iter().find(|measured| {
+                let work = measured.work.parse::<Work>();
+                measured.side == Side::Gaat
+                    && work.is_ok_and(|work| match work {
+                        Work::Step { model: m, method: way, batch: b, attack_steps: k, .. } => {
+                            // Natural training takes no attack step.
+                            (m, way, b, work.threads(self.threads)) == (model, method, batch, threads)
+                                && (method == Method::Natural || k == attack_steps)
+                        }
+                        _ => false,
+                    })
+            })
+        };
+        for work in self.works().into_iter().filter_map(|work| work.parse::<Work>().ok()) {
+            if let Work::Step { model, method: Method::Gaat, batch, attack_steps, .. } = work {
+                sizes.push((model, batch, attack_steps, work.threads(self.threads)));
+            }
+        }
+        let mut rows = String::new();
+        for size in sizes.iter().copied() {
+            let (model, batch, attack_steps, threads) = size;
+            let [natural, rat, gaat] =
+                [Method::Natural, Method::Rat, Method::Gaat].map(|method| found(size, method));
+            let (Some(natural), Some(rat), Some(gaat)) = (natural, rat, gaat) else { continue };
+            let _ = writeln!(
+                rows,
+                "| {model} | {batch} | {attack_steps} | {threads} | {} | {} | {} | {:.2}x | {:.2}x |",
+                natural.cell(),
+                rat.cell(),
+                gaat.cell(),
+                rat.median / natural.median,
+                gaat.median / natural.median
+            );
+        }
+        let is_one_size =
+            sizes.iter().all(|size| (size.1, size.2, size.3) == (BATCH, ATTACK_STEPS, self.threads));
+        if is_one_size || rows.is_empty() {
+            return String::new();
+        }
+        format!(
+            "\n| network | batch | attack steps | threads | natural, s | RAT, s | GAAT, s | RAT over natural | GAAT over natural |\n\
+             |---|---:|---:|---:|---:|---:|---:|---:|---:|\n{rows}"
+        )
     }
 
     /// What one gradient in place of ten saves.
@@ -218,6 +269,23 @@ pub(crate) mod tests {
         let text = outcome.markdown();
         assert!(text.contains("| 0.50x |  |"), "{text}");
         assert!(text.contains("| step/vgg-16 | 8.00x | 1.60x | 80.0 % | 0.050x |"), "{text}");
+    }
+
+    #[test]
+    fn a_step_of_each_size_has_a_row() {
+        let outcome = outcome(&[
+            ("step/vgg-16/natural", Side::Gaat, 1.0),
+            ("step/vgg-16/rat", Side::Gaat, 8.0),
+            ("step/vgg-16/gaat", Side::Gaat, 1.5),
+            ("step/vgg-16/rat/128/40", Side::Gaat, 30.0),
+            ("step/vgg-16/gaat/128/40", Side::Gaat, 1.75),
+            ("step/vgg-16/gaat/64", Side::Gaat, 1.0),
+        ]);
+        let text = outcome.markdown();
+        let row = |cells: &str| text.lines().any(|line| line.starts_with(cells));
+        assert!(row("| vgg-16 | 128 | 10 | 2 | 1.000 (1.000-1.000) | 8.000"), "{text}");
+        assert!(row("| vgg-16 | 128 | 40 | 2 | 1.000 (1.000-1.000) | 30.0"), "{text}");
+        assert!(text.contains("| 30.00x | 1.75x |") && !row("| vgg-16 | 64"), "{text}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) fn measure(arguments: &RunArguments, works: &[Work]) -> anyhow::Resul
     let mut outcome = Outcome::new(arguments.threads, arguments.rounds);
     for work in works {
         let mut turns: Vec<(Side, Vec<Sample>)> =
-            Side::of(work).into_iter().map(|side| (side, Vec::new())).collect();
+            Side::of(work, arguments.ours).into_iter().map(|side| (side, Vec::new())).collect();
         for round in 1..=arguments.rounds {
             for (side, samples) in &mut turns {
                 eprintln!("{work}, round {round} of {}: {side}", arguments.rounds);

@@ -29,9 +29,10 @@ impl Side {
     /// Everybody, in the order of their turns.
     pub(crate) const ALL: [Self; 3] = [Self::Gaat, Self::TorchBest, Self::TorchAsWritten];
 
-    /// Who does `work`.
-    pub(crate) fn of(work: &Work) -> Vec<Self> {
+    /// Who does `work`; gaat alone where `ours` are all that is wanted.
+    pub(crate) fn of(work: &Work, ours: bool) -> Vec<Self> {
         match work {
+            _ if ours => vec![Self::Gaat],
             // There is one way to import torch.
             Work::Start => vec![Self::Gaat, Self::TorchBest],
             _ if work.has_peer() => Self::ALL.to_vec(),
@@ -41,10 +42,12 @@ impl Side {
 
     /// Lets this side do `work` once, in a new process.
     pub(crate) fn turn(self, work: &Work, data: &Path, arguments: &RunArguments) -> anyhow::Result<Sample> {
-        if *work == Work::Start {
-            return self.starts(arguments);
+        match work {
+            Work::Start => return self.starts(arguments),
+            Work::FirstStep => return first_step(arguments),
+            _ => {}
         }
-        let threads = arguments.threads.to_string();
+        let threads = work.threads(arguments.threads).to_string();
         let mut command = match self {
             Self::Gaat => {
                 let mut command = Command::new(std::env::current_exe()?);
@@ -72,17 +75,38 @@ impl Side {
             Self::Gaat => (&arguments.gaat, &["--help"]),
             Self::TorchBest | Self::TorchAsWritten => (&arguments.python, &["-c", "import torch"]),
         };
-        let mut command = Command::new(program);
-        command.args(words).stdout(Stdio::null());
-        let mut seconds = Vec::new();
-        for _ in 0..STARTS {
-            let started = Instant::now();
-            let status = command.status().with_context(|| format!("starting {self}"))?;
-            seconds.push(started.elapsed().as_secs_f64());
-            ensure!(status.success(), "{self} failed to start ({status})");
-        }
-        Ok(Sample { seconds, peak_mib: None, precision: "none".to_owned() })
+        processes(|_| {
+            let mut command = Command::new(program);
+            command.args(words);
+            command
+        })
     }
+}
+
+/// Whole runs of one step.
+fn first_step(arguments: &RunArguments) -> anyhow::Result<Sample> {
+    let folder = tempfile::tempdir()?;
+    processes(|number| {
+        let mut command = Command::new(&arguments.gaat);
+        command.args("train --dataset digits --method gaat --epochs 1 --validation-fraction 0".split(' '));
+        command.args(["--limit", "128", "--batch-size", "128", "--threads", &arguments.threads.to_string()]);
+        command.arg("--out").arg(folder.path().join(number.to_string())).stderr(Stdio::null());
+        command
+    })
+}
+
+/// Times processes from start to end, each a new one.
+fn processes(command: impl Fn(usize) -> Command) -> anyhow::Result<Sample> {
+    let mut seconds = Vec::new();
+    for number in 0..STARTS {
+        let mut command = command(number);
+        let started = Instant::now();
+        let status =
+            command.stdout(Stdio::null()).status().with_context(|| format!("starting {command:?}"))?;
+        seconds.push(started.elapsed().as_secs_f64());
+        ensure!(status.success(), "{command:?} failed ({status})");
+    }
+    Ok(Sample { seconds, peak_mib: None, precision: "none".to_owned() })
 }
 
 impl fmt::Display for Side {

@@ -11,8 +11,9 @@ pub(crate) const BATCH: usize = 128;
 pub(crate) const ATTACK_STEPS: usize = 10;
 
 /// All works, in the order of the table.
-const ALL: [&str; 22] = [
+const ALL: [&str; 23] = [
     "start",
+    "first-step",
     "step/convnet/natural",
     "step/convnet/rat",
     "step/convnet/gaat",
@@ -36,6 +37,39 @@ const ALL: [&str; 22] = [
     "evaluate/preact-resnet-18-w8-s2",
 ];
 
+/// How the cost of a step grows with batch, width, attack steps and threads: what `--works growth` stands for.
+const GROWTH: [&str; 29] = [
+    "step/wide-resnet-16-2/natural",
+    "step/wide-resnet-16-2/rat",
+    "step/wide-resnet-16-2/gaat",
+    "step/wide-resnet-16-2/natural/32",
+    "step/wide-resnet-16-2/rat/32",
+    "step/wide-resnet-16-2/gaat/32",
+    "step/wide-resnet-16-2/natural/64",
+    "step/wide-resnet-16-2/rat/64",
+    "step/wide-resnet-16-2/gaat/64",
+    "step/wide-resnet-16-2/natural/256",
+    "step/wide-resnet-16-2/rat/256",
+    "step/wide-resnet-16-2/gaat/256",
+    "step/wide-resnet-16-1/natural",
+    "step/wide-resnet-16-1/rat",
+    "step/wide-resnet-16-1/gaat",
+    "step/wide-resnet-16-4/natural",
+    "step/wide-resnet-16-4/rat",
+    "step/wide-resnet-16-4/gaat",
+    "step/wide-resnet-16-2/rat/128/1",
+    "step/wide-resnet-16-2/gaat/128/1",
+    "step/wide-resnet-16-2/rat/128/5",
+    "step/wide-resnet-16-2/gaat/128/5",
+    "step/wide-resnet-16-2/rat/128/20",
+    "step/wide-resnet-16-2/gaat/128/20",
+    "step/wide-resnet-16-2/rat/128/40",
+    "step/wide-resnet-16-2/gaat/128/40",
+    "step/wide-resnet-16-2/natural/128/10/1",
+    "step/wide-resnet-16-2/rat/128/10/1",
+    "step/wide-resnet-16-2/gaat/128/10/1",
+];
+
 /// A way to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -50,8 +84,9 @@ pub(crate) enum Method {
 /// Something whose seconds are measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// One training step: convnet on 1x28x28 images, every other network on 3x32x32, 10 classes.
-    Step { model: ModelName, method: Method, batch: usize, attack_steps: usize },
+    /// One training step: convnet on 1x28x28 images, every other network on 3x32x32, 10 classes. On as many threads as
+    /// the other works unless its name ends in a number of its own.
+    Step { model: ModelName, method: Method, batch: usize, attack_steps: usize, threads: Option<usize> },
     /// One epoch with data and bookkeeping: `convnet` on 60,000 images of 1x28x28 in batches of 100, every other network
     /// on 2,000 images of 3x32x32 in batches of 128, cropped and flipped.
     Epoch { model: ModelName, method: Method },
@@ -62,6 +97,8 @@ pub(crate) enum Work {
     Evaluate { model: ModelName },
     /// From nothing to `gaat --help`, or to `import torch`.
     Start,
+    /// From nothing to the end of `gaat train` on the digits with one step of 128 images and no validation.
+    FirstStep,
 }
 
 impl Work {
@@ -72,7 +109,13 @@ impl Work {
             Self::Step { method: Method::Gaat, .. }
                 | Self::Epoch { method: Method::Gaat, .. }
                 | Self::Batches
+                | Self::FirstStep
         )
+    }
+
+    /// The number of threads that it is done on, of the `usual` ones.
+    pub(crate) fn threads(&self, usual: usize) -> usize {
+        if let Self::Step { threads: Some(threads), .. } = self { *threads } else { usual }
     }
 }
 
@@ -102,18 +145,20 @@ impl FromStr for Method {
 impl fmt::Display for Work {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Step { model, method, batch, attack_steps } => {
+            Self::Step { model, method, batch, attack_steps, threads } => {
                 write!(formatter, "step/{model}/{method}")?;
-                match (*batch, *attack_steps) {
-                    (BATCH, ATTACK_STEPS) => Ok(()),
-                    (batch, ATTACK_STEPS) => write!(formatter, "/{batch}"),
-                    (batch, steps) => write!(formatter, "/{batch}/{steps}"),
+                match (*batch, *attack_steps, *threads) {
+                    (BATCH, ATTACK_STEPS, None) => Ok(()),
+                    (batch, ATTACK_STEPS, None) => write!(formatter, "/{batch}"),
+                    (batch, steps, None) => write!(formatter, "/{batch}/{steps}"),
+                    (batch, steps, Some(threads)) => write!(formatter, "/{batch}/{steps}/{threads}"),
                 }
             }
             Self::Epoch { model, method } => write!(formatter, "epoch/{model}/{method}"),
             Self::Batches => formatter.write_str("batches"),
             Self::Evaluate { model } => write!(formatter, "evaluate/{model}"),
             Self::Start => formatter.write_str("start"),
+            Self::FirstStep => formatter.write_str("first-step"),
         }
     }
 }
@@ -125,29 +170,43 @@ impl FromStr for Work {
         let words: Vec<&str> = text.split('/').collect();
         Ok(match words[..] {
             ["start"] => Self::Start,
+            ["first-step"] => Self::FirstStep,
             ["batches"] => Self::Batches,
-            ["step", model, method, ref numbers @ ..] if numbers.len() <= 2 => {
-                let number =
-                    |place: usize, usual| numbers.get(place).map_or(Ok(usual), |number| number.parse());
-                let (batch, attack_steps) = (number(0, BATCH)?, number(1, ATTACK_STEPS)?);
-                Self::Step { model: model.parse()?, method: method.parse()?, batch, attack_steps }
+            ["step", model, method, ref numbers @ ..] if numbers.len() <= 3 => {
+                let numbers: Vec<usize> =
+                    numbers.iter().map(|number| number.parse()).collect::<Result<_, _>>()?;
+                let number = |place: usize| numbers.get(place).copied();
+                Self::Step {
+                    model: model.parse()?,
+                    method: method.parse()?,
+                    batch: number(0).unwrap_or(BATCH),
+                    attack_steps: number(1).unwrap_or(ATTACK_STEPS),
+                    threads: number(2),
+                }
             }
             ["epoch", model, method] => Self::Epoch { model: model.parse()?, method: method.parse()? },
             ["evaluate", model] => Self::Evaluate { model: model.parse()? },
             _ => bail!(
-                "work `{text}`: expected start, batches, step/MODEL/METHOD[/BATCH[/STEPS]], epoch/MODEL/METHOD or evaluate/MODEL"
+                "work `{text}`: expected growth, start, first-step, batches, step/MODEL/METHOD[/BATCH[/STEPS[/THREADS]]], \
+                 epoch/MODEL/METHOD or evaluate/MODEL"
             ),
         })
     }
 }
 
-/// The works that the user named, by prefix or in full; all without a name.
+/// The works that the user named, by prefix or in full; without a name all but those of `growth`.
 pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<Work>> {
     if names.is_empty() {
         return ALL.iter().map(|name| name.parse()).collect();
     }
     let mut works = Vec::new();
     for name in names {
+        if name == "growth" {
+            for known in GROWTH {
+                works.push(known.parse()?);
+            }
+            continue;
+        }
         let listed: Vec<&str> = ALL.into_iter().filter(|known| known.starts_with(name.as_str())).collect();
         if listed.is_empty() {
             works.push(name.parse()?);
@@ -165,10 +224,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for name in ALL {
-            assert_eq!(name.parse::<Work>().unwrap().to_string(), name);
-        }
-        for name in ["step/wide-resnet-16-2/rat/64", "step/wide-resnet-16-2/rat/128/20"] {
+        for name in ALL.into_iter().chain(GROWTH) {
             assert_eq!(name.parse::<Work>().unwrap().to_string(), name);
         }
     }
@@ -178,14 +234,17 @@ mod tests {
         let named = |name: &str| chosen(&[name.to_owned()]).map(|works| works.len());
         assert_eq!(named("step/vgg-16").unwrap(), 3);
         assert_eq!(chosen(&[]).unwrap().len(), ALL.len());
+        assert_eq!(named("growth").unwrap(), GROWTH.len());
         assert_eq!(named("step/wide-resnet-16-2/gaat").unwrap(), 1);
         assert!(named("step/vgg-16/fast").is_err() && named("stop").is_err());
     }
 
     #[test]
-    fn only_gaat_and_its_batches_have_no_peer() {
+    fn only_gaat_its_batches_and_its_first_step_have_no_peer() {
         let peerless = ALL.iter().filter(|name| !name.parse::<Work>().unwrap().has_peer());
-        assert!(peerless.clone().all(|name| name.ends_with("gaat") || *name == "batches"));
-        assert_eq!(peerless.count(), 6);
+        assert!(
+            peerless.clone().all(|name| name.ends_with("gaat") || ["batches", "first-step"].contains(name))
+        );
+        assert_eq!(peerless.count(), 7);
     }
 }

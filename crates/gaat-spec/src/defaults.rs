@@ -136,7 +136,13 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
         // de Jorge et al. (2022): noise of 2 epsilon, a step of epsilon.
         BaseMethod::NFgsm => Recipe { step_size: step(1.0), noise: Some(2.0), ..Recipe::default() },
         // Shafahi et al. (2019): 8 replays on CIFAR-10, steps of epsilon (algorithm 1).
-        BaseMethod::Free => Recipe { step_size: step(1.0), replays: Some(8), ..Recipe::default() },
+        BaseMethod::Free => {
+            Recipe { step_size: step(1.0), replays: Some(8), random_start: Some(false), ..Recipe::default() }
+        }
+        // Decision record 0016.
+        BaseMethod::GaatFree => {
+            Recipe { step_size: step(1.0), replays: Some(4), random_start: Some(true), ..Recipe::default() }
+        }
         // Jia et al. (2022), FGSM_MEP.py: a step of epsilon, weight 10, a new start every 40 epochs.
         BaseMethod::FgsmMep => Recipe {
             step_size: step(1.0),
@@ -170,10 +176,16 @@ fn with_one_expansion(recipe: Recipe) -> Recipe {
     Recipe { curvature_draws: Some(1), refreshes: Some(1), refinement: Some(Refinement::Off), ..recipe }
 }
 
-/// PGD as the field trains with it: 40 steps of epsilon/30 on MNIST (Madry et al. 2018), 10 of epsilon/4 elsewhere.
+/// PGD as the field trains with it: 40 steps of epsilon/30 on MNIST (Madry et al. 2018), 10 of epsilon/4 elsewhere. Where
+/// the recipe asks for so few steps that they would not lead from the image to the edge of the ball, they are longer and go
+/// as far as those.
 fn pgd(recipe: &Recipe) -> Recipe {
-    let (steps, share) =
+    let (steps, mut share) =
         if recipe.dataset == Some(DatasetName::Mnist) { (40, 1.0 / 30.0) } else { (10, 0.25) };
+    let asked = recipe.steps.unwrap_or(steps).max(1) as f64;
+    if asked * share < 1.0 {
+        share *= steps as f64 / asked;
+    }
     Recipe {
         steps: Some(steps),
         step_size: recipe.epsilon.map(|epsilon| epsilon.scaled(share)),

@@ -60,6 +60,8 @@ named! {
         GaatPaperDiagonal = "gaat-paper-diagonal",
         /// GAAT expanded around last epoch's end point, without an attack pass.
         GaatMemory = "gaat-memory",
+        /// GAAT expanded where the last training pass on the same batch was, without an attack pass.
+        GaatFree = "gaat-free",
         /// One step from a random start (Wong et al. 2020).
         FgsmRs = "fgsm-rs",
         /// One step from noise that leaves the ball, not projected on it (de Jorge et al. 2022).
@@ -80,7 +82,16 @@ named! {
 impl BaseMethod {
     /// Whether its steps predict the loss that their attack ends at, so that a gain ratio is to be had.
     pub fn predicts(self) -> bool {
-        !matches!(self, Self::Natural | Self::Rat | Self::Free | Self::GaatMemory | Self::Trades | Self::Mart)
+        !matches!(
+            self,
+            Self::Natural
+                | Self::Rat
+                | Self::Free
+                | Self::GaatMemory
+                | Self::GaatFree
+                | Self::Trades
+                | Self::Mart
+        )
     }
 }
 
@@ -292,6 +303,8 @@ pub enum MethodSpec {
         step_size: PixelLength,
         /// How often each batch comes, at least 1.
         replays: usize,
+        /// Start uniformly in the ball at each new batch instead of where the last batch ended.
+        random_start: bool,
     },
     /// One step from the image's memory.
     FgsmMep {

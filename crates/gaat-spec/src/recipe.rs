@@ -56,7 +56,7 @@ pub struct Recipe {
         arg(long, help = format!("Network: {}", crate::model::ACCEPTED), help_heading = "Model and method")
     )]
     pub model: Option<ModelName>,
-    /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-memory, fgsm-rs, n-fgsm, free, fgsm-mep, gradalign,
+    /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-free, gaat-memory, fgsm-rs, n-fgsm, free, fgsm-mep, gradalign,
     /// trades, mart; awp+METHOD; dat, dat+METHOD
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub method: Option<MethodName>,
@@ -93,7 +93,7 @@ pub struct Recipe {
     /// Reach of the random start of n-fgsm, or of the noise of gaat-memory, in units of epsilon
     #[cfg_attr(feature = "clap", arg(long, value_name = "FACTOR", help_heading = "Model and method"))]
     pub noise: Option<f64>,
-    /// How often in succession free trains on a batch
+    /// How often in succession free and gaat-free train on a batch
     #[cfg_attr(feature = "clap", arg(long, value_name = "M", help_heading = "Model and method"))]
     pub replays: Option<usize>,
     /// Weight of the second term of the loss: fgsm-mep, gradalign, trades, mart
@@ -388,6 +388,13 @@ mod tests {
         let MethodSpec::Rat(pgd) = checked.method else { panic!("not rat") };
         assert_eq!(pgd.steps, 40);
         assert!((pgd.step_size.value() - 0.01).abs() < 1e-12);
+        // Ten of them would stop at a third of the ball.
+        let checked = check("dataset = \"mnist\"\nmethod = \"trades\"\nsteps = 10").unwrap();
+        let MethodSpec::Trades { attack, .. } = checked.method else { panic!("not trades") };
+        assert!((attack.step_size.value() - 0.04).abs() < 1e-12);
+        let checked = check("dataset = \"cifar10\"\nmethod = \"rat\"\nsteps = 7").unwrap();
+        let MethodSpec::Rat(pgd) = checked.method else { panic!("not rat") };
+        assert_eq!(pgd.step_size.to_string(), "2/255", "as Madry et al. (2018) trained");
     }
 
     #[test]
@@ -409,8 +416,10 @@ mod tests {
             panic!("not n-fgsm")
         };
         assert_eq!((step_size.to_string().as_str(), noise), ("8/255", 2.0));
-        let MethodSpec::Free { step_size, replays } = method("method = \"free\"") else { panic!("not free") };
-        assert_eq!((step_size.to_string().as_str(), replays), ("8/255", 8));
+        let MethodSpec::Free { step_size, replays, random_start } = method("method = \"free\"") else {
+            panic!("not free")
+        };
+        assert_eq!((step_size.to_string().as_str(), replays, random_start), ("8/255", 8, false));
         for (epsilon, expected) in [("8/255", 0.2), ("16/255", 2.0)] {
             let text = format!("method = \"gradalign\"\nepsilon = \"{epsilon}\"");
             let MethodSpec::GradAlign { regularization, .. } = method(&text) else { panic!("not gradalign") };

@@ -20,9 +20,11 @@ pub(super) fn of(f: &Recipe, method: MethodName) -> Result<MethodSpec> {
         BaseMethod::NFgsm => {
             MethodSpec::NFgsm { step_size: step_size(f)?, noise: within(f.noise, "noise", 0.0, 100.0)? }
         }
-        BaseMethod::Free => {
-            MethodSpec::Free { step_size: step_size(f)?, replays: at_least(f.replays, "replays", 1)? }
-        }
+        BaseMethod::Free | BaseMethod::GaatFree => MethodSpec::Free {
+            step_size: step_size(f)?,
+            replays: at_least(f.replays, "replays", 1)?,
+            random_start: need(f.random_start, "random-start")?,
+        },
         BaseMethod::FgsmMep => MethodSpec::FgsmMep {
             step_size: step_size(f)?,
             regularization: regularization(f)?,

@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn evaluation_mode_takes_bf16_maps_and_f32_statistics() {
         let norm = norm(Kind::Float);
-        let input = Rng::new(5).seeded("input", 0).uniform(&[4, 3, 2, 5], -1.0, 1.0, Kind::Float, Device::Cpu);
+        let input =
+            Rng::new(5).seeded("input", 0).uniform(&[4, 3, 2, 5], -1.0, 1.0, Kind::Float, Device::Cpu);
         let input = input.unwrap().to_kind(Kind::BFloat16).set_requires_grad(true);
         let (ours, theirs) = (norm.forward(&input, Mode::Eval).unwrap(), plainly(&norm, &input));
         assert_eq!(ours, theirs);

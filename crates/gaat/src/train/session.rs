@@ -173,6 +173,7 @@ impl<'a> Session<'a> {
         let Served { batch, indices, placement } = self.next_batch()?;
         let natural = self.epoch() <= self.recipe.natural_epochs;
         let epoch = if natural { self.epoch() } else { self.epoch() - self.recipe.natural_epochs };
+        let replay = self.replayed() % self.recipe.method.replays();
         let attack_mode = match self.recipe.attack_statistics {
             AttackStatistics::Batch => Mode::TrainFrozenStats,
             AttackStatistics::Running => Mode::Eval,
@@ -187,6 +188,7 @@ impl<'a> Session<'a> {
             indices,
             placement,
             epoch,
+            replay,
             progress,
             weight_reach: None,
             learning_rate,
@@ -220,9 +222,13 @@ impl<'a> Session<'a> {
 
     /// Number of the coming step's batch: steps that replay a batch share it. Natural epochs of a delay replay nothing.
     fn batch_number(&self) -> usize {
-        let first = self.recipe.natural_epochs * self.steps_per_epoch();
-        let replayed = self.steps.saturating_sub(first) / self.recipe.method.replays();
-        self.steps.min(first) + replayed
+        let replayed = self.replayed();
+        self.steps - replayed + replayed / self.recipe.method.replays()
+    }
+
+    /// Steps so far after the natural epochs of a delay.
+    fn replayed(&self) -> usize {
+        self.steps.saturating_sub(self.recipe.natural_epochs * self.steps_per_epoch())
     }
 
     /// The coming step's batch. Order and augmentation hang on its number alone, so that replays see the same images.

@@ -89,6 +89,8 @@ pub struct StepContext<'a> {
     pub(super) placement: Placement,
     /// From 1; natural epochs of a delay do not count.
     pub(super) epoch: usize,
+    /// How often the batch has come already.
+    pub(super) replay: usize,
     /// Share of the run that is done.
     pub(super) progress: f64,
     /// Length of the weight perturbation over the norm of the weights.
@@ -113,6 +115,11 @@ impl<'a> StepContext<'a> {
     /// The epoch of the method, from 1: the natural epochs of a delay do not count.
     pub fn epoch(&self) -> usize {
         self.epoch
+    }
+
+    /// How often in succession the method has been given this batch already.
+    pub fn replay(&self) -> usize {
+        self.replay
     }
 
     /// Share of the run that is done, in `[0, 1]`.

@@ -81,6 +81,7 @@ impl Trial {
             indices: Tensor::arange(BATCH, (Kind::Int64, Device::Cpu)),
             placement,
             epoch: step as usize + 1,
+            replay: step as usize,
             progress: 0.5,
             weight_reach: None,
             learning_rate: self.learning_rate,

@@ -21,7 +21,7 @@ const fn declared(method: &'static str, passes: [u64; 4], refreshes: u64, predic
     Declared { method, passes, refreshes, predicts, delayed: false }
 }
 
-const METHODS: [Declared; 20] = [
+const METHODS: [Declared; 21] = [
     declared("natural", [1, 0, 1, 0], 0, false),
     declared("rat", [4, 3, 1, 0], 3, false),
     declared("gaat", [2, 1, 1, 0], 1, true),
@@ -29,6 +29,7 @@ const METHODS: [Declared; 20] = [
     declared("gaat-paper-diagonal", [2, 1, 1, 0], 1, true),
     Declared { delayed: true, ..declared("dat+gaat", [2, 1, 1, 0], 1, true) },
     declared("gaat-memory", [1, 0, 1, 0], 0, false),
+    declared("gaat-free", [1, 0, 1, 0], 0, false),
     declared("fgsm-rs", [2, 1, 1, 0], 1, true),
     declared("n-fgsm", [2, 1, 1, 0], 1, true),
     declared("free", [1, 0, 1, 0], 0, false),

@@ -8,34 +8,43 @@ use gaat_spec::PixelLength;
 use tch::Tensor;
 
 /// Trains on each batch m times in succession and after each replay moves the one perturbation of the batch,
-/// `d <- P(d + alpha sign(g))`, `g` the pixel gradient that the training pass leaves (algorithm 1). The perturbation goes
-/// on into the next batch, place by place, as in the authors' code. Cost: 3 units a replay, exactly natural training's;
-/// an epoch counts its replays.
+/// `d <- P(d + alpha sign(g))`, `g` the pixel gradient that the training pass leaves (algorithm 1). As published the
+/// perturbation goes on into the next batch, place by place, as in the authors' code; with a random start, `gaat-free`, each
+/// new batch begins uniformly in the ball. Cost: 3 units a replay, exactly natural training's; an epoch counts its
+/// replays.
+///
+/// Seen as GAAT, each replay expands the loss to first order where the pass before it trained, and so needs no pass of its
+/// own: the expansion is one optimiser step old. Decision record 0016 has what older ones are worth.
 ///
 /// There is no gain ratio: gradient and loss belong to two sets of weights, so that it would measure the optimiser.
 #[derive(Debug)]
 pub struct Free {
     step_size: f64,
+    has_random_start: bool,
     /// One perturbation for each place in a batch, `[batch size, C, H, W]`.
     delta: Tensor,
 }
 
 impl Free {
-    /// Free with a step of `step_size`, alpha; how often a batch comes is the loop's business.
+    /// Free with a step of `step_size`, alpha, as published or with a random start at each new batch; how often a batch
+    /// comes is the loop's business.
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn new(step_size: PixelLength, setting: &Setting) -> Result<Self> {
+    pub fn new(step_size: PixelLength, has_random_start: bool, setting: &Setting) -> Result<Self> {
         let mut size = setting.memory_size();
         size[0] = setting.batch_size as i64;
         let delta = Tensor::f_zeros(size, (setting.kind, setting.device))?;
-        Ok(Self { step_size: step_size.value(), delta })
+        Ok(Self { step_size: step_size.value(), has_random_start, delta })
     }
 }
 
 impl TrainingMethod for Free {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let mut delta = self.delta.f_narrow(0, 0, batch.len() as i64)?;
+        if self.has_random_start && context.replay() == 0 {
+            delta.f_copy_(&ball::random_start(&batch.pixels, context.threat(), context.draws())?)?;
+        }
         let perturbed = context.perturb_with(&delta, batch)?;
         let (descent, step) = context.descend_stepping(perturbed.pixels(), &batch.labels, self.step_size)?;
         delta.f_copy_(&ball::project(&(&delta + step), context.threat()))?;
@@ -55,11 +64,14 @@ mod tests {
     use crate::train::trial::Trial;
     use tch::Kind;
 
-    #[test]
-    fn the_perturbation_follows_the_gradient_of_the_training_pass() {
+    fn the_perturbation_follows(has_random_start: bool) {
         let mut trial = Trial::new("mlp", Kind::Double);
-        let mut free = Free::new(PixelLength::new(0.07).unwrap(), &trial.setting()).unwrap();
-        let mut expected = trial.batch.pixels.zeros_like();
+        let step_size = PixelLength::new(0.07).unwrap();
+        let mut free = Free::new(step_size, has_random_start, &trial.setting()).unwrap();
+        let random = trial.with_context(0, |context, batch| {
+            ball::random_start(&batch.pixels, context.threat(), context.draws())
+        });
+        let mut expected = if has_random_start { random.unwrap() } else { trial.batch.pixels.zeros_like() };
         for step in 0..4 {
             let pixels = (&trial.batch.pixels + &expected).clamp(0.0, 1.0);
             let mut oracle = Exact::new(trial.classifier.as_ref(), Mode::Eval);
@@ -73,5 +85,15 @@ mod tests {
             (trial.passes.forward, trial.passes.full_backward, trial.passes.input_backward),
             (24, 24, 0)
         );
+    }
+
+    #[test]
+    fn the_perturbation_follows_the_gradient_of_the_training_pass() {
+        the_perturbation_follows(false);
+    }
+
+    #[test]
+    fn a_random_start_is_drawn_once_a_batch() {
+        the_perturbation_follows(true);
     }
 }

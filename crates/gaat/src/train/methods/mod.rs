@@ -42,7 +42,9 @@ pub fn build(spec: MethodSpec, awp: Option<AwpSpec>, setting: &Setting) -> Resul
         MethodSpec::GaatMemory { step_size, noise } => Box::new(GaatMemory::new(step_size, noise, setting)?),
         MethodSpec::FgsmRs { step_size } => Box::new(FgsmRs::new(step_size)),
         MethodSpec::NFgsm { step_size, noise } => Box::new(NFgsm::new(step_size, noise)),
-        MethodSpec::Free { step_size, .. } => Box::new(Free::new(step_size, setting)?),
+        MethodSpec::Free { step_size, random_start, .. } => {
+            Box::new(Free::new(step_size, random_start, setting)?)
+        }
         MethodSpec::FgsmMep { step_size, regularization, reset_epochs } => {
             Box::new(FgsmMep::new(step_size, regularization, reset_epochs, setting)?)
         }
@@ -81,6 +83,7 @@ mod tests {
             ("fgsm-rs", 1),
             ("n-fgsm", 1),
             ("free", 1),
+            ("gaat-free", 1),
             ("fgsm-mep", 1),
             ("gradalign", 1),
             ("trades", 2),
