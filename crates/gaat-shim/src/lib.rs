@@ -58,6 +58,8 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn gaat_about_libtorch(path: *mut *mut c_char, settings: *mut *mut c_char) -> *mut c_char;
     fn gaat_set_flush_denormal(on: c_int) -> *mut c_char;
+    fn gaat_allow_tf32(on: c_int) -> *mut c_char;
+    fn gaat_allows_tf32(found: *mut c_int) -> *mut c_char;
 }
 
 /// A message from libtorch, without its C++ backtrace.
@@ -319,6 +321,26 @@ fn same_length(lengths: &[usize]) -> Result<()> {
 /// When libtorch does.
 pub fn set_flush_denormal(on: bool) -> Result<()> {
     check(unsafe { gaat_set_flush_denormal(c_int::from(on)) })
+}
+
+/// Whether f32 convolutions and matrix products may be computed in TF32, whose products have 10 bits: libtorch's own setting
+/// is that convolutions on CUDA may.
+///
+/// # Errors
+/// When libtorch does.
+pub fn allow_tf32(on: bool) -> Result<()> {
+    check(unsafe { gaat_allow_tf32(c_int::from(on)) })
+}
+
+/// Whether any of them may.
+///
+/// # Errors
+/// When libtorch does.
+pub fn allows_tf32() -> Result<bool> {
+    let mut found = 0;
+    // SAFETY: the pointer is valid for a write.
+    check(unsafe { gaat_allows_tf32(&raw mut found) })?;
+    Ok(found != 0)
 }
 
 /// Keeps freed tensor memory in the process instead of returning it to the system after each use.

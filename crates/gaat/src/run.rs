@@ -12,13 +12,15 @@ use gaat_spec::{CheckedRecipe, Evaluation, ModelName, Recipe, RunRecord};
 use std::path::{Path, PathBuf};
 use tch::Device;
 
-/// Sets up the process before the first tensor: allocator, denormals, threads.
+/// Sets up the process before the first tensor: allocator, denormals, threads, and f32 that is f32 on a GPU too; who wants
+/// less for speed takes bf16.
 ///
 /// # Errors
 /// When libtorch refuses.
 pub fn prepare_process(threads: Option<usize>) -> Result<()> {
     gaat_shim::keep_freed_memory();
     gaat_shim::set_flush_denormal(true)?;
+    gaat_shim::allow_tf32(false)?;
     if let Some(threads) = threads {
         if threads == 0 {
             return Err(Error::Device("threads = 0: at least 1 is needed".to_owned()));
@@ -311,4 +313,18 @@ pub fn record_test(run_dir: &Path, evaluation: &Evaluation) -> Result<()> {
             .collect(),
     });
     directory.write_record(&record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f32_is_not_tf32() {
+        gaat_shim::allow_tf32(true).unwrap();
+        assert!(gaat_shim::allows_tf32().unwrap());
+        prepare_process(None).unwrap();
+        assert!(!gaat_shim::allows_tf32().unwrap());
+        assert!(prepare_process(Some(0)).is_err());
+    }
 }

@@ -16,6 +16,8 @@ const LEAST_NORM: f64 = 1e-20;
 pub struct Objective {
     /// Loss of each image with its graph, `[N]`; the mean is descended.
     pub losses: Tensor,
+    /// Loss of each image that a model of the attack predicted, `[N]`, where the objective is not that alone.
+    pub attacked: Option<Tensor>,
     /// Logits whose verdicts count as the images' own, `[N, classes]`.
     pub logits: Tensor,
     /// A leaf of the graph, `[N, C, H, W]`, whose gradient is wanted too.
@@ -29,6 +31,8 @@ pub struct Descent {
     pub losses: Tensor,
     /// Sum of `losses`.
     pub loss: f64,
+    /// Sum of the losses that a model of the attack predicted.
+    pub attacked: f64,
     /// Images classified rightly before the update.
     pub correct: usize,
     /// Gradient of the summed losses in the watched pixels, `[N, C, H, W]`, from the same backward pass.
@@ -61,7 +65,7 @@ impl StepContext<'_> {
     pub fn descend(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
         self.descend_on(labels, &mut |tape| {
             let logits = tape.logits(pixels)?;
-            Ok(Objective { losses: losses(&logits, labels)?, logits, watched: None })
+            Ok(Objective { losses: losses(&logits, labels)?, attacked: None, logits, watched: None })
         })
     }
 
@@ -89,7 +93,7 @@ impl StepContext<'_> {
         self.descend_on(labels, &mut |tape| {
             let logits = tape.logits(&pixels)?;
             let watched = Some(pixels.shallow_clone());
-            Ok(Objective { losses: losses(&logits, labels)?, logits, watched })
+            Ok(Objective { losses: losses(&logits, labels)?, attacked: None, logits, watched })
         })
     }
 
@@ -116,10 +120,15 @@ impl StepContext<'_> {
             clip(&mut weights, limit)?;
         }
         self.optimizer.step(&weights, self.learning_rate)?;
+        let attacked = match &objective.attacked {
+            Some(losses) => losses.f_sum(Kind::Double)?.f_double_value(&[])?,
+            None => loss,
+        };
         let correct = objective.logits.f_argmax(-1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Int64)?;
         Ok(Descent {
             losses: objective.losses.f_detach()?,
             loss,
+            attacked,
             correct: correct.f_int64_value(&[])? as usize,
             gradient: pixels,
         })

@@ -60,7 +60,7 @@ impl TrainingMethod for Gaat {
         let attack = self.attack.scaled(context.attack_scale() * plan.reach);
         let (perturbed, forecast) = context.perturb_refined(&attack, batch, self.spec, plan)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
-        let gain = forecast.gain_ratio(descent.loss)?;
+        let gain = forecast.gain_ratio(descent.attacked)?;
         let images = batch.len();
         if let Some(controller) = &mut self.controller {
             controller.observe(gain, images, descent.loss / images as f64, context.class_count());

@@ -42,7 +42,6 @@ impl TrainingMethod for GradAlign {
         let (perturbed, forecast) = context.perturb_around(&attack, batch, model)?;
         let nearby = clean + ball::random_start(clean, context.threat(), context.draws())?;
         let mut recorded = Some(gradient);
-        let mut attacked = f64::NAN;
         let descent = context.descend_on(labels, &mut |tape| {
             let here = match recorded.take() {
                 Some(gradient) => gradient,
@@ -51,14 +50,10 @@ impl TrainingMethod for GradAlign {
             let there = tape.trainable_gradient(&nearby, labels)?.gradient;
             let logits = tape.logits(perturbed.pixels())?;
             let losses = losses(&logits, labels)?;
-            // Perturbed weights ask a second time; the model foretold the loss of the weights as they are.
-            if attacked.is_nan() {
-                attacked = losses.f_sum(Kind::Double)?.f_double_value(&[])?;
-            }
             let penalty = misalignment(&here, &there)? * self.regularization;
-            Ok(Objective { losses: losses + penalty, logits, watched: None })
+            Ok(Objective { losses: &losses + penalty, attacked: Some(losses), logits, watched: None })
         })?;
-        let gain = forecast.gain_ratio(attacked)?;
+        let gain = forecast.gain_ratio(descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 }

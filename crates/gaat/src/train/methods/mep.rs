@@ -101,20 +101,20 @@ impl TrainingMethod for FgsmMep {
         let (perturbed, forecast) = context.perturb_around(&attack, batch, model)?;
         self.remember(context, batch, &start, &forecast.gradient, momentum)?;
         let mut recorded = Some(logits);
-        let mut attacked = f64::NAN;
         let descent = context.descend_on(&batch.labels, &mut |tape| {
             let before = recorded.take().map_or_else(|| tape.frozen_logits(&anchor), Ok)?;
             let logits = tape.logits(perturbed.pixels())?;
             let losses = relaxed_losses(&logits, &batch.labels)?;
-            // Perturbed weights ask a second time; the model foretold the loss of the weights as they are.
-            if attacked.is_nan() {
-                attacked = losses.f_sum(Kind::Double)?.f_double_value(&[])?;
-            }
             let moved =
                 (&logits - before).f_square()?.f_mean_dim(Some([1i64].as_slice()), false, None::<Kind>)?;
-            Ok(Objective { losses: losses + moved * self.regularization, logits, watched: None })
+            Ok(Objective {
+                losses: &losses + moved * self.regularization,
+                attacked: Some(losses),
+                logits,
+                watched: None,
+            })
         })?;
-        let gain = forecast.gain_ratio(attacked)?;
+        let gain = forecast.gain_ratio(descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 

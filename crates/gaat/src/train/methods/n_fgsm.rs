@@ -31,7 +31,7 @@ impl TrainingMethod for NFgsm {
         let attack = Ascent { start, step_size: self.step_size * context.attack_scale() };
         let (unbounded, forecast) = context.perturb_once_unbounded(&attack, batch)?;
         let descent = context.descend(unbounded.pixels(), &batch.labels)?;
-        let gain = forecast.gain_ratio(descent.loss)?;
+        let gain = forecast.gain_ratio(descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn descend_on_pair(
     let descent = context.descend_on(&batch.labels, &mut |tape| {
         let clean = tape.logits(&batch.pixels)?;
         let logits = tape.logits(perturbed.pixels())?;
-        Ok(Objective { losses: objective(&clean, &logits)?, logits, watched: None })
+        Ok(Objective { losses: objective(&clean, &logits)?, attacked: None, logits, watched: None })
     })?;
     Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes })
 }
