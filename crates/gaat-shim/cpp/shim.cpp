@@ -147,20 +147,19 @@ char* gaat_about_libtorch(char** path, char** settings) {
   GAAT_END
 }
 
-// What torch.backends.{cudnn,cuda.matmul}.allow_tf32 and torch.backends.mkldnn's counterpart say and set.
+// What torch.backends.{cudnn,cuda.matmul}.allow_tf32 say and set. oneDNN has it for Intel GPUs alone, and it is off.
 char* gaat_allow_tf32(int on) {
   GAAT_TRY
   auto& context = at::globalContext();
   context.setAllowTF32CuDNN(on);
   context.setAllowTF32CuBLAS(on);
-  context.setAllowTF32OneDNN(on);
   GAAT_END
 }
 
 char* gaat_allows_tf32(int* found) {
   GAAT_TRY
   const auto& context = at::globalContext();
-  *found = context.allowTF32CuDNN() || context.allowTF32CuBLAS() || context.allowTF32OneDNN();
+  *found = context.allowTF32CuDNN() || context.allowTF32CuBLAS();
   GAAT_END
 }
 

@@ -323,8 +323,8 @@ pub fn set_flush_denormal(on: bool) -> Result<()> {
     check(unsafe { gaat_set_flush_denormal(c_int::from(on)) })
 }
 
-/// Whether f32 convolutions and matrix products may be computed in TF32, whose products have 10 bits: libtorch's own setting
-/// is that convolutions on CUDA may.
+/// Whether f32 convolutions and matrix products on CUDA may be computed in TF32, whose products have 10 bits: libtorch's own
+/// setting is that convolutions may.
 ///
 /// # Errors
 /// When libtorch does.
