@@ -4,7 +4,6 @@ use crate::sample::{Sample, median};
 use crate::side::Side;
 use crate::work::{ATTACK_STEPS, BATCH, Method, Work};
 use anyhow::Context as _;
-use gaat_spec::ModelName;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -131,32 +130,14 @@ impl Outcome {
 
     /// Steps of one network at several batches, attack steps or threads.
     fn growth(&self) -> String {
-        let mut sizes: Vec<(ModelName, usize, usize, usize)> = Vec::new();
-        let found = |size: (ModelName, usize, usize, usize), method| {
-            let (model, batch, attack_steps, threads) = size;
-            self.measured.iter().find(|measured| {
-                let work = measured.work.parse::<Work>();
-                measured.side == Side::Gaat
-                    && work.is_ok_and(|work| match work {
-                        Work::Step { model: m, method: way, batch: b, attack_steps: k, .. } => {
-                            // Natural training takes no attack step.
-                            (m, way, b, work.threads(self.threads)) == (model, method, batch, threads)
-                                && (method == Method::Natural || k == attack_steps)
-                        }
-                        _ => false,
-                    })
-            })
-        };
-        for work in self.works().into_iter().filter_map(|work| work.parse::<Work>().ok()) {
-            if let Work::Step { model, method: Method::Gaat, batch, attack_steps, .. } = work {
-                sizes.push((model, batch, attack_steps, work.threads(self.threads)));
-            }
-        }
         let mut rows = String::new();
-        for size in sizes.iter().copied() {
-            let (model, batch, attack_steps, threads) = size;
-            let [natural, rat, gaat] =
-                [Method::Natural, Method::Rat, Method::Gaat].map(|method| found(size, method));
+        let mut is_one_size = true;
+        for work in self.works().into_iter().filter_map(|work| work.parse::<Work>().ok()) {
+            let Work::Step { model, method: Method::Gaat, batch, attack_steps, .. } = work else { continue };
+            let threads = work.threads(self.threads);
+            is_one_size &= (batch, attack_steps, threads) == (BATCH, ATTACK_STEPS, self.threads);
+            let Some(steps) = work.by_each_method() else { continue };
+            let [natural, rat, gaat] = steps.map(|step| self.found(&step.to_string(), Side::Gaat));
             let (Some(natural), Some(rat), Some(gaat)) = (natural, rat, gaat) else { continue };
             let _ = writeln!(
                 rows,
@@ -168,8 +149,6 @@ impl Outcome {
                 gaat.median / natural.median
             );
         }
-        let is_one_size =
-            sizes.iter().all(|size| (size.1, size.2, size.3) == (BATCH, ATTACK_STEPS, self.threads));
         if is_one_size || rows.is_empty() {
             return String::new();
         }

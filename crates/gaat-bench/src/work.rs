@@ -37,36 +37,19 @@ const ALL: [&str; 23] = [
     "evaluate/preact-resnet-18-w8-s2",
 ];
 
-/// How the cost of a step grows with batch, width, attack steps and threads: what `--works growth` stands for.
-const GROWTH: [&str; 29] = [
-    "step/wide-resnet-16-2/natural",
-    "step/wide-resnet-16-2/rat",
+/// How the cost of a step grows with batch, width, attack steps and threads: what `--works growth` stands for, together with
+/// the same steps by the other methods.
+const GROWTH: [&str; 11] = [
     "step/wide-resnet-16-2/gaat",
-    "step/wide-resnet-16-2/natural/32",
-    "step/wide-resnet-16-2/rat/32",
     "step/wide-resnet-16-2/gaat/32",
-    "step/wide-resnet-16-2/natural/64",
-    "step/wide-resnet-16-2/rat/64",
     "step/wide-resnet-16-2/gaat/64",
-    "step/wide-resnet-16-2/natural/256",
-    "step/wide-resnet-16-2/rat/256",
     "step/wide-resnet-16-2/gaat/256",
-    "step/wide-resnet-16-1/natural",
-    "step/wide-resnet-16-1/rat",
     "step/wide-resnet-16-1/gaat",
-    "step/wide-resnet-16-4/natural",
-    "step/wide-resnet-16-4/rat",
     "step/wide-resnet-16-4/gaat",
-    "step/wide-resnet-16-2/rat/128/1",
     "step/wide-resnet-16-2/gaat/128/1",
-    "step/wide-resnet-16-2/rat/128/5",
     "step/wide-resnet-16-2/gaat/128/5",
-    "step/wide-resnet-16-2/rat/128/20",
     "step/wide-resnet-16-2/gaat/128/20",
-    "step/wide-resnet-16-2/rat/128/40",
     "step/wide-resnet-16-2/gaat/128/40",
-    "step/wide-resnet-16-2/natural/128/10/1",
-    "step/wide-resnet-16-2/rat/128/10/1",
     "step/wide-resnet-16-2/gaat/128/10/1",
 ];
 
@@ -111,6 +94,17 @@ impl Work {
                 | Self::Batches
                 | Self::FirstStep
         )
+    }
+
+    /// The same step by each method: natural, which takes no attack steps, RAT and GAAT. Nothing where it is no step.
+    pub(crate) fn by_each_method(&self) -> Option<[Self; 3]> {
+        let &Self::Step { model, batch, attack_steps, threads, .. } = self else { return None };
+        let by = |method, attack_steps| Self::Step { model, method, batch, attack_steps, threads };
+        Some([
+            by(Method::Natural, ATTACK_STEPS),
+            by(Method::Rat, attack_steps),
+            by(Method::Gaat, attack_steps),
+        ])
     }
 
     /// The number of threads that it is done on, of the `usual` ones.
@@ -202,9 +196,7 @@ pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<Work>> {
     let mut works = Vec::new();
     for name in names {
         if name == "growth" {
-            for known in GROWTH {
-                works.push(known.parse()?);
-            }
+            works.extend(growth()?);
             continue;
         }
         let listed: Vec<&str> = ALL.into_iter().filter(|known| known.starts_with(name.as_str())).collect();
@@ -213,6 +205,19 @@ pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<Work>> {
         }
         for known in listed {
             works.push(known.parse()?);
+        }
+    }
+    Ok(works)
+}
+
+/// The steps of [`GROWTH`] by each method, each once.
+fn growth() -> anyhow::Result<Vec<Work>> {
+    let mut works = Vec::new();
+    for name in GROWTH {
+        for step in name.parse::<Work>()?.by_each_method().into_iter().flatten() {
+            if !works.contains(&step) {
+                works.push(step);
+            }
         }
     }
     Ok(works)
@@ -227,6 +232,9 @@ mod tests {
         for name in ALL.into_iter().chain(GROWTH) {
             assert_eq!(name.parse::<Work>().unwrap().to_string(), name);
         }
+        for work in growth().unwrap() {
+            assert_eq!(work.to_string().parse::<Work>().unwrap(), work);
+        }
     }
 
     #[test]
@@ -234,7 +242,7 @@ mod tests {
         let named = |name: &str| chosen(&[name.to_owned()]).map(|works| works.len());
         assert_eq!(named("step/vgg-16").unwrap(), 3);
         assert_eq!(chosen(&[]).unwrap().len(), ALL.len());
-        assert_eq!(named("growth").unwrap(), GROWTH.len());
+        assert_eq!(named("growth").unwrap(), 29);
         assert_eq!(named("step/wide-resnet-16-2/gaat").unwrap(), 1);
         assert!(named("step/vgg-16/fast").is_err() && named("stop").is_err());
     }

@@ -110,8 +110,12 @@ pub fn about_libtorch() -> Result<About> {
     Ok(About { path: path.into(), settings })
 }
 
+fn handle(tensor: &Tensor) -> Handle {
+    tensor.as_ptr().cast_mut().cast()
+}
+
 fn handles(tensors: &[&Tensor]) -> Vec<Handle> {
-    tensors.iter().map(|tensor| tensor.as_ptr().cast_mut().cast()).collect()
+    tensors.iter().map(|tensor| handle(tensor)).collect()
 }
 
 /// Whether the graph of a backward pass stays usable afterwards.
@@ -167,7 +171,7 @@ pub fn gradients(
 pub fn channels_last(tensor: &Tensor) -> Result<Tensor> {
     let mut result: Handle = std::ptr::null_mut();
     // SAFETY: both pointers are valid for the call; on success the result is a new tensor.
-    check(unsafe { gaat_channels_last(tensor.as_ptr().cast_mut().cast(), &raw mut result) })?;
+    check(unsafe { gaat_channels_last(handle(tensor), &raw mut result) })?;
     Ok(unsafe { Tensor::from_ptr(result.cast()) })
 }
 
@@ -192,7 +196,6 @@ pub struct RunningNorm<'a> {
 /// # Errors
 /// When the shapes or dtypes do not fit.
 pub fn running_norm(input: &Tensor, norm: RunningNorm<'_>) -> Result<Tensor> {
-    let handle = |tensor: &Tensor| tensor.as_ptr().cast_mut().cast();
     let mut result: Handle = std::ptr::null_mut();
     // SAFETY: all pointers are valid for the call; on success the result is a new tensor.
     check(unsafe {
