@@ -282,8 +282,8 @@ pub(crate) struct CompareArguments {
     /// Recipe with the keys below; a flag goes before its key
     #[arg(value_name = "RECIPE.toml")]
     pub(crate) file: Option<PathBuf>,
-    /// Methods, separated by commas: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-free, gaat-memory, fgsm-rs, n-fgsm, free, fgsm-mep,
-    /// gradalign, trades, mart, awp+METHOD, dat+METHOD
+    /// Methods, separated by commas: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-free, gaat-memory, fgsm-rs,
+    /// n-fgsm, free, fgsm-mep, gradalign, trades, mart, awp+METHOD, dat+METHOD
     #[arg(long, value_delimiter = ',', required = true, value_name = "METHODS")]
     pub(crate) methods: Vec<MethodName>,
     /// Runs of each method, with seeds counted up from --seed

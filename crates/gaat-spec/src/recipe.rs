@@ -56,8 +56,8 @@ pub struct Recipe {
         arg(long, help = format!("Network: {}", crate::model::ACCEPTED), help_heading = "Model and method")
     )]
     pub model: Option<ModelName>,
-    /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-free, gaat-memory, fgsm-rs, n-fgsm, free, fgsm-mep, gradalign,
-    /// trades, mart; awp+METHOD; dat, dat+METHOD
+    /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-free, gaat-memory, fgsm-rs, n-fgsm, free,
+    /// fgsm-mep, gradalign, trades, mart; awp+METHOD; dat, dat+METHOD
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub method: Option<MethodName>,
     /// Norm of the threat model: linf or l2
