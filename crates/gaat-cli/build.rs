@@ -7,11 +7,4 @@ fn main() {
     let origin = if target == "macos" { "@loader_path" } else { "$ORIGIN" };
     println!("cargo::rustc-link-arg-bin=gaat-engine=-Wl,-rpath,{origin}/../lib/gaat");
     println!("cargo::rustc-link-arg-bin=gaat-engine=-Wl,-rpath,{lib}");
-    if std::path::Path::new(&lib).join("libtorch_cuda.so").exists() {
-        // Without this the linker drops libtorch_cuda and CUDA "is not available".
-        println!("cargo::rustc-link-arg-bin=gaat-engine=-L{lib}");
-        println!(
-            "cargo::rustc-link-arg-bin=gaat-engine=-Wl,--push-state,--no-as-needed,-ltorch_cuda,--pop-state"
-        );
-    }
 }

@@ -13,6 +13,7 @@ mod work;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use ours::Machine;
 use outcome::Outcome;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
         work: Work,
         #[arg(long)]
         threads: usize,
+        #[arg(long)]
+        device: String,
         /// Folder of synthetic images.
         #[arg(long)]
         data_dir: PathBuf,
@@ -66,6 +69,9 @@ struct RunArguments {
     /// Threads of both sides.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Device of both sides: cpu, or cuda:0 and so on.
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Where to write `bench.json` and `README.md`.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -80,7 +86,9 @@ struct RunArguments {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run(&arguments),
-        Command::Sample { work, threads, data_dir } => sample(&work, threads, &data_dir),
+        Command::Sample { work, threads, device, data_dir } => {
+            sample(&work, &Machine { threads, device }, &data_dir)
+        }
     };
     match done {
         Ok(code) => code,
@@ -91,8 +99,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn sample(work: &Work, threads: usize, data_dir: &std::path::Path) -> anyhow::Result<ExitCode> {
-    let sample = ours::sample(work, threads, data_dir)?;
+fn sample(work: &Work, machine: &Machine, data_dir: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let sample = ours::sample(work, machine, data_dir)?;
     println!("{}", serde_json::to_string(&sample)?);
     Ok(ExitCode::SUCCESS)
 }

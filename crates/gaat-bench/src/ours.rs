@@ -5,7 +5,8 @@ use crate::work::{ATTACK_STEPS, BATCH, Method, Work};
 use anyhow::{Context as _, bail, ensure};
 use gaat::batch::{Images, to_unit};
 use gaat::evaluate::{EvaluateOptions, evaluate};
-use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Normalization, PrecisionRequest, Rng, build};
+use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Normalization, Rng, build};
+use gaat::run::Place;
 use gaat::train::{Augmentation, Control, Observer, TrainOptions, train};
 use gaat_data::{ImageSet, ImageShape, epoch_order};
 use gaat_spec::recipe::AugmentationSpec;
@@ -29,9 +30,23 @@ const CROP_PADDING: usize = 4;
 /// Timed epochs of batches without a network.
 const REPETITIONS: usize = 5;
 
+/// What computes.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) threads: usize,
+    pub(crate) device: String,
+}
+
+impl Machine {
+    fn set_up(&self, recipe: &mut Recipe) {
+        recipe.threads = Some(self.threads);
+        recipe.device = Some(self.device.clone());
+    }
+}
+
 /// Does `work` on the synthetic images in `data_dir`.
-pub(crate) fn sample(work: &Work, threads: usize, data_dir: &Path) -> anyhow::Result<Sample> {
-    gaat::run::prepare_process(Some(threads))?;
+pub(crate) fn sample(work: &Work, machine: &Machine, data_dir: &Path) -> anyhow::Result<Sample> {
+    gaat::run::prepare_process(Some(machine.threads))?;
     match work {
         Work::Step { model, method, batch, attack_steps, threads: _ } => {
             let recipe = Recipe {
@@ -39,11 +54,11 @@ pub(crate) fn sample(work: &Work, threads: usize, data_dir: &Path) -> anyhow::Re
                 epochs: Some(1_000),
                 ..recipe(*model, *method, *attack_steps, data_dir)
             };
-            steps(recipe, threads)
+            steps(recipe, machine)
         }
-        Work::Epoch { model, method } => epoch(*model, *method, threads, data_dir),
+        Work::Epoch { model, method } => epoch(*model, *method, machine, data_dir),
         Work::Batches => batches(),
-        Work::Evaluate { model } => evaluation(*model),
+        Work::Evaluate { model } => evaluation(*model, &machine.device),
         Work::Start | Work::FirstStep => bail!("the start of a process is measured from outside it"),
     }
 }
@@ -70,8 +85,8 @@ fn recipe(model: ModelName, method: Method, attack_steps: usize, data_dir: &Path
     recipe
 }
 
-fn trained(mut recipe: Recipe, threads: usize, observer: &mut dyn Observer) -> anyhow::Result<String> {
-    recipe.threads = Some(threads);
+fn trained(mut recipe: Recipe, machine: &Machine, observer: &mut dyn Observer) -> anyhow::Result<String> {
+    machine.set_up(&mut recipe);
     recipe.validation_fraction = Some(0.0);
     let folder = tempfile::tempdir()?;
     let options = TrainOptions { run_dir: folder.path().join("run"), resume: false };
@@ -98,9 +113,9 @@ impl Observer for StepClock {
     }
 }
 
-fn steps(recipe: Recipe, threads: usize) -> anyhow::Result<Sample> {
+fn steps(recipe: Recipe, machine: &Machine) -> anyhow::Result<Sample> {
     let mut clock = StepClock::default();
-    let precision = trained(recipe, threads, &mut clock)?;
+    let precision = trained(recipe, machine, &mut clock)?;
     ensure!(clock.seconds.len() >= STEPS, "the run ended after {} steps", clock.seconds.len());
     Ok(Sample { seconds: clock.seconds, peak_mib: peak_mib(), precision })
 }
@@ -123,7 +138,7 @@ impl Observer for EpochClock {
     }
 }
 
-fn epoch(model: ModelName, method: Method, threads: usize, data_dir: &Path) -> anyhow::Result<Sample> {
+fn epoch(model: ModelName, method: Method, machine: &Machine, data_dir: &Path) -> anyhow::Result<Sample> {
     let mut clock = EpochClock::default();
     let mut recipe = Recipe { epochs: Some(1), ..recipe(model, method, ATTACK_STEPS, data_dir) };
     if model == ModelName::ConvNet {
@@ -132,7 +147,7 @@ fn epoch(model: ModelName, method: Method, threads: usize, data_dir: &Path) -> a
         (recipe.batch_size, recipe.limit) = (Some(BATCH), Some(COLOURED));
         (recipe.crop_padding, recipe.flip) = (Some(CROP_PADDING), Some(true));
     }
-    let precision = trained(recipe, threads, &mut clock)?;
+    let precision = trained(recipe, machine, &mut clock)?;
     let seconds = clock.seconds.context("the run reported no epoch")?;
     Ok(Sample { seconds: vec![seconds], peak_mib: peak_mib(), precision })
 }
@@ -162,11 +177,11 @@ fn batches() -> anyhow::Result<Sample> {
     Ok(Sample { seconds: seconds.split_off(1), peak_mib: peak_mib(), precision: "fp32".to_owned() })
 }
 
-fn evaluation(model: ModelName) -> anyhow::Result<Sample> {
+fn evaluation(model: ModelName, device: &str) -> anyhow::Result<Sample> {
     let (channels, side) = if model == ModelName::ConvNet { (1, 28) } else { (3, 32) };
-    let precision = PrecisionRequest::Auto.resolve_for(&model, Device::Cpu)?;
+    let Place { device, precision } = Place::parse(device, "auto", &model)?;
     let options = BuildOptions {
-        device: Device::Cpu,
+        device,
         precision,
         kind: Kind::Float,
         seed: 0,
@@ -174,7 +189,7 @@ fn evaluation(model: ModelName) -> anyhow::Result<Sample> {
     };
     let input = InputShape { channels, height: side, width: side };
     let network = build(&model, input, CLASSES as i64, &options)?;
-    let pixels = Tensor::f_randint(256, [JUDGED as i64, channels, side, side], (Kind::Uint8, Device::Cpu))?;
+    let pixels = Tensor::f_randint(256, [JUDGED as i64, channels, side, side], (Kind::Uint8, device))?;
     let images = labelled(network.as_ref(), &pixels)?;
     let threat = ThreatModel::new(Norm::Linf, PixelLength::new(HARMLESS)?)?;
     let attacks = vec![AttackSpec::pgd(&threat, PGD_STEPS, 1, None)?];
@@ -195,7 +210,7 @@ fn labelled(network: &dyn Classifier, pixels: &Tensor) -> anyhow::Result<ImageSe
     let shape = ImageShape { channels: channels as usize, height: height as usize, width: width as usize };
     let mut bytes = vec![0u8; count as usize * shape.bytes()];
     let length = bytes.len();
-    pixels.f_copy_data_u8(&mut bytes, length)?;
+    pixels.f_to_device(Device::Cpu)?.f_copy_data_u8(&mut bytes, length)?;
     let names = (0..CLASSES).map(|class| class.to_string()).collect();
     let labels = labels.into_iter().map(|label| label as u16).collect();
     Ok(ImageSet::new(bytes, shape, labels, names, "synthetic".to_owned())?)

@@ -60,7 +60,7 @@ impl Side {
                 command
             }
         };
-        command.args(["--work", &work.to_string(), "--threads", &threads]);
+        command.args(["--work", &work.to_string(), "--threads", &threads, "--device", &arguments.device]);
         // Both sides would otherwise take what the machine has.
         command.env("OMP_NUM_THREADS", &threads).stderr(Stdio::inherit());
         let output = command.output().with_context(|| format!("starting {self}"))?;
@@ -90,6 +90,7 @@ fn first_step(arguments: &RunArguments) -> anyhow::Result<Sample> {
         let mut command = Command::new(&arguments.gaat);
         command.args("train --dataset digits --method gaat --epochs 1 --validation-fraction 0".split(' '));
         command.args(["--limit", "128", "--batch-size", "128", "--threads", &arguments.threads.to_string()]);
+        command.args(["--device", &arguments.device]);
         command.arg("--out").arg(folder.path().join(number.to_string())).stderr(Stdio::null());
         command
     })

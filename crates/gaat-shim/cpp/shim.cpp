@@ -8,8 +8,10 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
+#include <unistd.h>
 #include <cstring>
 #include <exception>
+#include <string>
 #include <vector>
 
 #define GAAT_TRY try {
@@ -144,6 +146,20 @@ char* gaat_about_libtorch(char** path, char** settings) {
   TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::show_config), &info) != 0, "the loader does not know its own library");
   *settings = strdup(at::show_config().c_str());
   *path = strdup(info.dli_fname);
+  GAAT_END
+}
+
+// Loads libtorch_cuda.so from the folder of libtorch_cpu.so where there is one. Its kernels register themselves; libtorch asks
+// for them once, at the first random number or tensor on a GPU, and does not ask again.
+char* gaat_load_cuda(int* found) {
+  GAAT_TRY
+  Dl_info info;
+  TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::show_config), &info) != 0, "the loader does not know its own library");
+  const std::string own = info.dli_fname;
+  const auto slash = own.rfind('/');
+  const std::string path = (slash == std::string::npos ? "" : own.substr(0, slash + 1)) + "libtorch_cuda.so";
+  *found = access(path.c_str(), F_OK) == 0;
+  if (*found) TORCH_CHECK(dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr, dlerror());
   GAAT_END
 }
 

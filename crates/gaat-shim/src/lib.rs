@@ -57,6 +57,7 @@ unsafe extern "C" {
         epsilon: f64,
     ) -> *mut c_char;
     fn gaat_about_libtorch(path: *mut *mut c_char, settings: *mut *mut c_char) -> *mut c_char;
+    fn gaat_load_cuda(found: *mut c_int) -> *mut c_char;
     fn gaat_set_flush_denormal(on: c_int) -> *mut c_char;
     fn gaat_allow_tf32(on: c_int) -> *mut c_char;
     fn gaat_allows_tf32(found: *mut c_int) -> *mut c_char;
@@ -316,6 +317,18 @@ fn same_length(lengths: &[usize]) -> Result<()> {
     } else {
         Err(LibtorchError(format!("lists of different lengths: {lengths:?}")))
     }
+}
+
+/// Loads `libtorch_cuda.so` where it lies beside `libtorch_cpu.so`, so that one binary serves machines with and without a GPU;
+/// tells whether it does. To be called before the first tensor: libtorch looks for it once.
+///
+/// # Errors
+/// When it is there and cannot be loaded.
+pub fn load_cuda() -> Result<bool> {
+    let mut found = 0;
+    // SAFETY: the pointer is valid for a write.
+    check(unsafe { gaat_load_cuda(&raw mut found) })?;
+    Ok(found != 0)
 }
 
 /// Treats denormal floats as zero on this thread's processor: gradients near zero are slow otherwise.

@@ -35,13 +35,13 @@ impl Machine {
     /// Looks.
     ///
     /// # Errors
-    /// When the loader does not say where libtorch came from.
+    /// When the loader does not say where libtorch came from, or cannot load the half for NVIDIA GPUs that lies beside it.
     pub fn inspect() -> Result<Self> {
+        let has_cuda = gaat_shim::load_cuda()?;
         let about = gaat_shim::about_libtorch()?;
-        let folder = about.path.parent().unwrap_or(Path::new("."));
         Ok(Self {
             libtorch: after(&about.settings, "TORCH_VERSION=").to_owned(),
-            has_cuda: folder.join("libtorch_cuda.so").exists(),
+            has_cuda,
             cuda_devices: tch::Cuda::device_count() as usize,
             has_nvidia_driver: Path::new("/proc/driver/nvidia/version").exists(),
             cpu: cpu_name(),

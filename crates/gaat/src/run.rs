@@ -12,13 +12,14 @@ use gaat_spec::{CheckedRecipe, Evaluation, ModelName, Recipe, RunRecord};
 use std::path::{Path, PathBuf};
 use tch::Device;
 
-/// Sets up the process before the first tensor: allocator, denormals, threads, and f32 that is f32 on a GPU too; who wants
-/// less for speed takes bf16.
+/// Sets up the process before the first tensor: allocator, denormals, threads, libtorch's half for NVIDIA GPUs where it lies
+/// beside the other, and f32 that is f32 on a GPU too; who wants less for speed takes bf16.
 ///
 /// # Errors
-/// When libtorch refuses.
+/// When libtorch refuses, or its half for GPUs cannot be loaded.
 pub fn prepare_process(threads: Option<usize>) -> Result<()> {
     gaat_shim::keep_freed_memory();
+    gaat_shim::load_cuda()?;
     gaat_shim::set_flush_denormal(true)?;
     gaat_shim::allow_tf32(false)?;
     if let Some(threads) = threads {
@@ -85,8 +86,8 @@ pub(crate) fn parse_device(text: &str) -> Result<Device> {
     let found = tch::Cuda::device_count() as usize;
     if index >= found {
         return Err(Error::Device(format!(
-            "device `{text}`: libtorch sees {found} CUDA devices here; use --device cpu, or build against a libtorch \
-             with CUDA (`cargo xtask setup --cuda`)"
+            "device `{text}`: libtorch sees {found} CUDA devices here; use --device cpu, or a libtorch with CUDA \
+             (`cargo xtask setup --cuda`; `gaat doctor` tells what is missing)"
         )));
     }
     Ok(Device::Cuda(index))
