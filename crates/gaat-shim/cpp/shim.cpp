@@ -8,19 +8,8 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
-#include <unistd.h>
-#include <cstring>
-#include <exception>
-#include <string>
 #include <vector>
-
-#define GAAT_TRY try {
-#define GAAT_END                                                                 \
-  return nullptr;                                                                \
-  }                                                                              \
-  catch (const c10::Error& e) { return strdup(e.what_without_backtrace()); }     \
-  catch (const std::exception& e) { return strdup(e.what()); }                   \
-  catch (...) { return strdup("unknown C++ exception"); }
+#include "entry.h"
 
 static std::vector<at::Tensor> list(at::Tensor** items, int count) {
   std::vector<at::Tensor> out;
@@ -113,29 +102,31 @@ char* gaat_channels_last(at::Tensor* tensor, at::Tensor** result) {
   GAAT_END
 }
 
-// In place over all tensors at once: weight decay (L2), momentum, optional Nesterov. No dampening.
+// In place over all tensors at once: weight decay (L2), momentum, optional Nesterov. No dampening. Where `is_void` (one f32 on
+// the device) is 1 nothing changes.
 char* gaat_fused_sgd(at::Tensor** parameters, at::Tensor** gradients, at::Tensor** momenta, int count, int momentum_count,
-                     double weight_decay, double momentum, double learning_rate, int nesterov, int is_first_step) {
+                     double weight_decay, double momentum, double learning_rate, int nesterov, int is_first_step,
+                     at::Tensor* is_void) {
   GAAT_TRY
   at::NoGradGuard no_grad;
   auto p = list(parameters, count), g = list(gradients, count), m = list(momenta, momentum_count);
   g = in_order_of(p, g);
   at::_fused_sgd_(p, g, m, weight_decay, momentum, learning_rate, /*dampening=*/0.0, nesterov, /*maximize=*/false,
-                  is_first_step);
+                  is_first_step, /*grad_scale=*/{}, *is_void);
   GAAT_END
 }
 
 // In place over all tensors at once: Adam with L2 weight decay; `steps` holds one f32 scalar tensor a parameter.
 char* gaat_fused_adam(at::Tensor** parameters, at::Tensor** gradients, at::Tensor** first, at::Tensor** second,
                       at::Tensor** steps, int count, double learning_rate, double beta1, double beta2, double weight_decay,
-                      double epsilon) {
+                      double epsilon, at::Tensor* is_void) {
   GAAT_TRY
   at::NoGradGuard no_grad;
   auto p = list(parameters, count), g = list(gradients, count), a = list(first, count), b = list(second, count),
        s = list(steps, count);
   g = in_order_of(p, g);
   at::_fused_adam_(p, g, a, b, /*max_exp_avg_sqs=*/{}, s, learning_rate, beta1, beta2, weight_decay, epsilon,
-                   /*amsgrad=*/false, /*maximize=*/false);
+                   /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{}, *is_void);
   GAAT_END
 }
 
@@ -146,20 +137,6 @@ char* gaat_about_libtorch(char** path, char** settings) {
   TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::show_config), &info) != 0, "the loader does not know its own library");
   *settings = strdup(at::show_config().c_str());
   *path = strdup(info.dli_fname);
-  GAAT_END
-}
-
-// Loads libtorch_cuda.so from the folder of libtorch_cpu.so where there is one. Its kernels register themselves; libtorch asks
-// for them once, at the first random number or tensor on a GPU, and does not ask again.
-char* gaat_load_cuda(int* found) {
-  GAAT_TRY
-  Dl_info info;
-  TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::show_config), &info) != 0, "the loader does not know its own library");
-  const std::string own = info.dli_fname;
-  const auto slash = own.rfind('/');
-  const std::string path = (slash == std::string::npos ? "" : own.substr(0, slash + 1)) + "libtorch_cuda.so";
-  *found = access(path.c_str(), F_OK) == 0;
-  if (*found) TORCH_CHECK(dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr, dlerror());
   GAAT_END
 }
 

@@ -1,8 +1,12 @@
-//! What tch 0.24 leaves out of libtorch, through one C++ file linked to the same library.
+//! What tch 0.24 leaves out of libtorch, through two C++ files linked to the same library.
 //!
 //! Every call returns a [`Result`]: the C++ side catches its exceptions and hands over their first message, so
 //! nothing unwinds through Rust. This is the only crate of the project with `unsafe` code.
 #![deny(missing_docs)]
+
+mod cuda;
+
+pub use cuda::{CudaEvent, CudaGraph, GraphPool, load_cuda};
 
 use libc::{c_char, c_int};
 use std::ffi::CStr;
@@ -42,6 +46,7 @@ unsafe extern "C" {
         learning_rate: f64,
         nesterov: c_int,
         is_first_step: c_int,
+        is_void: Handle,
     ) -> *mut c_char;
     fn gaat_fused_adam(
         parameters: *const Handle,
@@ -55,9 +60,9 @@ unsafe extern "C" {
         beta2: f64,
         weight_decay: f64,
         epsilon: f64,
+        is_void: Handle,
     ) -> *mut c_char;
     fn gaat_about_libtorch(path: *mut *mut c_char, settings: *mut *mut c_char) -> *mut c_char;
-    fn gaat_load_cuda(found: *mut c_int) -> *mut c_char;
     fn gaat_set_flush_denormal(on: c_int) -> *mut c_char;
     fn gaat_allow_tf32(on: c_int) -> *mut c_char;
     fn gaat_allows_tf32(found: *mut c_int) -> *mut c_char;
@@ -229,7 +234,8 @@ pub struct SgdStep {
 }
 
 /// One SGD step in place over all `parameters`, reading `gradients` and updating `momenta`, of which there are none
-/// where the momentum is 0.
+/// where the momentum is 0. Where `is_void`, one f32 on the device of the parameters, is 1 nothing changes: a step that came to
+/// nothing need not be waited for.
 ///
 /// # Errors
 /// When the lists differ in length, shape, dtype or device, or there are momenta without a momentum.
@@ -238,6 +244,7 @@ pub fn fused_sgd(
     gradients: &[&Tensor],
     momenta: &[&Tensor],
     step: SgdStep,
+    is_void: &Tensor,
 ) -> Result<()> {
     let momentum_count = if step.momentum == 0.0 { 0 } else { parameters.len() };
     same_length(&[parameters.len(), gradients.len()])?;
@@ -255,6 +262,7 @@ pub fn fused_sgd(
             step.learning_rate,
             c_int::from(step.nesterov),
             c_int::from(step.is_first_step),
+            handle(is_void),
         )
     })
 }
@@ -274,7 +282,8 @@ pub struct AdamStep {
     pub epsilon: f64,
 }
 
-/// One Adam step in place. `steps` holds one f32 scalar tensor a parameter: the number of this step, from 1.
+/// One Adam step in place. `steps` holds one f32 scalar tensor a parameter: the number of this step, from 1; `is_void`
+/// as for [`fused_sgd`].
 ///
 /// # Errors
 /// When the lists differ in length, shape, dtype or device.
@@ -285,6 +294,7 @@ pub fn fused_adam(
     second_moments: &[&Tensor],
     steps: &[&Tensor],
     step: AdamStep,
+    is_void: &Tensor,
 ) -> Result<()> {
     same_length(&[
         parameters.len(),
@@ -307,6 +317,7 @@ pub fn fused_adam(
             step.beta2,
             step.weight_decay,
             step.epsilon,
+            handle(is_void),
         )
     })
 }
@@ -317,18 +328,6 @@ fn same_length(lengths: &[usize]) -> Result<()> {
     } else {
         Err(LibtorchError(format!("lists of different lengths: {lengths:?}")))
     }
-}
-
-/// Loads `libtorch_cuda.so` where it lies beside `libtorch_cpu.so`, so that one binary serves machines with and without a GPU;
-/// tells whether it does. To be called before the first tensor: libtorch looks for it once.
-///
-/// # Errors
-/// When it is there and cannot be loaded.
-pub fn load_cuda() -> Result<bool> {
-    let mut found = 0;
-    // SAFETY: the pointer is valid for a write.
-    check(unsafe { gaat_load_cuda(&raw mut found) })?;
-    Ok(found != 0)
 }
 
 /// Treats denormal floats as zero on this thread's processor: gradients near zero are slow otherwise.

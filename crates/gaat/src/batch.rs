@@ -119,6 +119,6 @@ impl Images {
 /// When libtorch has no room.
 pub fn to_unit(bytes: &Tensor, kind: Kind) -> Result<Tensor> {
     // By division, as torchvision's ToTensor: multiplying by 1/255 rounds some values differently.
-    let scale = Tensor::f_from_slice(&[255f32])?.f_to_device(bytes.device())?.f_to_kind(kind)?;
+    let scale = Tensor::f_full([1], 255.0, (kind, bytes.device()))?;
     Ok(bytes.f_to_kind(kind)?.f_div_(&scale)?)
 }

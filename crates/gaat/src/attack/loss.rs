@@ -51,6 +51,38 @@ impl Loss<'_> {
         })
     }
 
+    /// The tensor that it holds beside its name.
+    pub(crate) fn operand(&self) -> Option<&Tensor> {
+        match self {
+            Self::CrossEntropy | Self::Dlr | Self::Margin => None,
+            Self::Divergence(operand) | Self::DlrTowards(operand) | Self::MarginTowards(operand) => {
+                Some(operand)
+            }
+        }
+    }
+
+    /// The same loss with `operand` in that place.
+    pub(crate) fn on<'t>(&'t self, operand: Option<&'t Tensor>) -> Loss<'t> {
+        match (*self, operand) {
+            (Self::Divergence(_), Some(probabilities)) => Loss::Divergence(probabilities),
+            (Self::DlrTowards(_), Some(targets)) => Loss::DlrTowards(targets),
+            (Self::MarginTowards(_), Some(targets)) => Loss::MarginTowards(targets),
+            (loss, _) => loss,
+        }
+    }
+
+    /// Tells the losses apart, without what they hold.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::CrossEntropy => "cross-entropy",
+            Self::Divergence(_) => "divergence",
+            Self::Dlr => "dlr",
+            Self::DlrTowards(_) => "dlr-towards",
+            Self::Margin => "margin",
+            Self::MarginTowards(_) => "margin-towards",
+        }
+    }
+
     fn check(self, logits: &Tensor) -> Result<()> {
         let (name, least) = match self {
             Self::Dlr => ("the difference of logits ratio", 3),

@@ -4,7 +4,7 @@ use super::input::InputStage;
 use super::layers::{BatchNorm, Conv, LayerNorm, Linear, TokenEmbedding};
 use super::models;
 use super::network::Network;
-use super::{Classifier, ComputePrecision, InputShape, Normalization, ParameterStore, Rng, Role};
+use super::{Classifier, ComputePrecision, InputShape, Normalization, ParameterStore, Recordings, Rng, Role};
 use crate::{Error, Result};
 use gaat_spec::ModelName;
 use tch::{Device, Kind, Tensor};
@@ -61,7 +61,8 @@ pub fn build(
         options.device,
         is_spatial,
     )?;
-    Ok(Box::new(Network { model: *model, classes, store: builder.store, input, body, head }))
+    let recordings = Recordings::of(options.device)?;
+    Ok(Box::new(Network { model: *model, classes, store: builder.store, input, body, head, recordings }))
 }
 
 /// How a weight starts out.

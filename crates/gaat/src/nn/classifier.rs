@@ -1,12 +1,12 @@
 //! What the rest of the library sees of a network.
 
-use super::{ComputePrecision, Normalization, ParameterStore, Trace};
+use super::{ComputePrecision, Normalization, ParameterStore, Recordings, Trace};
 use crate::{Error, Result};
 use std::fmt;
 use tch::Tensor;
 
 /// Which statistics batch normalisation uses, and whether it remembers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Statistics of the batch; running statistics are updated.
     Train,
@@ -98,6 +98,13 @@ pub trait Classifier: Send {
 
     /// Its parameters and buffers.
     fn store(&self) -> &ParameterStore;
+
+    /// Where its passes are kept as CUDA graphs. `None` by default, and on a CPU: then every pass is computed operation by
+    /// operation. Who gives one away promises that what a pass computes hangs on its inputs and the tensors of the store
+    /// alone, that those stay where they are, and that it neither draws random numbers nor reads from the device.
+    fn recordings(&self) -> Option<&Recordings> {
+        None
+    }
 
     /// The same network once more, for another thread: weights and statistics are shared, gradients are not. `None` where
     /// there is no such thing, as by default; then one thread of batches has to do.

@@ -6,7 +6,7 @@
 use super::Mode;
 use crate::Result;
 use gaat_shim::{RunningNorm, running_norm};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// A convolution with square kernel and no dilation. `name` is that of its module in PyTorch, as in all layers.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Conv {
 ///
 /// The sums are the same, up to their order. With one input channel oneDNN's gradient of the strided form in the
 /// pixels takes most of an attack's time; this form takes a third off it. Where nobody asks for that gradient, as in a
-/// descent, the strided form is the faster one and is taken.
+/// descent, or on a GPU, the strided form is taken.
 #[derive(Debug)]
 pub(super) struct BlockConv {
     pub(super) conv: Conv,
@@ -42,7 +42,8 @@ impl BlockConv {
     pub(super) fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let size = input.size();
         let (count, channels, height, width) = (size[0], size[1], size[2], size[3]);
-        if !input.requires_grad() || height % 2 != 0 || width % 2 != 0 {
+        let pays = input.requires_grad() && input.device() == Device::Cpu;
+        if !pays || height % 2 != 0 || width % 2 != 0 {
             return self.conv.forward(input);
         }
         let (rows, columns) = (height / 2 + 1, width / 2 + 1);

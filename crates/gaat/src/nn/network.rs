@@ -6,7 +6,9 @@ use super::flow::Flow;
 use super::input::InputStage;
 use super::layers::Linear;
 use super::trace::{Place, Trace, Tracer};
-use super::{Classifier, ComputePrecision, FeatureMaps, InputShape, Mode, Normalization, ParameterStore};
+use super::{
+    Classifier, ComputePrecision, FeatureMaps, InputShape, Mode, Normalization, ParameterStore, Recordings,
+};
 use crate::Result;
 use gaat_spec::ModelName;
 use tch::Tensor;
@@ -64,6 +66,7 @@ pub(super) struct Network {
     pub(super) input: InputStage,
     pub(super) body: Box<dyn Body>,
     pub(super) head: Linear,
+    pub(super) recordings: Option<Recordings>,
 }
 
 impl Network {
@@ -116,6 +119,10 @@ impl Classifier for Network {
 
     fn store(&self) -> &ParameterStore {
         &self.store
+    }
+
+    fn recordings(&self) -> Option<&Recordings> {
+        self.recordings.as_ref()
     }
 
     fn replica(&self) -> Result<Option<Box<dyn Classifier>>> {

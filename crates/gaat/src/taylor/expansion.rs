@@ -1,6 +1,6 @@
 //! A model of each example's loss around an anchor.
 
-use super::GainRatio;
+use super::UnreadGain;
 use super::curvature::{self, InputHessian, Site};
 use super::model::TaylorModel;
 use super::network::CountedNetwork;
@@ -36,14 +36,14 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// Ratio of the increase from the anchor to the points, where the summed loss is `loss`, to the predicted one. No
+    /// Increase from the anchor to the points, where the summed loss is `loss` (a scalar, f64), and the predicted one. No
     /// pass through the network.
     ///
     /// # Errors
     /// When libtorch fails.
-    pub fn gain_ratio(&self, loss: f64) -> Result<GainRatio> {
-        let sum = |values: &Tensor| -> Result<f64> { Ok(values.f_sum(Kind::Double)?.f_double_value(&[])?) };
-        Ok(GainRatio::new(loss - sum(&self.anchor_losses)?, sum(&self.gains)?))
+    pub fn gain(&self, loss: &Tensor) -> Result<UnreadGain> {
+        let actual = loss.f_sub(&self.anchor_losses.f_sum(Kind::Double)?)?;
+        Ok(UnreadGain { actual, predicted: self.gains.f_sum(Kind::Double)? })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The gain ratio: how much of the predicted increase of the loss an attack really got.
 
+use tch::Tensor;
+
 /// `(l(x+d) - l(a)) / (m(d) - l(a))`, sums over examples: actual over predicted increase of the loss.
 ///
 /// The dimensionless form of the remainder R of arXiv 2309.09464, and what trust-region methods judge a step by
@@ -10,6 +12,15 @@
 pub struct GainRatio {
     actual: f64,
     predicted: f64,
+}
+
+/// The two sums of a gain ratio on the device, f64 scalars: nothing waits for them until they are read.
+#[derive(Debug)]
+pub struct UnreadGain {
+    /// Sum over examples of the actual increase.
+    pub actual: Tensor,
+    /// Sum over examples of the predicted increase.
+    pub predicted: Tensor,
 }
 
 /// Below this predicted increase, summed over the examples, the quotient is noise.

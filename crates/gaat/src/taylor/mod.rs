@@ -8,5 +8,5 @@ pub(crate) mod network;
 mod third_order;
 
 pub use expansion::{Expansion, Forecast};
-pub use gain::GainRatio;
+pub use gain::{GainRatio, UnreadGain};
 pub use model::TaylorModel;

@@ -1,7 +1,7 @@
 //! The network as an expansion asks it: graphs that outlive a pass, and every pass counted.
 
 use crate::Result;
-use crate::nn::{Classifier, Mode};
+use crate::nn::{Classifier, Mode, PixelPass, pixel_pass};
 use gaat_shim::Graph;
 use gaat_spec::Passes;
 use std::cell::Cell;
@@ -61,10 +61,17 @@ impl<'a> CountedNetwork<'a> {
 
     /// Loss and input gradient at `points`. Costs F + Bi.
     pub(crate) fn at(&self, points: &Tensor, labels: &Tensor, graph: Graph) -> Result<PointPass> {
+        self.count(points.size()[0], Passes { forward: 1, input_backward: 1, ..Passes::default() });
+        if graph == Graph::Free {
+            let network = (self.classifier, self.mode);
+            let of_logits = |logits: &Tensor, inputs: &[&Tensor]| cross_entropy(logits, inputs[1]);
+            let PixelPass { losses, gradient, logits } =
+                pixel_pass(network, "cross-entropy", &[points, labels], &of_logits)?;
+            return Ok(PointPass { points: points.f_detach()?, logits, losses, gradient });
+        }
         let points = points.f_detach()?.f_set_requires_grad(true)?;
         let logits = tch::with_grad(|| self.classifier.logits(&points, self.mode))?;
         let (losses, gradient) = input_gradient(&logits, labels, &points, graph)?;
-        self.count(points.size()[0], Passes { forward: 1, input_backward: 1, ..Passes::default() });
         Ok(PointPass { points, logits, losses, gradient })
     }
 
@@ -123,10 +130,14 @@ fn input_gradient(
     points: &Tensor,
     graph: Graph,
 ) -> Result<(Tensor, Tensor)> {
-    let losses =
-        tch::with_grad(|| logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0))?;
+    let losses = tch::with_grad(|| cross_entropy(logits, labels))?;
     let sum = tch::with_grad(|| losses.f_sum(None::<Kind>))?;
     Ok((losses.f_detach()?, gradient_of(&sum, points, graph)?))
+}
+
+/// Cross-entropy of each example, `[N]`.
+fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0)?)
 }
 
 /// Gradient of `sum` in the pixels; zero where it does not depend on them.

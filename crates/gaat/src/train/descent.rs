@@ -4,7 +4,7 @@ use super::optimizer::clip;
 use super::{StepContext, Tape};
 use crate::attack::ball;
 use crate::attack::oracle::losses;
-use crate::nn::{Mode, Role};
+use crate::nn::{Classifier, Mode, Role, recorded};
 use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
@@ -24,17 +24,17 @@ pub struct Objective {
     pub watched: Option<Tensor>,
 }
 
-/// What the descent found.
+/// What the descent found, on the device.
 #[derive(Debug)]
 pub struct Descent {
     /// Loss of each image before the update, `[N]`.
     pub losses: Tensor,
-    /// Sum of `losses`.
-    pub loss: f64,
-    /// Sum of the losses that a model of the attack predicted.
-    pub attacked: f64,
-    /// Images classified rightly before the update.
-    pub correct: usize,
+    /// Sum of `losses`; a scalar, f64. Where it is not finite there was no update.
+    pub loss: Tensor,
+    /// Sum of the losses that a model of the attack predicted; a scalar, f64.
+    pub attacked: Tensor,
+    /// Images classified rightly before the update; a scalar.
+    pub correct: Tensor,
     /// Gradient of the summed losses in the watched pixels, `[N, C, H, W]`, from the same backward pass.
     pub gradient: Option<Tensor>,
 }
@@ -42,38 +42,57 @@ pub struct Descent {
 /// How an objective is put together, once for each backward pass that is needed.
 type Build<'b> = &'b mut dyn FnMut(&mut Tape<'_>) -> Result<Objective>;
 
-/// An objective with its mean and the gradients of that.
+/// One forward and one full backward pass with BatchNorm in the given mode.
+type Sloping<'s, 'a> = &'s mut dyn FnMut(&mut StepContext<'a>, Mode) -> Result<Slope>;
+
+/// An objective with the gradients of its mean.
 struct Slope {
     objective: Objective,
-    loss: f64,
+    /// Sum of its losses; a scalar, f64.
+    loss: Tensor,
     weights: Vec<Tensor>,
     pixels: Option<Tensor>,
+}
+
+impl Slope {
+    fn of(classifier: &dyn Classifier, objective: Objective) -> Result<Self> {
+        let mean = objective.losses.f_mean(objective.losses.kind())?;
+        let mut inputs = classifier.store().trainable();
+        let parameters = inputs.len();
+        inputs.extend(objective.watched.iter().map(Tensor::shallow_clone));
+        let mut weights = Tensor::f_run_backward(&[&mean], &inputs, false, false)?;
+        let count = objective.losses.size()[0] as f64;
+        let loss = mean.f_detach()?.f_to_kind(Kind::Double)? * count;
+        let pixels = match weights.split_off(parameters).pop() {
+            // Of the sum, as everywhere, while the weights follow the mean.
+            Some(gradient) => Some(gradient.f_contiguous()? * count),
+            None => None,
+        };
+        Ok(Self { objective, loss, weights, pixels })
+    }
 }
 
 /// Perturbed weights, each with its value before, and what the objective was there.
 struct WeightAscent {
     kept: Vec<(Tensor, Tensor)>,
     objective: Objective,
-    loss: f64,
+    loss: Tensor,
 }
 
-impl StepContext<'_> {
+impl<'a> StepContext<'a> {
     /// One optimiser step on the mean cross-entropy at `pixels`.
     ///
     /// # Errors
-    /// As [`descend_on`](Self::descend_on).
+    /// When the network fails.
     pub fn descend(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
-        self.descend_on(labels, &mut |tape| {
-            let logits = tape.logits(pixels)?;
-            Ok(Objective { losses: losses(&logits, labels)?, attacked: None, logits, watched: None })
-        })
+        self.follow(labels, &mut |context, mode| context.plain_slope(mode, pixels, labels, false))
     }
 
     /// As [`descend`](Self::descend), and hands back the step of length `step_size`, times the attack's present scale, up
     /// the gradient at `pixels` that the same backward pass leaves, `[N, C, H, W]`.
     ///
     /// # Errors
-    /// As [`descend_on`](Self::descend_on).
+    /// As [`descend`](Self::descend).
     pub fn descend_stepping(
         &mut self,
         pixels: &Tensor,
@@ -89,77 +108,103 @@ impl StepContext<'_> {
     }
 
     fn descend_watching(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
-        let pixels = pixels.f_detach()?.f_set_requires_grad(true)?;
-        self.descend_on(labels, &mut |tape| {
-            let logits = tape.logits(&pixels)?;
-            let watched = Some(pixels.shallow_clone());
-            Ok(Objective { losses: losses(&logits, labels)?, attacked: None, logits, watched })
-        })
+        self.follow(labels, &mut |context, mode| context.plain_slope(mode, pixels, labels, true))
     }
 
     /// One optimiser step on the mean of what `build` records on the tape. Under weight perturbation `build` is called
     /// twice, the second time at the perturbed weights, so it must not keep a graph from the first.
     ///
     /// # Errors
-    /// When the loss is not a number (the weights are untouched then), or the network fails.
+    /// When the network fails.
     pub fn descend_on(&mut self, labels: &Tensor, build: Build<'_>) -> Result<Descent> {
+        self.follow(labels, &mut |context, mode| context.slope(mode, build))
+    }
+
+    /// One optimiser step down a slope. Nothing is read from the device: where the loss is not finite the optimiser is told
+    /// so there, and changes nothing.
+    fn follow(&mut self, labels: &Tensor, sloping: Sloping<'_, 'a>) -> Result<Descent> {
         let ascent = match self.weight_reach {
-            Some(reach) => Some(self.perturb_weights(reach, build)?),
+            Some(reach) => Some(self.perturb_weights(reach, sloping)?),
             None => None,
         };
-        let slope = self.slope(Mode::Train, build);
+        let slope = sloping(self, Mode::Train);
         let mut before = None;
         if let Some(WeightAscent { kept, objective, loss }) = ascent {
             restore(kept)?;
             before = Some((objective, loss));
         }
         let Slope { objective, loss, mut weights, pixels } = slope?;
-        // What is reported is said of the weights as they are, not of the perturbed ones.
-        let (objective, loss) = before.unwrap_or((objective, loss));
+        let is_finite = loss.f_isfinite()?;
         if let Some(limit) = self.clip_norm {
             clip(&mut weights, limit)?;
         }
-        self.optimizer.step(&weights, self.learning_rate)?;
+        let is_void = is_finite.f_logical_not()?.f_to_kind(Kind::Float)?;
+        self.optimizer.step(&weights, self.learning_rate, &is_void)?;
+        // What is reported is said of the weights as they are, not of the perturbed ones, but for the reason of a failure.
+        let (objective, loss) = match before {
+            Some((objective, before)) => (objective, before.f_where_self(&is_finite, &loss)?),
+            None => (objective, loss),
+        };
         let attacked = match &objective.attacked {
-            Some(losses) => losses.f_sum(Kind::Double)?.f_double_value(&[])?,
-            None => loss,
+            Some(losses) => losses.f_detach()?.f_sum(Kind::Double)?,
+            None => loss.shallow_clone(),
         };
         let correct = objective.logits.f_argmax(-1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Int64)?;
-        Ok(Descent {
-            losses: objective.losses.f_detach()?,
-            loss,
-            attacked,
-            correct: correct.f_int64_value(&[])? as usize,
-            gradient: pixels,
-        })
+        Ok(Descent { losses: objective.losses.f_detach()?, loss, attacked, correct, gradient: pixels })
     }
 
     fn slope(&mut self, mode: Mode, build: Build<'_>) -> Result<Slope> {
         let mut tape = Tape::new(self.classifier, mode);
         let objective = build(&mut tape)?;
         self.passes += tape.passes();
-        let mean = objective.losses.f_mean(objective.losses.kind())?;
-        let mut inputs = self.classifier.store().trainable();
-        let parameters = inputs.len();
-        inputs.extend(objective.watched.iter().map(Tensor::shallow_clone));
-        let mut weights = Tensor::f_run_backward(&[&mean], &inputs, false, false)?;
-        let count = objective.losses.size()[0] as f64;
-        let loss = mean.f_double_value(&[])? * count;
-        if !loss.is_finite() {
-            return Err(Error::Usage(format!("the loss is {loss}")));
-        }
-        let pixels = match weights.split_off(parameters).pop() {
-            // Of the sum, as everywhere, while the weights follow the mean.
-            Some(gradient) => Some(gradient.f_contiguous()? * count),
-            None => None,
+        Slope::of(self.classifier, objective)
+    }
+
+    /// The slope of the cross-entropy at `pixels`, which are watched or not: the same passes at every step, so that they can
+    /// be recorded.
+    fn plain_slope(
+        &mut self,
+        mode: Mode,
+        pixels: &Tensor,
+        labels: &Tensor,
+        is_watching: bool,
+    ) -> Result<Slope> {
+        let classifier = self.classifier;
+        let recordings = classifier.recordings();
+        let pass = |inputs: &[&Tensor]| {
+            let pixels = inputs[0].f_detach()?.f_set_requires_grad(is_watching)?;
+            let logits = classifier.logits(&pixels, mode)?;
+            let losses = losses(&logits, inputs[1])?;
+            let watched = is_watching.then(|| pixels.shallow_clone());
+            let slope = Slope::of(classifier, Objective { losses, attacked: None, logits, watched })?;
+            let Slope { objective, loss, mut weights, pixels } = slope;
+            if recordings.is_some() {
+                // As the optimiser wants them: what is done here is recorded too.
+                weights = weights.iter().map(|weight| Ok(weight.f_contiguous()?)).collect::<Result<_>>()?;
+            }
+            let Objective { losses, logits, .. } = objective;
+            let found = [losses.f_detach()?, logits.f_detach()?, loss];
+            Ok(found.into_iter().chain(pixels).chain(weights).collect())
         };
-        Ok(Slope { objective, loss, weights, pixels })
+        let name = if is_watching { "watching descent" } else { "descent" };
+        let mut found = recorded(recordings, (name, mode), &[pixels, labels], &pass)?.into_iter();
+        self.passes += Tape::pass(pixels);
+        let lost = || Error::Libtorch("a pass gave fewer results than it was asked for".to_owned());
+        let mut next = || found.next().ok_or_else(lost);
+        let (mut losses, logits, loss) = (next()?, next()?, next()?);
+        let pixels = is_watching.then(next).transpose()?;
+        if recordings.is_some() {
+            // Methods may keep them, and the next step writes where this one did.
+            losses = losses.f_alias_copy()?;
+        }
+        let objective = Objective { losses, attacked: None, logits, watched: None };
+        Ok(Slope { objective, loss, weights: found.collect(), pixels })
     }
 
     /// Moves every weight tensor `w` (no bias, no BatchNorm) by `reach |w| g / |g|` up the gradient `g` of the objective
     /// (Wu et al. 2020, equation 8), and hands back the weights as they were.
-    fn perturb_weights(&mut self, reach: f64, build: Build<'_>) -> Result<WeightAscent> {
-        let slope = self.slope(Mode::TrainFrozenStats, build)?;
+    fn perturb_weights(&mut self, reach: f64, sloping: Sloping<'_, 'a>) -> Result<WeightAscent> {
+        let slope = sloping(self, Mode::TrainFrozenStats)?;
         let _no_grad = tch::no_grad_guard();
         let mut kept = Vec::new();
         for (entry, gradient) in self.classifier.store().trainable_entries().zip(&slope.weights) {
@@ -213,7 +258,7 @@ mod tests {
                 context.descend(&batch.pixels, &batch.labels)
             };
             let Descent { losses, loss, correct, .. } = trial.with_context(0, descend).unwrap();
-            (Vec::<f64>::try_from(losses).unwrap(), loss, correct)
+            (Vec::<f64>::try_from(losses).unwrap(), loss.double_value(&[]), correct.int64_value(&[]))
         });
         assert_eq!(found[0], found[1]);
     }

@@ -1,6 +1,6 @@
 //! Sums over the steps of an epoch, which survive a stop in its middle.
 
-use super::StepReport;
+use super::StepOutcome;
 use crate::taylor::GainRatio;
 use gaat_spec::{EpochRecord, Seconds};
 use serde::{Deserialize, Serialize};
@@ -21,14 +21,14 @@ pub(super) struct EpochSums {
 }
 
 impl EpochSums {
-    pub(super) fn add(&mut self, report: &StepReport, images: usize, learning_rate: f64) {
-        self.loss += report.loss;
-        self.images += images;
-        self.correct += report.correct;
-        if let Some(gain) = report.gain {
+    pub(super) fn add(&mut self, outcome: &StepOutcome, learning_rate: f64) {
+        self.loss += outcome.loss;
+        self.images += outcome.images;
+        self.correct += outcome.correct;
+        if let Some(gain) = outcome.gain {
             self.gain.add(gain);
         }
-        self.refreshes += report.refreshes;
+        self.refreshes += outcome.refreshes;
         self.steps += 1;
         self.learning_rate = learning_rate;
     }

@@ -137,6 +137,7 @@ mod tests {
 
     fn setting() -> Setting {
         Setting {
+            classes: 10,
             threat: ThreatModel::new(Norm::Linf, PixelLength::new(0.25).unwrap()).unwrap(),
             images: 6,
             batch_size: 3,

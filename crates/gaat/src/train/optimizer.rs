@@ -46,11 +46,12 @@ impl Optimizer {
         Self { spec, slots: slots.collect(), steps: 0 }
     }
 
-    /// One step of length `learning_rate` against `gradients`, one for each trainable parameter in order.
+    /// One step of length `learning_rate` against `gradients`, one for each trainable parameter in order. Where `is_void`, one
+    /// f32 on the device, is 1 nothing changes.
     ///
     /// # Errors
     /// When the gradients do not fit the parameters.
-    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<()> {
+    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64, is_void: &Tensor) -> Result<()> {
         if gradients.len() != self.slots.len() {
             let (found, needed) = (gradients.len(), self.slots.len());
             return Err(Error::Usage(format!("{found} gradients for {needed} parameters")));
@@ -60,14 +61,20 @@ impl Optimizer {
                 self.slots.iter().zip(gradients).filter(|(slot, _)| slot.decays == decays).collect();
             if !group.is_empty() {
                 let weight_decay = if decays { self.spec.weight_decay } else { 0.0 };
-                self.step_group(&group, learning_rate, weight_decay)?;
+                self.step_group(&group, learning_rate, weight_decay, is_void)?;
             }
         }
         self.steps += 1;
         Ok(())
     }
 
-    fn step_group(&self, group: &[(&Slot, &Tensor)], learning_rate: f64, weight_decay: f64) -> Result<()> {
+    fn step_group(
+        &self,
+        group: &[(&Slot, &Tensor)],
+        learning_rate: f64,
+        weight_decay: f64,
+        is_void: &Tensor,
+    ) -> Result<()> {
         let parameters: Vec<&Tensor> = group.iter().map(|(slot, _)| &slot.parameter).collect();
         let gradients: Vec<&Tensor> = group.iter().map(|(_, gradient)| *gradient).collect();
         let first: Vec<&Tensor> = group.iter().filter_map(|(slot, _)| slot.first.as_ref()).collect();
@@ -80,7 +87,7 @@ impl Optimizer {
                     nesterov: self.spec.nesterov,
                     is_first_step: self.steps == 0,
                 };
-                gaat_shim::fused_sgd(&parameters, &gradients, &first, step)?;
+                gaat_shim::fused_sgd(&parameters, &gradients, &first, step, is_void)?;
             }
             OptimizerName::Adam => {
                 let second: Vec<&Tensor> =
@@ -90,7 +97,7 @@ impl Optimizer {
                 let counts = vec![&count; group.len()];
                 let (beta1, beta2) = BETAS;
                 let step = AdamStep { learning_rate, beta1, beta2, weight_decay, epsilon: ADAM_EPSILON };
-                gaat_shim::fused_adam(&parameters, &gradients, &first, &second, &counts, step)?;
+                gaat_shim::fused_adam(&parameters, &gradients, &first, &second, &counts, step, is_void)?;
             }
         }
         Ok(())
@@ -131,16 +138,12 @@ impl Optimizer {
 /// When libtorch fails.
 pub(super) fn clip(gradients: &mut [Tensor], limit: f64) -> Result<()> {
     let _no_grad = tch::no_grad_guard();
-    let mut squares = 0.0;
-    for gradient in &*gradients {
-        squares += gradient.f_square()?.f_sum(Kind::Double)?.f_double_value(&[])?;
-    }
-    let norm = squares.sqrt();
-    if norm > limit {
-        for gradient in gradients {
-            let factor = Tensor::f_full([1], limit / norm, (gradient.kind(), gradient.device()))?;
-            let _ = gradient.f_mul_(&factor)?;
-        }
+    let squares = gradients.iter().map(|gradient| Ok(gradient.f_square()?.f_sum(Kind::Double)?));
+    let norm = Tensor::f_stack(&squares.collect::<Result<Vec<_>>>()?, 0)?.f_sum(Kind::Double)?.f_sqrt()?;
+    // Stays on the device; 1, which changes nothing, for gradients that are short enough.
+    let factor = (norm.f_reciprocal()? * limit).f_clamp_max(1.0)?;
+    for gradient in gradients {
+        let _ = gradient.f_mul_(&factor.f_to_kind(gradient.kind())?)?;
     }
     Ok(())
 }

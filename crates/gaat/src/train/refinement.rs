@@ -12,7 +12,6 @@ use crate::batch::Batch;
 use crate::taylor::{Forecast, GainRatio, TaylorModel};
 use crate::{Error, Result};
 use gaat_spec::GaatSpec;
-use std::time::Instant;
 use tch::Tensor;
 
 /// Decay a step of the smoothed sums.
@@ -172,7 +171,7 @@ impl StepContext<'_> {
         model: GaatSpec,
         plan: Plan,
     ) -> Result<(Perturbed, Forecast)> {
-        let started = Instant::now();
+        let started = self.mark()?;
         let mut oracle = self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat));
         let mut found = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
         oracle.settle(found.pixels())?;
@@ -196,7 +195,7 @@ impl StepContext<'_> {
             self.passes += exact.passes();
         }
         self.passes += oracle.passes();
-        self.attack_seconds += started.elapsed().as_secs_f64();
+        self.attack_ends(started)?;
         Ok((found, oracle.into_forecast()?))
     }
 }

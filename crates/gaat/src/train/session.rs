@@ -1,16 +1,22 @@
 //! One run in memory: networks, data, optimiser, record; and how a step, a validation and a checkpoint are done.
 
+mod launched;
 #[cfg(test)]
 mod trial;
 mod watching;
 
+pub(super) use launched::Stepped;
+use launched::{IN_FLIGHT, Launched, located};
+
 use super::averaging::Averaging;
 use super::checkpoint::{self, Position};
 use super::epoch::EpochSums;
+use super::mark::Mark;
 use super::methods;
+use super::reading::Reading;
 use super::validation::Validation;
 use super::watch::Watch;
-use super::{Augmentation, Natural, Optimizer, Placement, Setting, StepContext, StepReport, TrainingMethod};
+use super::{Augmentation, Natural, Optimizer, Placement, Setting, StepContext, TrainingMethod};
 use crate::batch::{Batch, Images, to_unit};
 use crate::dataset::{self, Dataset};
 use crate::nn::{BuildOptions, Classifier, InputShape, Mode, Rng, build};
@@ -20,6 +26,7 @@ use crate::{Error, Result};
 use gaat_data::epoch_order;
 use gaat_spec::record::{ModelRecord, SCHEMA};
 use gaat_spec::{AttackStatistics, CheckedRecipe, EpochRecord, Event, Passes, RunRecord, Seconds, Status};
+use std::collections::VecDeque;
 use std::time::Instant;
 use tch::{Kind, Tensor};
 
@@ -45,11 +52,15 @@ pub(super) struct Session<'a> {
     /// What the reader of the data had to say.
     pub(super) warnings: Vec<String>,
     rng: Rng,
-    order: Vec<usize>,
+    /// Places of the training images in the order of the epoch, `[N]`, i64, on the device.
+    order: Tensor,
     order_epoch: usize,
     pub(super) record: RunRecord,
     pub(super) sums: EpochSums,
+    /// Steps that the device was told to do.
     pub(super) steps: usize,
+    /// Those of them that were not read yet.
+    launched: VecDeque<Launched>,
 }
 
 impl<'a> Session<'a> {
@@ -79,6 +90,7 @@ impl<'a> Session<'a> {
         let setting = Setting {
             threat: recipe.threat,
             images: train.len(),
+            classes: train.class_count() as i64,
             batch_size: recipe.batch_size,
             shape: input,
             device: place.device,
@@ -107,10 +119,11 @@ impl<'a> Session<'a> {
             warnings,
             class_names: train.class_names().to_vec(),
             rng: Rng::new(recipe.seed),
-            order: Vec::new(),
+            order: Tensor::new(),
             order_epoch: 0,
             sums: EpochSums::default(),
             steps: 0,
+            launched: VecDeque::new(),
             recipe,
             directory,
             classifier,
@@ -164,9 +177,15 @@ impl<'a> Session<'a> {
         self.steps / self.steps_per_epoch() + 1
     }
 
-    /// One optimiser step.
-    pub(super) fn step(&mut self) -> Result<Stepped> {
-        let started = Instant::now();
+    /// One optimiser step, which [`settled`](Self::settled) hands out once it is read.
+    pub(super) fn step(&mut self) -> Result<()> {
+        let (epoch, step) = (self.epoch(), self.steps + 1);
+        self.launch().map_err(|error| located(error, epoch, step))
+    }
+
+    fn launch(&mut self) -> Result<()> {
+        let device = self.classifier.store().device();
+        let started = Mark::now(device)?;
         let progress = self.progress();
         let learning_rate = self.recipe.schedule.at(progress);
         let attack_scale = self.recipe.attack_scale(progress);
@@ -194,25 +213,47 @@ impl<'a> Session<'a> {
             learning_rate,
             clip_norm: self.recipe.clip_norm,
             passes: Passes::default(),
-            attack_seconds: 0.0,
+            attacks: Vec::new(),
         };
         let burst = self.watch.as_mut().and_then(Watch::burst);
         let method: &mut dyn TrainingMethod =
             if natural { &mut self.natural } else { burst.unwrap_or(self.method.as_mut()) };
         let report = method.step(&mut context, &batch)?;
-        let (passes, attack) = (context.passes, context.attack_seconds);
+        let (passes, attacks) = (context.passes, context.attacks);
+        let reading = Reading::start(&report, batch.len())?;
         if let Some(averaging) = &self.averaging {
             averaging.update(self.classifier.store())?;
         }
-        let total = started.elapsed().as_secs_f64();
-        let seconds = Seconds { attack, train: total - attack, evaluation: 0.0, total };
-        self.sums.seconds += seconds;
-        self.sums.add(&report, batch.len(), learning_rate);
+        self.launched.push_back(Launched {
+            epoch: self.epoch(),
+            step: self.steps + 1,
+            learning_rate,
+            reading,
+            started,
+            attacks,
+            ended: Mark::now(device)?,
+        });
         self.record.passes += passes;
         self.record.images += batch.len() as u64;
         self.record.cost_ratio = self.record.passes.cost_ratio(self.record.images);
         self.steps += 1;
-        Ok(Stepped { report, images: batch.len(), learning_rate, seconds })
+        Ok(())
+    }
+
+    /// The oldest step that was not handed out yet, read; `None` while a GPU may have as many unread steps as there are.
+    /// With `all` none may stay unread.
+    pub(super) fn settled(&mut self, all: bool) -> Result<Option<Stepped>> {
+        let is_cuda = self.classifier.store().device().is_cuda();
+        let unread = if all || !is_cuda { 0 } else { IN_FLIGHT };
+        if self.launched.len() <= unread {
+            return Ok(None);
+        }
+        let Some(launched) = self.launched.pop_front() else { return Ok(None) };
+        let stepped = launched.read()?;
+        self.sums.seconds += stepped.seconds;
+        self.sums.add(&stepped.outcome, stepped.learning_rate);
+        self.method.observe(&stepped.outcome);
+        Ok(Some(stepped))
     }
 
     /// Share of the run done in the middle of the coming step, so that neither end has a learning rate of 0.
@@ -236,12 +277,13 @@ impl<'a> Session<'a> {
         let number = self.batch_number();
         let epoch = number / self.steps_per_epoch() + 1;
         if self.order_epoch != epoch {
-            self.order = epoch_order(self.recipe.seed, epoch as u64, self.train.len());
+            let order = epoch_order(self.recipe.seed, epoch as u64, self.train.len());
+            self.order = self.train.indices(&order)?;
             self.order_epoch = epoch;
         }
         let start = (number % self.steps_per_epoch()) * self.recipe.batch_size;
         let end = (start + self.recipe.batch_size).min(self.train.len());
-        let indices = self.train.indices(&self.order[start..end])?;
+        let indices = self.order.f_narrow(0, start as i64, (end - start) as i64)?;
         let (bytes, labels) = self.train.gather(&indices)?;
         let draws = self.rng.seeded("augment", number as u64);
         let placement = self.augmentation.plan(&bytes.size(), bytes.device(), &draws)?;
@@ -343,14 +385,6 @@ fn new_record(
         best_epoch: None,
         test: None,
     }
-}
-
-/// A step that is done.
-pub(super) struct Stepped {
-    pub(super) report: StepReport,
-    pub(super) images: usize,
-    pub(super) learning_rate: f64,
-    pub(super) seconds: Seconds,
 }
 
 /// A batch, and where its images come from.

@@ -1,5 +1,6 @@
 //! What one training step may do: the context that the loop lends to a method, and what the method reports.
 
+use super::mark::Mark;
 use super::optimizer::Optimizer;
 use super::{Placement, Tape, state};
 use crate::Result;
@@ -8,9 +9,8 @@ use crate::attack::{
 };
 use crate::batch::Batch;
 use crate::nn::{Classifier, Draws, InputShape, Mode};
-use crate::taylor::{Expansion, Forecast, GainRatio, TaylorModel};
+use crate::taylor::{Expansion, Forecast, GainRatio, TaylorModel, UnreadGain};
 use gaat_spec::{Anchor, Curvature, Passes, ThreatModel};
-use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// A way to train.
@@ -18,8 +18,12 @@ pub trait TrainingMethod {
     /// One step on `batch`, which calls [`StepContext::descend`] or one of its variants once.
     ///
     /// # Errors
-    /// When the network fails or the loss is not a number.
+    /// When the network fails.
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport>;
+
+    /// Takes note of what a step has found: on a processor before the next step, on a GPU some steps late, in order, and before
+    /// the end of an epoch. Steps that something else did, a burst of PGD or the natural epochs of a delay, come too.
+    fn observe(&mut self, _outcome: &StepOutcome) {}
 
     /// What the next step depends on beside the weights, by name, sharing storage with the method. Always the same names
     /// and shapes.
@@ -43,6 +47,8 @@ pub struct Setting {
     pub threat: ThreatModel,
     /// Training images.
     pub images: usize,
+    /// Classes to tell apart.
+    pub classes: i64,
     /// Images in a batch, except the last one of an epoch.
     pub batch_size: usize,
     /// Shape of an image.
@@ -60,10 +66,25 @@ impl Setting {
     }
 }
 
-/// What a step found.
-#[derive(Debug, Clone, Copy, Default)]
+/// What a step found, on the device: a step reads no number back, so that a GPU never waits for the program.
+#[derive(Debug)]
 pub struct StepReport {
-    /// Sum of the losses over the batch as trained on.
+    /// Sum of the losses over the batch as trained on; a scalar.
+    pub loss: Tensor,
+    /// Images classified rightly as trained on, in the training pass; a scalar.
+    pub correct: Tensor,
+    /// How well the attack's model predicted the loss.
+    pub gain: Option<UnreadGain>,
+    /// Gradients that the attack took, a mean over the images of this batch.
+    pub refreshes: f64,
+}
+
+/// The same, read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepOutcome {
+    /// Images in the batch.
+    pub images: usize,
+    /// Sum of the losses over the batch as trained on; finite.
     pub loss: f64,
     /// Images classified rightly as trained on, in the training pass.
     pub correct: usize,
@@ -98,7 +119,8 @@ pub struct StepContext<'a> {
     pub(super) learning_rate: f64,
     pub(super) clip_norm: Option<f64>,
     pub(super) passes: Passes,
-    pub(super) attack_seconds: f64,
+    /// From when to when attacks went on.
+    pub(super) attacks: Vec<(Mark, Mark)>,
 }
 
 impl<'a> StepContext<'a> {
@@ -218,10 +240,10 @@ impl<'a> StepContext<'a> {
     /// # Errors
     /// When the network fails.
     pub fn look(&mut self, pixels: &Tensor) -> Result<Tensor> {
-        let started = Instant::now();
+        let started = self.mark()?;
         let logits = tch::no_grad(|| self.classifier.logits(pixels, self.attack_mode))?;
         self.passes += Passes { forward: pixels.size()[0] as u64, ..Passes::default() };
-        self.attack_seconds += started.elapsed().as_secs_f64();
+        self.attack_ends(started)?;
         Ok(logits)
     }
 
@@ -230,12 +252,23 @@ impl<'a> StepContext<'a> {
     /// # Errors
     /// When `work` fails.
     pub fn record<T>(&mut self, work: impl FnOnce(&mut Tape<'_>) -> Result<T>) -> Result<T> {
-        let started = Instant::now();
+        let started = self.mark()?;
         let mut tape = Tape::new(self.classifier, self.attack_mode);
         let found = work(&mut tape)?;
         self.passes += tape.passes();
-        self.attack_seconds += started.elapsed().as_secs_f64();
+        self.attack_ends(started)?;
         Ok(found)
+    }
+
+    pub(super) fn mark(&self) -> Result<Mark> {
+        Mark::now(self.classifier.store().device())
+    }
+
+    /// What the device was told since `started` was part of the attack.
+    pub(super) fn attack_ends(&mut self, started: Mark) -> Result<()> {
+        let ended = self.mark()?;
+        self.attacks.push((started, ended));
+        Ok(())
     }
 
     pub(super) fn taylor(&self, batch: &Batch, model: TaylorModel) -> Taylor<'a> {
@@ -256,20 +289,20 @@ impl<'a> StepContext<'a> {
         frame: Frame<P>,
         pixels: fn(&P) -> &Tensor,
     ) -> Result<(P, Forecast)> {
-        let started = Instant::now();
+        let started = self.mark()?;
         let found = frame(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
         oracle.settle(pixels(&found))?;
         self.passes += oracle.passes();
-        self.attack_seconds += started.elapsed().as_secs_f64();
+        self.attack_ends(started)?;
         Ok((found, oracle.into_forecast()?))
     }
 
     /// Drives `attack` by the network itself.
     fn attacked(&mut self, mut oracle: Exact<'_>, attack: &dyn Attack, batch: &Batch) -> Result<Perturbed> {
-        let started = Instant::now();
+        let started = self.mark()?;
         let found = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
         self.passes += oracle.passes();
-        self.attack_seconds += started.elapsed().as_secs_f64();
+        self.attack_ends(started)?;
         Ok(found)
     }
 }

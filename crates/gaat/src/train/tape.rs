@@ -24,13 +24,18 @@ impl<'a> Tape<'a> {
         self.passes
     }
 
+    /// What a pass at `pixels` costs together with the full backward pass through it.
+    pub(super) fn pass(pixels: &Tensor) -> Passes {
+        let count = pixels.size()[0] as u64;
+        Passes { forward: count, full_backward: count, ..Passes::default() }
+    }
+
     /// Logits of `pixels`, `[N, classes]`. In a descent this updates running statistics.
     ///
     /// # Errors
     /// When the network refuses the pixels.
     pub fn logits(&mut self, pixels: &Tensor) -> Result<Tensor> {
-        let count = pixels.size()[0] as u64;
-        self.passes += Passes { forward: count, full_backward: count, ..Passes::default() };
+        self.passes += Self::pass(pixels);
         self.classifier.logits(pixels, self.mode)
     }
 
@@ -39,8 +44,7 @@ impl<'a> Tape<'a> {
     /// # Errors
     /// When the network refuses the pixels.
     pub fn frozen_logits(&mut self, pixels: &Tensor) -> Result<Tensor> {
-        let count = pixels.size()[0] as u64;
-        self.passes += Passes { forward: count, full_backward: count, ..Passes::default() };
+        self.passes += Self::pass(pixels);
         self.classifier.logits(pixels, self.frozen())
     }
 

@@ -4,8 +4,8 @@ use super::events::JsonLines;
 use super::session::{Session, Stepped};
 use super::tensorboard::TensorBoard;
 use super::{Control, Observer};
+use crate::Result;
 use crate::run::{Place, RunDirectory};
-use crate::{Error, Result};
 use gaat_spec::{CheckedRecipe, Event, RunRecord, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -97,26 +97,10 @@ fn run(session: &mut Session<'_>, observers: &mut Observers<'_>) -> Result<Statu
     })?;
     while session.steps < session.total_steps() {
         let epoch = session.epoch();
-        let step = session.steps + 1;
-        let Stepped { report, images, learning_rate, seconds } =
-            session.step().map_err(|error| located(error, epoch, step))?;
-        let mut control = observers.tell(&Event::Step {
-            epoch,
-            step,
-            images,
-            loss: report.loss / images as f64,
-            accuracy: report.correct as f64 / images as f64,
-            learning_rate,
-            gain_ratio: report.gain.and_then(|gain| gain.value()),
-            refreshes: report.refreshes,
-            seconds,
-        })?;
-        if let Some(event) = session.watch_step(&report, images)?
-            && observers.tell(&event)? == Control::Stop
-        {
-            control = Control::Stop;
-        }
-        if session.is_epoch_end() {
+        session.step()?;
+        let is_epoch_end = session.is_epoch_end();
+        let mut control = settle(session, observers, is_epoch_end)?;
+        if is_epoch_end {
             if observers.tell(&Event::Validating { epoch })? == Control::Stop {
                 control = Control::Stop;
             }
@@ -130,25 +114,44 @@ fn run(session: &mut Session<'_>, observers: &mut Observers<'_>) -> Result<Statu
             }
         }
         if control == Control::Stop && session.steps < session.total_steps() {
+            settle(session, observers, true)?;
             return Ok(Status::Interrupted);
         }
     }
     Ok(Status::Done)
 }
 
-/// Says where in the run something went wrong, and what is left.
-fn located(error: Error, epoch: usize, step: usize) -> Error {
-    match error {
-        Error::Usage(reason) => Error::Training {
+/// Tells of the steps that are there by now, of all of them with `all`, and lets the watch follow them up.
+fn settle(session: &mut Session<'_>, observers: &mut Observers<'_>, all: bool) -> Result<Control> {
+    let mut control = Control::Continue;
+    let mut question = None;
+    // A probe asks the network as it is: steps that it has done already come first.
+    while let Some(stepped) = session.settled(all || question.is_some())? {
+        let Stepped { epoch, step, outcome, learning_rate, seconds } = stepped;
+        let images = outcome.images as f64;
+        let event = Event::Step {
             epoch,
             step,
-            reason: format!(
-                "{reason}; the checkpoints of the last whole epoch are untouched. A lower --learning-rate or a \
-                 --clip-norm usually helps"
-            ),
-        },
-        other => other,
+            images: outcome.images,
+            loss: outcome.loss / images,
+            accuracy: outcome.correct as f64 / images,
+            learning_rate,
+            gain_ratio: outcome.gain.and_then(|gain| gain.value()),
+            refreshes: outcome.refreshes,
+            seconds,
+        };
+        if observers.tell(&event)? == Control::Stop {
+            control = Control::Stop;
+        }
+        question = question.or(session.watch_step(&outcome));
     }
+    if let Some(question) = question
+        && let Some(event) = session.follow_up(question)?
+        && observers.tell(&event)? == Control::Stop
+    {
+        control = Control::Stop;
+    }
+    Ok(control)
 }
 
 /// The run's own logs and whoever else listens.

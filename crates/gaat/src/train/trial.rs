@@ -51,6 +51,7 @@ impl Trial {
 
     pub(super) fn setting(&self) -> Setting {
         Setting {
+            classes: 10,
             threat: ThreatModel::new(Norm::Linf, PixelLength::new(0.1).unwrap()).unwrap(),
             images: BATCH as usize,
             batch_size: BATCH as usize,
@@ -87,7 +88,7 @@ impl Trial {
             learning_rate: self.learning_rate,
             clip_norm: None,
             passes: Passes::default(),
-            attack_seconds: 0.0,
+            attacks: Vec::new(),
         };
         let found = work(&mut context, &self.batch);
         self.passes += context.passes;

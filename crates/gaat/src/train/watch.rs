@@ -3,7 +3,7 @@
 use super::probe::{Probe, STEPS};
 use super::sentinel::{Sentinel, Signal};
 use super::snapshot::Snapshot;
-use super::{Setting, StepReport, TrainingMethod, methods};
+use super::{Setting, StepOutcome, TrainingMethod, methods};
 use crate::Result;
 use gaat_spec::{CheckedRecipe, CollapsePolicy, MethodSpec, PgdSpec, PixelLength};
 use serde::{Deserialize, Serialize};
@@ -93,12 +93,13 @@ impl Watch {
     }
 
     /// Takes note of an adversarial step.
-    pub(super) fn after_step(&mut self, report: &StepReport, images: usize) -> Option<Question> {
+    pub(super) fn after_step(&mut self, outcome: &StepOutcome) -> Option<Question> {
         if self.state.burst_left > 0 {
             self.state.burst_left -= 1;
             return (self.state.burst_left == 0).then_some(Question::BurstOver);
         }
-        let signal = self.state.sentinel.observe(report.gain?, report.loss, report.correct, images)?;
+        let StepOutcome { images, loss, correct, gain, .. } = *outcome;
+        let signal = self.state.sentinel.observe(gain?, loss, correct, images)?;
         let question = match signal {
             Signal::Low if self.may_raise() => Question::Suspected,
             Signal::High if self.state.raised => Question::Improved,

@@ -144,7 +144,7 @@ fn sgd_takes_the_steps_of_its_formula() {
                 if tensor.dim() == 4 { gaat_shim::channels_last(&values).unwrap() } else { values }
             };
             let gradients: Vec<Tensor> = before.iter().map(gradient).collect();
-            optimizer.step(&gradients, rate).unwrap();
+            optimizer.step(&gradients, rate, &Tensor::from(0f32)).unwrap();
             for (index, entry) in entries.iter().enumerate() {
                 let decays = everything || entry.role == Role::Weight;
                 let gradient = &gradients[index] + &before[index] * if decays { weight_decay } else { 0.0 };
@@ -177,7 +177,7 @@ fn adam_does_the_same_whatever_memory_order_gradients_come_in() {
                 let reorder = reorders && values.dim() == 4;
                 if reorder { gaat_shim::channels_last(&values).unwrap() } else { values }
             });
-            optimizer.step(&gradients.collect::<Vec<_>>(), 0.01).unwrap();
+            optimizer.step(&gradients.collect::<Vec<_>>(), 0.01, &Tensor::from(0f32)).unwrap();
         }
         network.store().trainable_entries().flat_map(|entry| bits(&entry.tensor)).collect::<Vec<_>>()
     });

@@ -3,7 +3,7 @@
 use super::{GradientOracle, InputGradient, Visitor};
 use crate::Result;
 use crate::attack::Loss;
-use crate::nn::{Classifier, Mode};
+use crate::nn::{Classifier, Mode, PixelPass, pixel_pass};
 use gaat_spec::Passes;
 use tch::Tensor;
 
@@ -38,18 +38,14 @@ impl GradientOracle for Exact<'_> {
     }
 
     fn of(&mut self, loss: Loss, points: &Tensor, labels: &Tensor) -> Result<InputGradient> {
-        let points = points.f_detach()?.f_set_requires_grad(true)?;
-        let logits = self.classifier.logits(&points, self.mode)?;
-        let losses = loss.of(&logits, labels)?;
-        let gradient = Tensor::f_run_backward(&[losses.f_sum(losses.kind())?], &[&points], false, false)?;
+        let inputs: Vec<&Tensor> = [points, labels].into_iter().chain(loss.operand()).collect();
+        let of_logits =
+            |logits: &Tensor, inputs: &[&Tensor]| loss.on(inputs.get(2).copied()).of(logits, inputs[1]);
+        let network = (self.classifier, self.mode);
+        let PixelPass { losses, gradient, logits } = pixel_pass(network, loss.name(), &inputs, &of_logits)?;
         let count = points.size()[0] as u64;
         self.passes += Passes { forward: count, input_backward: count, ..Passes::default() };
-        Ok(InputGradient {
-            losses: losses.f_detach()?,
-            // Some networks hand back channels-last memory; the arithmetic that follows wants one layout.
-            gradient: gradient[0].f_contiguous()?,
-            logits: Some(logits.f_detach()?),
-        })
+        Ok(InputGradient { losses, gradient, logits: Some(logits) })
     }
 
     fn of_each_class(&mut self, points: &Tensor, labels: &Tensor, visit: &mut Visitor) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::batch::Batch;
-use crate::train::{StepContext, StepReport, TrainingMethod};
+use crate::train::{StepContext, StepOutcome, StepReport, TrainingMethod};
 use gaat_spec::AwpSpec;
 use tch::Tensor;
 
@@ -30,6 +30,10 @@ impl TrainingMethod for Awp {
             context.perturb_weights_by(self.spec.gamma);
         }
         self.inner.step(context, batch)
+    }
+
+    fn observe(&mut self, outcome: &StepOutcome) {
+        self.inner.observe(outcome);
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

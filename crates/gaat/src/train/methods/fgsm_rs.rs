@@ -27,7 +27,7 @@ impl TrainingMethod for FgsmRs {
         let attack = self.attack.scaled(context.attack_scale());
         let (perturbed, forecast) = context.perturb_once(&attack, batch)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
-        let gain = forecast.gain_ratio(descent.attacked)?;
+        let gain = forecast.gain(&descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 }

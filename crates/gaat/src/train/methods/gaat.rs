@@ -3,7 +3,7 @@
 use crate::attack::{Pgd, Start, StopRule, Walk};
 use crate::batch::Batch;
 use crate::train::refinement::{Controller, Plan};
-use crate::train::{StepContext, StepReport, TrainingMethod};
+use crate::train::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 use crate::{Error, Result};
 use gaat_spec::{Anchor, Curvature, GaatSpec, Norm, Refinement};
 use tch::Tensor;
@@ -22,12 +22,13 @@ pub struct Gaat {
     spec: GaatSpec,
     attack: Pgd,
     controller: Option<Controller>,
+    classes: i64,
 }
 
 impl Gaat {
-    /// GAAT with the given model and steps, under perturbations measured in `norm`.
-    pub fn new(spec: GaatSpec, norm: Norm) -> Self {
-        let spec = merged(spec, norm);
+    /// GAAT with the given model and steps.
+    pub fn new(spec: GaatSpec, setting: &Setting) -> Self {
+        let spec = merged(spec, setting.threat.norm());
         let attack = Pgd {
             steps: spec.steps,
             step_size: spec.step_size.value(),
@@ -39,7 +40,7 @@ impl Gaat {
             stop: StopRule::Never,
         };
         let controller = (spec.refinement == Refinement::Adaptive).then(Controller::default);
-        Self { spec, attack, controller }
+        Self { spec, attack, controller, classes: setting.classes }
     }
 }
 
@@ -60,11 +61,8 @@ impl TrainingMethod for Gaat {
         let attack = self.attack.scaled(context.attack_scale() * plan.reach);
         let (perturbed, forecast) = context.perturb_refined(&attack, batch, self.spec, plan)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
-        let gain = forecast.gain_ratio(descent.attacked)?;
+        let gain = forecast.gain(&descent.attacked)?;
         let images = batch.len();
-        if let Some(controller) = &mut self.controller {
-            controller.observe(gain, images, descent.loss / images as f64, context.class_count());
-        }
         let more = (plan.images(images) * plan.rounds) as f64 / images as f64;
         Ok(StepReport {
             loss: descent.loss,
@@ -72,6 +70,12 @@ impl TrainingMethod for Gaat {
             gain: Some(gain),
             refreshes: self.spec.refreshes as f64 + more,
         })
+    }
+
+    fn observe(&mut self, outcome: &StepOutcome) {
+        if let (Some(controller), Some(gain)) = (&mut self.controller, outcome.gain) {
+            controller.observe(gain, outcome.images, outcome.loss / outcome.images as f64, self.classes);
+        }
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {
@@ -110,7 +114,7 @@ mod tests {
     fn merged_steps_walk_to_the_same_point() {
         for (steps, refreshes) in [(10, 1), (10, 2), (4, 4)] {
             let whole = spec(steps, refreshes);
-            let parts = Gaat::new(whole, Norm::Linf);
+            let parts = Gaat::new(whole, &Trial::new("mlp", Kind::Double).setting());
             assert_eq!((parts.spec.steps, parts.attack.steps), (refreshes, refreshes));
             let unmerged =
                 Gaat { spec: whole, attack: Pgd { steps, step_size: 0.02, ..parts.attack }, ..parts };

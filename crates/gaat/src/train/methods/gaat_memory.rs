@@ -84,7 +84,10 @@ mod tests {
             let answer = oracle.at(&pixels, &trial.batch.labels).unwrap();
             let report = trial.step(&mut method, step).unwrap();
             let loss = answer.losses.sum(Kind::Double).double_value(&[]);
-            assert!((report.loss / loss - 1.0).abs() < 1e-9, "step {step}: trained at another point");
+            assert!(
+                (report.loss.double_value(&[]) / loss - 1.0).abs() < 1e-9,
+                "step {step}: trained at another point"
+            );
             let next = (pixels - &trial.batch.pixels + answer.gradient.sign() * 0.04).clamp(-bound, bound);
             // As the memory holds it.
             expected = ((next * (127.0 / bound)).round() * (bound / 127.0)).detach();

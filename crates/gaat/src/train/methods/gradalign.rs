@@ -53,7 +53,7 @@ impl TrainingMethod for GradAlign {
             let penalty = misalignment(&here, &there)? * self.regularization;
             Ok(Objective { losses: &losses + penalty, attacked: Some(losses), logits, watched: None })
         })?;
-        let gain = forecast.gain_ratio(descent.attacked)?;
+        let gain = forecast.gain(&descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 }

@@ -114,7 +114,7 @@ impl TrainingMethod for FgsmMep {
                 watched: None,
             })
         })?;
-        let gain = forecast.gain_ratio(descent.attacked)?;
+        let gain = forecast.gain(&descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 

@@ -38,7 +38,7 @@ pub fn build(spec: MethodSpec, awp: Option<AwpSpec>, setting: &Setting) -> Resul
     let method: Box<dyn TrainingMethod> = match spec {
         MethodSpec::Natural => Box::new(Natural),
         MethodSpec::Rat(pgd) => Box::new(Rat::new(pgd)),
-        MethodSpec::Gaat(gaat) => Box::new(Gaat::new(gaat, setting.threat.norm())),
+        MethodSpec::Gaat(gaat) => Box::new(Gaat::new(gaat, setting)),
         MethodSpec::GaatMemory { step_size, noise } => Box::new(GaatMemory::new(step_size, noise, setting)?),
         MethodSpec::FgsmRs { step_size } => Box::new(FgsmRs::new(step_size)),
         MethodSpec::NFgsm { step_size, noise } => Box::new(NFgsm::new(step_size, noise)),

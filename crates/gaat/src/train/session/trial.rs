@@ -4,11 +4,12 @@ use super::{Session, Stepped};
 use crate::Result;
 use crate::batch::Batch;
 use crate::run::{Place, RunDirectory};
-use crate::taylor::GainRatio;
+use crate::taylor::UnreadGain;
 use crate::train::{Natural, StepContext, StepReport, TrainingMethod};
 use gaat_spec::{CheckedRecipe, EpochRecord, Event, Passes, Recipe, Seconds};
 use std::collections::BTreeMap;
 use std::path::Path;
+use tch::Tensor;
 
 /// Natural training that multiplies every weight of the last layer at step `at`, and whose model is useless for
 /// `useless` steps from there on.
@@ -28,7 +29,9 @@ impl TrainingMethod for Sabotage {
         let report = Natural.step(context, batch)?;
         let images = batch.len() as f64;
         let useless = (self.at..self.at + self.useless).contains(&done);
-        Ok(StepReport { gain: Some(GainRatio::new(if useless { 0.0 } else { images }, images)), ..report })
+        let actual = if useless { 0.0 } else { images };
+        let gain = UnreadGain { actual: Tensor::from(actual), predicted: Tensor::from(images) };
+        Ok(StepReport { gain: Some(gain), ..report })
     }
 }
 
@@ -51,8 +54,11 @@ fn session<'a>(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, sabotage:
 fn drive(session: &mut Session<'_>, end: usize) -> Vec<Event> {
     let mut events = Vec::new();
     while session.steps < end {
-        let Stepped { report, images, .. } = session.step().unwrap();
-        events.extend(session.watch_step(&report, images).unwrap());
+        session.step().unwrap();
+        let Stepped { outcome, .. } = session.settled(false).unwrap().unwrap();
+        if let Some(question) = session.watch_step(&outcome) {
+            events.extend(session.follow_up(question).unwrap());
+        }
         if session.is_epoch_end() {
             events.extend(session.finish_epoch().unwrap().1);
             session.checkpoint_epoch().unwrap();

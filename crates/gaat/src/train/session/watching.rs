@@ -2,11 +2,11 @@
 
 use super::Session;
 use crate::Result;
-use crate::train::StepReport;
+use crate::train::StepOutcome;
 use crate::train::averaging::Averaging;
 use crate::train::probe::Probe;
 use crate::train::snapshot::Snapshot;
-use crate::train::watch::Finding;
+use crate::train::watch::{Finding, Question};
 use gaat_spec::{Event, Seconds};
 use std::time::Instant;
 
@@ -14,15 +14,13 @@ use std::time::Instant;
 const NAME: &str = "collapse";
 
 impl Session<'_> {
-    /// Follows up the step just done: whatever is found is done at once and told.
-    pub(in crate::train) fn watch_step(
-        &mut self,
-        report: &StepReport,
-        images: usize,
-    ) -> Result<Option<Event>> {
-        let Some(question) = self.watch.as_mut().and_then(|watch| watch.after_step(report, images)) else {
-            return Ok(None);
-        };
+    /// What a step makes the watch ask.
+    pub(in crate::train) fn watch_step(&mut self, outcome: &StepOutcome) -> Option<Question> {
+        self.watch.as_mut()?.after_step(outcome)
+    }
+
+    /// Follows up a question, once no step is unread: whatever is found is done at once and told.
+    pub(in crate::train) fn follow_up(&mut self, question: Question) -> Result<Option<Event>> {
         let probe = self.probe()?;
         let finding = self.watch.as_mut().and_then(|watch| watch.answer(question, probe));
         let event = finding.map(|finding| self.told(finding));

@@ -1,0 +1,178 @@
+// libtorch's half for NVIDIA GPUs, loaded at run time: kernels recorded as CUDA graphs, and points in time on a stream. Needs no
+// CUDA to compile: streams and events have an interface for all devices, and CUDAGraph is found by its symbols.
+#include <ATen/Version.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
+#include <unistd.h>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include "entry.h"
+
+namespace {
+
+using Pool = std::pair<unsigned long long, unsigned long long>;  // c10::MempoolId_t
+
+// Members of at::cuda::CUDAGraph (ATen/cuda/CUDAGraph.h); on Linux a member function takes its object first.
+struct CudaGraph {
+  // Its own size is about 200 bytes.
+  static constexpr size_t SIZE = 1024, ALIGNMENT = 64;
+
+  void (*construct)(void*, bool);
+  void (*destroy)(void*);
+  void (*begin)(void*, Pool, int);
+  void (*end)(void*);
+  void (*replay)(void*);
+  Pool (*new_pool)();
+
+  static const CudaGraph& symbols() {
+    static const CudaGraph found = {
+        symbol<void (*)(void*, bool)>("_ZN2at4cuda9CUDAGraphC1Eb"),
+        symbol<void (*)(void*)>("_ZN2at4cuda9CUDAGraphD1Ev"),
+        symbol<void (*)(void*, Pool, int)>("_ZN2at4cuda9CUDAGraph13capture_beginESt4pairIyyE21cudaStreamCaptureMode"),
+        symbol<void (*)(void*)>("_ZN2at4cuda9CUDAGraph11capture_endEv"),
+        symbol<void (*)(void*)>("_ZN2at4cuda9CUDAGraph6replayEv"),
+        symbol<Pool (*)()>("_ZN2at4cuda17graph_pool_handleEv"),
+    };
+    return found;
+  }
+
+ private:
+  template <class Function>
+  static Function symbol(const char* name) {
+    void* found = dlsym(RTLD_DEFAULT, name);
+    TORCH_CHECK(found != nullptr, "libtorch_cuda is not loaded, or has no ", name);
+    return reinterpret_cast<Function>(found);
+  }
+};
+
+c10::Device cuda(int index) { return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index)); }
+
+struct Recording {
+  void* graph = nullptr;
+  c10::Device device;
+  // Stream of the caller, while the recording goes on.
+  std::unique_ptr<c10::Stream> before;
+
+  explicit Recording(c10::Device device) : device(device) {
+    void* place = std::aligned_alloc(CudaGraph::ALIGNMENT, CudaGraph::SIZE);
+    TORCH_CHECK(place != nullptr, "no room for a graph");
+    try {
+      CudaGraph::symbols().construct(place, /*keep_graph=*/false);
+    } catch (...) {
+      std::free(place);
+      throw;
+    }
+    graph = place;
+  }
+  Recording(const Recording&) = delete;
+  ~Recording() {
+    CudaGraph::symbols().destroy(graph);
+    std::free(graph);
+  }
+
+  void back() {
+    if (before) c10::impl::VirtualGuardImpl(c10::kCUDA).exchangeStream(*before);
+    before.reset();
+  }
+};
+
+}  // namespace
+
+extern "C" {
+
+// Loads libtorch_cuda.so from the folder of libtorch_cpu.so where there is one. Its kernels register themselves; libtorch asks
+// for them once, at the first random number or tensor on a GPU, and does not ask again.
+char* gaat_load_cuda(int* found) {
+  GAAT_TRY
+  Dl_info info;
+  TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::show_config), &info) != 0, "the loader does not know its own library");
+  const std::string own = info.dli_fname;
+  const auto slash = own.rfind('/');
+  const std::string path = (slash == std::string::npos ? "" : own.substr(0, slash + 1)) + "libtorch_cuda.so";
+  *found = access(path.c_str(), F_OK) == 0;
+  if (*found) TORCH_CHECK(dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr, dlerror());
+  GAAT_END
+}
+
+// A memory pool that recordings may share.
+char* gaat_graph_pool(unsigned long long* first, unsigned long long* second) {
+  GAAT_TRY
+  std::tie(*first, *second) = CudaGraph::symbols().new_pool();
+  GAAT_END
+}
+
+// From here to gaat_graph_end the kernels that this thread launches are recorded and not run. CUDA records no default stream,
+// so that the thread changes to another one.
+char* gaat_graph_begin(int device, unsigned long long first, unsigned long long second, void** out) {
+  GAAT_TRY
+  const c10::DeviceGuard guard(cuda(device));
+  const c10::impl::VirtualGuardImpl streams(c10::kCUDA);
+  auto recording = std::make_unique<Recording>(cuda(device));
+  streams.synchronizeDevice(recording->device.index());
+  const auto stream = streams.getStreamFromGlobalPool(recording->device, /*isHighPriority=*/false);
+  recording->before = std::make_unique<c10::Stream>(streams.exchangeStream(stream));
+  try {
+    CudaGraph::symbols().begin(recording->graph, Pool(first, second), /*cudaStreamCaptureModeGlobal*/ 0);
+  } catch (...) {
+    recording->back();
+    throw;
+  }
+  *out = recording.release();
+  GAAT_END
+}
+
+char* gaat_graph_end(void* handle) {
+  GAAT_TRY
+  auto* recording = static_cast<Recording*>(handle);
+  const c10::DeviceGuard guard(recording->device);
+  try {
+    CudaGraph::symbols().end(recording->graph);
+  } catch (...) {
+    recording->back();
+    throw;
+  }
+  recording->back();
+  GAAT_END
+}
+
+// Runs what was recorded, on the present stream.
+char* gaat_graph_replay(void* handle) {
+  GAAT_TRY
+  auto* recording = static_cast<Recording*>(handle);
+  const c10::DeviceGuard guard(recording->device);
+  CudaGraph::symbols().replay(recording->graph);
+  GAAT_END
+}
+
+void gaat_graph_free(void* handle) { delete static_cast<Recording*>(handle); }
+
+// The point in time at which the device has done what it was told so far on the present stream.
+char* gaat_event_record(int device, void** out) {
+  GAAT_TRY
+  const c10::DeviceGuard guard(cuda(device));
+  // BACKEND_DEFAULT keeps the time.
+  auto event = std::make_unique<c10::Event>(c10::kCUDA, c10::EventFlag::BACKEND_DEFAULT);
+  event->record(c10::impl::VirtualGuardImpl(c10::kCUDA).getStream(cuda(device)));
+  *out = event.release();
+  GAAT_END
+}
+
+char* gaat_event_wait(void* event) {
+  GAAT_TRY
+  static_cast<c10::Event*>(event)->synchronize();
+  GAAT_END
+}
+
+// Milliseconds from `first` to `second`, once both are past.
+char* gaat_event_elapsed(void* first, void* second, double* found) {
+  GAAT_TRY
+  *found = static_cast<c10::Event*>(first)->elapsedTime(*static_cast<c10::Event*>(second));
+  GAAT_END
+}
+
+void gaat_event_free(void* event) { delete static_cast<c10::Event*>(event); }
+}
