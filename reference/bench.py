@@ -1,9 +1,10 @@
 """PyTorch's side of `cargo xtask bench`: one work in this process, its seconds as one line of JSON.
 
-Two styles. `torch-best` is PyTorch as well as we can write it: channels last, the faster of fp32 and bf16 autocast, gradients
+Four styles. `torch-best` is PyTorch as well as we can write it: channels last, the faster of fp32 and bf16 autocast, gradients
 of the pixels alone in the attack, a fused optimiser, data gathered from one tensor. `torch-as-written` is the loop
 that most adversarial-training scripts have: default layout, fp32, `loss.backward()` in the attack (which also computes weight
-gradients), a DataLoader.
+gradients), a DataLoader. On a GPU there are two more: `torch-compiled`, the best through `torch.compile`, and
+`torch-cuda-graphs`, the best with its passes recorded as CUDA graphs by hand.
 
 Usage: python reference/bench.py --style torch-best --work step/vgg-16/natural --threads 2
 """
@@ -20,6 +21,7 @@ from torch import nn
 
 import models
 
+STYLES = ["torch-best", "torch-compiled", "torch-cuda-graphs", "torch-as-written"]
 EPSILON, STEP_SIZE, ATTACK_STEPS = 8 / 255, 2 / 255, 10
 BATCH, PADDING = 128, 4
 # Images and batch size of an epoch: in grey as they are, in colour cropped and flipped.
@@ -70,12 +72,16 @@ class Style:
     """How the loop is written."""
 
     def __init__(self, name, network, device):
-        self.is_best = name == "torch-best"
+        self.is_best = name != "torch-as-written"
+        self.has_graphs = name == "torch-cuda-graphs"
+        self.graphs = {}
         self.is_bf16 = False
         self.device = torch.device(device)
         network = network.to(self.device)
         self.network = network.to(memory_format=torch.channels_last) if self.is_best else network
         torch.backends.cudnn.benchmark = self.is_best
+        if name == "torch-compiled":
+            self.network = torch.compile(self.network)
         if self.is_best and not self.is_small():
             self.is_bf16 = self.faster_in_bf16()
 
@@ -85,9 +91,10 @@ class Style:
     def faster_in_bf16(self):
         """Times two training passes in each precision."""
         seconds = {}
-        count = 32 if self.device.type == "cpu" else BATCH
-        pixels = self.laid_out(torch.rand(count, 3, 32, 32, device=self.device))
-        labels = torch.zeros(count, dtype=torch.long, device=self.device)
+        pixels, labels = self.laid_out(torch.rand(32, 3, 32, 32)), torch.zeros(32, dtype=torch.long)
+        if self.device.type == "cuda":
+            # So small a batch measures launches; every GPU with bf16 is the faster in it.
+            return torch.cuda.is_bf16_supported()
         for self.is_bf16 in (False, True):
             for _ in range(3):
                 started = self.clock()
@@ -118,8 +125,40 @@ class Style:
             self.network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=self.is_best
         )
 
+    def recorded(self, work, *inputs):
+        """What `work` makes of tensors, recorded as a CUDA graph at its first time for these shapes and then replayed."""
+        key = (work, *(tensor.shape for tensor in inputs))
+        if key not in self.graphs:
+            places = [tensor.clone() for tensor in inputs]
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    work(*places)
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                result = work(*places)
+            self.graphs[key] = graph, places, result
+        graph, places, result = self.graphs[key]
+        for place, tensor in zip(places, inputs):
+            place.copy_(tensor)
+        graph.replay()
+        return result
+
     def gradient(self, perturbed, labels):
-        perturbed.requires_grad_()
+        return self.recorded(self.plain_gradient, perturbed, labels) if self.has_graphs else self.plain_gradient(perturbed, labels)
+
+    def descend(self, pixels, labels):
+        """The loss, and its gradients in the weights."""
+        for weight in self.network.parameters():
+            weight.grad = None
+        loss = self.loss(pixels, labels)
+        loss.backward()
+        return loss.detach()
+
+    def plain_gradient(self, perturbed, labels):
+        perturbed = perturbed.detach().requires_grad_()
         loss = self.loss(perturbed, labels)
         if self.is_best:
             return torch.autograd.grad(loss, perturbed)[0]
@@ -139,12 +178,10 @@ class Style:
         pixels = self.laid_out(pixels)
         if method == "rat":
             pixels = self.attack(pixels, labels, EPSILON, STEP_SIZE, attack_steps)
-        optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(pixels, labels)
-        loss.backward()
+        loss = self.recorded(self.descend, pixels, labels) if self.has_graphs else self.descend(pixels, labels)
         optimizer.step()
         # As usual loops do for their log; at its best a loop on a GPU does not wait for the loss.
-        return loss.detach() if self.is_best and self.device.type == "cuda" else loss.item()
+        return loss if self.is_best and self.device.type == "cuda" else loss.item()
 
     def batches(self, images, labels, size):
         """Shuffled batches of u8 images as numbers in [0, 1]; those in colour cropped and flipped."""
@@ -241,7 +278,7 @@ def evaluation(style, name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--style", required=True, choices=["torch-best", "torch-as-written"])
+    parser.add_argument("--style", required=True, choices=STYLES)
     parser.add_argument("--work", required=True)
     parser.add_argument("--threads", required=True, type=int)
     parser.add_argument("--device", default="cpu")
@@ -259,7 +296,10 @@ def main():
         seconds = evaluation(style, name)
     else:
         parser.error(f"work {arguments.work}: expected step, epoch or evaluate")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if style.device.type == "cuda":
+        peak = torch.cuda.max_memory_reserved(style.device) / 2**20
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     precision = "bf16" if style.is_bf16 else "fp32"
     print(json.dumps({"seconds": seconds, "peak_mib": peak, "precision": precision}))
 

@@ -12,7 +12,7 @@ pub(crate) fn complaints(before: &Outcome, now: &Outcome, tolerance: f64) -> any
     let mut complaints = Vec::new();
     let mut compared = 0;
     for work in now.works() {
-        for peer in [Side::TorchBest, Side::TorchAsWritten] {
+        for peer in Side::ALL.into_iter().filter(|side| *side != Side::Gaat) {
             let (Some(old), Some(new)) = (before.ratio(work, peer), now.ratio(work, peer)) else { continue };
             compared += 1;
             if new > old * tolerance {

@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use ours::Machine;
 use outcome::Outcome;
+use side::Side;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use work::Work;
@@ -60,9 +61,10 @@ struct RunArguments {
     /// Works to measure; each is also a prefix, `growth` stands for steps of many sizes. All but those unless given.
     #[arg(long, value_delimiter = ',')]
     works: Vec<String>,
-    /// Measure gaat's side alone.
-    #[arg(long)]
-    ours: bool,
+    /// Sides to measure: gaat, torch-best, torch-as-written; on a GPU torch-compiled and torch-cuda-graphs too [default: all but
+    /// torch-compiled]
+    #[arg(long, value_delimiter = ',')]
+    sides: Vec<Side>,
     /// How often each side takes its turn.
     #[arg(long, default_value_t = 3)]
     rounds: usize,

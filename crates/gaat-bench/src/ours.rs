@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 use gaat::batch::{Images, to_unit};
 use gaat::evaluate::{EvaluateOptions, evaluate};
 use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Normalization, Rng, build};
-use gaat::run::Place;
+use gaat::run::{Place, parse_device};
 use gaat::train::{Augmentation, Control, Observer, TrainOptions, train};
 use gaat_data::{ImageSet, ImageShape, epoch_order};
 use gaat_spec::recipe::AugmentationSpec;
@@ -18,6 +18,9 @@ use tch::{Device, Kind, Tensor};
 /// Fewest timed repetitions of a step, and the seconds after which no more are begun.
 const STEPS: usize = 2;
 const LONG_ENOUGH: f64 = 3.0;
+/// Steps between two looks at the clock on a GPU, and steps before the first.
+const STEPS_TOGETHER: usize = 10;
+const WARM_UP: usize = 20;
 /// Images judged, and steps of the judging PGD.
 const JUDGED: usize = 1_000;
 const PGD_STEPS: usize = 50;
@@ -38,6 +41,10 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    fn device(&self) -> anyhow::Result<Device> {
+        Ok(parse_device(&self.device)?)
+    }
+
     fn set_up(&self, recipe: &mut Recipe) {
         recipe.threads = Some(self.threads);
         recipe.device = Some(self.device.clone());
@@ -58,7 +65,7 @@ pub(crate) fn sample(work: &Work, machine: &Machine, data_dir: &Path) -> anyhow:
         }
         Work::Epoch { model, method } => epoch(*model, *method, machine, data_dir),
         Work::Batches => batches(),
-        Work::Evaluate { model } => evaluation(*model, &machine.device),
+        Work::Evaluate { model } => evaluation(*model, machine),
         Work::Start | Work::FirstStep => bail!("the start of a process is measured from outside it"),
     }
 }
@@ -93,31 +100,56 @@ fn trained(mut recipe: Recipe, machine: &Machine, observer: &mut dyn Observer) -
     Ok(train(&recipe.check()?, &options, observer)?.environment.precision)
 }
 
-/// Times the steps of a run and stops it.
-#[derive(Default)]
+/// Times the steps of a run and stops it: one by one, or so many together where they are read with a delay.
 struct StepClock {
+    group: usize,
+    /// Steps still to come before the clock starts.
+    warm_up: usize,
+    /// Steps since the last look at the clock.
+    passed: usize,
     last: Option<Instant>,
     seconds: Vec<f64>,
 }
 
+impl StepClock {
+    /// What comes before the end of the first step is warm-up; on a GPU so are those before which passes are recorded.
+    fn new(device: &str) -> Self {
+        let (group, warm_up) = if device == "cpu" { (1, 0) } else { (STEPS_TOGETHER, WARM_UP) };
+        Self { group, warm_up, passed: 0, last: None, seconds: Vec::new() }
+    }
+}
+
 impl Observer for StepClock {
     fn on_event(&mut self, event: &Event) -> gaat::Result<Control> {
-        let Event::Step { .. } = event else { return Ok(Control::Continue) };
-        let now = Instant::now();
-        // What comes before the end of the first step is warm-up.
-        if let Some(last) = self.last.replace(now) {
-            self.seconds.push(now.duration_since(last).as_secs_f64());
+        match event {
+            Event::Step { .. } if self.warm_up > 0 => self.warm_up -= 1,
+            Event::Step { .. } => {
+                self.passed += 1;
+                let now = Instant::now();
+                if self.last.is_none() {
+                    (self.last, self.passed) = (Some(now), 0);
+                } else if self.passed == self.group
+                    && let Some(last) = self.last.replace(now)
+                {
+                    self.seconds.push(now.duration_since(last).as_secs_f64() / self.group as f64);
+                    self.passed = 0;
+                }
+            }
+            // Checkpoints are no part of a step.
+            Event::Epoch { .. } => self.last = None,
+            _ => {}
         }
-        let is_enough = self.seconds.len() >= STEPS && self.seconds.iter().sum::<f64>() >= LONG_ENOUGH;
+        let total: f64 = self.seconds.iter().sum::<f64>() * self.group as f64;
+        let is_enough = self.seconds.len() >= STEPS && total >= LONG_ENOUGH;
         Ok(if is_enough { Control::Stop } else { Control::Continue })
     }
 }
 
 fn steps(recipe: Recipe, machine: &Machine) -> anyhow::Result<Sample> {
-    let mut clock = StepClock::default();
+    let mut clock = StepClock::new(&machine.device);
     let precision = trained(recipe, machine, &mut clock)?;
     ensure!(clock.seconds.len() >= STEPS, "the run ended after {} steps", clock.seconds.len());
-    Ok(Sample { seconds: clock.seconds, peak_mib: peak_mib(), precision })
+    Ok(Sample { seconds: clock.seconds, peak_mib: peak_mib(machine.device()?), precision })
 }
 
 /// Times the first epoch from the loaded data to its last step.
@@ -149,7 +181,7 @@ fn epoch(model: ModelName, method: Method, machine: &Machine, data_dir: &Path) -
     }
     let precision = trained(recipe, machine, &mut clock)?;
     let seconds = clock.seconds.context("the run reported no epoch")?;
-    Ok(Sample { seconds: vec![seconds], peak_mib: peak_mib(), precision })
+    Ok(Sample { seconds: vec![seconds], peak_mib: peak_mib(machine.device()?), precision })
 }
 
 /// The batches of one epoch, as the training loop makes them, without a network.
@@ -174,12 +206,16 @@ fn batches() -> anyhow::Result<Sample> {
         seconds.push(started.elapsed().as_secs_f64());
     }
     // The first one warms up.
-    Ok(Sample { seconds: seconds.split_off(1), peak_mib: peak_mib(), precision: "fp32".to_owned() })
+    Ok(Sample {
+        seconds: seconds.split_off(1),
+        peak_mib: peak_mib(Device::Cpu),
+        precision: "fp32".to_owned(),
+    })
 }
 
-fn evaluation(model: ModelName, device: &str) -> anyhow::Result<Sample> {
+fn evaluation(model: ModelName, machine: &Machine) -> anyhow::Result<Sample> {
     let (channels, side) = if model == ModelName::ConvNet { (1, 28) } else { (3, 32) };
-    let Place { device, precision } = Place::parse(device, "auto", &model)?;
+    let Place { device, precision } = Place::parse(&machine.device, "auto", &model)?;
     let options = BuildOptions {
         device,
         precision,
@@ -198,7 +234,7 @@ fn evaluation(model: ModelName, device: &str) -> anyhow::Result<Sample> {
     let verdict = evaluate(network.as_ref(), &images, &options, &mut |_| Control::Continue)?;
     let seconds = vec![started.elapsed().as_secs_f64()];
     ensure!(verdict.robust_accuracy > 0.99, "an epsilon of {HARMLESS} fooled the network");
-    Ok(Sample { seconds, peak_mib: peak_mib(), precision: precision.to_string() })
+    Ok(Sample { seconds, peak_mib: peak_mib(device), precision: precision.to_string() })
 }
 
 /// `pixels`, `[N, C, H, W]`, u8, with what the network takes them for.

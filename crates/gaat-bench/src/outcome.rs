@@ -51,6 +51,9 @@ pub(crate) struct Outcome {
     pub(crate) gaat: String,
     pub(crate) libtorch: String,
     pub(crate) cpu: String,
+    /// Device of both sides. Benchmarks that do not say it are older than the choice.
+    #[serde(default = "cpu")]
+    pub(crate) device: String,
     pub(crate) threads: usize,
     pub(crate) rounds: usize,
     pub(crate) measured: Vec<Measured>,
@@ -58,11 +61,12 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     /// Of this machine, without a measurement yet.
-    pub(crate) fn new(threads: usize, rounds: usize) -> Self {
+    pub(crate) fn new(device: &str, threads: usize, rounds: usize) -> Self {
         Self {
             gaat: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: gaat_spec::record::LIBTORCH_VERSION.to_owned(),
             cpu: gaat::run::cpu_name(),
+            device: device.to_owned(),
             threads,
             rounds,
             measured: Vec::new(),
@@ -107,23 +111,33 @@ impl Outcome {
         self.measured.iter().find(|measured| measured.work == work && measured.side == side)
     }
 
+    /// The sides that are there, gaat first.
+    fn sides(&self) -> Vec<Side> {
+        let is_there = |side: &Side| self.measured.iter().any(|measured| measured.side == *side);
+        Side::ALL.into_iter().filter(is_there).collect()
+    }
+
     /// Tables of seconds and ratios, of shares saved, and of memory.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!(
-            "# gaat and PyTorch on the same work\n\n{}, {} threads, gaat {}, libtorch {} on both sides, {} rounds in \
-             turns.\nSeconds: median (least - most).\n\n",
-            self.cpu, self.threads, self.gaat, self.libtorch, self.rounds
+            "# gaat and PyTorch on the same work\n\n{}, {} threads, device {}, gaat {}, libtorch {} on both sides, {} rounds \
+             in turns.\nSeconds: median (least - most).\n\n",
+            self.cpu, self.threads, self.device, self.gaat, self.libtorch, self.rounds
         );
-        text += "| work | gaat, s | PyTorch at its best, s | as written, s | over best | over as written |\n\
-                 |---|---:|---:|---:|---:|---:|\n";
+        let sides = self.sides();
+        let peers: Vec<Side> = sides.iter().copied().filter(|side| *side != Side::Gaat).collect();
+        let seconds = sides.iter().map(|side| format!("{}, s", side.title()));
+        let over = peers.iter().map(|side| format!("over {}", side.title()));
+        text += &row("work", seconds.chain(over));
+        text += "|---|";
+        text += &"---:|".repeat(sides.len() + peers.len());
+        text += "\n";
         for work in self.works() {
-            let cell = |side| self.found(work, side).map_or_else(String::new, Measured::cell);
-            let ratio =
-                |side| self.ratio(work, side).map_or_else(String::new, |ratio| format!("{ratio:.2}x"));
-            let [gaat, best, written] = Side::ALL.map(cell);
-            let [over_best, over_written] = [Side::TorchBest, Side::TorchAsWritten].map(ratio);
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "| {work} | {gaat} | {best} | {written} | {over_best} | {over_written} |");
+            let cell = |side: &Side| self.found(work, *side).map_or_else(String::new, Measured::cell);
+            let ratio = |side: &Side| {
+                self.ratio(work, *side).map_or_else(String::new, |ratio| format!("{ratio:.2}x"))
+            };
+            text += &row(work, sides.iter().map(cell).chain(peers.iter().map(ratio)));
         }
         text + &self.savings() + &self.growth() + &self.memory()
     }
@@ -187,27 +201,38 @@ impl Outcome {
     }
 
     fn memory(&self) -> String {
+        let sides = self.sides();
         let mut rows = String::new();
         for work in self.works() {
-            let cell = |side| {
-                let peak = self.found(work, side).and_then(|measured| measured.peak_mib);
+            let peak = |side: &Side| {
+                let peak = self.found(work, *side).and_then(|measured| measured.peak_mib);
                 peak.map_or_else(String::new, |peak| format!("{peak:.0}"))
             };
-            let precision = |side| self.found(work, side).map_or("", |measured| measured.precision.as_str());
-            let [gaat, best, written] = Side::ALL.map(cell);
-            if !gaat.is_empty() {
-                let [ours, theirs] = [Side::Gaat, Side::TorchBest].map(precision);
-                let _ = writeln!(rows, "| {work} | {gaat} | {best} | {written} | {ours} | {theirs} |");
+            let precision = |side: &Side| {
+                self.found(work, *side).map_or_else(String::new, |found| found.precision.clone())
+            };
+            let peaks: Vec<String> = sides.iter().map(peak).collect();
+            if peaks.iter().any(|peak| !peak.is_empty()) {
+                rows += &row(work, peaks.into_iter().chain(sides.iter().map(precision)));
             }
         }
         if rows.is_empty() {
             return rows;
         }
-        format!(
-            "\n| work | peak memory: gaat, MiB | best, MiB | as written, MiB | precision: gaat | best |\n\
-             |---|---:|---:|---:|---|---|\n{rows}"
-        )
+        let peaks = sides.iter().map(|side| format!("{}, peak MiB", side.title()));
+        let precisions = sides.iter().map(|side| format!("{}, precision", side.title()));
+        let rule = format!("|---|{}{}\n", "---:|".repeat(sides.len()), "---|".repeat(sides.len()));
+        format!("\n{}{rule}{rows}", row("work", peaks.chain(precisions)))
     }
+}
+
+/// A line of a table.
+fn row(name: &str, cells: impl Iterator<Item = String>) -> String {
+    format!("| {name} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
+}
+
+fn cpu() -> String {
+    "cpu".to_owned()
 }
 
 /// Three significant digits or so.
@@ -225,7 +250,7 @@ pub(crate) mod tests {
 
     /// An outcome of one step of `natural`, `rat` and `gaat`, in seconds of gaat and PyTorch.
     pub(crate) fn outcome(rows: &[(&str, Side, f64)]) -> Outcome {
-        let mut outcome = Outcome::new(2, 1);
+        let mut outcome = Outcome::new("cpu", 2, 1);
         for (work, side, seconds) in rows {
             let sample =
                 Sample { seconds: vec![*seconds], peak_mib: Some(100.0), precision: "fp32".to_owned() };

@@ -12,10 +12,12 @@ pub(crate) fn measure(arguments: &RunArguments, works: &[Work]) -> anyhow::Resul
     if works.iter().any(|work| matches!(work, Work::Step { .. } | Work::Epoch { .. })) {
         synthetic::write(data.path())?;
     }
-    let mut outcome = Outcome::new(arguments.threads, arguments.rounds);
+    let mut outcome = Outcome::new(&arguments.device, arguments.threads, arguments.rounds);
     for work in works {
-        let mut turns: Vec<(Side, Vec<Sample>)> =
-            Side::of(work, arguments.ours).into_iter().map(|side| (side, Vec::new())).collect();
+        let mut turns: Vec<(Side, Vec<Sample>)> = Side::of(work, &arguments.sides, &arguments.device)
+            .into_iter()
+            .map(|side| (side, Vec::new()))
+            .collect();
         for round in 1..=arguments.rounds {
             for (side, samples) in &mut turns {
                 eprintln!("{work}, round {round} of {}: {side}", arguments.rounds);

@@ -1,6 +1,7 @@
 //! What one turn of one side found.
 
 use serde::{Deserialize, Serialize};
+use tch::Device;
 
 /// Seconds of one turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,8 +14,11 @@ pub(crate) struct Sample {
     pub(crate) precision: String,
 }
 
-/// Most memory that this process has held so far, MiB.
-pub(crate) fn peak_mib() -> Option<f64> {
+/// Most memory that this process has held so far, MiB: of a GPU where that is the device, else of the machine.
+pub(crate) fn peak_mib(device: Device) -> Option<f64> {
+    if let Device::Cuda(index) = device {
+        return gaat_shim::cuda_peak(index).ok().map(|bytes| bytes as f64 / f64::from(1 << 20));
+    }
     let status = fs_err::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
@@ -45,6 +49,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_holds_memory() {
-        assert!(peak_mib().unwrap() > 1.0);
+        assert!(peak_mib(Device::Cpu).unwrap() > 1.0);
     }
 }

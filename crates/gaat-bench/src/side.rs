@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::str::FromStr;
 use std::time::Instant;
 
 /// Starts of a process in one turn.
@@ -21,22 +22,45 @@ pub(crate) enum Side {
     Gaat,
     /// PyTorch at its best: channels last, the faster precision, gradients of the pixels alone, fused optimiser.
     TorchBest,
+    /// The same through `torch.compile`; on a GPU.
+    TorchCompiled,
+    /// The same with its passes recorded as CUDA graphs by hand; on a GPU.
+    TorchCudaGraphs,
     /// PyTorch as it is usually written: default layout, fp32, `loss.backward()` in the attack.
     TorchAsWritten,
 }
 
 impl Side {
     /// Everybody, in the order of their turns.
-    pub(crate) const ALL: [Self; 3] = [Self::Gaat, Self::TorchBest, Self::TorchAsWritten];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Gaat, Self::TorchBest, Self::TorchCompiled, Self::TorchCudaGraphs, Self::TorchAsWritten];
 
-    /// Who does `work`; gaat alone where `ours` are all that is wanted.
-    pub(crate) fn of(work: &Work, ours: bool) -> Vec<Self> {
-        match work {
-            _ if ours => vec![Self::Gaat],
+    /// Who of the `chosen` does `work`; with none chosen, everybody who is at home on the device but `torch-compiled`, which
+    /// takes a minute to start.
+    pub(crate) fn of(work: &Work, chosen: &[Self], device: &str) -> Vec<Self> {
+        let is_chosen = |side: &Self| match side {
+            _ if !chosen.is_empty() => chosen.contains(side),
+            Self::TorchCompiled => false,
+            Self::TorchCudaGraphs => device != "cpu",
+            _ => true,
+        };
+        let does = |side: &Self| match (work, side) {
+            (_, Self::Gaat) => true,
             // There is one way to import torch.
-            Work::Start => vec![Self::Gaat, Self::TorchBest],
-            _ if work.has_peer() => Self::ALL.to_vec(),
-            _ => vec![Self::Gaat],
+            (Work::Start, side) => *side == Self::TorchBest,
+            _ => work.has_peer(),
+        };
+        Self::ALL.into_iter().filter(|side| is_chosen(side) && does(side)).collect()
+    }
+
+    /// As a table calls it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Gaat => "gaat",
+            Self::TorchBest => "PyTorch at its best",
+            Self::TorchCompiled => "compiled",
+            Self::TorchCudaGraphs => "in CUDA graphs",
+            Self::TorchAsWritten => "as written",
         }
     }
 
@@ -48,17 +72,14 @@ impl Side {
             _ => {}
         }
         let threads = work.threads(arguments.threads).to_string();
-        let mut command = match self {
-            Self::Gaat => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.arg("sample").arg("--data-dir").arg(data);
-                command
-            }
-            Self::TorchBest | Self::TorchAsWritten => {
-                let mut command = Command::new(&arguments.python);
-                command.arg(arguments.root.join("reference/bench.py")).args(["--style", &self.to_string()]);
-                command
-            }
+        let mut command = if self == Self::Gaat {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("sample").arg("--data-dir").arg(data);
+            command
+        } else {
+            let mut command = Command::new(&arguments.python);
+            command.arg(arguments.root.join("reference/bench.py")).args(["--style", &self.to_string()]);
+            command
         };
         command.args(["--work", &work.to_string(), "--threads", &threads, "--device", &arguments.device]);
         // Both sides would otherwise take what the machine has.
@@ -73,7 +94,7 @@ impl Side {
     fn starts(self, arguments: &RunArguments) -> anyhow::Result<Sample> {
         let (program, words): (_, &[&str]) = match self {
             Self::Gaat => (&arguments.gaat, &["--help"]),
-            Self::TorchBest | Self::TorchAsWritten => (&arguments.python, &["-c", "import torch"]),
+            _ => (&arguments.python, &["-c", "import torch"]),
         };
         processes(|_| {
             let mut command = Command::new(program);
@@ -115,7 +136,40 @@ impl fmt::Display for Side {
         formatter.write_str(match self {
             Self::Gaat => "gaat",
             Self::TorchBest => "torch-best",
+            Self::TorchCompiled => "torch-compiled",
+            Self::TorchCudaGraphs => "torch-cuda-graphs",
             Self::TorchAsWritten => "torch-as-written",
         })
+    }
+}
+
+impl FromStr for Side {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let found = Self::ALL.into_iter().find(|side| side.to_string() == text);
+        found.with_context(|| {
+            format!("side `{text}`: expected one of {}", Self::ALL.map(|side| side.to_string()).join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_records_nothing_and_a_choice_is_followed() {
+        let step: Work = "step/vgg-16/rat".parse().unwrap();
+        assert_eq!(Side::of(&step, &[], "cpu"), [Side::Gaat, Side::TorchBest, Side::TorchAsWritten]);
+        assert_eq!(Side::of(&step, &[], "cuda:0").len(), 4);
+        assert_eq!(Side::of(&step, &[Side::Gaat], "cuda:0"), [Side::Gaat]);
+        let ours: Work = "step/vgg-16/gaat".parse().unwrap();
+        assert_eq!(Side::of(&ours, &[Side::Gaat, Side::TorchBest], "cpu"), [Side::Gaat]);
+        assert_eq!(Side::of(&Work::Start, &[], "cuda:0"), [Side::Gaat, Side::TorchBest]);
+        for side in Side::ALL {
+            assert_eq!(side.to_string().parse::<Side>().unwrap(), side);
+        }
+        assert!("pytorch".parse::<Side>().is_err());
     }
 }

@@ -1,5 +1,6 @@
 // libtorch's half for NVIDIA GPUs, loaded at run time: kernels recorded as CUDA graphs, and points in time on a stream. Needs no
 // CUDA to compile: streams and events have an interface for all devices, and CUDAGraph is found by its symbols.
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Version.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/Event.h>
@@ -171,6 +172,14 @@ char* gaat_event_wait(void* event) {
 char* gaat_event_elapsed(void* first, void* second, double* found) {
   GAAT_TRY
   *found = static_cast<c10::Event*>(first)->elapsedTime(*static_cast<c10::Event*>(second));
+  GAAT_END
+}
+
+// Most bytes that libtorch has held of the device's memory so far.
+char* gaat_cuda_peak(int device, double* bytes) {
+  GAAT_TRY
+  const auto stats = at::accelerator::getDeviceStats(cuda(device).index());
+  *bytes = static_cast<double>(stats.reserved_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak);
   GAAT_END
 }
 

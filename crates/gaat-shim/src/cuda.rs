@@ -19,6 +19,7 @@ unsafe extern "C" {
     fn gaat_event_wait(event: *mut c_void) -> *mut c_char;
     fn gaat_event_elapsed(first: *mut c_void, second: *mut c_void, found: *mut f64) -> *mut c_char;
     fn gaat_event_free(event: *mut c_void);
+    fn gaat_cuda_peak(device: c_int, bytes: *mut f64) -> *mut c_char;
 }
 
 /// Loads `libtorch_cuda.so` where it lies beside `libtorch_cpu.so`, so that one binary serves machines with and without a GPU;
@@ -31,6 +32,17 @@ pub fn load_cuda() -> Result<bool> {
     // SAFETY: the pointer is valid for a write.
     check(unsafe { gaat_load_cuda(&raw mut found) })?;
     Ok(found != 0)
+}
+
+/// Most bytes that libtorch has held so far of the memory of the GPU numbered `device`.
+///
+/// # Errors
+/// When there is no such GPU.
+pub fn cuda_peak(device: usize) -> Result<u64> {
+    let mut bytes = 0.0;
+    // SAFETY: the pointer is valid for a write.
+    check(unsafe { gaat_cuda_peak(c_int::try_from(device).unwrap_or(c_int::MAX), &raw mut bytes) })?;
+    Ok(bytes as u64)
 }
 
 /// Device memory that recordings share: what one frees on its way another uses. Their results are apart.

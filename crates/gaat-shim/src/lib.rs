@@ -6,7 +6,7 @@
 
 mod cuda;
 
-pub use cuda::{CudaEvent, CudaGraph, GraphPool, load_cuda};
+pub use cuda::{CudaEvent, CudaGraph, GraphPool, cuda_peak, load_cuda};
 
 use libc::{c_char, c_int};
 use std::ffi::CStr;

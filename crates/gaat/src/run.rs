@@ -73,7 +73,11 @@ pub fn environment(classifier: &dyn Classifier) -> Environment {
     Place { device, precision }.environment()
 }
 
-pub(crate) fn parse_device(text: &str) -> Result<Device> {
+/// A device as written: `cpu`, `cuda` or `cuda:0`.
+///
+/// # Errors
+/// When it is something else, or not to be had on this machine.
+pub fn parse_device(text: &str) -> Result<Device> {
     let unknown = || Error::Device(format!("device `{text}`: expected cpu, or cuda:0 and so on"));
     if text == "cpu" {
         return Ok(Device::Cpu);

@@ -140,6 +140,8 @@ fn judge(
             "evaluation needs at least one image and a batch size of at least 1".to_owned(),
         ));
     }
+    // Images leave an attack one by one: nearly every batch has a size of its own, for which nothing is worth trying out.
+    tch::Cuda::cudnn_set_benchmark(false);
     let classes = classifier.class_count() as usize;
     let plan = plan::plan(options, classes)?;
     let notes = plan::notes(&options.attacks, classes, &options.threat)?;

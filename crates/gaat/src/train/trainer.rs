@@ -49,6 +49,8 @@ pub fn train(
         precision = record.environment.precision;
     }
     let place = Place::parse(&recipe.device, &precision, &recipe.model)?;
+    // Every batch has the same shape, so that trying libtorch's algorithms out pays; on a GPU alone they are tried at all.
+    tch::Cuda::cudnn_set_benchmark(true);
     let mut session = Session::new(recipe, &directory, place)?;
     directory.create(recipe)?;
     if has_state {

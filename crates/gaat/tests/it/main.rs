@@ -11,6 +11,7 @@ mod analysis;
 mod approximate;
 mod contract;
 mod crew;
+mod cuda;
 mod curvatures;
 mod evaluation;
 mod exchange;

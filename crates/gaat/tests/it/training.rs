@@ -258,6 +258,30 @@ fn a_state_that_is_not_whole_is_refused_by_name() {
 }
 
 #[test]
+fn a_void_step_changes_nothing() {
+    for name in [OptimizerName::Sgd, OptimizerName::Adam] {
+        let network = network("mlp", Kind::Float);
+        let store = network.store();
+        let (momentum, weight_decay) = (0.9, 0.1);
+        let spec = OptimizerSpec { name, momentum, nesterov: false, weight_decay, decay_norm_and_bias: true };
+        let mut optimizer = Optimizer::new(store, spec);
+        let gradients: Vec<Tensor> =
+            store.trainable().iter().map(|weight| weight.detach().ones_like()).collect();
+        let everything = |optimizer: &Optimizer| {
+            let memory = optimizer.state().into_iter().map(|(_, tensor)| tensor);
+            store.trainable().into_iter().chain(memory).map(|tensor| bits(&tensor)).collect::<Vec<_>>()
+        };
+        optimizer.step(&gradients, 0.1, &Tensor::from(0f32)).unwrap();
+        let before = everything(&optimizer);
+        let broken: Vec<Tensor> = gradients.iter().map(|gradient| gradient * f64::NAN).collect();
+        optimizer.step(&broken, 0.1, &Tensor::from(1f32)).unwrap();
+        assert_eq!(everything(&optimizer), before, "{name:?}");
+        optimizer.step(&gradients, 0.1, &Tensor::from(0f32)).unwrap();
+        assert_ne!(everything(&optimizer), before, "{name:?}");
+    }
+}
+
+#[test]
 fn a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoints() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
