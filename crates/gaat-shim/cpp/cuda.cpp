@@ -114,6 +114,8 @@ char* gaat_graph_begin(int device, unsigned long long first, unsigned long long 
   const c10::impl::VirtualGuardImpl streams(c10::kCUDA);
   auto recording = std::make_unique<Recording>(cuda(device));
   streams.synchronizeDevice(recording->device.index());
+  // What passes took before they were recorded would lie idle beside the pool.
+  at::accelerator::emptyCache();
   const auto stream = streams.getStreamFromGlobalPool(recording->device, /*isHighPriority=*/false);
   recording->before = std::make_unique<c10::Stream>(streams.exchangeStream(stream));
   try {

@@ -70,10 +70,17 @@ impl ParameterStore {
             return Err(Error::Usage(format!("two parameters of a network are called `{name}`")));
         }
         let tensor = tensor.f_detach()?.f_to_device(self.device)?.f_to_kind(self.kind)?;
-        let tensor = tensor.f_set_requires_grad(role.is_trainable())?;
+        let tensor = self.laid_out(tensor)?.f_set_requires_grad(role.is_trainable())?;
         let handle = tensor.shallow_clone();
         self.entries.push(Entry { name: name.to_owned(), tensor, role });
         Ok(handle)
+    }
+
+    /// `tensor` in the memory order that convolutions want: on a GPU that of the maps, channels last, which they would bring
+    /// it into every time; the CPU's bring weights into an order of their own.
+    fn laid_out(&self, tensor: Tensor) -> Result<Tensor> {
+        let is_kernel = self.device.is_cuda() && tensor.dim() == 4;
+        if is_kernel { Ok(gaat_shim::channels_last(&tensor)?) } else { Ok(tensor) }
     }
 
     /// All entries in order.

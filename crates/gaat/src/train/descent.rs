@@ -180,7 +180,9 @@ impl<'a> StepContext<'a> {
             let Slope { objective, loss, mut weights, pixels } = slope;
             if recordings.is_some() {
                 // As the optimiser wants them: what is done here is recorded too.
-                weights = weights.iter().map(|weight| Ok(weight.f_contiguous()?)).collect::<Result<_>>()?;
+                let pairs = weights.iter().zip(classifier.store().trainable());
+                weights =
+                    pairs.map(|(gradient, weight)| ordered_as(&weight, gradient)).collect::<Result<_>>()?;
             }
             let Objective { losses, logits, .. } = objective;
             let found = [losses.f_detach()?, logits.f_detach()?, loss];
@@ -217,6 +219,16 @@ impl<'a> StepContext<'a> {
         }
         Ok(WeightAscent { kept, objective: slope.objective, loss: slope.loss })
     }
+}
+
+/// `gradient` in the memory order of `weight`.
+fn ordered_as(weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    if weight.stride() == gradient.stride() {
+        return Ok(gradient.shallow_clone());
+    }
+    let mut ordered = weight.f_detach()?.f_empty_like()?;
+    ordered.f_copy_(gradient)?;
+    Ok(ordered)
 }
 
 fn restore(kept: Vec<(Tensor, Tensor)>) -> Result<()> {

@@ -85,7 +85,8 @@ impl Optimizer {
                     momentum: self.spec.momentum,
                     weight_decay,
                     nesterov: self.spec.nesterov,
-                    is_first_step: self.steps == 0,
+                    // Momenta start as the gradient, where there are any.
+                    is_first_step: self.steps == 0 && self.spec.momentum > 0.0,
                 };
                 gaat_shim::fused_sgd(&parameters, &gradients, &first, step, is_void)?;
             }
