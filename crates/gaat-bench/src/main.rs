@@ -11,7 +11,6 @@ mod side;
 mod synthetic;
 mod work;
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use ours::Machine;
 use outcome::Outcome;
@@ -115,7 +114,6 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let outcome = rounds::measure(arguments, &works)?;
     print!("{}", outcome.markdown());
     if let Some(folder) = &arguments.out {
-        outcome.write(folder).with_context(|| format!("writing to {}", folder.display()))?;
         println!("\nwritten to {}", folder.display());
     }
     let Some(before) = before else { return Ok(ExitCode::SUCCESS) };

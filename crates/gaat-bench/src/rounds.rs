@@ -5,6 +5,7 @@ use crate::sample::Sample;
 use crate::side::Side;
 use crate::work::Work;
 use crate::{RunArguments, synthetic};
+use anyhow::Context as _;
 
 /// Measures `works`.
 pub(crate) fn measure(arguments: &RunArguments, works: &[Work]) -> anyhow::Result<Outcome> {
@@ -26,6 +27,10 @@ pub(crate) fn measure(arguments: &RunArguments, works: &[Work]) -> anyhow::Resul
         }
         let measured = turns.into_iter().map(|(side, samples)| Measured::new(work, side, &samples)).collect();
         outcome.add(measured);
+        // A benchmark that is cut short has not been in vain.
+        if let Some(folder) = &arguments.out {
+            outcome.write(folder).with_context(|| format!("writing to {}", folder.display()))?;
+        }
     }
     Ok(outcome)
 }

@@ -19,7 +19,7 @@ pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, Success, pert
 pub use probes::ProbeOptions;
 
 use crate::batch::{Batch, Images};
-use crate::nn::{Classifier, Rng};
+use crate::nn::{Classifier, Rng, try_algorithms};
 use crate::{Error, Result};
 use crew::Crew;
 use gaat_data::ImageSet;
@@ -140,8 +140,7 @@ fn judge(
             "evaluation needs at least one image and a batch size of at least 1".to_owned(),
         ));
     }
-    // Images leave an attack one by one: nearly every batch has a size of its own, for which nothing is worth trying out.
-    tch::Cuda::cudnn_set_benchmark(false);
+    try_algorithms(false);
     let classes = classifier.class_count() as usize;
     let plan = plan::plan(options, classes)?;
     let notes = plan::notes(&options.attacks, classes, &options.threat)?;

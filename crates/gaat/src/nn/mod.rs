@@ -28,7 +28,7 @@ pub(crate) use models::head;
 pub(crate) use pixel_pass::{PixelPass, pixel_pass};
 pub use precision::{ComputePrecision, PrecisionRequest, has_bf16};
 pub use recordings::Recordings;
-pub(crate) use recordings::recorded;
+pub(crate) use recordings::{recorded, try_algorithms};
 pub use rng::{Draws, Rng};
 pub use store::{Entry, ParameterStore, Role};
 pub use trace::{Operation, Parameter, Step, Trace};

@@ -7,7 +7,7 @@
 use super::Mode;
 use crate::Result;
 use gaat_shim::{CudaGraph, GraphPool};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
 
@@ -26,7 +26,8 @@ pub struct Recordings {
     device: usize,
     pool: GraphPool,
     passes: RefCell<HashMap<Key, Pass>>,
-    clock: RefCell<u64>,
+    /// Passes so far, to tell which recording was unused for longest.
+    clock: Cell<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,6 +43,16 @@ enum Pass {
     Recorded(Recording),
 }
 
+impl Pass {
+    /// When it was recorded or replayed last.
+    fn used(&self) -> u64 {
+        match self {
+            Self::Seen(_) => 0,
+            Self::Recorded(recording) => recording.used,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Recording {
     graph: CudaGraph,
@@ -55,12 +66,12 @@ impl Recordings {
     pub(super) fn of(device: Device) -> Result<Option<Self>> {
         let Device::Cuda(device) = device else { return Ok(None) };
         let pool = GraphPool::new()?;
-        Ok(Some(Self { device, pool, passes: RefCell::default(), clock: RefCell::default() }))
+        Ok(Some(Self { device, pool, passes: RefCell::default(), clock: Cell::default() }))
     }
 
     fn run(&self, key: Key, inputs: &[&Tensor], work: Work<'_>) -> Result<Vec<Tensor>> {
         let mut passes = self.passes.borrow_mut();
-        let now = self.clock.replace_with(|now| *now + 1);
+        let now = self.clock.replace(self.clock.get() + 1);
         match passes.entry(key.clone()).or_insert(Pass::Seen(0)) {
             Pass::Seen(count) if *count < EAGER => {
                 *count += 1;
@@ -97,18 +108,21 @@ impl Recordings {
 
     fn keep(&self, key: Key, recording: Recording) {
         let mut passes = self.passes.borrow_mut();
-        let ages = passes.iter().filter_map(|(key, pass)| match pass {
-            Pass::Seen(_) => None,
-            Pass::Recorded(recording) => Some((recording.used, key)),
-        });
-        let ages: Vec<_> = ages.collect();
-        if ages.len() >= MOST
-            && let Some(oldest) = ages.into_iter().min_by_key(|(used, _)| *used).map(|(_, key)| key.clone())
-        {
-            passes.insert(oldest, Pass::Seen(0));
-        }
         passes.insert(key, Pass::Recorded(recording));
+        let recorded = passes.values_mut().filter(|pass| matches!(pass, Pass::Recorded(_)));
+        let mut recorded: Vec<&mut Pass> = recorded.collect();
+        if recorded.len() > MOST {
+            recorded.sort_by_key(|pass| pass.used());
+            *recorded.swap_remove(0) = Pass::Seen(0);
+        }
     }
+}
+
+/// Lets libtorch try out its convolutions on a GPU and keep the fastest for each shape: worth it where a shape comes again and
+/// again, as in training; not where images leave an attack one by one and nearly every batch has a size of its own. Holds
+/// for the process until it is called again, and does nothing on a CPU.
+pub(crate) fn try_algorithms(on: bool) {
+    tch::Cuda::cudnn_set_benchmark(on);
 }
 
 /// Hands back tensors without a graph of autograd.

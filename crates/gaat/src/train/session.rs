@@ -19,7 +19,7 @@ use super::watch::Watch;
 use super::{Augmentation, Natural, Optimizer, Placement, Setting, StepContext, TrainingMethod};
 use crate::batch::{Batch, Images, to_unit};
 use crate::dataset::{self, Dataset};
-use crate::nn::{BuildOptions, Classifier, InputShape, Mode, Rng, build};
+use crate::nn::{BuildOptions, Classifier, InputShape, Mode, Rng, build, try_algorithms};
 use crate::run::{Place, RunDirectory};
 use crate::weights::{self, Description};
 use crate::{Error, Result};
@@ -184,6 +184,7 @@ impl<'a> Session<'a> {
     }
 
     fn launch(&mut self) -> Result<()> {
+        try_algorithms(true);
         let device = self.classifier.store().device();
         let started = Mark::now(device)?;
         let progress = self.progress();
@@ -298,6 +299,7 @@ impl<'a> Session<'a> {
 
     /// Validates, and closes the books of the epoch just done; also what the watch says of it.
     pub(super) fn finish_epoch(&mut self) -> Result<(EpochRecord, Option<Event>)> {
+        try_algorithms(false);
         let started = Instant::now();
         let validation =
             Validation { threat: self.recipe.threat, steps: self.recipe.validation_steps, rng: self.rng };

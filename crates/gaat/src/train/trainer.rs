@@ -22,7 +22,8 @@ pub struct TrainOptions {
 /// Trains as `recipe` says and writes the run directory.
 ///
 /// The record that comes back has status [`Status::Done`], or [`Status::Interrupted`] when an observer asked to stop.
-/// With `resume` a finished run comes back as it is, an unfinished one goes on bit for bit (on the same thread count).
+/// With `resume` a finished run comes back as it is, an unfinished one goes on: bit for bit on a CPU with the same thread
+/// count, on a GPU within rounding.
 ///
 /// # Errors
 /// When data, model or device cannot be had; when the run directory is taken or holds another recipe; when the loss is
@@ -49,8 +50,6 @@ pub fn train(
         precision = record.environment.precision;
     }
     let place = Place::parse(&recipe.device, &precision, &recipe.model)?;
-    // Every batch has the same shape, so that trying libtorch's algorithms out pays; on a GPU alone they are tried at all.
-    tch::Cuda::cudnn_set_benchmark(true);
     let mut session = Session::new(recipe, &directory, place)?;
     directory.create(recipe)?;
     if has_state {

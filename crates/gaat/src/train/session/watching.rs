@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::Result;
+use crate::nn::try_algorithms;
 use crate::train::StepOutcome;
 use crate::train::averaging::Averaging;
 use crate::train::probe::Probe;
@@ -58,6 +59,7 @@ impl Session<'_> {
         if self.attacked.is_empty() {
             return Ok(None);
         }
+        try_algorithms(false);
         let started = Instant::now();
         let threat = self.recipe.threat.scaled(self.recipe.attack_scale(self.progress()));
         let draws = self.rng.seeded("probe", 0);
