@@ -215,7 +215,8 @@ fn batches() -> anyhow::Result<Sample> {
 
 fn evaluation(model: ModelName, machine: &Machine) -> anyhow::Result<Sample> {
     let (channels, side) = if model == ModelName::ConvNet { (1, 28) } else { (3, 32) };
-    let Place { device, precision } = Place::parse(&machine.device, "auto", &model)?;
+    let input = InputShape { channels, height: side, width: side };
+    let Place { device, precision } = Place::parse(&machine.device, "auto", &model, input)?;
     let options = BuildOptions {
         device,
         precision,
@@ -223,7 +224,6 @@ fn evaluation(model: ModelName, machine: &Machine) -> anyhow::Result<Sample> {
         seed: 0,
         normalization: Normalization::identity(channels),
     };
-    let input = InputShape { channels, height: side, width: side };
     let network = build(&model, input, CLASSES as i64, &options)?;
     let pixels = Tensor::f_randint(256, [JUDGED as i64, channels, side, side], (Kind::Uint8, device))?;
     let images = labelled(network.as_ref(), &pixels)?;

@@ -3,7 +3,7 @@
 
 use crate::dataset::{self, Dataset};
 use crate::files::write_atomically;
-use crate::nn::{Classifier, ComputePrecision, PrecisionRequest};
+use crate::nn::{Classifier, ComputePrecision, InputShape, PrecisionRequest};
 use crate::weights::{self, Description};
 use crate::{Error, Result};
 use gaat_data::TestSet;
@@ -41,13 +41,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// From a device (`cpu`, `cuda:0`) and a precision (`auto`, `fp32`, `bf16`) as written, for `model`.
+    /// From a device (`cpu`, `cuda:0`) and a precision (`auto`, `fp32`, `bf16`) as written, for `model` on images of shape
+    /// `input`.
     ///
     /// # Errors
-    /// When either is unknown or not to be had on this machine.
-    pub fn parse(device: &str, precision: &str, model: &ModelName) -> Result<Self> {
+    /// When either is unknown or not to be had on this machine, or the model cannot take such images.
+    pub fn parse(device: &str, precision: &str, model: &ModelName, input: InputShape) -> Result<Self> {
         let device = parse_device(device)?;
-        let precision = precision.parse::<PrecisionRequest>()?.resolve_for(model, device)?;
+        let precision = precision.parse::<PrecisionRequest>()?.resolve_for(model, input, device)?;
         Ok(Self { device, precision })
     }
 
@@ -260,6 +261,7 @@ pub fn open(
         device.or(recipe.and_then(|recipe| recipe.device.as_deref())).unwrap_or("cpu"),
         precision.or(trained).unwrap_or("auto"),
         &description.model,
+        description.shape(),
     )?;
     let classifier = weights::build_network(&file, &description, &state, place)?;
     Ok(OpenedRun { classifier, description, record })

@@ -3,7 +3,8 @@
 //! bfloat16 is never emulated: without hardware support it is many times slower than f32. With it, it can still be
 //! the slower one, so `auto` measures.
 
-use super::probe::bf16_pays;
+use super::InputShape;
+use super::probe::{bf16_pays, bf16_pays_for};
 use crate::{Error, Result};
 use gaat_spec::ModelName;
 use std::fmt;
@@ -65,15 +66,23 @@ impl FromStr for PrecisionRequest {
 }
 
 impl PrecisionRequest {
-    /// The precision to use for `model` on `device`: as [`resolve`](Self::resolve), but `auto` knows that the small
-    /// models gain nothing from bfloat16 anywhere.
+    /// The precision to use for `model` on images of shape `input` on `device`: as [`resolve`](Self::resolve), but for the small
+    /// models, whose layers may cost more to convert than to compute, `auto` measures the network itself.
     ///
     /// # Errors
-    /// When bfloat16 was asked for by name and the device has none.
-    pub fn resolve_for(self, model: &ModelName, device: Device) -> Result<ComputePrecision> {
+    /// When bfloat16 was asked for by name and the device has none, or the model cannot take such images.
+    pub fn resolve_for(
+        self,
+        model: &ModelName,
+        input: InputShape,
+        device: Device,
+    ) -> Result<ComputePrecision> {
         match (self, model) {
-            // Their layers are so small that converting costs more than computing.
-            (Self::Auto, ModelName::ConvNet | ModelName::Mlp) => Ok(ComputePrecision::Fp32),
+            (Self::Auto, ModelName::ConvNet) => {
+                let pays = device == Device::Cpu && has_bf16(device) && bf16_pays_for(model, input, device)?;
+                Ok(if pays { ComputePrecision::Bf16 } else { ComputePrecision::Fp32 })
+            }
+            (Self::Auto, ModelName::Mlp) => Ok(ComputePrecision::Fp32),
             _ => self.resolve(device),
         }
     }

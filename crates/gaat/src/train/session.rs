@@ -64,8 +64,12 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Loads the data and builds everything, at step 0.
-    pub(super) fn new(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, place: Place) -> Result<Self> {
+    /// Loads the data and builds everything, at step 0; `precision` as written.
+    pub(super) fn new(
+        recipe: &'a CheckedRecipe,
+        directory: &'a RunDirectory,
+        precision: &str,
+    ) -> Result<Self> {
         let Dataset { splits, digest, mut warnings } = dataset::load(recipe, None)?;
         let train = splits.train.images();
         let shape = train.shape();
@@ -74,6 +78,7 @@ impl<'a> Session<'a> {
             height: shape.height as i64,
             width: shape.width as i64,
         };
+        let place = Place::parse(&recipe.device, precision, &recipe.model, input)?;
         let options = BuildOptions {
             device: place.device,
             precision: place.precision,

@@ -5,7 +5,7 @@ use super::session::{Session, Stepped};
 use super::tensorboard::TensorBoard;
 use super::{Control, Observer};
 use crate::Result;
-use crate::run::{Place, RunDirectory};
+use crate::run::{RunDirectory, parse_device};
 use gaat_spec::{CheckedRecipe, Event, RunRecord, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -49,8 +49,9 @@ pub fn train(
         // `auto` may choose otherwise today; a run keeps to what it started with.
         precision = record.environment.precision;
     }
-    let place = Place::parse(&recipe.device, &precision, &recipe.model)?;
-    let mut session = Session::new(recipe, &directory, place)?;
+    // Before the data is read, which may take a while.
+    parse_device(&recipe.device)?;
+    let mut session = Session::new(recipe, &directory, &precision)?;
     directory.create(recipe)?;
     if has_state {
         session.restore()?;

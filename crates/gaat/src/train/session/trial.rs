@@ -3,7 +3,7 @@
 use super::{Session, Stepped};
 use crate::Result;
 use crate::batch::Batch;
-use crate::run::{Place, RunDirectory};
+use crate::run::RunDirectory;
 use crate::taylor::UnreadGain;
 use crate::train::{Natural, StepContext, StepReport, TrainingMethod};
 use gaat_spec::{CheckedRecipe, EpochRecord, Event, Passes, Recipe, Seconds};
@@ -44,8 +44,7 @@ fn recipe(text: &str) -> CheckedRecipe {
 
 fn session<'a>(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, sabotage: Sabotage) -> Session<'a> {
     tch::set_num_threads(1);
-    let place = Place::parse(&recipe.device, &recipe.precision, &recipe.model).unwrap();
-    let mut session = Session::new(recipe, directory, place).unwrap();
+    let mut session = Session::new(recipe, directory, &recipe.precision).unwrap();
     session.method = Box::new(sabotage);
     session
 }

@@ -63,9 +63,14 @@ fn contradictory_options_are_refused() {
     for text in ["auto", "fp32", "bf16"] {
         assert_eq!(text.parse::<PrecisionRequest>().unwrap().to_string(), text);
     }
-    // The small models have no use for it, wherever they run.
-    let small = PrecisionRequest::Auto.resolve_for(&"convnet".parse().unwrap(), Device::Cpu);
-    assert_eq!(small.unwrap(), ComputePrecision::Fp32);
+    // A network of products alone has no use for it, wherever it runs; the small one with convolutions is measured.
+    let small =
+        |model: &str, input| PrecisionRequest::Auto.resolve_for(&model.parse().unwrap(), input, Device::Cpu);
+    assert_eq!(small("mlp", shape(1, 28)).unwrap(), ComputePrecision::Fp32);
+    let measured = small("convnet", shape(1, 28)).unwrap();
+    assert!(has_bf16(Device::Cpu) || measured == ComputePrecision::Fp32, "never emulated");
+    let error = small("convnet", shape(1, 2)).map(|_| ()).unwrap_err().to_string();
+    assert!(!has_bf16(Device::Cpu) || error.contains("convnet"), "{error}");
     let automatic = PrecisionRequest::Auto.resolve(Device::Cpu).unwrap();
     assert!(has_bf16(Device::Cpu) || automatic == ComputePrecision::Fp32, "never emulated");
     let absent = PrecisionRequest::Bf16.resolve(Device::Mps).unwrap_err().to_string();
