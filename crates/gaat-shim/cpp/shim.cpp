@@ -64,6 +64,68 @@ struct RunningNorm : torch::autograd::Function<RunningNorm> {
   }
 };
 
+// A convolution of kernel 4, stride 2 and padding 1 whose gradient in its input is a convolution of stride 1. Rows and columns
+// of the padded input fall into two phases each; all four phases of a place get their gradient from the same 2x2 outputs, so
+// that they are channels of one convolution, with the kernel's numbers in the given order.
+struct HalvingConv : torch::autograd::Function<HalvingConv> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input, const at::Tensor& weight,
+                            const at::Tensor& bias, const at::Tensor& order) {
+    context->save_for_backward({input, weight, order});
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return at::conv2d(input, weight, bias, /*stride=*/2, /*padding=*/1);
+  }
+
+  // Of differentiable operations, so that it has a backward pass of its own.
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &input = saved[0], &weight = saved[1], &order = saved[2];
+    torch::autograd::variable_list found(4);
+    if (context->needs_input_grad(0)) {
+      const auto outputs = weight.size(0), channels = weight.size(1);
+      const auto count = input.size(0), height = input.size(2), width = input.size(3);
+      const auto kernel = weight.reshape(-1).index_select(0, order).view({4 * channels, outputs, 2, 2});
+      const auto gradient = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
+      const auto phases = at::conv2d(gradient, kernel, {}, /*stride=*/1, /*padding=*/1).permute({0, 2, 3, 1});
+      const auto rows = phases.reshape({count, height / 2 + 1, width / 2 + 1, 2, 2 * channels}).transpose(2, 3);
+      const auto padded = rows.reshape({count, height + 2, width + 2, channels});
+      found[0] = padded.slice(1, 1, height + 1).slice(2, 1, width + 1).permute({0, 3, 1, 2});
+    }
+    const bool weight_too = context->needs_input_grad(1), bias_too = context->needs_input_grad(2);
+    if (weight_too || bias_too) {
+      const auto all = at::convolution_backward(gradients[0], input, weight, at::IntArrayRef{weight.size(0)},
+                                                /*stride=*/{2, 2}, /*padding=*/{1, 1}, /*dilation=*/{1, 1},
+                                                /*transposed=*/false, /*output_padding=*/{0, 0}, /*groups=*/1,
+                                                {false, weight_too, bias_too});
+      found[1] = std::get<1>(all);
+      found[2] = std::get<2>(all);
+    }
+    return found;
+  }
+};
+
+// max(input, 0) in place. libtorch's own backward pass is several times as slow where the gradient has another memory order
+// than the maps, as behind a flattening; this one brings it into theirs first.
+struct OrderedRelu : torch::autograd::Function<OrderedRelu> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::Tensor input) {
+    {
+      at::AutoDispatchBelowADInplaceOrView guard;
+      input.relu_();
+    }
+    context->mark_dirty({input});
+    context->save_for_backward({input});
+    return input;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto output = context->get_saved_variables()[0];
+    auto gradient = gradients[0];
+    if (gradient.strides() != output.strides()) gradient = gradient.contiguous(output.suggest_memory_format());
+    return {at::threshold_backward(gradient, output, 0)};
+  }
+};
+
 extern "C" {
 
 // torch.autograd.grad(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused=True).
@@ -93,6 +155,20 @@ char* gaat_running_norm(at::Tensor* input, at::Tensor* scale, at::Tensor* shift,
                         double epsilon, at::Tensor** result) {
   GAAT_TRY
   *result = new at::Tensor(RunningNorm::apply(*input, *scale, *shift, *mean, *variance, epsilon));
+  GAAT_END
+}
+
+// torch.nn.functional.conv2d(input, weight, bias, stride=2, padding=1).
+char* gaat_halving_conv(at::Tensor* input, at::Tensor* weight, at::Tensor* bias, at::Tensor* order, at::Tensor** result) {
+  GAAT_TRY
+  *result = new at::Tensor(HalvingConv::apply(*input, *weight, *bias, *order));
+  GAAT_END
+}
+
+// torch.relu_(input).
+char* gaat_ordered_relu(at::Tensor* input, at::Tensor** result) {
+  GAAT_TRY
+  *result = new at::Tensor(OrderedRelu::apply(*input));
   GAAT_END
 }
 

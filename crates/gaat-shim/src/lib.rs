@@ -10,7 +10,7 @@ pub use cuda::{CudaEvent, CudaGraph, GraphPool, cuda_peak, load_cuda};
 
 use libc::{c_char, c_int};
 use std::ffi::CStr;
-use tch::Tensor;
+use tch::{Device, Kind, TchError, Tensor};
 
 type Handle = *mut torch_sys::C_tensor;
 
@@ -34,6 +34,14 @@ unsafe extern "C" {
         epsilon: f64,
         result: *mut Handle,
     ) -> *mut c_char;
+    fn gaat_halving_conv(
+        input: Handle,
+        weight: Handle,
+        bias: Handle,
+        order: Handle,
+        result: *mut Handle,
+    ) -> *mut c_char;
+    fn gaat_ordered_relu(input: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_channels_last(tensor: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_fused_sgd(
         parameters: *const Handle,
@@ -215,6 +223,44 @@ pub fn running_norm(input: &Tensor, norm: RunningNorm<'_>) -> Result<Tensor> {
             &raw mut result,
         )
     })?;
+    Ok(unsafe { Tensor::from_ptr(result.cast()) })
+}
+
+/// The order in which [`halving_conv`] wants the numbers of a weight of shape `[outputs, channels, 4, 4]`: `[16 * outputs *
+/// channels]`, i64.
+///
+/// # Errors
+/// When libtorch has no room.
+pub fn halving_order(outputs: i64, channels: i64) -> std::result::Result<Tensor, TchError> {
+    let places = Tensor::f_arange(16 * outputs * channels, (Kind::Int64, Device::Cpu))?;
+    // Row 2a + p and column 2b + q of the kernel: phase (p, q) at the places a, b, backwards as in every gradient.
+    let places = places.f_view([outputs, channels, 2, 2, 2, 2])?.f_flip([2, 4])?;
+    places.f_permute([3, 5, 1, 0, 2, 4])?.f_reshape([-1])
+}
+
+/// The convolution of `input`, `[N, channels, H, W]` with even sides, by `weight`, `[outputs, channels, 4, 4]`, with stride 2
+/// and padding 1, plus `bias`, `[outputs]`: the numbers of libtorch's own. Its gradient in the input is computed by a convolution
+/// of stride 1, with `order` from [`halving_order`]. Differentiable twice.
+///
+/// # Errors
+/// When the shapes or dtypes do not fit.
+pub fn halving_conv(input: &Tensor, weight: &Tensor, bias: &Tensor, order: &Tensor) -> Result<Tensor> {
+    let mut result: Handle = std::ptr::null_mut();
+    // SAFETY: all pointers are valid for the call; on success the result is a new tensor.
+    check(unsafe {
+        gaat_halving_conv(handle(input), handle(weight), handle(bias), handle(order), &raw mut result)
+    })?;
+    Ok(unsafe { Tensor::from_ptr(result.cast()) })
+}
+
+/// `max(input, 0)` in place, with a backward pass that is fast whatever memory order the gradient comes in. Differentiable twice.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn ordered_relu(input: &Tensor) -> Result<Tensor> {
+    let mut result: Handle = std::ptr::null_mut();
+    // SAFETY: both pointers are valid for the call; on success the result is a new handle of the same tensor.
+    check(unsafe { gaat_ordered_relu(handle(input), &raw mut result) })?;
     Ok(unsafe { Tensor::from_ptr(result.cast()) })
 }
 

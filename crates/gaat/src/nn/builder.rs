@@ -128,7 +128,9 @@ impl Builder {
         let (fan_in, fan_out) = (size[1] * kernel * kernel, outputs * kernel * kernel);
         let weight = self.weight(name, &size, fan_in, fan_out, start)?;
         let bias = if has_bias { Some(self.bias(name, outputs, fan_in, start)?) } else { None };
-        Ok(Conv { name: name.to_owned(), weight, bias, stride, padding, groups })
+        let halves = (kernel, stride, padding, groups) == (4, 2, 1, 1) && weight.device() == Device::Cpu;
+        let halving_order = if halves { Some(gaat_shim::halving_order(outputs, inputs)?) } else { None };
+        Ok(Conv { name: name.to_owned(), weight, bias, stride, padding, groups, halving_order })
     }
 
     pub(super) fn linear(&mut self, name: &str, inputs: i64, outputs: i64, start: Start) -> Result<Linear> {

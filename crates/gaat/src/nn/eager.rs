@@ -5,7 +5,7 @@ use super::flow::{Activation, Flow};
 use super::layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbedding};
 use crate::Result;
 use std::cell::RefCell;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Computes at once. `kind` is the dtype of the store: means and softmax are taken in it.
 pub(super) struct Eager {
@@ -47,6 +47,9 @@ impl Flow for Eager {
     fn activate(&self, activation: Activation, mut input: Tensor) -> Result<Tensor> {
         Ok(match activation {
             // In place: no convolution, linear layer, normalisation or sum needs its output for its backward pass.
+            Activation::Relu if input.dim() == 4 && input.device() == Device::Cpu => {
+                gaat_shim::ordered_relu(&input)?
+            }
             Activation::Relu => input.f_relu_()?,
             Activation::Silu => input.f_silu()?,
             Activation::Gelu => input.f_gelu("none")?,

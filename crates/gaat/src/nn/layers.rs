@@ -17,13 +17,24 @@ pub(super) struct Conv {
     pub(super) stride: i64,
     pub(super) padding: i64,
     pub(super) groups: i64,
+    /// Of the weight, where the layer halves maps on a CPU.
+    pub(super) halving_order: Option<Tensor>,
 }
 
 impl Conv {
     pub(super) fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let weight = self.weight.f_to_kind(input.kind())?;
         let bias = self.bias.as_ref().map(|bias| bias.f_to_kind(input.kind())).transpose()?;
+        if let (Some(order), Some(bias), true) = (&self.halving_order, &bias, self.is_differentiated(input)) {
+            return Ok(gaat_shim::halving_conv(input, &weight, bias, order)?);
+        }
         Ok(input.f_conv2d(&weight, bias, self.stride, self.padding, 1, self.groups)?)
+    }
+
+    /// Whether somebody asks for the gradient in maps that can be halved evenly.
+    fn is_differentiated(&self, input: &Tensor) -> bool {
+        let size = input.size();
+        input.requires_grad() && size[2] % 2 == 0 && size[3] % 2 == 0
     }
 }
 
@@ -50,7 +61,7 @@ impl BlockConv {
         let padded = input.f_contiguous()?.f_constant_pad_nd([1, 1, 1, 1])?;
         let blocks =
             padded.f_reshape([count, channels, rows, 2, columns, 2])?.f_permute([0, 1, 3, 5, 2, 4])?;
-        let blocks = blocks.f_reshape([count, 4 * channels, rows, columns])?;
+        let blocks = gaat_shim::channels_last(&blocks.f_reshape([count, 4 * channels, rows, columns])?)?;
         let weight = self.conv.weight.f_to_kind(input.kind())?;
         let outputs = weight.size()[0];
         let weight = weight.f_reshape([outputs, channels, 2, 2, 2, 2])?.f_permute([0, 1, 3, 5, 2, 4])?;
@@ -185,6 +196,60 @@ mod tests {
         input.batch_norm(Some(&norm.scale), Some(&norm.shift), mean, variance, false, 0.0, 1e-5, true)
     }
 
+    fn drawn(name: &str, shape: &[i64], kind: Kind) -> Tensor {
+        let numbers = Rng::new(6).seeded(name, 0).uniform(shape, -1.0, 1.0, Kind::Double, Device::Cpu);
+        numbers.unwrap().to_kind(kind).set_requires_grad(true)
+    }
+
+    /// `output` of `inputs`, and the first and second derivatives of a bent sum of it.
+    fn derivatives(output: &Tensor, inputs: &[&Tensor]) -> Vec<Tensor> {
+        let bent = output * output * output;
+        let first = gradients(&[&bent], None, inputs, Graph::Record).unwrap();
+        let first: Vec<Tensor> = first.into_iter().map(Option::unwrap).collect();
+        let again: Vec<Tensor> = first.iter().map(|gradient| gradient * gradient).collect();
+        let again: Vec<&Tensor> = again.iter().collect();
+        let second = gradients(&again, None, inputs, Graph::Keep).unwrap();
+        first.into_iter().chain(second.into_iter().map(Option::unwrap)).collect()
+    }
+
+    #[test]
+    fn halving_has_the_numbers_and_both_derivatives_of_libtorch() {
+        for (height, width, channels, outputs) in [(14, 14, 3, 5), (6, 2, 1, 2)] {
+            let input = drawn("maps", &[2, channels, height, width], Kind::Double);
+            let weight = drawn("weight", &[outputs, channels, 4, 4], Kind::Double);
+            let bias = drawn("bias", &[outputs], Kind::Double);
+            let order = gaat_shim::halving_order(outputs, channels).unwrap();
+            for maps in [input.shallow_clone(), gaat_shim::channels_last(&input).unwrap()] {
+                let ours = gaat_shim::halving_conv(&maps, &weight, &bias, &order).unwrap();
+                let theirs = maps.conv2d(&weight, Some(&bias), 2, 1, 1, 1);
+                assert_eq!(ours, theirs);
+                let inputs = [&input, &weight, &bias];
+                let pairs = derivatives(&ours, &inputs).into_iter().zip(derivatives(&theirs, &inputs));
+                for (place, (ours, theirs)) in pairs.enumerate() {
+                    assert!(
+                        ours.allclose(&theirs, 1e-9, 1e-9, false),
+                        "{height}x{width}, derivative {place}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_rectifier_takes_gradients_in_any_memory_order() {
+        let input = drawn("maps", &[2, 3, 4, 5], Kind::Double);
+        for maps in [input.shallow_clone(), gaat_shim::channels_last(&input).unwrap()] {
+            let bent = |rectified: Tensor| rectified.flatten(1, -1).sin();
+            let ours = bent(gaat_shim::ordered_relu(&(&maps * 2.0)).unwrap());
+            let theirs = bent((&maps * 2.0).relu());
+            assert_eq!(ours, theirs);
+            let pairs = derivatives(&ours, &[&input]).into_iter().zip(derivatives(&theirs, &[&input]));
+            for (ours, theirs) in pairs {
+                assert!(ours.allclose(&theirs, 1e-12, 1e-12, false));
+            }
+        }
+    }
+
     #[test]
     fn evaluation_mode_has_the_numbers_and_both_derivatives_of_libtorch() {
         let norm = norm(Kind::Double);
@@ -192,19 +257,11 @@ mod tests {
             let input = Rng::new(5).seeded("input", 0).uniform(shape, -1.0, 1.0, Kind::Double, Device::Cpu);
             let input = input.unwrap().set_requires_grad(true);
             let inputs = [&input, &norm.scale, &norm.shift];
-            let derivatives = |output: &Tensor| {
-                let bent = output * output * output;
-                let first = gradients(&[&bent], None, &inputs, Graph::Record).unwrap();
-                let first: Vec<Tensor> = first.into_iter().map(Option::unwrap).collect();
-                let again: Vec<Tensor> = first.iter().map(|gradient| gradient * gradient).collect();
-                let again: Vec<&Tensor> = again.iter().collect();
-                let second = gradients(&again, None, &inputs, Graph::Keep).unwrap();
-                first.into_iter().chain(second.into_iter().map(Option::unwrap)).collect::<Vec<_>>()
-            };
             let (ours, theirs) = (norm.forward(&input, Mode::Eval).unwrap(), plainly(&norm, &input));
             assert_eq!(ours, theirs);
-            for (place, (ours, theirs)) in derivatives(&ours).iter().zip(&derivatives(&theirs)).enumerate() {
-                assert!(ours.allclose(theirs, 1e-10, 1e-10, false), "{shape:?}, derivative {place}");
+            let pairs = derivatives(&ours, &inputs).into_iter().zip(derivatives(&theirs, &inputs));
+            for (place, (ours, theirs)) in pairs.enumerate() {
+                assert!(ours.allclose(&theirs, 1e-10, 1e-10, false), "{shape:?}, derivative {place}");
             }
         }
     }

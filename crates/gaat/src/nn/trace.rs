@@ -155,7 +155,7 @@ impl Flow for Tracer {
     type Value = Place;
 
     fn conv(&self, layer: &Conv, input: &Place) -> Result<Place> {
-        let Conv { name, weight, bias, stride, padding, groups } = layer;
+        let Conv { name, weight, bias, stride, padding, groups, .. } = layer;
         let operation = Operation::Conv {
             weight: parameter(name, "weight", weight),
             bias: bias.as_ref().map(|bias| parameter(name, "bias", bias)),
