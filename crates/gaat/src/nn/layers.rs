@@ -25,17 +25,17 @@ impl Conv {
     pub(super) fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let weight = self.weight.f_to_kind(input.kind())?;
         let bias = self.bias.as_ref().map(|bias| bias.f_to_kind(input.kind())).transpose()?;
-        if let (Some(order), Some(bias), true) = (&self.halving_order, &bias, self.is_differentiated(input)) {
+        if let (Some(order), Some(bias), true) = (&self.halving_order, &bias, is_differentiated(input)) {
             return Ok(gaat_shim::halving_conv(input, &weight, bias, order)?);
         }
         Ok(input.f_conv2d(&weight, bias, self.stride, self.padding, 1, self.groups)?)
     }
+}
 
-    /// Whether somebody asks for the gradient in maps that can be halved evenly.
-    fn is_differentiated(&self, input: &Tensor) -> bool {
-        let size = input.size();
-        input.requires_grad() && size[2] % 2 == 0 && size[3] % 2 == 0
-    }
+/// Whether somebody asks for the gradient in maps that can be halved evenly.
+fn is_differentiated(input: &Tensor) -> bool {
+    let size = input.size();
+    input.requires_grad() && size[2] % 2 == 0 && size[3] % 2 == 0
 }
 
 /// A convolution of kernel 4, stride 2 and padding 1 on images of even sides, computed as one of kernel 2 and stride
