@@ -1,15 +1,14 @@
 // libtorch's half for NVIDIA GPUs, loaded at run time: kernels recorded as CUDA graphs, and points in time on a stream. Needs no
 // CUDA to compile: streams and events have an interface for all devices, and CUDAGraph is found by its symbols.
 #include <ATen/DeviceAccelerator.h>
-#include <ATen/Version.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <dlfcn.h>
 #include <unistd.h>
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include "entry.h"
 
@@ -70,7 +69,9 @@ struct Recording {
     graph = place;
   }
   Recording(const Recording&) = delete;
+  // Also ends one that went wrong: the thread is back on its stream.
   ~Recording() {
+    back();
     CudaGraph::symbols().destroy(graph);
     std::free(graph);
   }
@@ -89,9 +90,7 @@ extern "C" {
 // for them once, at the first random number or tensor on a GPU, and does not ask again.
 char* gaat_load_cuda(int* found) {
   GAAT_TRY
-  Dl_info info;
-  TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::show_config), &info) != 0, "the loader does not know its own library");
-  const std::string own = info.dli_fname;
+  const std::string own = own_library();
   const auto slash = own.rfind('/');
   const std::string path = (slash == std::string::npos ? "" : own.substr(0, slash + 1)) + "libtorch_cuda.so";
   *found = access(path.c_str(), F_OK) == 0;
@@ -118,12 +117,7 @@ char* gaat_graph_begin(int device, unsigned long long first, unsigned long long 
   at::accelerator::emptyCache();
   const auto stream = streams.getStreamFromGlobalPool(recording->device, /*isHighPriority=*/false);
   recording->before = std::make_unique<c10::Stream>(streams.exchangeStream(stream));
-  try {
-    CudaGraph::symbols().begin(recording->graph, Pool(first, second), /*cudaStreamCaptureModeGlobal*/ 0);
-  } catch (...) {
-    recording->back();
-    throw;
-  }
+  CudaGraph::symbols().begin(recording->graph, Pool(first, second), /*cudaStreamCaptureModeGlobal*/ 0);
   *out = recording.release();
   GAAT_END
 }
@@ -132,12 +126,7 @@ char* gaat_graph_end(void* handle) {
   GAAT_TRY
   auto* recording = static_cast<Recording*>(handle);
   const c10::DeviceGuard guard(recording->device);
-  try {
-    CudaGraph::symbols().end(recording->graph);
-  } catch (...) {
-    recording->back();
-    throw;
-  }
+  CudaGraph::symbols().end(recording->graph);
   recording->back();
   GAAT_END
 }

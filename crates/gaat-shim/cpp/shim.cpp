@@ -2,8 +2,6 @@
 // frees; no C++ exception leaves this file. Tensors cross as pointers that the caller owns.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
-#include <ATen/Version.h>
-#include <dlfcn.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -18,15 +16,17 @@ static std::vector<at::Tensor> list(at::Tensor** items, int count) {
   return out;
 }
 
-// Gradients in the memory order of their parameters. The fused kernels walk raw memory, and the weight gradient of a
+// A gradient in the memory order of its parameter. The fused kernels walk raw memory, and the weight gradient of a
 // channels-last convolution comes back channels-last although the weight is not.
-static std::vector<at::Tensor> in_order_of(const std::vector<at::Tensor>& p, std::vector<at::Tensor> g) {
-  for (size_t i = 0; i < p.size(); i++) {
-    TORCH_CHECK(p[i].sizes() == g[i].sizes(), "a gradient of shape ", g[i].sizes(), " for a parameter of shape ",
-                p[i].sizes());
-    if (p[i].strides() != g[i].strides()) g[i] = at::empty_like(p[i]).copy_(g[i]);
-  }
-  return g;
+static at::Tensor in_order_of(const at::Tensor& parameter, const at::Tensor& gradient) {
+  TORCH_CHECK(parameter.sizes() == gradient.sizes(), "a gradient of shape ", gradient.sizes(), " for a parameter of shape ",
+              parameter.sizes());
+  return parameter.strides() == gradient.strides() ? gradient : at::empty_like(parameter).copy_(gradient);
+}
+
+static std::vector<at::Tensor> in_order_of(const std::vector<at::Tensor>& parameters, std::vector<at::Tensor> gradients) {
+  for (size_t i = 0; i < parameters.size(); i++) gradients[i] = in_order_of(parameters[i], gradients[i]);
+  return gradients;
 }
 
 // Batch normalisation by running statistics. libtorch's own backward pass sums over images and pixels for the gradients of
@@ -178,6 +178,13 @@ char* gaat_channels_last(at::Tensor* tensor, at::Tensor** result) {
   GAAT_END
 }
 
+char* gaat_in_order_of(at::Tensor* parameter, at::Tensor* gradient, at::Tensor** result) {
+  GAAT_TRY
+  at::NoGradGuard no_grad;
+  *result = new at::Tensor(in_order_of(parameter->detach(), *gradient));
+  GAAT_END
+}
+
 // In place over all tensors at once: weight decay (L2), momentum, optional Nesterov. No dampening. Where `is_void` (one f32 on
 // the device) is 1 nothing changes.
 char* gaat_fused_sgd(at::Tensor** parameters, at::Tensor** gradients, at::Tensor** momenta, int count, int momentum_count,
@@ -209,10 +216,9 @@ char* gaat_fused_adam(at::Tensor** parameters, at::Tensor** gradients, at::Tenso
 // Where the loaded libtorch lies and how it was built; both are malloc'd and the Rust side frees them.
 char* gaat_about_libtorch(char** path, char** settings) {
   GAAT_TRY
-  Dl_info info;
-  TORCH_CHECK(dladdr(reinterpret_cast<void*>(&at::show_config), &info) != 0, "the loader does not know its own library");
+  const char* own = own_library();
   *settings = strdup(at::show_config().c_str());
-  *path = strdup(info.dli_fname);
+  *path = strdup(own);
   GAAT_END
 }
 

@@ -43,6 +43,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn gaat_ordered_relu(input: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_channels_last(tensor: Handle, result: *mut Handle) -> *mut c_char;
+    fn gaat_in_order_of(parameter: Handle, gradient: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_fused_sgd(
         parameters: *const Handle,
         gradients: *const Handle,
@@ -261,6 +262,17 @@ pub fn ordered_relu(input: &Tensor) -> Result<Tensor> {
     let mut result: Handle = std::ptr::null_mut();
     // SAFETY: both pointers are valid for the call; on success the result is a new handle of the same tensor.
     check(unsafe { gaat_ordered_relu(handle(input), &raw mut result) })?;
+    Ok(unsafe { Tensor::from_ptr(result.cast()) })
+}
+
+/// `gradient` in the memory order of `parameter`, where it has another one as a copy. The fused steps do so themselves.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn in_order_of(parameter: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    let mut result: Handle = std::ptr::null_mut();
+    // SAFETY: all pointers are valid for the call; on success the result is a new handle.
+    check(unsafe { gaat_in_order_of(handle(parameter), handle(gradient), &raw mut result) })?;
     Ok(unsafe { Tensor::from_ptr(result.cast()) })
 }
 

@@ -1,5 +1,6 @@
 //! Losses that attacks climb and objectives are made of: higher is worse for the network, and each example's is its own.
 
+use crate::taylor::network::{CROSS_ENTROPY, cross_entropy};
 use crate::{Error, Result};
 use tch::{Kind, Reduction, Tensor};
 
@@ -33,9 +34,7 @@ impl Loss<'_> {
     pub fn of(self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
         self.check(logits)?;
         Ok(match self {
-            Self::CrossEntropy => {
-                logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0)?
-            }
+            Self::CrossEntropy => cross_entropy(logits, labels)?,
             Self::Divergence(probabilities) => divergence(probabilities, logits)?,
             Self::Dlr => {
                 let top = top(logits, 3)?;
@@ -74,7 +73,7 @@ impl Loss<'_> {
     /// Tells the losses apart, without what they hold.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::CrossEntropy => "cross-entropy",
+            Self::CrossEntropy => CROSS_ENTROPY,
             Self::Divergence(_) => "divergence",
             Self::Dlr => "dlr",
             Self::DlrTowards(_) => "dlr-towards",

@@ -17,7 +17,7 @@ pub enum Mode {
 }
 
 /// Shape of one image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InputShape {
     /// Colour channels.
     pub channels: i64,

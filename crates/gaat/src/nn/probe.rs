@@ -6,7 +6,8 @@
 use super::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, build, pixel_pass};
 use crate::Result;
 use gaat_spec::ModelName;
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
@@ -28,32 +29,46 @@ const SHAPE_ON_CUDA: [i64; 4] = [256, 128, 32, 32];
 /// # Errors
 /// When libtorch cannot compute on the device.
 pub(super) fn bf16_pays(device: Device) -> Result<bool> {
-    static ON_CPU: OnceLock<bool> = OnceLock::new();
-    if device != Device::Cpu {
-        return measure(device);
-    }
-    if let Some(&known) = ON_CPU.get() {
-        return Ok(known);
-    }
-    let found = measure(device)?;
-    Ok(*ON_CPU.get_or_init(|| found))
-}
-
-fn measure(device: Device) -> Result<bool> {
-    tch::no_grad(|| {
-        let single = Layer::new(Kind::Float, device)?;
-        let brief = Layer::new(Kind::BFloat16, device)?;
-        is_clearly_faster(WORTH, || brief.time(), || single.time())
+    known(Question { device, network: None }, || {
+        tch::no_grad(|| {
+            let single = Layer::new(Kind::Float, device)?;
+            let brief = Layer::new(Kind::BFloat16, device)?;
+            is_clearly_faster(WORTH, || brief.time(), || single.time())
+        })
     })
 }
 
+/// What was measured, and on what: large convolutions, or a small network itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Question {
+    device: Device,
+    network: Option<(ModelName, InputShape)>,
+}
+
+/// The answer of before, or else that of `measure`: within a process, which may do many runs to be compared, it never changes.
+fn known(question: Question, measure: impl FnOnce() -> Result<bool>) -> Result<bool> {
+    static ANSWERS: LazyLock<Mutex<HashMap<Question, bool>>> = LazyLock::new(Mutex::default);
+    // A panic elsewhere leaves nothing half done: answers are whole.
+    let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(&answer) = answers.get(&question) {
+        return Ok(answer);
+    }
+    let answer = measure()?;
+    answers.insert(question, answer);
+    Ok(answer)
+}
+
 /// Whether a gradient of `model`, a small network for images of shape `input`, is clearly faster in bfloat16 than in f32 on
-/// `device`: measured with the network itself, since what converting costs hangs on its shapes. On a GPU its launches would be
-/// measured.
+/// `device`: measured with the network itself, since what converting costs hangs on its shapes, once a process. On a GPU its
+/// launches would be measured.
 ///
 /// # Errors
 /// When the model cannot take such images.
 pub(super) fn bf16_pays_for(model: &ModelName, input: InputShape, device: Device) -> Result<bool> {
+    known(Question { device, network: Some((*model, input)) }, || network_pays(model, input, device))
+}
+
+fn network_pays(model: &ModelName, input: InputShape, device: Device) -> Result<bool> {
     let network = |precision| {
         let normalization = Normalization::identity(input.channels);
         let options = BuildOptions { device, precision, kind: Kind::Float, seed: 0, normalization };

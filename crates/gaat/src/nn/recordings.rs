@@ -72,18 +72,18 @@ impl Recordings {
     fn run(&self, key: Key, inputs: &[&Tensor], work: Work<'_>) -> Result<Vec<Tensor>> {
         let mut passes = self.passes.borrow_mut();
         let now = self.clock.replace(self.clock.get() + 1);
-        match passes.entry(key.clone()).or_insert(Pass::Seen(0)) {
+        let pass = passes.entry(key).or_insert(Pass::Seen(0));
+        match pass {
             Pass::Seen(count) if *count < EAGER => {
                 *count += 1;
-                drop(passes);
                 work(inputs)
             }
             Pass::Seen(_) => {
-                drop(passes);
                 let recording = self.recorded(inputs, work, now)?;
                 recording.graph.replay()?;
                 let outputs = shallow(&recording.outputs);
-                self.keep(key, recording);
+                *pass = Pass::Recorded(recording);
+                make_room(&mut passes);
                 Ok(outputs)
             }
             Pass::Recorded(recording) => {
@@ -105,16 +105,15 @@ impl Recordings {
         let (graph, outputs) = CudaGraph::record(self.device, self.pool, || work(&borrowed))?;
         Ok(Recording { graph, inputs, outputs, used })
     }
+}
 
-    fn keep(&self, key: Key, recording: Recording) {
-        let mut passes = self.passes.borrow_mut();
-        passes.insert(key, Pass::Recorded(recording));
-        let recorded = passes.values_mut().filter(|pass| matches!(pass, Pass::Recorded(_)));
-        let mut recorded: Vec<&mut Pass> = recorded.collect();
-        if recorded.len() > MOST {
-            recorded.sort_by_key(|pass| pass.used());
-            *recorded.swap_remove(0) = Pass::Seen(0);
-        }
+/// Drops the recording that was unused for longest where there are too many.
+fn make_room(passes: &mut HashMap<Key, Pass>) {
+    let recorded = passes.values_mut().filter(|pass| matches!(pass, Pass::Recorded(_)));
+    let mut recorded: Vec<&mut Pass> = recorded.collect();
+    if recorded.len() > MOST {
+        recorded.sort_by_key(|pass| pass.used());
+        *recorded.swap_remove(0) = Pass::Seen(0);
     }
 }
 

@@ -7,6 +7,9 @@ use gaat_spec::Passes;
 use std::cell::Cell;
 use tch::{Kind, Reduction, Tensor};
 
+/// The name of the cross-entropy, under which its passes are recorded.
+pub(crate) const CROSS_ENTROPY: &str = "cross-entropy";
+
 /// A network with the count of its passes.
 pub(crate) struct CountedNetwork<'a> {
     classifier: &'a dyn Classifier,
@@ -66,7 +69,7 @@ impl<'a> CountedNetwork<'a> {
             let network = (self.classifier, self.mode);
             let of_logits = |logits: &Tensor, inputs: &[&Tensor]| cross_entropy(logits, inputs[1]);
             let PixelPass { losses, gradient, logits } =
-                pixel_pass(network, "cross-entropy", &[points, labels], &of_logits)?;
+                pixel_pass(network, CROSS_ENTROPY, &[points, labels], &of_logits)?;
             return Ok(PointPass { points: points.f_detach()?, logits, losses, gradient });
         }
         let points = points.f_detach()?.f_set_requires_grad(true)?;
@@ -136,7 +139,7 @@ fn input_gradient(
 }
 
 /// Cross-entropy of each example, `[N]`.
-fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0)?)
 }
 

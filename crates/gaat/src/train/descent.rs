@@ -6,6 +6,7 @@ use crate::attack::ball;
 use crate::attack::oracle::losses;
 use crate::nn::{Classifier, Mode, Role, recorded};
 use crate::{Error, Result};
+use gaat_shim::in_order_of;
 use tch::{Kind, Tensor};
 
 /// Keeps the division finite where a layer has no gradient (Wu et al. 2020, `utils_awp.py`).
@@ -180,9 +181,9 @@ impl<'a> StepContext<'a> {
             let Slope { objective, loss, mut weights, pixels } = slope;
             if recordings.is_some() {
                 // As the optimiser wants them: what is done here is recorded too.
-                let pairs = weights.iter().zip(classifier.store().trainable());
-                weights =
-                    pairs.map(|(gradient, weight)| ordered_as(&weight, gradient)).collect::<Result<_>>()?;
+                let pairs = classifier.store().trainable_entries().zip(&weights);
+                let ordered = pairs.map(|(entry, gradient)| Ok(in_order_of(&entry.tensor, gradient)?));
+                weights = ordered.collect::<Result<_>>()?;
             }
             let Objective { losses, logits, .. } = objective;
             let found = [losses.f_detach()?, logits.f_detach()?, loss];
@@ -219,16 +220,6 @@ impl<'a> StepContext<'a> {
         }
         Ok(WeightAscent { kept, objective: slope.objective, loss: slope.loss })
     }
-}
-
-/// `gradient` in the memory order of `weight`.
-fn ordered_as(weight: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    if weight.stride() == gradient.stride() {
-        return Ok(gradient.shallow_clone());
-    }
-    let mut ordered = weight.f_detach()?.f_empty_like()?;
-    ordered.f_copy_(gradient)?;
-    Ok(ordered)
 }
 
 fn restore(kept: Vec<(Tensor, Tensor)>) -> Result<()> {

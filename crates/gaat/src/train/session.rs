@@ -106,7 +106,7 @@ impl<'a> Session<'a> {
         let mut attacked = epoch_order(recipe.seed, 0, validation.len());
         attacked.truncate(recipe.validation_limit);
         let steps_per_epoch = train.len().div_ceil(recipe.batch_size);
-        let watch = Watch::new(recipe, &setting, steps_per_epoch, train.class_count())?;
+        let watch = Watch::new(recipe, &setting, steps_per_epoch)?;
         if watch.is_some() && attacked.is_empty() {
             warnings.push(UNCONFIRMED.to_owned());
         }

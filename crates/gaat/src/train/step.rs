@@ -149,11 +149,6 @@ impl<'a> StepContext<'a> {
         self.progress
     }
 
-    /// Number of classes of the network.
-    pub fn class_count(&self) -> i64 {
-        self.classifier.class_count()
-    }
-
     /// Places of the batch's images in the training set, `[N]`, i64.
     pub fn indices(&self) -> &Tensor {
         &self.indices

@@ -70,7 +70,6 @@ impl Watch {
         recipe: &CheckedRecipe,
         setting: &Setting,
         steps_per_epoch: usize,
-        classes: usize,
     ) -> Result<Option<Self>> {
         let Some(policy) = recipe.on_collapse else { return Ok(None) };
         let step_size = PixelLength::new(recipe.threat.epsilon() / 4.0)?;
@@ -78,7 +77,7 @@ impl Watch {
         Ok(Some(Self {
             policy,
             burst_length: (steps_per_epoch / 2).max(LEAST_BURST),
-            guessing: (classes as f64).ln(),
+            guessing: (setting.classes as f64).ln(),
             burst: methods::build(pgd, recipe.awp, setting)?,
             state: WatchState::default(),
             healthy: None,

@@ -1,9 +1,9 @@
 //! What runs on a GPU, where there is one: the numbers of the CPU, from passes launched one by one and recorded alike.
 
-use crate::support::{Witness, noise, options, recipe};
+use crate::support::{Witness, network, network_on, noise, options, recipe};
 use gaat::Error;
 use gaat::attack::{Exact, GradientOracle, Loss};
-use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
+use gaat::nn::{Mode, Rng};
 use gaat::run::{Checkpoint, open};
 use gaat::train::{Quiet, train};
 use gaat_spec::{Event, Status};
@@ -19,24 +19,6 @@ fn has_gpu() -> bool {
     found
 }
 
-fn network(model: &str, device: Device) -> Box<dyn Classifier> {
-    let options = BuildOptions {
-        device,
-        precision: ComputePrecision::Fp32,
-        kind: Kind::Float,
-        seed: 0,
-        normalization: Normalization::identity(1),
-    };
-    build(&model.parse().unwrap(), InputShape { channels: 1, height: 8, width: 8 }, 10, &options).unwrap()
-}
-
-/// Gives `copy` the tensors of `original`.
-fn copy_into(copy: &dyn Classifier, original: &dyn Classifier) {
-    for (to, from) in copy.store().named().iter().zip(original.store().named()) {
-        tch::no_grad(|| to.tensor.shallow_clone().copy_(&from.tensor));
-    }
-}
-
 /// Largest difference over the largest number.
 fn gap(found: &Tensor, expected: &Tensor) -> f64 {
     let found = found.to_device(Device::Cpu);
@@ -50,8 +32,9 @@ fn gradients_are_those_of_the_cpu_launched_and_recorded() {
     }
     for model in ["convnet", "mlp", "wide-resnet-10-1", "preact-resnet-18-w8"] {
         for mode in [Mode::Eval, Mode::TrainFrozenStats] {
-            let (theirs, ours) = (network(model, Device::Cpu), network(model, Device::Cuda(0)));
-            copy_into(ours.as_ref(), theirs.as_ref());
+            let (theirs, ours) =
+                (network(model, Kind::Float), network_on(Device::Cuda(0), model, Kind::Float));
+            ours.store().copy_from(theirs.store()).unwrap();
             let (pixels, labels) = noise(16, Kind::Float);
             let targets = (&labels + 3).remainder(10);
             let there = |tensor: &Tensor| tensor.to_device(Device::Cuda(0));
@@ -60,7 +43,7 @@ fn gradients_are_those_of_the_cpu_launched_and_recorded() {
                 if round % 7 == 6 {
                     let mut weight = theirs.store().trainable().remove(0);
                     let _ = tch::no_grad(|| weight.g_mul_scalar_(1.1));
-                    copy_into(ours.as_ref(), theirs.as_ref());
+                    ours.store().copy_from(theirs.store()).unwrap();
                 }
                 let step = Rng::new(round).seeded("step", 0);
                 let points =

@@ -16,8 +16,13 @@ pub(crate) fn threat(norm: Norm, epsilon: f64) -> ThreatModel {
 
 /// A network for grey 8x8 images and ten classes, as initialised.
 pub(crate) fn network(model: &str, kind: Kind) -> Box<dyn Classifier> {
+    network_on(Device::Cpu, model, kind)
+}
+
+/// The same on `device`.
+pub(crate) fn network_on(device: Device, model: &str, kind: Kind) -> Box<dyn Classifier> {
     let options = BuildOptions {
-        device: Device::Cpu,
+        device,
         precision: ComputePrecision::Fp32,
         kind,
         seed: 0,
