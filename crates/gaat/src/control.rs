@@ -8,3 +8,11 @@ pub enum Control {
     /// Stop at the next safe point.
     Stop,
 }
+
+impl Control {
+    /// Stops where either says so.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if other == Self::Stop { Self::Stop } else { self }
+    }
+}

@@ -5,29 +5,32 @@
 
 mod augment;
 mod averaging;
-mod checkpoint;
+mod books;
+mod calendar;
+mod collapse;
 mod descent;
-mod epoch;
 mod events;
+mod feed;
+mod keep;
+mod launch;
 mod mark;
 mod memory;
 mod methods;
+mod named;
 mod optimizer;
-mod probe;
 mod reading;
 mod refinement;
-mod sentinel;
-mod session;
-mod snapshot;
-mod state;
+mod run;
+mod state_file;
 mod step;
+mod sums;
 mod tape;
 mod tensorboard;
-mod trainer;
+mod trained;
+mod training;
 #[cfg(test)]
 mod trial;
 mod validation;
-mod watch;
 
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};
@@ -41,4 +44,4 @@ pub use optimizer::Optimizer;
 pub use refinement::Plan;
 pub use step::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 pub use tape::Tape;
-pub use trainer::{TrainOptions, train};
+pub use training::{TrainOptions, train};

@@ -1,6 +1,6 @@
 //! Optimisers whose whole state can be saved: SGD with momentum and Adam, fused over all parameters.
 
-use super::state;
+use super::named;
 use crate::nn::{ParameterStore, Role};
 use crate::{Error, Result};
 use gaat_shim::{AdamStep, SgdStep};
@@ -127,7 +127,7 @@ impl Optimizer {
     /// # Errors
     /// When a tensor is missing or has another shape; then nothing was changed.
     pub fn load(&mut self, state: &[(String, Tensor)], steps: u64) -> Result<()> {
-        state::copy_into("optimiser", self.state(), state)?;
+        named::copy_into("optimiser", self.state(), state)?;
         self.steps = steps;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::mark::Mark;
 use super::optimizer::Optimizer;
-use super::{Placement, Tape, state};
+use super::{Placement, Tape, named};
 use crate::Result;
 use crate::attack::{
     Ascent, Attack, Exact, GradientOracle, Loss, Perturbed, Taylor, Unbounded, run, run_unbounded,
@@ -36,7 +36,7 @@ pub trait TrainingMethod {
     /// # Errors
     /// When a tensor is missing or has another shape; then nothing was changed.
     fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
-        state::copy_into("method", self.state(), state)
+        named::copy_into("method", self.state(), state)
     }
 }
 

@@ -11,9 +11,11 @@ use tch::Kind;
 /// Images judged at once.
 const BATCH: usize = 500;
 
-/// How to validate.
-#[derive(Debug, Clone, Copy)]
+/// How to validate, and on what.
 pub(super) struct Validation {
+    pub(super) images: Images,
+    /// The part of the images that is attacked.
+    pub(super) attacked: Images,
     pub(super) threat: ThreatModel,
     /// PGD steps of epsilon/4, one random start.
     pub(super) steps: usize,
@@ -29,13 +31,9 @@ pub(super) struct Accuracy {
 
 impl Validation {
     /// Judges `classifier`. The attack's draws are the same every epoch, so that epochs compare.
-    /// Clean accuracy is that on `images`, robust accuracy that on `attacked`.
-    pub(super) fn judge(
-        &self,
-        classifier: &dyn Classifier,
-        images: &Images,
-        attacked: &Images,
-    ) -> Result<Accuracy> {
+    /// Clean accuracy is that on all images, robust accuracy that on the attacked part.
+    pub(super) fn judge(&self, classifier: &dyn Classifier) -> Result<Accuracy> {
+        let Self { images, attacked, .. } = self;
         if images.is_empty() || attacked.is_empty() {
             return Ok(Accuracy::default());
         }

@@ -1,4 +1,4 @@
-//! The probe that confirms a collapse: one step against many, on a few validation images.
+//! The check that confirms a collapse: one step against many, on a few validation images.
 
 use crate::Result;
 use crate::attack::survival::{standing_clean, survivors};
@@ -7,7 +7,7 @@ use crate::batch::Images;
 use crate::nn::{Classifier, Draws};
 use gaat_spec::{Passes, ThreatModel};
 
-/// Images of a probe, at most.
+/// Images of a check, at most.
 const IMAGES: usize = 200;
 /// Steps of PGD, each of epsilon/4.
 pub(super) const STEPS: usize = 10;
@@ -16,17 +16,17 @@ const LEAST_GAP: f64 = 0.08;
 /// A healthy network loses less than this share of what withstands one step.
 const SHARE: f64 = 0.5;
 
-/// What a probe found: shares of its images.
+/// What a check found: shares of its images.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Probe {
+pub(super) struct Check {
     /// Withstand one step: of epsilon, or that of the training.
     pub(super) single: f64,
     /// Withstand that and PGD.
     pub(super) pgd: f64,
 }
 
-impl Probe {
-    /// Probes `classifier` in evaluation mode, and tells what it cost. The draws are those of every probe of the run.
+impl Check {
+    /// Checks `classifier` in evaluation mode, and tells what it cost. The draws are those of every check of the run.
     pub(super) fn of(
         classifier: &dyn Classifier,
         images: &Images,
@@ -78,8 +78,8 @@ mod tests {
     #[test]
     fn a_collapse_is_a_wide_gap_between_one_step_and_many() {
         let verdict = |single, pgd| {
-            let probe = Probe { single, pgd };
-            (probe.is_collapse(), probe.is_clear())
+            let check = Check { single, pgd };
+            (check.is_collapse(), check.is_clear())
         };
         assert_eq!(verdict(0.9, 0.0), (true, false));
         assert_eq!(verdict(0.3, 0.1), (true, false));

@@ -1,4 +1,4 @@
-//! The free signal of collapse: the smoothed gain ratio, and when it is worth a probe.
+//! The free signal of collapse: the smoothed gain ratio, and when it is worth a check.
 
 use crate::taylor::GainRatio;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ const REST: usize = 50;
 /// Nats an image; where less is predicted the quotient is noise.
 const LEAST_PREDICTED: f64 = 1e-3;
 
-/// What the ratio suggests; a probe confirms it.
+/// What the ratio suggests; a check confirms it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
     /// The model has become useless.
@@ -30,7 +30,7 @@ pub(super) enum Signal {
 
 /// Actual and predicted increase of the loss, smoothed apart and then divided, and what was seen of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Sentinel {
+pub(super) struct SmoothedGain {
     actual: f64,
     predicted: f64,
     loss: f64,
@@ -44,7 +44,7 @@ pub(super) struct Sentinel {
     rest: usize,
 }
 
-impl Sentinel {
+impl SmoothedGain {
     /// Takes note of a step on `images` images: its gain, the sum of its losses, and how many it classified rightly.
     pub(super) fn observe(
         &mut self,
@@ -122,15 +122,15 @@ mod tests {
 
     /// The steps, from 1, at which a series of ratios gives a signal that is followed.
     fn signals(predicted: f64, ratios: &[f64]) -> Vec<(usize, Signal)> {
-        let mut sentinel = Sentinel::default();
+        let mut smoothed = SmoothedGain::default();
         let mut found = Vec::new();
         for (index, ratio) in ratios.iter().enumerate() {
             let sums = |each: f64| each * IMAGES as f64;
             let gain = GainRatio::new(sums(ratio * predicted), sums(predicted));
-            if let Some(signal) = sentinel.observe(gain, sums(2.0), 0, IMAGES) {
+            if let Some(signal) = smoothed.observe(gain, sums(2.0), 0, IMAGES) {
                 found.push((index + 1, signal));
                 if signal == Signal::Low {
-                    sentinel.rest();
+                    smoothed.rest();
                 }
             }
         }
@@ -186,23 +186,23 @@ mod tests {
     fn small_and_meaningless_predictions_are_ignored() {
         assert_eq!(signals(1e-4, &[0.0; 300]), []);
         assert_eq!(signals(f64::NAN, &[0.0; 300]), []);
-        let mut sentinel = Sentinel::default();
+        let mut smoothed = SmoothedGain::default();
         for _ in 0..300 {
-            assert_eq!(sentinel.observe(GainRatio::new(0.0, -1.0), 1.0, 0, 1), None);
+            assert_eq!(smoothed.observe(GainRatio::new(0.0, -1.0), 1.0, 0, 1), None);
         }
-        assert_eq!((sentinel.ratio(), sentinel.loss()), (None, None));
+        assert_eq!((smoothed.ratio(), smoothed.loss()), (None, None));
     }
 
     #[test]
     fn what_is_forgotten_is_not_the_experience() {
-        let mut sentinel = Sentinel::default();
+        let mut smoothed = SmoothedGain::default();
         for _ in 0..20 {
-            sentinel.observe(GainRatio::new(1.0, 1.0), 3.0, 0, 1);
+            smoothed.observe(GainRatio::new(1.0, 1.0), 3.0, 0, 1);
         }
-        assert!(sentinel.is_high() && (sentinel.loss().unwrap() - 3.0).abs() < 1e-12);
-        sentinel.forget();
-        assert_eq!((sentinel.ratio(), sentinel.armed), (None, true));
-        let signals = (0..10).filter_map(|_| sentinel.observe(GainRatio::new(0.0, 1.0), 3.0, 0, 1)).count();
-        assert_eq!((signals, sentinel.is_low()), (1, true));
+        assert!(smoothed.is_high() && (smoothed.loss().unwrap() - 3.0).abs() < 1e-12);
+        smoothed.forget();
+        assert_eq!((smoothed.ratio(), smoothed.armed), (None, true));
+        let signals = (0..10).filter_map(|_| smoothed.observe(GainRatio::new(0.0, 1.0), 3.0, 0, 1)).count();
+        assert_eq!((signals, smoothed.is_low()), (1, true));
     }
 }

@@ -1,11 +1,13 @@
 //! Runs that are made to collapse, step by step.
 
-use super::{Session, Stepped};
 use crate::Result;
 use crate::batch::Batch;
 use crate::run::RunDirectory;
 use crate::taylor::UnreadGain;
-use crate::train::{Natural, StepContext, StepReport, TrainingMethod};
+use crate::train::events::{Control, Observer};
+use crate::train::methods::Natural;
+use crate::train::run::Run;
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::{CheckedRecipe, EpochRecord, Event, Passes, Recipe, Seconds};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,28 +44,35 @@ fn recipe(text: &str) -> CheckedRecipe {
     Recipe::from_toml(&format!("{common}{text}")).unwrap().check().unwrap()
 }
 
-fn session<'a>(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, sabotage: Sabotage) -> Session<'a> {
+fn run_of<'a>(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, sabotage: Sabotage) -> Run<'a> {
     tch::set_num_threads(1);
-    let mut session = Session::new(recipe, directory, &recipe.precision).unwrap();
-    session.method = Box::new(sabotage);
-    session
+    let mut run = Run::new(recipe, directory, &recipe.precision).unwrap();
+    run.method = Box::new(sabotage);
+    run
 }
 
-/// Goes on to `end` as the loop does; what the watch had to say.
-fn drive(session: &mut Session<'_>, end: usize) -> Vec<Event> {
-    let mut events = Vec::new();
-    while session.steps < end {
-        session.step().unwrap();
-        let Stepped { outcome, .. } = session.settled(false).unwrap().unwrap();
-        if let Some(question) = session.watch_step(&outcome) {
-            events.extend(session.follow_up(question).unwrap());
+/// Stops after step `end`, and keeps what the guard had to say.
+struct Until {
+    end: usize,
+    events: Vec<Event>,
+}
+
+impl Observer for Until {
+    fn on_event(&mut self, event: &Event) -> Result<Control> {
+        match event {
+            Event::Alarm { .. } | Event::Recovered { .. } => self.events.push(event.clone()),
+            Event::Step { step, .. } if *step >= self.end => return Ok(Control::Stop),
+            _ => {}
         }
-        if session.is_epoch_end() {
-            events.extend(session.finish_epoch().unwrap().1);
-            session.checkpoint_epoch().unwrap();
-        }
+        Ok(Control::Continue)
     }
-    events
+}
+
+/// Goes on to step `end`; what the guard had to say.
+fn drive(run: &mut Run<'_>, end: usize) -> Vec<Event> {
+    let mut until = Until { end, events: Vec::new() };
+    run.run(&mut until).unwrap();
+    until.events
 }
 
 fn tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -85,10 +94,10 @@ fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped()
     let recipe = recipe("epsilon = 0.05\nepochs = 7\non-collapse = \"rollback\"");
     let directory = RunDirectory::new(&folder.path().join("whole"));
     directory.create(&recipe).unwrap();
-    let mut whole = session(&recipe, &directory, TURNED);
+    let mut whole = run_of(&recipe, &directory, TURNED);
     assert_eq!(drive(&mut whole, 71), []);
     let Some(Event::Alarm { epoch: 4, step: 72, name, action, .. }) = drive(&mut whole, 72).pop() else {
-        panic!("no alarm: {:?}", whole.record.epochs)
+        panic!("no alarm: {:?}", whole.books.record.epochs)
     };
     assert_eq!(name, "collapse");
     assert_eq!(action, "back to the last healthy network; 50 steps of PGD-10 instead of the method's own");
@@ -99,7 +108,7 @@ fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped()
     let rest = drive(&mut whole, 126);
     assert!(matches!(rest[..], [Event::Recovered { epoch: 5, .. }]), "{rest:?}");
 
-    let epochs = &whole.record.epochs;
+    let epochs = &whole.books.record.epochs;
     println!("{epochs:?}");
     assert!(epochs[6].validation_robust > epochs[3].validation_robust);
     let alarms: Vec<_> = epochs.iter().map(|epoch| epoch.alarms.len()).collect();
@@ -110,14 +119,14 @@ fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped()
 
     let copy = RunDirectory::new(&folder.path().join("stopped"));
     copy.create(&recipe).unwrap();
-    let mut stopped = session(&recipe, &copy, TURNED);
+    let mut stopped = run_of(&recipe, &copy, TURNED);
     drive(&mut stopped, 80);
     stopped.save_state().unwrap();
-    let mut resumed = session(&recipe, &copy, TURNED);
+    let mut resumed = run_of(&recipe, &copy, TURNED);
     resumed.restore().unwrap();
     drive(&mut resumed, 126);
-    assert_eq!(timeless(&resumed.record.epochs), timeless(epochs));
-    assert_eq!(resumed.record.passes, whole.record.passes);
+    assert_eq!(timeless(&resumed.books.record.epochs), timeless(epochs));
+    assert_eq!(resumed.books.record.passes, whole.books.record.passes);
     assert!(tensors(&copy.state()) == tensors(&directory.state()), "the stop has changed the run");
 }
 
@@ -131,24 +140,25 @@ fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
         .map(|epsilon| recipe(&format!("epsilon = {epsilon}\nepochs = 5\non-collapse = \"warn\"")));
     let directory = RunDirectory::new(&folder.path().join("masked"));
     directory.create(&wide).unwrap();
-    let mut masked = session(&wide, &directory, sabotage(1e6));
+    let mut masked = run_of(&wide, &directory, sabotage(1e6));
     let events = drive(&mut masked, 73);
     println!("{events:?}");
     let [Event::Alarm { step, action, .. }] = &events[..] else { panic!("{events:?}") };
     assert!((61..=73).contains(step) && action == "nothing is done");
     let natural = Passes { forward: 73 * 20, full_backward: 73 * 20, ..Passes::default() };
-    let paid = masked.record.passes - natural;
+    let paid = masked.books.record.passes - natural;
     assert!(paid.forward > paid.input_backward && paid.input_backward > 0 && paid.full_backward == 0);
-    masked.probe().unwrap();
-    let again = masked.record.passes - natural;
+    let Run { guard, trained, validation, books, .. } = &mut masked;
+    guard.as_ref().unwrap().check(trained, &validation.attacked, &wide.threat, books).unwrap();
+    let again = masked.books.record.passes - natural;
     assert_eq!((again.forward, again.input_backward), (2 * paid.forward, 2 * paid.input_backward));
 
     // The same signal from a network that withstands PGD as it withstands one step is no alarm.
     let directory = RunDirectory::new(&folder.path().join("sound"));
     directory.create(&narrow).unwrap();
-    let mut sound = session(&narrow, &directory, sabotage(1.0));
+    let mut sound = run_of(&narrow, &directory, sabotage(1.0));
     assert_eq!(drive(&mut sound, 73), []);
-    assert!((sound.record.passes - natural).input_backward > 0, "was not probed");
+    assert!((sound.books.record.passes - natural).input_backward > 0, "was not probed");
 }
 
 #[test]
@@ -157,7 +167,7 @@ fn without_validation_images_the_signal_alone_raises_and_ends_the_alarm() {
     let recipe = recipe("epsilon = 0.05\nepochs = 8\nvalidation-fraction = 0\non-collapse = \"refine\"");
     let directory = RunDirectory::new(&folder.path().join("blind"));
     directory.create(&recipe).unwrap();
-    let mut blind = session(&recipe, &directory, Sabotage { at: 40, factor: 1.0, useless: 30 });
+    let mut blind = run_of(&recipe, &directory, Sabotage { at: 40, factor: 1.0, useless: 30 });
     assert!(blind.warnings.iter().any(|warning| warning.contains("--validation-fraction")));
     let events = drive(&mut blind, 160);
     let [Event::Alarm { step: raised, action, .. }, Event::Recovered { step: over, .. }] = &events[..] else {

@@ -1,7 +1,23 @@
-//! Named tensors that a part of the loop goes on from.
+//! Tensors by name: how a state file keeps the parts of a run apart, and how a part goes on from its own.
 
 use crate::{Error, Result};
 use tch::Tensor;
+
+/// `state` with `prefix` before each name.
+pub(super) fn prefixed(
+    prefix: &str,
+    state: Vec<(String, Tensor)>,
+) -> impl Iterator<Item = (String, Tensor)> + '_ {
+    state.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
+}
+
+/// The tensors under `prefix`, without it, sharing storage.
+pub(super) fn part(named: &[(String, Tensor)], prefix: &str) -> Vec<(String, Tensor)> {
+    let strip = |(name, tensor): &(String, Tensor)| {
+        Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
+    };
+    named.iter().filter_map(strip).collect()
+}
 
 /// Copies `state` into `targets`, name by name; what else `state` holds is ignored. `what` opens the messages.
 ///

@@ -1,0 +1,293 @@
+//! The guard against collapse: when the alarm is raised, what is done about it, and when it is over.
+
+use super::check::{Check, STEPS};
+use super::rollback::Snapshot;
+use super::signal::{Signal, SmoothedGain};
+use crate::Result;
+use crate::batch::Images;
+use crate::nn::{Rng, try_algorithms};
+use crate::train::books::Books;
+use crate::train::calendar::Calendar;
+use crate::train::methods;
+use crate::train::step::{Setting, StepOutcome, TrainingMethod};
+use crate::train::trained::Trained;
+use gaat_spec::{
+    CheckedRecipe, CollapsePolicy, Event, MethodSpec, PgdSpec, PixelLength, Seconds, ThreatModel,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// The name of the alarm in events and records.
+const NAME: &str = "collapse";
+/// Steps of a burst, at least.
+const LEAST_BURST: usize = 50;
+/// A loss of this share of that of guessing is flat: PGD would keep it there.
+const FLAT: f64 = 0.98;
+/// A fall of the validation accuracy within so many standard deviations of the best one is chance.
+const DEVIATIONS: f64 = 3.0;
+/// Longest burst over the first one, as a power of two.
+const MOST_DOUBLINGS: u32 = 20;
+
+/// What of the guard survives a stop.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(in crate::train) struct GuardState {
+    #[serde(rename = "sentinel")]
+    gain: SmoothedGain,
+    /// Whether an alarm was raised that is not over.
+    raised: bool,
+    /// Steps left of the burst that is going on.
+    burst_left: usize,
+    /// Bursts begun.
+    bursts: u32,
+}
+
+/// Why the guard wants a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::train) enum Question {
+    /// Does the low gain ratio mean a collapse?
+    Suspected,
+    /// Does the high one mean that the collapse is over?
+    Improved,
+    /// Has the burst helped?
+    BurstOver,
+}
+
+/// What the guard has found.
+#[derive(Debug, Clone, PartialEq)]
+enum Finding {
+    /// An alarm, with what is done.
+    Raised { message: String, action: String },
+    /// The end of one.
+    Over { message: String },
+}
+
+/// Guards one run and holds what it may go back to.
+pub(in crate::train) struct Guard {
+    policy: CollapsePolicy,
+    calendar: Calendar,
+    rng: Rng,
+    /// Steps of the first burst.
+    burst_length: usize,
+    /// The loss of guessing.
+    guessing: f64,
+    burst: Box<dyn TrainingMethod>,
+    pub(in crate::train) state: GuardState,
+    pub(in crate::train) healthy: Option<Snapshot>,
+    /// The network now is as healthy as can be told.
+    snapshot_due: bool,
+    rollback_due: bool,
+}
+
+impl Guard {
+    /// The guard that `recipe` asks for.
+    pub(in crate::train) fn new(
+        recipe: &CheckedRecipe,
+        setting: &Setting,
+        calendar: Calendar,
+    ) -> Result<Option<Self>> {
+        let Some(policy) = recipe.on_collapse else { return Ok(None) };
+        let step_size = PixelLength::new(recipe.threat.epsilon() / 4.0)?;
+        let pgd = MethodSpec::Rat(PgdSpec { steps: STEPS, step_size, random_start: true });
+        Ok(Some(Self {
+            policy,
+            calendar,
+            rng: Rng::new(recipe.seed),
+            burst_length: (calendar.steps_per_epoch / 2).max(LEAST_BURST),
+            guessing: (setting.classes as f64).ln(),
+            burst: methods::build(pgd, recipe.awp, setting)?,
+            state: GuardState::default(),
+            healthy: None,
+            snapshot_due: false,
+            rollback_due: false,
+        }))
+    }
+
+    /// What stands in for the method while a burst goes on.
+    pub(in crate::train) fn burst(&mut self) -> Option<&mut dyn TrainingMethod> {
+        (self.state.burst_left > 0).then_some(self.burst.as_mut())
+    }
+
+    /// Takes note of an adversarial step; what it makes the guard ask.
+    pub(in crate::train) fn after_step(&mut self, outcome: &StepOutcome) -> Option<Question> {
+        if self.state.burst_left > 0 {
+            self.state.burst_left -= 1;
+            return (self.state.burst_left == 0).then_some(Question::BurstOver);
+        }
+        let StepOutcome { images, loss, correct, gain, .. } = *outcome;
+        let signal = self.state.gain.observe(gain?, loss, correct, images)?;
+        let question = match signal {
+            Signal::Low if self.may_raise() => Question::Suspected,
+            Signal::High if self.state.raised => Question::Improved,
+            _ => return None,
+        };
+        self.state.gain.rest();
+        Some(question)
+    }
+
+    /// Follows up `question`, once no step is unread: checks the network in training on `images` under the attack at its
+    /// present size, which counts as part of the attack. What is found is done at once and told.
+    pub(in crate::train) fn follow_up(
+        &mut self,
+        question: Question,
+        trained: &mut Trained,
+        images: &Images,
+        threat: &ThreatModel,
+        books: &mut Books,
+    ) -> Result<Option<Event>> {
+        let check = self.check(trained, images, threat, books)?;
+        let finding = self.answer(question, check);
+        let event = finding.map(|finding| self.tell(finding, books));
+        self.act(trained)?;
+        Ok(event)
+    }
+
+    /// Judges the epoch just validated, before its record is kept, by its robust accuracy on `images` images. What is to be
+    /// done waits for [`act`](Self::act), so that the weights that are saved are those that were judged.
+    pub(in crate::train) fn after_epoch(
+        &mut self,
+        robust: Option<f64>,
+        images: usize,
+        books: &mut Books,
+    ) -> Option<Event> {
+        if books.steps() <= self.calendar.natural_epochs * self.calendar.steps_per_epoch {
+            return None;
+        }
+        let finding = self.judge_epoch(robust, books.best_robust(), images)?;
+        Some(self.tell(finding, books))
+    }
+
+    /// Keeps the weights or goes back to those that were kept, where a finding asks for it.
+    pub(in crate::train) fn act(&mut self, trained: &mut Trained) -> Result<()> {
+        // Who only warns or refines goes back to nothing.
+        if std::mem::take(&mut self.snapshot_due) && self.policy == CollapsePolicy::Rollback {
+            self.healthy = Some(Snapshot::take(trained)?);
+        }
+        if let (true, Some(healthy)) = (std::mem::take(&mut self.rollback_due), &self.healthy) {
+            healthy.restore(trained)?;
+        }
+        Ok(())
+    }
+
+    /// `None` without images.
+    pub(super) fn check(
+        &self,
+        trained: &Trained,
+        images: &Images,
+        threat: &ThreatModel,
+        books: &mut Books,
+    ) -> Result<Option<Check>> {
+        if images.is_empty() {
+            return Ok(None);
+        }
+        try_algorithms(false);
+        let started = Instant::now();
+        let draws = self.rng.seeded("probe", 0);
+        let (check, passes) = Check::of(trained.network.as_ref(), images, threat, &draws)?;
+        books.charge(passes);
+        let attack = started.elapsed().as_secs_f64();
+        books.sums.seconds += Seconds { attack, total: attack, ..Seconds::default() };
+        Ok(Some(check))
+    }
+
+    /// An alarm enters the books of its epoch.
+    fn tell(&self, finding: Finding, books: &mut Books) -> Event {
+        let step = books.steps();
+        let epoch = self.calendar.epoch(step.saturating_sub(1));
+        let name = NAME.to_owned();
+        match finding {
+            Finding::Raised { message, action } => {
+                books.sums.alarms.push(format!("{name} at step {step}: {message}; {action}"));
+                Event::Alarm { epoch, step, name, message, action }
+            }
+            Finding::Over { message } => Event::Recovered { epoch, step, name, message },
+        }
+    }
+
+    /// Answers `question` by a check, or by the gain ratio alone where there is nothing to check with.
+    fn answer(&mut self, question: Question, check: Option<Check>) -> Option<Finding> {
+        let Some(found) = check else {
+            let ratio = self.state.gain.ratio().unwrap_or_default();
+            let message = format!("gain ratio {ratio:.2}, not confirmed by a probe");
+            return match question {
+                Question::Suspected => Some(self.raise(message)),
+                Question::Improved => self.end(message),
+                Question::BurstOver => None,
+            };
+        };
+        // Where the running statistics lag behind, evaluation mode withstands little of anything, while the batches of
+        // the training, in its own mode, show how well the training attack is learned.
+        let trained = self.state.gain.accuracy().unwrap_or_default();
+        let found = Check { single: found.single.max(trained), ..found };
+        let message = format!(
+            "{:.1} % withstand one step, {:.1} % PGD-{STEPS}",
+            100.0 * found.single,
+            100.0 * found.pgd
+        );
+        if found.is_collapse() {
+            return (question != Question::Improved).then(|| self.raise(message));
+        }
+        self.snapshot_due |= found.is_clear();
+        self.end(message)
+    }
+
+    /// Judges an epoch by its robust validation accuracy on `images` images and the best one before it.
+    fn judge_epoch(&mut self, robust: Option<f64>, best: Option<f64>, images: usize) -> Option<Finding> {
+        let Some(robust) = robust else {
+            self.snapshot_due |= !self.state.raised && self.state.gain.is_high();
+            return None;
+        };
+        let chance = (-self.guessing).exp();
+        let best = best.unwrap_or_default();
+        let message = format!(
+            "robust validation accuracy {:.1} %, {:.1} % at best before",
+            100.0 * robust,
+            100.0 * best
+        );
+        let noise = (best * (1.0 - best) / images.max(1) as f64).sqrt();
+        if best >= 2.0 * chance && robust < best / 2.0 && best - robust > DEVIATIONS * noise {
+            return (self.state.burst_left == 0 && self.may_raise()).then(|| self.raise(message));
+        }
+        if robust < chance.max(best / 2.0) || self.state.gain.is_low() {
+            return None;
+        }
+        self.snapshot_due = true;
+        self.end(message)
+    }
+
+    /// Who only warns says it once; a remedy may be needed again.
+    fn may_raise(&self) -> bool {
+        !self.state.raised || self.policy != CollapsePolicy::Warn
+    }
+
+    fn raise(&mut self, message: String) -> Finding {
+        self.state.raised = true;
+        let is_flat = self.state.gain.loss().is_some_and(|loss| loss >= FLAT * self.guessing);
+        let action = match self.policy {
+            CollapsePolicy::Warn => "nothing is done".to_owned(),
+            _ if is_flat => "nothing is done while the loss is that of guessing".to_owned(),
+            CollapsePolicy::Refine => self.begin_burst(),
+            CollapsePolicy::Rollback => {
+                self.rollback_due = self.healthy.is_some();
+                let first = if self.rollback_due {
+                    "back to the last healthy network"
+                } else {
+                    "no healthy network to go back to yet"
+                };
+                format!("{first}; {}", self.begin_burst())
+            }
+        };
+        Finding::Raised { message, action }
+    }
+
+    fn begin_burst(&mut self) -> String {
+        let doublings = self.state.bursts.min(MOST_DOUBLINGS);
+        self.state.burst_left = self.burst_length << doublings;
+        self.state.bursts += 1;
+        self.state.gain.forget();
+        format!("{} steps of PGD-{STEPS} instead of the method's own", self.state.burst_left)
+    }
+
+    fn end(&mut self, message: String) -> Option<Finding> {
+        std::mem::take(&mut self.state.raised).then_some(Finding::Over { message })
+    }
+}

@@ -1,0 +1,139 @@
+//! One step of the loop: what is lent to the method, and what the device was told until its numbers are there.
+
+use super::collapse::Guard;
+use super::feed::Served;
+use super::mark::Mark;
+use super::methods::Natural;
+use super::reading::Reading;
+use super::run::Run;
+use super::step::{StepContext, StepOutcome, TrainingMethod};
+use crate::nn::{Mode, Rng, try_algorithms};
+use crate::{Error, Result};
+use gaat_spec::{AttackStatistics, Event, Passes, Seconds};
+
+impl Run<'_> {
+    /// One optimiser step, which the books hand out once it is read.
+    pub(super) fn launch_step(&mut self) -> Result<()> {
+        let done = self.books.steps();
+        self.launch(done).map_err(|error| located(error, self.calendar.epoch(done), done + 1))
+    }
+
+    /// The step after `done` steps.
+    fn launch(&mut self, done: usize) -> Result<()> {
+        try_algorithms(true);
+        let device = self.trained.network.store().device();
+        let started = Mark::now(device)?;
+        let (recipe, calendar) = (self.recipe, self.calendar);
+        let progress = calendar.progress(done);
+        let learning_rate = recipe.schedule.at(progress);
+        let attack_scale = recipe.attack_scale(progress);
+        let Served { batch, indices, placement } = self.feed.serve(calendar.batch_number(done))?;
+        let mut context = StepContext {
+            classifier: self.trained.network.as_ref(),
+            optimizer: &mut self.trained.optimizer,
+            threat: recipe.threat.scaled(attack_scale),
+            attack_scale,
+            attack_mode: match recipe.attack_statistics {
+                AttackStatistics::Batch => Mode::TrainFrozenStats,
+                AttackStatistics::Running => Mode::Eval,
+            },
+            draws: Rng::new(recipe.seed).seeded("attack", done as u64),
+            indices,
+            placement,
+            epoch: calendar.method_epoch(done),
+            replay: calendar.replay(done),
+            progress,
+            weight_reach: None,
+            learning_rate,
+            clip_norm: recipe.clip_norm,
+            passes: Passes::default(),
+            attacks: Vec::new(),
+        };
+        let burst = self.guard.as_mut().and_then(Guard::burst);
+        let method: &mut dyn TrainingMethod =
+            if calendar.is_natural(done) { &mut Natural } else { burst.unwrap_or(self.method.as_mut()) };
+        let report = method.step(&mut context, &batch)?;
+        let (passes, attacks) = (context.passes, context.attacks);
+        let reading = Reading::start(&report, batch.len())?;
+        self.trained.follow()?;
+        let (epoch, step, ended) = (calendar.epoch(done), done + 1, Mark::now(device)?);
+        let launched = Launched { epoch, step, learning_rate, reading, started, attacks, ended };
+        self.books.enter(launched, passes, batch.len());
+        Ok(())
+    }
+}
+
+/// A step that is done.
+pub(super) struct Stepped {
+    pub(super) epoch: usize,
+    pub(super) step: usize,
+    pub(super) outcome: StepOutcome,
+    pub(super) learning_rate: f64,
+    pub(super) seconds: Seconds,
+}
+
+impl Stepped {
+    /// What observers are told of the step.
+    pub(super) fn event(&self) -> Event {
+        let outcome = &self.outcome;
+        let images = outcome.images as f64;
+        Event::Step {
+            epoch: self.epoch,
+            step: self.step,
+            images: outcome.images,
+            loss: outcome.loss / images,
+            accuracy: outcome.correct as f64 / images,
+            learning_rate: self.learning_rate,
+            gain_ratio: outcome.gain.and_then(|gain| gain.value()),
+            refreshes: outcome.refreshes,
+            seconds: self.seconds,
+        }
+    }
+}
+
+/// A step that the device was told to do.
+pub(super) struct Launched {
+    epoch: usize,
+    step: usize,
+    learning_rate: f64,
+    reading: Reading,
+    started: Mark,
+    /// From when to when attacks went on.
+    attacks: Vec<(Mark, Mark)>,
+    ended: Mark,
+}
+
+impl Launched {
+    /// Waits until it is done.
+    pub(super) fn read(self) -> Result<Stepped> {
+        let (epoch, step) = (self.epoch, self.step);
+        self.numbers().map_err(|error| located(error, epoch, step))
+    }
+
+    fn numbers(self) -> Result<Stepped> {
+        let Self { epoch, step, learning_rate, reading, started, attacks, ended } = self;
+        let outcome = reading.finish()?;
+        let mut attack = 0.0;
+        for (started, ended) in attacks {
+            attack += started.seconds_to(&ended)?;
+        }
+        let total = started.seconds_to(&ended)?;
+        let seconds = Seconds { attack, train: total - attack, evaluation: 0.0, total };
+        Ok(Stepped { epoch, step, outcome, learning_rate, seconds })
+    }
+}
+
+/// Says where in the run something went wrong, and what is left.
+fn located(error: Error, epoch: usize, step: usize) -> Error {
+    match error {
+        Error::Usage(reason) => Error::Training {
+            epoch,
+            step,
+            reason: format!(
+                "{reason}; the checkpoints of the last whole epoch are untouched. A lower --learning-rate or a \
+                 --clip-norm usually helps"
+            ),
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,99 @@
+//! The loop: the feed serves a batch, the method steps on it, the books keep what the step found, and the guard looks on.
+
+use super::books::Books;
+use super::calendar::Calendar;
+use super::collapse::Guard;
+use super::events::{Control, Observer};
+use super::feed::Feed;
+use super::step::TrainingMethod;
+use super::trained::Trained;
+use super::validation::Validation;
+use crate::Result;
+use crate::nn::try_algorithms;
+use crate::run::RunDirectory;
+use gaat_spec::{CheckedRecipe, Event, Status};
+use std::time::Instant;
+
+/// The parts of a run, each with a verb of its own.
+pub(super) struct Run<'a> {
+    pub(super) recipe: &'a CheckedRecipe,
+    pub(super) directory: &'a RunDirectory,
+    pub(super) calendar: Calendar,
+    pub(super) feed: Feed,
+    pub(super) trained: Trained,
+    pub(super) method: Box<dyn TrainingMethod>,
+    pub(super) books: Books,
+    pub(super) validation: Validation,
+    pub(super) guard: Option<Guard>,
+    pub(super) class_names: Vec<String>,
+    /// What the reader of the data and the maker of the run had to say.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Run<'_> {
+    /// Trains to the end, or until `observer` asks to stop.
+    pub(super) fn run(&mut self, observer: &mut dyn Observer) -> Result<Status> {
+        observer.on_event(&self.started())?;
+        while !self.is_done() {
+            self.launch_step()?;
+            let is_epoch_end = self.calendar.is_epoch_end(self.books.steps());
+            let mut control = self.settle(is_epoch_end, observer)?;
+            if is_epoch_end {
+                control = control.or(self.end_epoch(observer)?);
+            }
+            if control == Control::Stop && !self.is_done() {
+                self.settle(true, observer)?;
+                return Ok(Status::Interrupted);
+            }
+        }
+        Ok(Status::Done)
+    }
+
+    fn is_done(&self) -> bool {
+        self.books.steps() >= self.calendar.total()
+    }
+
+    /// Tells of the steps that are there by now, of all of them with `all`, and lets the guard follow them up.
+    fn settle(&mut self, all: bool, observer: &mut dyn Observer) -> Result<Control> {
+        let mut control = Control::Continue;
+        let mut question = None;
+        // A check asks the network as it is: steps that it has done already come first.
+        while let Some(stepped) = self.books.read_next(all || question.is_some())? {
+            self.method.observe(&stepped.outcome);
+            control = control.or(observer.on_event(&stepped.event())?);
+            question = question.or(self.guard.as_mut().and_then(|guard| guard.after_step(&stepped.outcome)));
+        }
+        let (Some(question), Some(guard)) = (question, &mut self.guard) else { return Ok(control) };
+        let progress = self.calendar.progress(self.books.steps());
+        let threat = self.recipe.threat.scaled(self.recipe.attack_scale(progress));
+        let images = &self.validation.attacked;
+        match guard.follow_up(question, &mut self.trained, images, &threat, &mut self.books)? {
+            Some(event) => Ok(control.or(observer.on_event(&event)?)),
+            None => Ok(control),
+        }
+    }
+
+    /// Validates, closes the books of the epoch, saves the network as it was judged, and lets the guard act.
+    fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<Control> {
+        let epoch = self.calendar.epoch(self.books.steps() - 1);
+        let mut control = observer.on_event(&Event::Validating { epoch })?;
+        try_algorithms(false);
+        let started = Instant::now();
+        let accuracy = self.validation.judge(self.trained.judged())?;
+        self.books.add_evaluation(started.elapsed().as_secs_f64());
+        let judged = self.validation.attacked.len();
+        let guard = self.guard.as_mut();
+        let alarm = guard.and_then(|guard| guard.after_epoch(accuracy.robust, judged, &mut self.books));
+        let record = self.books.close_epoch(epoch, accuracy);
+        let best = self.save_weights(epoch)?;
+        if let Some(guard) = &mut self.guard {
+            guard.act(&mut self.trained)?;
+        }
+        self.save_state()?;
+        let done = Event::Epoch { record, cost_ratio: self.books.record.cost_ratio };
+        for event in alarm.into_iter().chain([done, Event::Checkpoint { epoch, best }]) {
+            control = control.or(observer.on_event(&event)?);
+        }
+        Ok(control)
+    }
+}
