@@ -1,7 +1,8 @@
-//! The one owner of stdout and stderr.
+//! The one owner of stdout and stderr. What is printed may quote files, so that it goes out in visible characters alone.
 
 use crate::arguments::OutputArguments;
 use anyhow::Context;
+use gaat_spec::{visible_json, visible_lines};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -49,17 +50,15 @@ impl Printer {
         document: &T,
         text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
-        self.text(&if self.json { serde_json::to_string_pretty(document)? } else { text(document) })
+        if self.json {
+            return to_stdout(&visible_json(&serde_json::to_string_pretty(document)?));
+        }
+        self.text(&text(document))
     }
 
     /// Prints a result that has one form only.
     pub(crate) fn text(&self, text: &str) -> anyhow::Result<()> {
-        let mut stdout = std::io::stdout().lock();
-        match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
-            // Whoever closed the pipe has read enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written.context("writing the result to stdout"),
-        }
+        to_stdout(&visible_lines(text))
     }
 
     /// A line of progress that stays.
@@ -125,7 +124,16 @@ impl Printer {
     }
 }
 
+fn to_stdout(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        // Whoever closed the pipe has read enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("writing the result to stdout"),
+    }
+}
+
 /// A closed stderr is no reason to stop a training.
 fn to_stderr(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible_lines(text));
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::official::official_files;
-use gaat_spec::DatasetName;
+use gaat_spec::{DatasetName, visible, visible_lines, visible_path};
 
 /// The result of everything fallible in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -36,7 +36,7 @@ pub enum Error {
     },
 
     /// A data set is there, but some of its parts are not.
-    #[error("{}: the {dataset} data here is incomplete, {} missing; add what is missing or name another directory", directory.display(), missing.join(", "))]
+    #[error("{}: the {dataset} data here is incomplete, {} missing; add what is missing or name another directory", visible_path(directory), missing.join(", "))]
     Incomplete {
         /// The data set that was asked for.
         dataset: DatasetName,
@@ -47,14 +47,17 @@ pub enum Error {
     },
 
     /// An image folder is still packed.
-    #[error("{}: an image folder is read from a directory, not from an archive; unpack it first", path.display())]
+    #[error(
+        "{}: an image folder is read from a directory, not from an archive; unpack it first",
+        visible_path(path)
+    )]
     Packed {
         /// The archive.
         path: PathBuf,
     },
 
     /// A file is not what its format says: cut short, padded, another format, a value out of range.
-    #[error("{}: expected {expected}, found {found}", path.display())]
+    #[error("{}: expected {}, found {}", visible_path(path), visible_lines(expected), visible_lines(found))]
     Malformed {
         /// The file; a member of an archive is written as a path below the archive.
         path: PathBuf,
@@ -65,7 +68,7 @@ pub enum Error {
     },
 
     /// An image cannot be decoded.
-    #[error("{}: not a readable image ({reason}); replace or remove it", path.display())]
+    #[error("{}: not a readable image ({}); replace or remove it", visible_path(path), visible(reason))]
     Image {
         /// The image file.
         path: PathBuf,
@@ -85,7 +88,7 @@ pub enum Error {
     },
 
     /// The images of a folder do not share one size.
-    #[error("{}: expected {} x {} pixels (height x width) as in {}, found {} x {}; choose one size with --resize", path.display(), expected.0, expected.1, reference.display(), found.0, found.1)]
+    #[error("{}: expected {} x {} pixels (height x width) as in {}, found {} x {}; choose one size with --resize", visible_path(path), expected.0, expected.1, visible_path(reference), found.0, found.1)]
     ImageSize {
         /// The image that differs.
         path: PathBuf,
@@ -98,7 +101,12 @@ pub enum Error {
     },
 
     /// The test part has a class that training never shows.
-    #[error("{}: the test class {class:?} is not among the training classes: {}; add it to train or remove it from test", path.display(), known.join(", "))]
+    #[error(
+        "{}: the test class {:?} is not among the training classes: {}; add it to train or remove it from test",
+        visible_path(path),
+        visible(class),
+        names(known)
+    )]
     UnknownClass {
         /// The folder of the class.
         path: PathBuf,
@@ -109,7 +117,12 @@ pub enum Error {
     },
 
     /// Parts of an image set do not fit together.
-    #[error("image set {name:?}: expected {expected}, found {found}")]
+    #[error(
+        "image set {:?}: expected {}, found {}",
+        visible(name),
+        visible_lines(expected),
+        visible_lines(found)
+    )]
     Inconsistent {
         /// The name of the set.
         name: String,
@@ -120,7 +133,10 @@ pub enum Error {
     },
 
     /// The images do not fit into memory.
-    #[error("{}: {images} images of {channels} x {height} x {width} bytes do not fit into memory; choose a smaller size with --resize", path.display())]
+    #[error(
+        "{}: {images} images of {channels} x {height} x {width} bytes do not fit into memory; choose a smaller size with --resize",
+        visible_path(path)
+    )]
     TooLarge {
         /// The image folder.
         path: PathBuf,
@@ -167,9 +183,18 @@ fn list(paths: &[PathBuf]) -> String {
     let mut text = String::new();
     for path in paths {
         // Writing to a String cannot fail.
-        let _ = write!(text, "\n  {}", path.display());
+        let _ = write!(text, "\n  {}", visible_path(path));
     }
     text
+}
+
+/// Some names of many, which are whatever their author wrote.
+pub(crate) fn names(all: &[impl AsRef<str>]) -> String {
+    const NAMED: usize = 10;
+    let named: Vec<_> = all.iter().take(NAMED).map(|name| visible(name.as_ref())).collect();
+    let more = all.len().saturating_sub(NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", named.join(", "))
 }
 
 fn several(errors: &[Error], count: usize) -> String {

@@ -12,7 +12,7 @@ use crate::gzip;
 use crate::idx::{Images, read_images, read_labels};
 use crate::image_set::{ImageSet, ImageShape};
 use crate::official::{self, OfficialFile};
-use gaat_spec::DatasetName;
+use gaat_spec::{DatasetName, visible_path};
 
 const CLASSES: usize = 10;
 
@@ -153,7 +153,7 @@ impl Layout {
         );
         let (train, test) = (train?, test?);
         if train.shape() != test.shape() {
-            let expected = format!("images of {} as in {}", train.shape(), train_images.display());
+            let expected = format!("images of {} as in {}", train.shape(), visible_path(train_images));
             return Err(Error::malformed(test_images, expected, test.shape().to_string()));
         }
         Ok((train, test))
@@ -166,7 +166,7 @@ impl Layout {
         );
         let (Images { count, height, width, pixels }, labels_read) = (images_read?, labels_read?);
         if labels_read.len() != count {
-            let expected = format!("{count} labels, one for each image in {}", images.display());
+            let expected = format!("{count} labels, one for each image in {}", visible_path(images));
             return Err(Error::malformed(labels, expected, format!("{} labels", labels_read.len())));
         }
         let class_names = self.class_names.map(str::to_owned).to_vec();

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use crate::cifar::{self, CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, names};
 use crate::idx_files::{self, FASHION_MNIST, MNIST};
 use crate::image_set::ImageSet;
 use crate::places::Places;
 use crate::resize::{check_size, resize_set};
 use crate::{digits, folder};
-use gaat_spec::DatasetName;
+use gaat_spec::{DatasetName, visible_path};
 
 /// What to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl fmt::Display for Location {
         match self {
             Self::Embedded => formatter.pad("embedded"),
             Self::Memory => formatter.pad("memory"),
-            Self::Path(path) => path.display().fmt(formatter),
+            Self::Path(path) => visible_path(path).fmt(formatter),
         }
     }
 }
@@ -80,7 +80,7 @@ impl Loaded {
             return inconsistent(format!("test images of {}", train.shape()), test.shape().to_string());
         }
         if train.class_names() != test.class_names() {
-            let classes = |set: &ImageSet| set.class_names().join(", ");
+            let classes = |set: &ImageSet| names(set.class_names());
             return inconsistent(format!("the test classes {}", classes(train)), classes(test));
         }
         Ok(())
@@ -127,7 +127,7 @@ fn check_place(source: &Source) -> Result<()> {
         Some(place) if source.dataset == DatasetName::Digits => Err(Error::Option {
             option: "data-dir",
             expected: "left out for digits, which are part of the program",
-            found: place.display().to_string(),
+            found: visible_path(place),
         }),
         _ => Ok(()),
     }

@@ -1,6 +1,6 @@
 //! What can go wrong in a download, and what to do about it.
 
-use gaat_spec::DatasetName;
+use gaat_spec::{DatasetName, visible_path};
 use std::path::PathBuf;
 
 /// The result of everything fallible in this crate.
@@ -26,7 +26,10 @@ pub enum Error {
     },
 
     /// Another version of the data set lies where this one would go, and would be read in its place.
-    #[error("{}: holds {dataset} data that is not the official; nothing was changed. Remove it, or choose another --data-dir", location.display())]
+    #[error(
+        "{}: holds {dataset} data that is not the official; nothing was changed. Remove it, or choose another --data-dir",
+        visible_path(location)
+    )]
     Occupied {
         /// The data set that was asked for.
         dataset: DatasetName,
@@ -35,7 +38,10 @@ pub enum Error {
     },
 
     /// A file of that name is there and is another one.
-    #[error("{}: is there and is not the official file (SHA-256 {found}, expected {expected}); nothing was changed. Remove it, or choose another --data-dir", path.display())]
+    #[error(
+        "{}: is there and is not the official file (SHA-256 {found}, expected {expected}); nothing was changed. Remove it, or choose another --data-dir",
+        visible_path(path)
+    )]
     Taken {
         /// The file.
         path: PathBuf,
@@ -46,14 +52,14 @@ pub enum Error {
     },
 
     /// Another process is downloading the same file.
-    #[error("{}: another download is writing this file; wait for it to end", path.display())]
+    #[error("{}: another download is writing this file; wait for it to end", visible_path(path))]
     Busy {
         /// The unfinished file.
         path: PathBuf,
     },
 
     /// No source had the file.
-    #[error("{file} could not be downloaded:{}\n{}Check the network and the proxy (HTTPS_PROXY, NO_PROXY), try again later, name a --mirror URL that has the file, or put a copy into {}", list(setbacks), kept(*bytes), directory.display())]
+    #[error("{file} could not be downloaded:{}\n{}Check the network and the proxy (HTTPS_PROXY, NO_PROXY), try again later, name a --mirror URL that has the file, or put a copy into {}", list(setbacks), kept(*bytes), visible_path(directory))]
     Failed {
         /// The name of the file.
         file: &'static str,

@@ -1,5 +1,6 @@
 //! A small table renderer: the same cells as aligned text, as Markdown and as HTML.
 
+use gaat_spec::visible;
 use maud::{Markup, html};
 
 /// Side on which a column lines up.
@@ -21,13 +22,13 @@ pub struct Table {
 impl Table {
     /// A table without rows.
     pub fn new(columns: impl IntoIterator<Item = (impl Into<String>, Align)>) -> Self {
-        let columns = columns.into_iter().map(|(title, align)| (title.into(), align)).collect();
+        let columns = columns.into_iter().map(|(title, align)| (cell(title), align)).collect();
         Self { columns, rows: Vec::new() }
     }
 
     /// Adds a row; cells that are missing stay empty and those beyond the last column are dropped.
     pub fn push(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
-        let mut row: Vec<String> = cells.into_iter().map(Into::into).collect();
+        let mut row: Vec<String> = cells.into_iter().map(cell).collect();
         row.resize(self.columns.len(), String::new());
         self.rows.push(row);
     }
@@ -109,9 +110,14 @@ impl Table {
     }
 }
 
+/// Names in cells come from files; a line break in one would end its row.
+fn cell(text: impl Into<String>) -> String {
+    visible(&text.into()).into_owned()
+}
+
 /// A cell that Markdown cannot take for structure.
 fn escaped(cell: &str) -> String {
-    cell.replace('|', "\\|").replace(['\n', '\r'], " ")
+    cell.replace('|', "\\|")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What can be wrong with plain data, said so that the reader knows what to change.
 
+use crate::visible::{visible, visible_excerpt};
+
 /// What every check of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -8,7 +10,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A value that its key does not allow.
-    #[error("{key} = {value}: {reason}")]
+    #[error("{key} = {}: {reason}", visible(value))]
     Value {
         /// Recipe key or flag, kebab-case.
         key: String,
@@ -18,7 +20,7 @@ pub enum Error {
         reason: String,
     },
     /// A recipe key that does not exist.
-    #[error("unknown recipe key `{key}`{hint}")]
+    #[error("unknown recipe key `{}`{hint}", visible(key))]
     UnknownKey {
         /// As written.
         key: String,
@@ -26,7 +28,7 @@ pub enum Error {
         hint: String,
     },
     /// A document that is not TOML or has a value of the wrong type; the text names line and key.
-    #[error("{0}")]
+    #[error("{}", visible_excerpt(_0))]
     Document(String),
 }
 

@@ -21,6 +21,7 @@ pub mod record;
 pub mod schedule;
 pub mod statistics;
 pub mod threat;
+pub mod visible;
 
 pub use analysis::{Analysis, LossModel};
 pub use attack::{AttackName, AttackSpec};
@@ -38,3 +39,4 @@ pub use names::{
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};
 pub use threat::{Norm, PixelLength, ThreatModel};
+pub use visible::{visible, visible_json, visible_lines, visible_path};

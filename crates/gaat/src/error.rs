@@ -1,5 +1,6 @@
 //! The one error type of the library.
 
+use gaat_spec::{visible, visible_lines, visible_path};
 use std::path::PathBuf;
 
 /// What every fallible call of this crate returns.
@@ -13,7 +14,7 @@ pub enum Error {
     #[error("libtorch: {0}")]
     Libtorch(String),
     /// A tensor or image has the wrong shape.
-    #[error("{what}: expected {expected}, found {found}")]
+    #[error("{}: expected {expected}, found {found}", visible(what))]
     Shape {
         /// Which tensor.
         what: String,
@@ -37,7 +38,7 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// A file was read but does not hold what it should.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}", visible_path(path), visible_lines(reason))]
     File {
         /// The file.
         path: PathBuf,

@@ -2,6 +2,7 @@
 
 use crate::files::write_atomically;
 use crate::{Error, Result};
+use gaat_spec::{visible, visible_path};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::path::Path;
@@ -72,7 +73,11 @@ pub(crate) fn read(path: &Path) -> Result<Document> {
         let dtype = view.dtype();
         let Some((_, kind)) = DTYPES.iter().find(|(read, _)| *read == dtype).copied() else {
             let known: Vec<String> = DTYPES.iter().map(|(known, _)| format!("{known:?}")).collect();
-            return Err(failed(format!("`{name}` holds {dtype:?}; only {} are read", known.join(", "))));
+            return Err(failed(format!(
+                "`{}` holds {dtype:?}; only {} are read",
+                visible(&name),
+                known.join(", ")
+            )));
         };
         let shape: Vec<i64> = view.shape().iter().map(|side| *side as i64).collect();
         tensors.push((name, Tensor::f_from_data_size(view.data(), &shape, kind)?));
@@ -98,7 +103,7 @@ fn foreign(path: &Path, bytes: &[u8]) -> Option<String> {
     }
     let is_pytorch = STARTS.iter().any(|start| bytes.starts_with(start)) || is_named(&["pth", "pt"]);
     is_pytorch.then(|| {
-        let file = path.display();
+        let file = visible_path(path);
         format!(
             "is a file of PyTorch and not of gaat; turn it into weights first: gaat import {file} --model MODEL --out \
              WEIGHTS.safetensors"

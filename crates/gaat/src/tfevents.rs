@@ -5,6 +5,7 @@
 //! the fields used here are spelt out below.
 
 use crate::{Error, Result};
+use gaat_spec::visible;
 use prost::Message;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -68,8 +69,10 @@ impl EventFile {
 
     /// Adds the value of each tag at `step`.
     pub(crate) fn scalars(&mut self, wall_time: f64, step: usize, values: &[(&str, f64)]) -> Result<()> {
-        let scalar =
-            |(tag, value): &(&str, f64)| Scalar { tag: (*tag).to_owned(), simple_value: Some(*value as f32) };
+        let scalar = |(tag, value): &(&str, f64)| Scalar {
+            tag: visible(tag).into_owned(),
+            simple_value: Some(*value as f32),
+        };
         let summary = Some(Summary { value: values.iter().map(scalar).collect() });
         self.write(&Event { wall_time, step: step as i64, file_version: None, summary })
     }

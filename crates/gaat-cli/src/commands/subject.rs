@@ -5,7 +5,7 @@ use crate::recipes;
 use anyhow::{Result, bail};
 use gaat::run::{Checkpoint, OpenedRun};
 use gaat_data::{ImageSet, TestSet};
-use gaat_spec::{CheckedRecipe, DatasetName, Norm, Recipe, ThreatModel};
+use gaat_spec::{CheckedRecipe, DatasetName, Norm, Recipe, ThreatModel, visible};
 use std::path::Path;
 
 impl From<CheckpointChoice> for Checkpoint {
@@ -84,11 +84,19 @@ fn check_classes(images: &ImageSet, opened: &OpenedRun) -> Result<()> {
         bail!(
             "the test images have other classes than the network: {} against {}; \
              --dataset and --data-dir choose the images",
-            found.join(", "),
-            expected.join(", ")
+            listed(found),
+            listed(expected)
         );
     }
     Ok(())
+}
+
+/// Names of classes, which are whatever their author wrote; the first of many.
+fn listed(classes: &[String]) -> String {
+    const LISTED: usize = 20;
+    let listed: Vec<_> = classes.iter().take(LISTED).map(|class| visible(class)).collect();
+    let more = if classes.len() > LISTED { ", ..." } else { "" };
+    format!("{}{more}", listed.join(", "))
 }
 
 /// The threat model asked for; else that of the training.

@@ -7,7 +7,7 @@ use crate::process::Outcome;
 use anyhow::{Result, bail};
 use gaat_data::{DatasetReport, FileReport, Source, Verdict, info, verify};
 use gaat_report::format::count;
-use gaat_spec::DatasetName;
+use gaat_spec::{DatasetName, visible, visible_path};
 use serde::Serialize;
 use std::path::Path;
 
@@ -152,7 +152,12 @@ impl Shown {
         self.notes.iter().cloned().for_each(&mut more);
         if !brief {
             for class in &self.classes {
-                more(format!("class {}: {} training, {} test", class.name, class.train, class.test));
+                more(format!(
+                    "class {}: {} training, {} test",
+                    visible(&class.name),
+                    class.train,
+                    class.test
+                ));
             }
             self.files.iter().map(ShownFile::text).for_each(&mut more);
         }
@@ -178,5 +183,5 @@ impl ShownFile {
 }
 
 fn shown(path: &Path) -> String {
-    path.display().to_string()
+    visible_path(path)
 }

@@ -3,6 +3,7 @@
 
 mod around;
 mod commands;
+mod hostile;
 mod refusals;
 
 use std::path::Path;

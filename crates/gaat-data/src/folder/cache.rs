@@ -16,6 +16,7 @@ use crate::gzip::read_up_to;
 use crate::hexadecimal::hexadecimal;
 use crate::image_set::ImageShape;
 use crate::whole_file::write_with;
+use gaat_spec::visible_path;
 
 const MAGIC: [u8; 8] = *b"gaatimg1";
 /// Magic, fingerprint, channels, height, width, training images, test images.
@@ -60,7 +61,7 @@ impl Cache {
         let unusable = |reason: String| {
             format!(
                 "{}: the cache is not usable ({reason}); the images are decoded anew",
-                self.file.display()
+                visible_path(&self.file)
             )
         };
         match File::open(&self.file) {
@@ -107,7 +108,7 @@ impl Cache {
     /// Keeps an entry, atomically; the error is a warning for the user.
     pub(crate) fn write(&self, entry: &Entry) -> Result<(), String> {
         let not_kept = |reason: String| {
-            format!("{}: the decoded images could not be kept ({reason})", self.directory.display())
+            format!("{}: the decoded images could not be kept ({reason})", visible_path(&self.directory))
         };
         if !self.settled {
             return Err(not_kept(

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, names};
+use gaat_spec::visible_path;
 
 /// What one look at an image folder shows. Files are ordered by class, then by name.
 #[derive(Debug)]
@@ -101,22 +102,19 @@ pub(crate) fn scan(root: &Path) -> Result<Scan> {
 
 /// Says which classes `test` has no image of: nothing that is reported will speak of them.
 fn untested(root: &Path, class_names: &[String], test: &[ImageFile]) -> Option<String> {
-    const NAMED: usize = 10;
     let mut is_tested = vec![false; class_names.len()];
     for file in test {
         is_tested[usize::from(file.label)] = true;
     }
     let lacking = class_names.iter().zip(is_tested).filter(|(_, is_tested)| !is_tested);
     let lacking: Vec<&str> = lacking.map(|(class, _)| class.as_str()).collect();
-    let named = lacking.get(..NAMED).unwrap_or(&lacking).join(", ");
-    let more = lacking.len().saturating_sub(NAMED);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     (!lacking.is_empty()).then(|| {
         format!(
-            "{}: no image of {} of the {} training classes: {named}{more}; what the test images show says nothing of them",
-            root.join("test").display(),
+            "{}: no image of {} of the {} training classes: {}; what the test images show says nothing of them",
+            visible_path(&root.join("test")),
             lacking.len(),
-            class_names.len()
+            class_names.len(),
+            names(&lacking)
         )
     })
 }
@@ -236,11 +234,11 @@ impl Ignored {
     }
 
     fn warning(&self, root: &Path) -> Option<String> {
-        let first = self.first.as_ref()?.display();
+        let first = visible_path(self.first.as_ref()?);
         let count = self.count;
         Some(format!(
             "{}: {count} entries that are no .png, .jpg or .jpeg file of a class were ignored, such as {first}",
-            root.display(),
+            visible_path(root),
         ))
     }
 }

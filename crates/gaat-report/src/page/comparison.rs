@@ -10,7 +10,7 @@ use crate::document::Document;
 use crate::explanation::explanation_markup;
 use crate::frontier::frontier;
 use crate::plot::Plot;
-use gaat_spec::{Explanation, Gallery, MethodName};
+use gaat_spec::{Explanation, Gallery, MethodName, visible};
 use maud::{Markup, html};
 
 /// What the report of a comparison is made from.
@@ -135,7 +135,7 @@ impl ComparisonPage<'_> {
                     tr { th { "class" } @for method in &methods { th.right { (method.to_string()) } } }
                     @for class in &names.classes {
                         tr {
-                            td { (class.name) }
+                            td { (visible(&class.name)) }
                             @for method in &methods {
                                 @match share(*method, &class.name) {
                                     Some(found) => (bar(found.mean, 1)),

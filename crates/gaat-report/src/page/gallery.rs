@@ -1,7 +1,7 @@
 //! Test images with what an attack does to them.
 
-use gaat_spec::Gallery;
 use gaat_spec::gallery::Example;
+use gaat_spec::{Gallery, visible};
 use maud::{Markup, html};
 
 /// The images with their views, and how they were made.
@@ -19,6 +19,8 @@ pub(super) fn gallery(gallery: &Gallery) -> Markup {
 
 fn shown(example: &Example) -> Markup {
     let Example { label, clean_prediction, prediction, pictures } = example;
+    let [label, clean_prediction, prediction] =
+        [label, clean_prediction, prediction].map(|name| visible(name));
     html! {
         div {
             b { (label) } ": "

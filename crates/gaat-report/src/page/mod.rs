@@ -1,6 +1,7 @@
 //! Reports as one HTML page each: no script, no address of any other file, light and dark, for a desk and for a phone.
 //!
-//! All text goes through maud, which escapes it; only plots, which escape their own words, are put in as they are.
+//! All text goes through maud, which escapes it; only plots, which escape their own words, are put in as they are. Characters that
+//! are not seen, such as marks that turn the writing round, are written out at the end.
 
 mod comparison;
 mod gallery;
@@ -11,6 +12,7 @@ pub use comparison::ComparisonPage;
 pub use run::{Judged, RunPage};
 
 use crate::plot::Plot;
+use gaat_spec::visible_lines;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -72,7 +74,7 @@ fn document(title: &str, subtitle: &Markup, tiles: &[Tile], sections: &[Section]
             }
         }
     };
-    page.into_string()
+    visible_lines(&page.into_string()).into_owned()
 }
 
 /// Plots side by side where there is room.

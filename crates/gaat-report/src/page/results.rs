@@ -1,7 +1,7 @@
 //! Verdicts as tables: a row an attack, and a row a class.
 
 use crate::format::{count, decimals, percent, seconds};
-use gaat_spec::{AttackResult, ClassResult, Evaluation};
+use gaat_spec::{AttackResult, ClassResult, Evaluation, visible};
 use maud::{Markup, html};
 
 /// One verdict: the table, and what makes it less than it looks.
@@ -17,7 +17,7 @@ pub(super) fn evaluation(evaluation: &Evaluation) -> Markup {
                 }
                 (row("none (clean)", (evaluation.clean_accuracy, evaluation.clean_interval), digits, None))
                 @for result in &evaluation.attacks {
-                    @for part in &result.parts { (attack(&format!("\u{2003}{}", part.name), part, digits)) }
+                    @for part in &result.parts { (attack(&format!("+ {}", part.name), part, digits)) }
                     (attack(&result.name, result, digits))
                 }
                 (row("worst case", worst, digits, None))
@@ -68,7 +68,7 @@ pub(super) fn classes(classes: &[ClassResult]) -> Markup {
                 tr { th { "class" } th.right { "images" } th.right { "clean %" } th.right { "robust %" } }
                 @for class in classes {
                     tr {
-                        td { (class.name) }
+                        td { (visible(&class.name)) }
                         td.right { (count(class.examples as u64)) }
                         @if class.examples > 0 {
                             (bar(class.clean_accuracy, 1)) (bar(class.robust_accuracy, 1))

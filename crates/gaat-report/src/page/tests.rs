@@ -6,7 +6,7 @@ use crate::{ComparedRun, Document, summarize};
 use gaat_spec::gallery::{Example, Gallery, Picture, SCHEMA};
 use gaat_spec::{ClassResult, RunRecord};
 
-const EVIL: &str = "<script>alert('x')</script>\"&";
+const EVIL: &str = "<script>alert('x')</script>\"&\u{202e}\u{1b}[2J\u{7f}\u{200b}";
 
 fn sample_gallery() -> Gallery {
     let judged = evaluation(0.9, &[("pgd", 0.5)]);
@@ -54,6 +54,10 @@ fn check(report: &Report) {
     let html = &report.html;
     assert!(html.starts_with("<!DOCTYPE html>"), "{}", &html[..80]);
     assert!(!html.contains("<script") && !html.contains("\" onload"), "unescaped");
+    assert!(
+        !html.contains(['\u{202e}', '\u{1b}', '\u{7f}', '\u{200b}']) && html.contains("\\u{202e}"),
+        "unseen"
+    );
     for scheme in ["http:", "https:", "file:", "@import", "url("] {
         let foreign = html.matches(scheme).count()
             - html.matches("xmlns=\"http:").count() * usize::from(scheme == "http:");

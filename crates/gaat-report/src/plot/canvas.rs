@@ -2,6 +2,7 @@
 
 use super::axis::{Axis, FittedAxis};
 use super::ink::{Ink, style};
+use gaat_spec::visible_lines;
 use std::fmt::Write;
 
 /// Width of every plot: two fit side by side on a desk, one on a phone held upright is still readable.
@@ -207,7 +208,7 @@ fn wrapped(text: &str, most: usize) -> Vec<String> {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    visible_lines(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normaliz
 use crate::weights::Description;
 use crate::{Error, Result, tensors};
 use gaat_data::{NamedTensor, Numbers, read_state_dict, strip_parallel_prefix};
-use gaat_spec::ModelName;
+use gaat_spec::{ModelName, visible};
 use std::io::Read as _;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -105,7 +105,7 @@ fn classes(model: &ModelName, state: &[(String, Tensor)]) -> std::result::Result
             Err(format!("`{name}`, the last bias of {model}, has shape {size:?} instead of one side"))
         }
         None => {
-            let keys: Vec<&str> = state.iter().take(4).map(|(key, _)| key.as_str()).collect();
+            let keys: Vec<_> = state.iter().take(4).map(|(key, _)| visible(key)).collect();
             Err(format!(
                 "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another --model?",
                 state.len(),

@@ -1,6 +1,7 @@
 //! Parameters and buffers of a network by name.
 
 use crate::{Error, Result};
+use gaat_spec::visible;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use tch::{Device, Kind, Tensor};
@@ -140,7 +141,7 @@ impl ParameterStore {
                 continue;
             }
             if given.insert(name.as_str(), tensor).is_some() {
-                faults.push(format!("`{name}` comes twice"));
+                faults.push(format!("`{}` comes twice", visible(name)));
             }
         }
         let mut pairs = Vec::with_capacity(self.entries.len());
@@ -166,7 +167,7 @@ impl ParameterStore {
         let known: HashSet<&str> = self.entries.iter().map(|entry| entry.name.as_str()).collect();
         let mut unexpected: Vec<_> = given.keys().filter(|name| !known.contains(*name)).collect();
         unexpected.sort_unstable();
-        faults.extend(unexpected.into_iter().map(|name| format!("`{name}` is unexpected")));
+        faults.extend(unexpected.into_iter().map(|name| format!("`{}` is unexpected", visible(name))));
         if !faults.is_empty() {
             return Err(misfit(&faults));
         }
