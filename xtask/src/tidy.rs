@@ -92,6 +92,11 @@ fn complaint(path: &Path, text: &str) -> Vec<String> {
         _ => {}
     }
     let counted = ["rs", "py", "cpp", "h"].contains(&extension) && path.iter().all(|part| part != "tests");
+    if extension == "rs" && is_library(path) {
+        found.extend(flags(text).into_iter().map(|flag| {
+            format!("`{flag}` is a flag of the command line, which a library does not know: crates/gaat-cli/src/advice.rs may add it")
+        }));
+    }
     let lines = code_lines(text, extension);
     if counted && lines > MOST_CODE_LINES {
         found.push(format!("{lines} lines of code, more than {MOST_CODE_LINES}: split it by idea"));
@@ -99,13 +104,43 @@ fn complaint(path: &Path, text: &str) -> Vec<String> {
     found
 }
 
+/// Whether `path` is the source of a library crate, whose messages name no flag. Pages of a report say which command adds to
+/// them.
+fn is_library(path: &Path) -> bool {
+    let programs = ["crates/gaat-cli", "crates/gaat-bench", "crates/gaat-report/src/page"];
+    let is_test = ["tests.rs", "trial.rs"].iter().any(|name| path.ends_with(name));
+    path.starts_with("crates")
+        && path.iter().any(|part| part == "src")
+        && !is_test
+        && !programs.iter().any(|program| path.starts_with(program))
+}
+
+/// Flags in the code of `text`, up to its unit tests. Rust writes no `--` outside strings and comments.
+fn flags(text: &str) -> Vec<String> {
+    let code = code_of(text);
+    let code = code.iter().filter(|line| !line.trim_start().starts_with("//"));
+    let after = code.flat_map(|line| line.split("--").skip(1));
+    let flags = after.filter(|rest| rest.starts_with(|letter: char| letter.is_ascii_lowercase()));
+    let word =
+        |rest: &str| rest.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next().map(str::to_owned);
+    flags.filter_map(word).map(|flag| format!("--{flag}")).collect()
+}
+
+/// The lines of `text` up to the unit tests at the end.
+fn code_of(text: &str) -> Vec<&str> {
+    let lines: Vec<&str> = text.lines().collect();
+    let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{'));
+    lines.get(..tests.unwrap_or(lines.len())).unwrap_or_default().to_vec()
+}
+
 /// Lines that are neither blank nor comment, up to the unit tests at the end.
 fn code_lines(text: &str, extension: &str) -> usize {
     let comment = if extension == "py" { "#" } else { "//" };
-    let lines: Vec<&str> = text.lines().collect();
-    let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{'));
-    let code = lines.get(..tests.unwrap_or(lines.len())).unwrap_or_default();
-    code.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && !line.starts_with(comment)).count()
+    code_of(text)
+        .iter()
+        .map(|line| line.trim())
+        .filter(|line| !line.is_empty() && !line.starts_with(comment))
+        .count()
 }
 
 /// The relative targets of Markdown links and images outside code, without anchors.
@@ -197,6 +232,24 @@ mod tests {
         scratch.file("crates/a/src/long.rs", &format!("{head}{full}fn g() {{}}\n"));
         let found = complaints(&scratch);
         assert_eq!(found, ["crates/a/src/long.rs: 401 lines of code, more than 400: split it by idea"]);
+    }
+
+    #[test]
+    fn a_flag_in_a_message_of_a_library_is_named() {
+        let text = "//! A crate; see --help.\nfn f() -> &'static str { \"use --data-dir or\\\n     --out\" }\n\
+                    #[cfg(test)]\nmod tests {\n    const A: &str = \"--json\";\n}\n";
+        assert_eq!(flags(text), ["--data-dir", "--out"]);
+        let named = |path: &str| !complaint(Path::new(path), text).is_empty();
+        assert!(named("crates/a/src/error.rs") && named("crates/gaat-report/src/compare.rs"));
+        for program in [
+            "crates/gaat-cli/src/a.rs",
+            "crates/a/tests/it/a.rs",
+            "crates/a/src/a/tests.rs",
+            "xtask/src/a.rs",
+        ] {
+            assert!(!named(program), "{program}");
+        }
+        assert_eq!(flags("fn f() -> i32 { 1 - -2 } // ---- \n"), [""; 0]);
     }
 
     #[test]

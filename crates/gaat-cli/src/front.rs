@@ -4,6 +4,7 @@
 //! Nothing that is reachable from here may use the `gaat` library.
 #![allow(dead_code, reason = "what the two binaries share is used in full only by the other one")]
 
+mod advice;
 mod arguments;
 mod directory;
 mod interrupt;
@@ -21,12 +22,16 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
-    process::run(&command, |printer| match &command {
-        Command::Data(arguments) => quick::data::run(arguments, printer),
-        Command::Completions(arguments) => quick::shell::completions(arguments, printer),
-        Command::Man(arguments) => quick::shell::man(arguments, printer),
-        _ => become_engine(),
-    })
+    process::run(
+        &command,
+        |_| None,
+        |printer| match &command {
+            Command::Data(arguments) => quick::data::run(arguments, printer),
+            Command::Completions(arguments) => quick::shell::completions(arguments, printer),
+            Command::Man(arguments) => quick::shell::man(arguments, printer),
+            _ => become_engine(),
+        },
+    )
 }
 
 /// Replaces this process by the engine, with the same arguments; comes back only where that fails.

@@ -3,6 +3,7 @@
 //! The result goes to stdout, progress and logs to stderr. Exit status: 0 done, 1 a stated threshold was missed
 //! or something is missing that was asked for, 2 error, 130 interrupted. Nothing here knows a tensor.
 
+mod advice;
 mod arguments;
 mod commands;
 mod directory;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
-    process::run(&command, |printer| run(&command, printer))
+    process::run(&command, commands::advice::of_engine, |printer| run(&command, printer))
 }
 
 fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {

@@ -85,8 +85,8 @@ impl Printer {
         to_stderr(line);
     }
 
-    /// Why the command failed, and what led to it.
-    pub(crate) fn error(&self, error: &anyhow::Error) {
+    /// Why the command failed, what led to it, and what to type about it.
+    pub(crate) fn error(&self, error: &anyhow::Error, advice: Option<&str>) {
         let mut said = error.to_string();
         let mut text = format!("error: {said}");
         for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -96,6 +96,10 @@ impl Printer {
                 text.push_str(&cause);
             }
             said = cause;
+        }
+        if let Some(advice) = advice {
+            text.push_str("\n  advice: ");
+            text.push_str(advice);
         }
         to_stderr(&text);
     }

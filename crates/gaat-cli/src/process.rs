@@ -2,7 +2,8 @@
 
 use crate::arguments::Command;
 use crate::printer::Printer;
-use crate::{interrupt, panics};
+use crate::{advice, interrupt, panics};
+use std::error::Error;
 use std::process::ExitCode;
 
 /// How a command ended that did not fail.
@@ -26,8 +27,12 @@ impl Outcome {
     }
 }
 
-/// Does the `work` of `command`, and says why where it fails.
-pub(crate) fn run(command: &Command, work: impl FnOnce(&Printer) -> anyhow::Result<Outcome>) -> ExitCode {
+/// Does the `work` of `command`; where it fails, says why and what can be typed about it, as `known` and [`advice`] know.
+pub(crate) fn run(
+    command: &Command,
+    known: fn(&(dyn Error + 'static)) -> Option<String>,
+    work: impl FnOnce(&Printer) -> anyhow::Result<Outcome>,
+) -> ExitCode {
     let printer = Printer::new(command.output());
     let outcome = panics::caught(|| {
         interrupt::listen()?;
@@ -36,7 +41,7 @@ pub(crate) fn run(command: &Command, work: impl FnOnce(&Printer) -> anyhow::Resu
     match outcome {
         Ok(outcome) => outcome.exit_code(),
         Err(error) => {
-            printer.error(&error);
+            printer.error(&error, advice::about(&error, known).as_deref());
             ExitCode::from(2)
         }
     }

@@ -22,9 +22,8 @@ pub enum Error {
 
     /// No place that was searched holds the data set.
     #[error(
-        "no {dataset} data found. Searched:{}\nExpected: {expected}.\n{}Put the files in one of these places, or name their directory with --data-dir or GAAT_DATA.",
-        list(searched),
-        remedy(*dataset)
+        "no {dataset} data found. Searched:{}\nExpected: {expected}.\nPut the files in one of these places, or name their directory (data-dir, or the variable GAAT_DATA).",
+        list(searched)
     )]
     Missing {
         /// The data set that was asked for.
@@ -88,7 +87,7 @@ pub enum Error {
     },
 
     /// The images of a folder do not share one size.
-    #[error("{}: expected {} x {} pixels (height x width) as in {}, found {} x {}; choose one size with --resize", visible_path(path), expected.0, expected.1, visible_path(reference), found.0, found.1)]
+    #[error("{}: expected {} x {} pixels (height x width) as in {}, found {} x {}; choose one size for all (resize)", visible_path(path), expected.0, expected.1, visible_path(reference), found.0, found.1)]
     ImageSize {
         /// The image that differs.
         path: PathBuf,
@@ -134,7 +133,7 @@ pub enum Error {
 
     /// The images do not fit into memory.
     #[error(
-        "{}: {images} images of {channels} x {height} x {width} bytes do not fit into memory; choose a smaller size with --resize",
+        "{}: {images} images of {channels} x {height} x {width} bytes do not fit into memory; choose a smaller size (resize)",
         visible_path(path)
     )]
     TooLarge {
@@ -162,7 +161,33 @@ pub enum Error {
     },
 }
 
+/// What would help, for a program to say in its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The official files of this data set can be downloaded.
+    Download(DatasetName),
+    /// Another directory is to be named.
+    Directory,
+    /// All images are to be brought to one size.
+    Resize,
+}
+
 impl Error {
+    /// What would help, where that is known.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Missing { dataset, .. } if !official_files(*dataset).is_empty() => {
+                Some(Remedy::Download(*dataset))
+            }
+            Self::Missing { .. } | Self::Incomplete { .. } => Some(Remedy::Directory),
+            Self::ImageSize { .. } | Self::TooLarge { .. } => Some(Remedy::Resize),
+            Self::Images { first, size, .. } => {
+                size.iter().map(AsRef::as_ref).chain(first).find_map(Self::remedy)
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn malformed(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self::Malformed { path: path.to_path_buf(), expected: expected.into(), found: found.into() }
     }
@@ -211,14 +236,4 @@ fn several(errors: &[Error], count: usize) -> String {
 
 fn beside(size: Option<&Error>) -> String {
     size.map(|size| format!("\nand of those that can be read, {size}")).unwrap_or_default()
-}
-
-/// The command that fetches a data set, where one does.
-fn remedy(dataset: DatasetName) -> String {
-    if official_files(dataset).is_empty() {
-        return String::new();
-    }
-    format!(
-        "`gaat data fetch {dataset}` downloads them (with the same --data-dir, where there is one). Or:\n"
-    )
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::cifar::{CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
 use crate::digest::digest_of_file;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::folder;
 use crate::idx_files::{self, FASHION_MNIST, Judged, MNIST};
 use crate::image_set::ImageShape;
@@ -83,11 +83,15 @@ pub enum Verdict {
     Missing {
         /// What was expected, and what to do.
         problem: String,
+        /// What would help.
+        remedy: Option<Remedy>,
     },
     /// Found, but it cannot be used.
     Unusable {
         /// What is wrong, and what to do.
         problem: String,
+        /// What would help.
+        remedy: Option<Remedy>,
     },
     /// Whole and readable; whether the bytes are official was not asked, or is not known.
     Readable,
@@ -134,10 +138,10 @@ fn inspect(source: &Source, places: &Places, depth: Depth) -> DatasetReport {
         notes: Vec::new(),
     };
     if let Err(error) = fill(&mut report, source, places, depth) {
-        let problem = error.to_string();
+        let (problem, remedy) = (error.to_string(), error.remedy());
         report.verdict = match error {
-            Error::Missing { .. } => Verdict::Missing { problem },
-            _ => Verdict::Unusable { problem },
+            Error::Missing { .. } => Verdict::Missing { problem, remedy },
+            _ => Verdict::Unusable { problem, remedy },
         };
     }
     report

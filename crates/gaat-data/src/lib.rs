@@ -30,7 +30,7 @@ mod stratify;
 mod whole_file;
 
 pub use digest::digest_of_file;
-pub use error::{Error, Result};
+pub use error::{Error, Remedy, Result};
 pub use gaat_spec::DatasetName;
 pub use image_set::{ImageSet, ImageShape};
 pub use inspect::{Contents, DatasetReport, FileReport, Verdict, info, info_with, verify, verify_with};

@@ -27,7 +27,7 @@ pub enum Error {
 
     /// Another version of the data set lies where this one would go, and would be read in its place.
     #[error(
-        "{}: holds {dataset} data that is not the official; nothing was changed. Remove it, or choose another --data-dir",
+        "{}: holds {dataset} data that is not the official; nothing was changed. Remove it, or choose another data directory",
         visible_path(location)
     )]
     Occupied {
@@ -39,7 +39,7 @@ pub enum Error {
 
     /// A file of that name is there and is another one.
     #[error(
-        "{}: is there and is not the official file (SHA-256 {found}, expected {expected}); nothing was changed. Remove it, or choose another --data-dir",
+        "{}: is there and is not the official file (SHA-256 {found}, expected {expected}); nothing was changed. Remove it, or choose another data directory",
         visible_path(path)
     )]
     Taken {
@@ -59,7 +59,7 @@ pub enum Error {
     },
 
     /// No source had the file.
-    #[error("{file} could not be downloaded:{}\n{}Check the network and the proxy (HTTPS_PROXY, NO_PROXY), try again later, name a --mirror URL that has the file, or put a copy into {}", list(setbacks), kept(*bytes), visible_path(directory))]
+    #[error("{file} could not be downloaded:{}\n{}Check the network and the proxy (HTTPS_PROXY, NO_PROXY), try again later, name a mirror that has the file, or put a copy into {}", list(setbacks), kept(*bytes), visible_path(directory))]
     Failed {
         /// The name of the file.
         file: &'static str,
@@ -78,7 +78,7 @@ pub enum Error {
 
 fn unpublished(dataset: DatasetName) -> &'static str {
     match dataset {
-        DatasetName::Folder => "these are images of your own; name their directory with --data-dir",
+        DatasetName::Folder => "these are images of your own; name their directory (data-dir)",
         _ => "nothing to fetch, this data set is part of the program",
     }
 }

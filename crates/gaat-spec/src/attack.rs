@@ -144,7 +144,7 @@ impl AttackSpec {
             }
             AttackName::MiFgsm => Self::MiFgsm { steps: 50, step_size: default_step(threat, 50) },
             AttackName::CarliniWagner if threat.norm() == Norm::Linf => {
-                let reason = "looks for the least L2 perturbation; use pgd-margin, or --norm l2";
+                let reason = "looks for the least L2 perturbation; use pgd-margin, or the norm l2";
                 return Err(Error::value("attack", name, reason));
             }
             AttackName::CarliniWagner => Self::CarliniWagner { steps: 1000, searches: 9 },

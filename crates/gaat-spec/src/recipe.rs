@@ -275,11 +275,11 @@ fn check_place(written: &Recipe) -> Result<()> {
         _ => return Ok(()),
     };
     let reason = if written.dataset.is_some() {
-        "does not apply to digits, which are part of the program; name another data set, such as --dataset folder for images \
-         of your own, or leave it out"
+        "does not apply to digits, which are part of the program; name another data set, such as `folder` for images of your \
+         own, or leave it out"
     } else {
-        "no data set is named, and the embedded digits would be taken; add --dataset folder for images of your own, or the \
-         name of another data set"
+        "no data set is named, and the embedded digits would be taken; name a data set, such as `folder` for images of \
+         your own"
     };
     Err(Error::value(key, value, reason))
 }
@@ -366,8 +366,8 @@ mod tests {
     #[test]
     fn a_place_for_images_needs_a_data_set_that_lies_there() {
         for (text, words) in [
-            ("data-dir = \"photos\"\nresize = 32", ["data-dir = photos", "--dataset folder"]),
-            ("resize = 32", ["resize = 32", "--dataset folder"]),
+            ("data-dir = \"photos\"\nresize = 32", ["data-dir = photos", "`folder`"]),
+            ("resize = 32", ["resize = 32", "`folder`"]),
             ("dataset = \"digits\"\ndata-dir = \"photos\"", ["data-dir = photos", "part of the program"]),
         ] {
             let error = check(text).unwrap_err().to_string();

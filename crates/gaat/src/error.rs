@@ -34,6 +34,29 @@ pub enum Error {
     /// A device, precision or thread count is not to be had here.
     #[error("{0}")]
     Device(String),
+    /// A CUDA device that libtorch does not see.
+    #[error("device `{device}`: libtorch sees {found} CUDA devices here; use cpu, or a libtorch with CUDA")]
+    NoCuda {
+        /// As written.
+        device: String,
+        /// CUDA devices that there are.
+        found: usize,
+    },
+    /// Where a new run should go something lies already.
+    #[error(
+        "{}: exists and is not an empty directory; nothing was changed. Resume the run there, or choose another directory",
+        visible_path(path)
+    )]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file of PyTorch where weights of this library are needed.
+    #[error("{}: is a file of PyTorch and not of gaat; import the file first", visible_path(path))]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file could not be read or written; the message names it.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -90,10 +90,7 @@ pub fn parse_device(text: &str) -> Result<Device> {
     };
     let found = tch::Cuda::device_count() as usize;
     if index >= found {
-        return Err(Error::Device(format!(
-            "device `{text}`: libtorch sees {found} CUDA devices here; use --device cpu, or a libtorch with CUDA \
-             (`cargo xtask setup --cuda`; `gaat doctor` tells what is missing)"
-        )));
+        return Err(Error::NoCuda { device: text.to_owned(), found });
     }
     Ok(Device::Cuda(index))
 }
@@ -156,9 +153,7 @@ impl RunDirectory {
         let taken =
             self.root.exists() && (!self.root.is_dir() || fs_err::read_dir(&self.root)?.next().is_some());
         if taken {
-            let reason = "exists and is not an empty directory; nothing was changed. Go on with --resume, or choose \
-                          another --out";
-            return Err(Error::File { path: self.root.clone(), reason: reason.to_owned() });
+            return Err(Error::Occupied { path: self.root.clone() });
         }
         Ok(())
     }
@@ -173,7 +168,7 @@ impl RunDirectory {
         let differing = differing_keys(&saved, &recipe.resolved)?;
         if !differing.is_empty() {
             let reason = format!(
-                "was started with another recipe ({}); resume with the same one, or choose another --out",
+                "was started with another recipe ({}); resume with the same recipe, or choose another directory",
                 differing.join(", ")
             );
             return Err(Error::File { path: self.recipe(), reason });
@@ -251,7 +246,7 @@ pub fn open(
         (Some(_), Checkpoint::Last) => directory.weights("last"),
     };
     if record.is_some() && !file.exists() {
-        let reason = "is missing: the run has not finished an epoch; go on with `gaat train --resume`";
+        let reason = "is missing: the run has not finished an epoch; resume the training first";
         return Err(Error::File { path: file, reason: reason.to_owned() });
     }
     let recipe = record.as_ref().map(|record| &record.recipe);

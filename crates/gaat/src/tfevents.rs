@@ -55,7 +55,8 @@ impl EventFile {
         let bytes = fs_err::read(path)?;
         let kept = kept(&bytes, last_step as i64);
         if is_foreign(&bytes) {
-            let reason = "is not an event file of TensorBoard; remove it, or choose another --out".to_owned();
+            let reason =
+                "is not an event file of TensorBoard; remove it, or choose another directory".to_owned();
             return Err(Error::File { path: path.to_owned(), reason });
         }
         file.file().set_len(kept as u64)?;

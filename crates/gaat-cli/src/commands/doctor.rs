@@ -160,7 +160,7 @@ fn data(dataset: DatasetName, arguments: &DoctorArguments) -> Option<Finding> {
             let remedy = format!("gaat data fetch {dataset}{}", named.unwrap_or_default());
             finding(name, unmet, "not there", Some(remedy))
         }
-        Verdict::Unusable { problem } => finding(name, unmet, problem, None),
+        Verdict::Unusable { problem, .. } => finding(name, unmet, problem, None),
         Verdict::Readable | Verdict::NotOfficial | Verdict::Official => finding(name, State::Ok, found, None),
     })
 }

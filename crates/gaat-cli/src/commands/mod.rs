@@ -1,5 +1,6 @@
 //! The commands: each takes its arguments and the printer, and says how it ended.
 
+pub(crate) mod advice;
 pub(crate) mod analyze;
 pub(crate) mod attack;
 pub(crate) mod compare;

@@ -1,11 +1,12 @@
 //! `gaat data`; what `info` and `verify` say.
 
 use super::fetch;
+use crate::advice;
 use crate::arguments::{DataAction, DataArguments, LookArguments};
 use crate::printer::Printer;
 use crate::process::Outcome;
 use anyhow::{Result, bail};
-use gaat_data::{DatasetReport, FileReport, Source, Verdict, info, verify};
+use gaat_data::{DatasetReport, FileReport, Remedy, Source, Verdict, info, verify};
 use gaat_report::format::count;
 use gaat_spec::{DatasetName, visible, visible_path};
 use serde::Serialize;
@@ -94,11 +95,16 @@ fn look(
     Ok(bad)
 }
 
+/// `problem` with what to type about it.
+fn advised(problem: &str, remedy: Option<Remedy>) -> String {
+    remedy.map_or(problem.to_owned(), |remedy| format!("{problem}\n{}", advice::of_remedy(remedy)))
+}
+
 impl Shown {
     fn of(report: DatasetReport) -> Self {
         let (state, problem) = match report.verdict {
-            Verdict::Missing { problem } => ("missing", Some(problem)),
-            Verdict::Unusable { problem } => ("unusable", Some(problem)),
+            Verdict::Missing { problem, remedy } => ("missing", Some(advised(&problem, remedy))),
+            Verdict::Unusable { problem, remedy } => ("unusable", Some(advised(&problem, remedy))),
             Verdict::Readable => ("readable", None),
             Verdict::NotOfficial => ("not-official", None),
             Verdict::Official => ("official", None),

@@ -32,7 +32,7 @@ fn mnist_of_ones_own_is_readable_but_not_official() {
     assert_eq!((contents.train(), contents.test()), (3, 2));
     home.write("t10k-labels-idx1-ubyte", &[0]);
     let report = verify_with(&source(DatasetName::Mnist), &home.places());
-    assert!(matches!(report.verdict, Verdict::Unusable { problem } if problem.contains("t10k-labels")));
+    assert!(matches!(report.verdict, Verdict::Unusable { problem, .. } if problem.contains("t10k-labels")));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn an_image_folder_is_counted_without_decoding_and_decoded_when_verified() {
     assert!(report.notes[0].contains("1 of the 2 training classes: a;"), "{:?}", report.notes);
     assert_eq!((report.files.len(), report.files[0].bytes, report.files[0].images), (4, 16, Some(2)));
     let report = verify_with(&source(DatasetName::Folder), &home.places());
-    let Verdict::Unusable { problem } = report.verdict else { panic!("usable") };
+    let Verdict::Unusable { problem, .. } = report.verdict else { panic!("usable") };
     for part in ["cannot be read: 4\n", "train/a/1.png", "train/a/2.png", "train/b/1.png", "test/b/1.png"] {
         assert!(problem.contains(part), "{part}: {problem}");
     }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use gaat_data::{DatasetName, Error, Location, Places, Source, Verdict, load_with, verify_with};
+use gaat_data::{DatasetName, Error, Location, Places, Remedy, Source, Verdict, load_with, verify_with};
 use proptest::prelude::*;
 
 use crate::fixtures::{Home, source};
@@ -26,8 +26,9 @@ fn every_place_that_was_searched_is_listed() {
         assert!(roots.iter().all(|root| message.contains(root)), "{message}");
         assert!(message.contains(files) && message.contains("GAAT_DATA"), "{message}");
         // Nobody but the user has the images of a folder.
-        let fetches = message.contains(&format!("`gaat data fetch {dataset}`"));
-        assert_eq!(fetches, dataset != DatasetName::Folder, "{message}");
+        let fetched = Remedy::Download(dataset);
+        let expected = if dataset == DatasetName::Folder { Remedy::Directory } else { fetched };
+        assert_eq!(error.remedy(), Some(expected), "{message}");
 
         let named = Source { data_dir: Some(first.path("z")), ..source(dataset) };
         let message = load_with(&named, &places).unwrap_err().to_string();

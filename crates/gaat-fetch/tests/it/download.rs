@@ -114,7 +114,7 @@ fn a_server_that_never_brings_more_is_given_up_and_its_part_kept() {
     let place = Place::new();
     let message = place.expect_failure(&[&server]);
     assert!(message.contains("broke off after 70000 of 300000 bytes"), "{message}");
-    assert!(message.contains("70000 bytes are kept") && message.contains("--mirror"), "{message}");
+    assert!(message.contains("70000 bytes are kept") && message.contains("mirror"), "{message}");
     assert_eq!(fs_err::metadata(place.path("data.bin.part")).unwrap().len(), 70_000);
     let good = serving(whole(&content()));
     place.expect_whole(&[&good]);
@@ -265,7 +265,7 @@ fn another_file_of_that_name_is_left_alone() {
     fs_err::write(place.path(NAME), "mine").unwrap();
     let server = serving(whole(&content()));
     let error = place.download(&[&server]).unwrap_err();
-    assert!(matches!(error, Error::Taken { .. }) && error.to_string().contains("--data-dir"), "{error}");
+    assert!(matches!(error, Error::Taken { .. }) && error.to_string().contains("data directory"), "{error}");
     assert_eq!(fs_err::read(place.path(NAME)).unwrap(), b"mine");
     assert_eq!(server.requests(), Vec::<String>::new());
 }

@@ -30,8 +30,7 @@ fn a_mirror_is_asked_in_place_of_the_official_sources() {
 #[test]
 fn what_nobody_publishes_is_not_asked_for() {
     let (server, root) = (Server::new(vec![status("404 Not Found")]), tempfile::tempdir().unwrap());
-    for (dataset, word) in [(DatasetName::Digits, "part of the program"), (DatasetName::Folder, "--data-dir")]
-    {
+    for (dataset, word) in [(DatasetName::Digits, "part of the program"), (DatasetName::Folder, "data-dir")] {
         let error = fetched(dataset, root.path(), &server).unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
     }

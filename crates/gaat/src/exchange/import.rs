@@ -107,7 +107,7 @@ fn classes(model: &ModelName, state: &[(String, Tensor)]) -> std::result::Result
         None => {
             let keys: Vec<_> = state.iter().take(4).map(|(key, _)| visible(key)).collect();
             Err(format!(
-                "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another --model?",
+                "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another model?",
                 state.len(),
                 keys.join("`, `")
             ))

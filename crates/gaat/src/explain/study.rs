@@ -163,7 +163,7 @@ fn rightly_classified(subjects: &[Subject], pixels: &Tensor, labels: &Tensor) ->
     let chosen = all_right.f_nonzero()?.f_squeeze_dim(1)?;
     if chosen.size()[0] == 0 {
         return Err(Error::Usage(format!(
-            "none of the {} images is classified rightly by every network; look at more with --limit",
+            "none of the {} images is classified rightly by every network; look at more images",
             labels.size()[0]
         )));
     }

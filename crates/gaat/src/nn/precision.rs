@@ -99,7 +99,7 @@ impl PrecisionRequest {
             Self::Fp32 | Self::Auto => Ok(ComputePrecision::Fp32),
             Self::Bf16 => Err(Error::Device(format!(
                 "{device:?} has no bfloat16 arithmetic (a CPU needs avx512_bf16 or Arm's bf16) and emulating it \
-                 would be slower than fp32: use --precision fp32 or auto"
+                 would be slower than fp32: choose precision fp32 or auto"
             ))),
         }
     }

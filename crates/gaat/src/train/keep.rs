@@ -30,7 +30,7 @@ const HEALTHY: &str = "healthy.";
 
 /// Said where nothing can confirm a collapse.
 const UNCONFIRMED: &str = "without validation images no probe can confirm a collapse: the alarm hangs on the gain ratio alone; \
-    a --validation-fraction over 0 helps";
+    a validation-fraction over 0 helps";
 
 impl<'a> Run<'a> {
     /// Loads the data and builds everything, at step 0; `precision` as written.
@@ -118,10 +118,10 @@ impl<'a> Run<'a> {
         let healthy = Snapshot::of(state.part(HEALTHY));
         let State { mut position, .. } = state;
         if position.record.data_digest != self.books.record.data_digest {
-            return Err(failed(
-                "was trained on other images than those found now; point --data-dir to the first ones"
-                    .to_owned(),
-            ));
+            return Err(failed(format!(
+                "was trained on another data set (digest {}) than the one found now ({}); give the original data",
+                position.record.data_digest, self.books.record.data_digest
+            )));
         }
         let (before, now) = (position.record.environment.threads, self.books.record.environment.threads);
         if before != now {

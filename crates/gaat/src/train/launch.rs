@@ -130,8 +130,8 @@ fn located(error: Error, epoch: usize, step: usize) -> Error {
             epoch,
             step,
             reason: format!(
-                "{reason}; the checkpoints of the last whole epoch are untouched. A lower --learning-rate or a \
-                 --clip-norm usually helps"
+                "{reason}; the checkpoints of the last whole epoch are untouched. A lower learning-rate or a \
+                 clip-norm usually helps"
             ),
         },
         other => other,

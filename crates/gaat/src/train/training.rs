@@ -65,10 +65,7 @@ pub fn train(
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(panic) => {
-            run.books.record.status = Status::Failed;
-            run.books.record.failure =
-                Some("libtorch or gaat panicked; the error output says why".to_owned());
-            directory.write_record(&run.books.record)?;
+            fail(&mut run, "libtorch or gaat panicked; the error output says why");
             resume_unwind(panic);
         }
     };
@@ -81,13 +78,20 @@ pub fn train(
         }
         Err(error) => {
             // The state on disk stays that of the last checkpoint: it is whole and the weights now may not be.
-            run.books.record.status = Status::Failed;
-            run.books.record.failure = Some(error.to_string());
-            directory.write_record(&run.books.record)?;
-            observers.on_event(&Event::Ended { record: Box::new(run.books.record.clone()) })?;
+            fail(&mut run, &error.to_string());
+            // An observer that fails too must not hide why the run has failed.
+            let _ = observers.on_event(&Event::Ended { record: Box::new(run.books.record) });
             Err(error)
         }
     }
+}
+
+/// Records that the run has failed and why. Where that cannot be written, a full disk say, the caller's own error or panic is
+/// still the one to tell of.
+fn fail(run: &mut Run<'_>, why: &str) {
+    run.books.record.status = Status::Failed;
+    run.books.record.failure = Some(why.to_owned());
+    let _ = run.directory.write_record(&run.books.record);
 }
 
 /// The run's own logs and whoever else listens.

@@ -177,7 +177,7 @@ fn safetensors_of_another_network_are_refused_by_key() {
     let (case, error) =
         (cases().remove(0), |case: &Case| import(&path, &options(case)).err().unwrap().to_string());
     let message = error(&case);
-    for part in ["other.safetensors", "`7.bias`", "convnet", "`fc.weight`", "--model"] {
+    for part in ["other.safetensors", "`7.bias`", "convnet", "`fc.weight`", "another model"] {
         assert!(message.contains(part), "{message}");
     }
 }

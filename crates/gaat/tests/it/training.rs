@@ -195,14 +195,14 @@ fn a_directory_that_does_not_fit_is_refused_and_left_as_it_was() {
     let before = files(folder.path());
     let refused = |text: &str, run_dir: &Path, resume: bool| {
         let error = train(&recipe(text), &options(run_dir, resume), &mut Quiet).unwrap_err();
-        assert!(matches!(error, Error::File { .. }), "{error:?}");
+        assert!(matches!(error, Error::File { .. } | Error::Occupied { .. }), "{error:?}");
         assert!(files(folder.path()) == before, "something was changed: {error}");
         error.to_string()
     };
     let needs = |message: &str, parts: &[&str]| {
         assert!(parts.iter().all(|part| message.contains(part)), "{message} lacks one of {parts:?}");
     };
-    needs(&refused(&text, &run_dir, false), &["/run", "nothing was changed", "--resume"]);
+    needs(&refused(&text, &run_dir, false), &["/run", "nothing was changed", "Resume"]);
     needs(&refused(&text, &run_dir.join("run.json"), false), &["run.json", "not an empty directory"]);
     for (key, value) in
         [("seed", "4"), ("epochs", "5"), ("learning-rate", "0.2"), ("delay", "2"), ("flip", "false")]
@@ -210,7 +210,7 @@ fn a_directory_that_does_not_fit_is_refused_and_left_as_it_was() {
         let kept = text.lines().filter(|line| !line.starts_with(&format!("{key} ="))).collect::<Vec<_>>();
         let other = format!("{}\n{key} = {value}\n", kept.join("\n"));
         let message = refused(&other, &run_dir, true);
-        needs(&message, &["recipe.toml", &format!("({key})"), "--out"]);
+        needs(&message, &["recipe.toml", &format!("({key})"), "another directory"]);
     }
     // A run directory without a recipe is somebody else's.
     needs(&refused(&text, &run_dir.join("checkpoints"), true), &["checkpoints", "nothing was changed"]);
@@ -432,4 +432,39 @@ fn healthy_runs_raise_no_alarm() {
         let record = trained(&recipe(&text), &folder.path().join(method));
         assert!(record.epochs.iter().all(|epoch| epoch.alarms.is_empty()), "{method}: {:?}", record.epochs);
     }
+}
+
+/// Puts a directory where the record would be written, and panics after as many steps.
+struct Spoiler {
+    record: std::path::PathBuf,
+    panics: bool,
+}
+
+impl gaat::train::Observer for Spoiler {
+    fn on_event(&mut self, event: &Event) -> gaat::Result<gaat::train::Control> {
+        if let Event::Step { .. } = event {
+            fs_err::create_dir_all(self.record.join("in the way")).unwrap();
+            assert!(!self.panics, "the observer's own panic");
+        }
+        Ok(gaat::train::Control::Continue)
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_written_hides_neither_error_nor_panic() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let checked = recipe(
+        "method = \"natural\"\nmodel = \"mlp\"\nlimit = 100\nbatch-size = 30\nepochs = 4\nvalidation-steps = 1\n\
+         optimizer = \"sgd\"\nmomentum = 0\nweight-decay = 1\nlearning-rate = 1e20\nschedule = \"constant\"\n",
+    );
+    let spoiled = |name: &str, panics: bool| {
+        let run_dir = folder.path().join(name);
+        let mut spoiler = Spoiler { record: run_dir.join("run.json"), panics };
+        train(&checked, &options(&run_dir, false), &mut spoiler)
+    };
+    let error = spoiled("diverged", false).unwrap_err();
+    assert!(matches!(error, Error::Training { epoch: 1, .. }), "{error}");
+    let panic = std::panic::catch_unwind(|| spoiled("panicked", true)).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"the observer's own panic"));
 }

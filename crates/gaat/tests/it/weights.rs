@@ -134,7 +134,7 @@ fn a_file_that_does_not_fit_is_named_with_the_reason() {
     needs(&refusal(&[whole.as_slice(), &[0]].concat()), &["not a whole safetensors file"]);
     // A length that no memory could hold is not believed.
     needs(&refusal(&[&u64::MAX.to_le_bytes(), &whole[8..]].concat()), &["not a whole safetensors file"]);
-    needs(&refusal(b"PK\x03\x04 a zip archive, such as torch.save writes"), &["gaat import "]);
+    needs(&refusal(b"PK\x03\x04 a zip archive, such as torch.save writes"), &["import the file first"]);
 
     let absent = folder.path().join("absent.safetensors");
     let error = open(&absent, Checkpoint::Best, None, None).err().unwrap().to_string();
@@ -171,7 +171,7 @@ fn a_run_directory_opens_at_either_checkpoint() {
 
     fs_err::remove_file(run_dir.join("checkpoints/best.safetensors")).unwrap();
     let error = open(&run_dir, Checkpoint::Best, None, None).err().unwrap().to_string();
-    assert!(error.contains("best.safetensors") && error.contains("--resume"), "{error}");
+    assert!(error.contains("best.safetensors") && error.contains("resume"), "{error}");
     fs_err::write(run_dir.join("run.json"), "{\"schema\": ").unwrap();
     let error = open(&run_dir, Checkpoint::Last, None, None).err().unwrap().to_string();
     assert!(error.contains("run.json: cannot be read"), "{error}");

@@ -168,7 +168,7 @@ fn without_validation_images_the_signal_alone_raises_and_ends_the_alarm() {
     let directory = RunDirectory::new(&folder.path().join("blind"));
     directory.create(&recipe).unwrap();
     let mut blind = run_of(&recipe, &directory, Sabotage { at: 40, factor: 1.0, useless: 30 });
-    assert!(blind.warnings.iter().any(|warning| warning.contains("--validation-fraction")));
+    assert!(blind.warnings.iter().any(|warning| warning.contains("validation-fraction")));
     let events = drive(&mut blind, 160);
     let [Event::Alarm { step: raised, action, .. }, Event::Recovered { step: over, .. }] = &events[..] else {
         panic!("{events:?}")

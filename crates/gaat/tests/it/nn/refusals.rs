@@ -74,7 +74,7 @@ fn contradictory_options_are_refused() {
     let automatic = PrecisionRequest::Auto.resolve(Device::Cpu).unwrap();
     assert!(has_bf16(Device::Cpu) || automatic == ComputePrecision::Fp32, "never emulated");
     let absent = PrecisionRequest::Bf16.resolve(Device::Mps).unwrap_err().to_string();
-    assert!(absent.contains("--precision fp32"), "{absent}");
+    assert!(absent.contains("precision fp32"), "{absent}");
     assert_eq!(PrecisionRequest::Auto.resolve(Device::Mps).unwrap(), ComputePrecision::Fp32);
 }
 
