@@ -18,7 +18,7 @@ pub(crate) fn read(file: Option<&Path>, flags: &Recipe) -> Result<Recipe> {
             )
         }
         Some(path) => {
-            let text = fs_err::read_to_string(path)?;
+            let text = gaat_data::files::read_text(path)?;
             Recipe::from_toml(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?
         }
     };

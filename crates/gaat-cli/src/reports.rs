@@ -169,7 +169,7 @@ fn document<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = fs_err::read_to_string(path)?;
+    let text = gaat_data::files::read_text(path)?;
     let read = serde_json::from_str(&text);
     Ok(Some(read.with_context(|| {
         format!("{} is damaged; the command that wrote it writes it anew", path.display())

@@ -45,7 +45,7 @@ pub(crate) fn read(run: &Path) -> Result<Vec<Verdict>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let text = fs_err::read_to_string(&path)?;
+    let text = gaat_data::files::read_text(&path)?;
     serde_json::from_str(&text)
         .with_context(|| format!("{}: holds no verdicts; remove it and judge again", path.display()))
 }

@@ -80,6 +80,12 @@ impl Layout {
         if file == self.names { 64 << 10 } else { records * self.record_bytes() }
     }
 
+    /// The most that an archive may unpack to: all files at their longest, and as much again for what stands around them.
+    pub(crate) fn longest_archive(&self) -> u64 {
+        let files = self.record_files().chain([self.names]);
+        2 * files.map(|file| self.longest(file) as u64).sum::<u64>()
+    }
+
     /// The images of an official training set and test set.
     pub(crate) fn official_counts(&self) -> (usize, usize) {
         (self.train.len() * self.train_records, TEST_RECORDS)

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::cifar::{Layout, check_length};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::gzip::{self, read_exactly};
+
+/// Members of an archive that are looked at.
+const MOST_MEMBERS: usize = 1000;
 
 /// Files by their name, without directories.
 pub(crate) type Members = BTreeMap<String, Member>;
@@ -76,8 +80,8 @@ impl Store {
 
     fn is_there(&self, layout: &Layout) -> bool {
         match self {
-            Self::Directory(path) => layout.record_files().any(|file| path.join(file).is_file()),
-            Self::Archive(path) => path.is_file(),
+            Self::Directory(path) => layout.record_files().any(|file| path.join(file).exists()),
+            Self::Archive(path) => path.exists() && !path.is_dir(),
         }
     }
 
@@ -100,9 +104,9 @@ fn read_directory(layout: &Layout, directory: &Path) -> Result<Members> {
     let mut members = Members::new();
     for file in layout.record_files().chain([layout.names]) {
         let path = directory.join(file);
-        if path.is_file() {
-            check_length(layout, file, &path, fs_err::metadata(&path)?.len())?;
-            let bytes = fs_err::read(&path)?;
+        if path.exists() {
+            check_length(layout, file, &path, files::regular(&path)?.len())?;
+            let bytes = files::read(&path)?;
             members.insert(file.to_owned(), Member { path, bytes });
         }
     }
@@ -112,9 +116,13 @@ fn read_directory(layout: &Layout, directory: &Path) -> Result<Members> {
 fn read_archive(layout: &Layout, path: &Path) -> Result<Members> {
     const EXPECTED: &str = "a gzipped tar archive";
     let damaged = |error| Error::reading(path, EXPECTED, error);
-    let mut archive = tar::Archive::new(gzip::open(path)?);
+    let mut archive = tar::Archive::new(gzip::open(path, layout.longest_archive())?);
     let mut members = Members::new();
-    for entry in archive.entries().map_err(damaged)? {
+    for (index, entry) in archive.entries().map_err(damaged)?.enumerate() {
+        if index == MOST_MEMBERS {
+            let expected = format!("at most {MOST_MEMBERS} members, of which an official archive has 10");
+            return Err(Error::malformed(path, expected, "more"));
+        }
         let mut entry = entry.map_err(damaged)?;
         let inside = entry.path().map_err(damaged)?.into_owned();
         let Some(file) = wanted(layout, &inside).filter(|_| entry.header().entry_type().is_file()) else {

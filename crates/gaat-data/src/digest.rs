@@ -6,6 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::gzip;
 use crate::hexadecimal::hexadecimal;
 
@@ -14,12 +15,12 @@ use crate::hexadecimal::hexadecimal;
 /// # Errors
 /// When it cannot be read.
 pub fn digest_of_file(path: &Path) -> Result<String> {
-    of_reader(&mut fs_err::File::open(path)?, path)
+    of_reader(&mut files::open(path)?, path)
 }
 
-/// SHA-256 of what a file holds, unpacked where it is packed by gzip.
-pub(crate) fn digest_unpacked(path: &Path) -> Result<String> {
-    of_reader(gzip::open(path)?.as_mut(), path)
+/// SHA-256 of what a file holds, unpacked where it is packed by gzip, which may give at most `most` bytes.
+pub(crate) fn digest_unpacked(path: &Path, most: u64) -> Result<String> {
+    of_reader(gzip::open(path, most)?.as_mut(), path)
 }
 
 fn of_reader(reader: &mut dyn Read, path: &Path) -> Result<String> {

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::official::official_files;
+use crate::room::in_words;
 use gaat_spec::{DatasetName, visible, visible_lines, visible_path};
 
 /// The result of everything fallible in this crate.
@@ -131,22 +132,15 @@ pub enum Error {
         found: String,
     },
 
-    /// The images do not fit into memory.
-    #[error(
-        "{}: {images} images of {channels} x {height} x {width} bytes do not fit into memory; choose a smaller size (resize)",
-        visible_path(path)
-    )]
+    /// What is asked for does not fit into memory.
+    #[error("{}: needs {} of memory, and {} are free; choose a smaller size (resize) or fewer images", visible_lines(what), in_words(*needed), in_words(*available))]
     TooLarge {
-        /// The image folder.
-        path: PathBuf,
-        /// How many images.
-        images: usize,
-        /// Bytes a pixel.
-        channels: usize,
-        /// Height in pixels.
-        height: usize,
-        /// Width in pixels.
-        width: usize,
+        /// What would be made.
+        what: String,
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
     },
 
     /// An option is out of its range.

@@ -9,6 +9,9 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::gzip::{expect_end, read_exactly};
 
+/// The longest that a packed file may become: half as much again as the largest published set of this format, EMNIST.
+pub(crate) const LONGEST: u64 = 1 << 30;
+
 /// Grey images, `[count, height, width]`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Images {

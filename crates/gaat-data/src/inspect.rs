@@ -9,6 +9,7 @@ use crate::cifar::{CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
 use crate::digest::digest_of_file;
 use crate::error::{Error, Remedy, Result};
+use crate::files;
 use crate::folder;
 use crate::idx_files::{self, FASHION_MNIST, Judged, MNIST};
 use crate::image_set::ImageShape;
@@ -240,7 +241,7 @@ fn fill_cifar(report: &mut DatasetReport, layout: &Layout, roots: &[PathBuf], de
         Store::Directory(path) => layout
             .record_files()
             .map(|file| path.join(file))
-            .filter(|path| path.is_file())
+            .filter(|path| path.exists())
             .map(|path| file_report(&path))
             .collect::<Result<_>>()?,
     };
@@ -299,6 +300,6 @@ fn fill_folder(report: &mut DatasetReport, root: &Path) -> Result<()> {
 }
 
 fn file_report(path: &Path) -> Result<FileReport> {
-    let bytes = fs_err::metadata(path)?.len();
+    let bytes = files::regular(path)?.len();
     Ok(FileReport { path: path.to_path_buf(), bytes, images: None, sha256: None, official: None })
 }

@@ -117,7 +117,7 @@ pub fn load_with(source: &Source, places: &Places) -> Result<Loaded> {
             ((sets.train, sets.test), Location::Path(root))
         }
     };
-    let (train, test) = (resize_set(train, source.resize), resize_set(test, source.resize));
+    let (train, test) = (resize_set(train, source.resize)?, resize_set(test, source.resize)?);
     Ok(Loaded { train, test, location, warnings })
 }
 

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
+use crate::room;
 
 /// No image for these networks is larger; keeps a slip of the pen from asking for terabytes.
 const LARGEST_SIDE: usize = 8192;
@@ -52,18 +53,23 @@ pub(crate) fn resize_planes(
 }
 
 /// The set with every image in another size; `None` leaves it alone.
-pub(crate) fn resize_set(set: ImageSet, size: Option<(usize, usize)>) -> ImageSet {
+///
+/// # Errors
+/// When the images in that size do not fit into memory.
+pub(crate) fn resize_set(set: ImageSet, size: Option<(usize, usize)>) -> Result<ImageSet> {
     let from = set.shape();
     let Some((height, width)) = size.filter(|&size| size != (from.height, from.width)) else {
-        return set;
+        return Ok(set);
     };
     let to = ImageShape { height, width, ..from };
-    let mut pixels = vec![0; set.len() * to.bytes()];
+    let needed = set.len().saturating_mul(to.bytes());
+    room::insist(|| format!("{}: {} images of {to}", set.name(), set.len()), needed as u64)?;
+    let mut pixels = vec![0; needed];
     pixels
         .par_chunks_exact_mut(to.bytes())
         .zip(set.pixels().par_chunks_exact(from.bytes()))
         .for_each(|(resized, planes)| resized.copy_from_slice(&resize_planes(planes, from, (height, width))));
-    set.with_pixels(pixels, to)
+    Ok(set.with_pixels(pixels, to))
 }
 
 #[cfg(test)]
@@ -75,7 +81,7 @@ mod tests {
         let from = ImageShape { channels: 2, height: 1, width: 2 };
         let set =
             ImageSet::new(vec![0, 200, 50, 50], from, vec![0], vec!["a".to_owned()], String::new()).unwrap();
-        let set = resize_set(set, Some((2, 4)));
+        let set = resize_set(set, Some((2, 4))).unwrap();
         assert_eq!(set.shape(), ImageShape { channels: 2, height: 2, width: 4 });
         assert_eq!(set.pixels(), [0, 50, 150, 200, 0, 50, 150, 200, 50, 50, 50, 50, 50, 50, 50, 50]);
     }

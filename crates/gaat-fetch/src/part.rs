@@ -1,7 +1,7 @@
 //! The unfinished file beside its place: grown, cut back, or given its name. One process at a time may hold it.
 
 use crate::{Error, Result};
-use gaat_data::digest_of_file;
+use gaat_data::{digest_of_file, files};
 use std::fs::TryLockError;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ impl Part {
     pub(crate) fn open(directory: &Path, name: &str) -> Result<Self> {
         fs_err::create_dir_all(directory)?;
         let path = directory.join(format!("{name}.part"));
-        let file = fs_err::OpenOptions::new().create(true).append(true).open(&path)?;
+        let file = files::append(&path)?;
         match file.file().try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::Busy { path }),

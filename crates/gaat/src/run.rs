@@ -189,14 +189,14 @@ impl RunDirectory {
 
     pub(crate) fn read_record(&self) -> Result<RunRecord> {
         let path = self.record();
-        let text = fs_err::read_to_string(&path)?;
+        let text = gaat_data::files::read_text(&path)?;
         serde_json::from_str(&text)
             .map_err(|error| Error::File { path, reason: format!("cannot be read: {error}") })
     }
 
     pub(crate) fn read_recipe(&self) -> Result<Recipe> {
         let path = self.recipe();
-        let text = fs_err::read_to_string(&path)?;
+        let text = gaat_data::files::read_text(&path)?;
         Recipe::from_toml(&text).map_err(|error| Error::File { path, reason: error.to_string() })
     }
 }

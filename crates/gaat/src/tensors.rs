@@ -59,7 +59,7 @@ pub(crate) fn write(
 
 /// Reads a file written by [`write()`] or by any other safetensors writer.
 pub(crate) fn read(path: &Path) -> Result<Document> {
-    let bytes = fs_err::read(path)?;
+    let bytes = gaat_data::files::read(path)?;
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     let damaged = |error: safetensors::SafeTensorError| {
         foreign(path, &bytes).unwrap_or_else(|| {

@@ -51,8 +51,8 @@ impl EventFile {
     /// Opens the file at `path`, or begins it at `wall_time` (seconds since 1970). Records of later steps than `last_step`
     /// are dropped, for they will come again, and so is what a killed process left half written.
     pub(crate) fn append_to(path: &Path, last_step: usize, wall_time: f64) -> Result<Self> {
-        let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
-        let bytes = fs_err::read(path)?;
+        let file = gaat_data::files::append(path)?;
+        let bytes = gaat_data::files::read(path)?;
         let kept = kept(&bytes, last_step as i64);
         if is_foreign(&bytes) {
             let reason =

@@ -12,9 +12,11 @@ use fs_err::File;
 use sha2::{Digest, Sha256};
 
 use super::scan::Scan;
+use crate::files;
 use crate::gzip::read_up_to;
 use crate::hexadecimal::hexadecimal;
 use crate::image_set::ImageShape;
+use crate::room::{self, in_words};
 use crate::whole_file::write_with;
 use gaat_spec::visible_path;
 
@@ -64,7 +66,7 @@ impl Cache {
                 visible_path(&self.file)
             )
         };
-        match File::open(&self.file) {
+        match files::open(&self.file) {
             Ok(file) => self.read_file(file).map_err(|error| unusable(error.to_string())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(unusable(error.to_string())),
@@ -96,6 +98,13 @@ impl Cache {
         if (train, test) != (self.train_images, self.test_images) {
             return Err(damaged("it holds another number of images"));
         }
+        if let Some(free) = room::memory().filter(|free| *free < length) {
+            return Err(damaged(format!(
+                "it holds {}, and {} of memory are free",
+                in_words(length),
+                in_words(free)
+            )));
+        }
         let train = reader.take_bytes(train * shape.bytes())?;
         let test = reader.take_bytes(test * shape.bytes())?;
         let checksum = reader.checksum;
@@ -114,6 +123,10 @@ impl Cache {
             return Err(not_kept(
                 "the images carry times in the future, so that changes might not show".to_owned(),
             ));
+        }
+        let needed = (HEADER_BYTES + CHECKSUM_BYTES + entry.train.len() + entry.test.len()) as u64;
+        if let Some(free) = room::disk(&self.directory).filter(|free| *free < needed) {
+            return Err(not_kept(format!("they take {}, and {} are free", in_words(needed), in_words(free))));
         }
         self.try_write(entry).map_err(|error| not_kept(error.to_string()))
     }
@@ -191,6 +204,6 @@ impl<R: Read> Checked<R> {
     }
 }
 
-fn damaged(reason: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason)
+fn damaged(reason: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason.into())
 }

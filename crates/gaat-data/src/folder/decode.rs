@@ -1,19 +1,19 @@
 //! Decoding the files of an image folder, on all cores, straight into one buffer.
 
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use image::{DynamicImage, ImageFormat, ImageReader};
 use rayon::prelude::*;
 
 use super::cache::Entry;
 use super::failures::Failures;
-use super::jpeg;
+use super::picture::{self, CHANNELS, Decoded, decode_file};
 use super::scan::{ImageFile, Scan};
 use crate::error::{Error, Result};
 use crate::image_set::ImageShape;
 use crate::resize::resize_planes;
+use crate::room;
+use gaat_spec::visible_path;
 
 /// Decodes every file of a scan.
 pub(crate) fn decode(scan: &Scan, resize: Option<(usize, usize)>) -> Result<Entry> {
@@ -26,6 +26,10 @@ pub(crate) fn decode(scan: &Scan, resize: Option<(usize, usize)>) -> Result<Entr
     let (first, own) = readable.map_or((first, (1, 1)), |(file, shape)| (file, (shape.height, shape.width)));
     let (height, width) = resize.unwrap_or(own);
     let resizes = resize.is_some();
+    let images = scan.train.len() + scan.test.len();
+    let shape = ImageShape { channels: CHANNELS, height, width };
+    let what = || format!("{}: {images} images of {shape}", visible_path(&scan.root));
+    room::insist(what, (images as u64).saturating_mul(shape.bytes() as u64))?;
     let job = Job { scan, first: &first.path, height, width, resizes, colour: AtomicBool::new(false) };
     let (mut train, failures) = job.decode_all(&scan.train)?;
     let (mut test, further) = job.decode_all(&scan.test)?;
@@ -37,9 +41,6 @@ pub(crate) fn decode(scan: &Scan, resize: Option<(usize, usize)>) -> Result<Entr
     }
     Ok(Entry { shape: ImageShape { channels, height, width }, train, test })
 }
-
-/// Planes while decoding; grey images are repeated in all three until it is known that there is no colour at all.
-const CHANNELS: usize = 3;
 
 struct Job<'a> {
     scan: &'a Scan,
@@ -55,17 +56,12 @@ impl Job<'_> {
     fn decode_all(&self, files: &[ImageFile]) -> Result<(Vec<u8>, Failures)> {
         let shape = ImageShape { channels: CHANNELS, height: self.height, width: self.width };
         let mut pixels = Vec::new();
-        let total = shape.bytes().checked_mul(files.len());
-        let reserved = total.is_some_and(|total| pixels.try_reserve_exact(total).is_ok());
-        let Some(total) = total.filter(|_| reserved) else {
-            return Err(Error::TooLarge {
-                path: self.scan.root.clone(),
-                images: files.len(),
-                channels: CHANNELS,
-                height: self.height,
-                width: self.width,
-            });
-        };
+        let total = shape.bytes().saturating_mul(files.len());
+        if pixels.try_reserve_exact(total).is_err() {
+            let what = format!("{}: {} images of {shape}", visible_path(&self.scan.root), files.len());
+            let (needed, available) = (total as u64, room::memory().unwrap_or_default());
+            return Err(Error::TooLarge { what, needed, available });
+        }
         pixels.resize(total, 0);
         // In the order of the files, so that the message does not depend on timing.
         let failures = pixels
@@ -80,6 +76,7 @@ impl Job<'_> {
     fn decode_into(&self, target: &mut [u8], path: &Path) -> Result<()> {
         let Decoded { shape, planes } = decode_file(path)?;
         self.check_size(path, shape)?;
+        let _alone = picture::alone(path, shape, (self.height, self.width))?;
         let planes = resize_planes(&planes, shape, (self.height, self.width));
         if shape.channels == CHANNELS {
             self.colour.store(true, Ordering::Relaxed);
@@ -112,41 +109,4 @@ fn drop_copies(pixels: &mut Vec<u8>, plane: usize) {
     }
     pixels.truncate(images * plane);
     pixels.shrink_to_fit();
-}
-
-/// One image as planes `[C, H, W]`.
-struct Decoded {
-    shape: ImageShape,
-    planes: Vec<u8>,
-}
-
-/// The format is told by content, since many a `.jpg` is a PNG.
-fn decode_file(path: &Path) -> Result<Decoded> {
-    let failed = |reason: String| Error::Image { path: path.to_path_buf(), reason };
-    let bytes = fs_err::read(path)?;
-    let format = image::guess_format(&bytes).map_err(|error| failed(error.to_string()))?;
-    if format == ImageFormat::Jpeg && !jpeg::is_whole(&bytes) {
-        return Err(failed("the JPEG data is cut short".to_owned()));
-    }
-    let image = ImageReader::with_format(Cursor::new(&bytes), format)
-        .decode()
-        .map_err(|error| failed(error.to_string()))?;
-    let (height, width) = (image.height() as usize, image.width() as usize);
-    if height == 0 || width == 0 {
-        return Err(failed("it has no pixels".to_owned()));
-    }
-    Ok(planar(image, height, width))
-}
-
-fn planar(image: DynamicImage, height: usize, width: usize) -> Decoded {
-    if !image.color().has_color() {
-        let shape = ImageShape { channels: 1, height, width };
-        return Decoded { shape, planes: image.into_luma8().into_raw() };
-    }
-    let interleaved = image.into_rgb8().into_raw();
-    let mut planes = Vec::with_capacity(interleaved.len());
-    for channel in 0..CHANNELS {
-        planes.extend(interleaved.iter().skip(channel).step_by(CHANNELS));
-    }
-    Decoded { shape: ImageShape { channels: CHANNELS, height, width }, planes }
 }

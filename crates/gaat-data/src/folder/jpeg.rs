@@ -9,8 +9,23 @@
 const START_OF_SCAN: u8 = 0xda;
 const END_OF_IMAGE: u8 = 0xd9;
 
+/// Most scans of an image. A progressive one has about ten; each is a walk over all pixels, however short it is.
+const MOST_SCANS: usize = 200;
+
+/// Insists that a file is whole and has no more scans than an image can use.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    if !is_whole(bytes) {
+        return Err("the JPEG data is cut short".to_owned());
+    }
+    let scans = bytes.windows(2).filter(|pair| *pair == [0xff, START_OF_SCAN]).count();
+    if scans > MOST_SCANS {
+        return Err(format!("a JPEG image of {scans} scans; at most {MOST_SCANS} are read"));
+    }
+    Ok(())
+}
+
 /// Whether the end-of-image marker follows the first start of scan.
-pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+fn is_whole(bytes: &[u8]) -> bool {
     scan_data(bytes).is_some_and(|data| data.windows(2).any(|pair| pair == [0xff, END_OF_IMAGE]))
 }
 

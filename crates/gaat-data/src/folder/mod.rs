@@ -9,6 +9,7 @@ mod cache;
 mod decode;
 mod failures;
 mod jpeg;
+mod picture;
 mod scan;
 
 use std::path::{Path, PathBuf};

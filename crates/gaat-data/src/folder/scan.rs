@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, names};
+use crate::files;
 use gaat_spec::visible_path;
 
 /// What one look at an image folder shows. Files are ordered by class, then by name.
@@ -68,12 +69,11 @@ pub(crate) fn scan(root: &Path) -> Result<Scan> {
         ));
     }
     let test_classes = class_folders(&root.join("test"), &mut ignored)?;
-    if let Some(class) = test_classes.iter().find(|class| !class_names.contains(class)) {
+    if let Some(class) = test_classes.iter().find(|class| class_names.binary_search(class).is_err()) {
         let path = root.join("test").join(class);
         return Err(Error::UnknownClass { path, class: class.clone(), known: class_names });
     }
-    let label =
-        |class: &String| class_names.iter().position(|known| known == class).unwrap_or_default() as u16;
+    let label = |class: &String| class_names.binary_search(class).unwrap_or_default() as u16;
     let folders: Vec<(&str, PathBuf, u16)> = [("train", &class_names), ("test", &test_classes)]
         .into_iter()
         .flat_map(|(part, classes)| classes.iter().map(move |class| (part, class)))
@@ -176,8 +176,8 @@ fn image_files(folder: &Path, label: u16) -> Result<(Vec<ImageFile>, Ignored)> {
         }
         // The entry's own metadata is the cheap one, but for a link it describes the link.
         let mut metadata = entry.metadata()?;
-        if metadata.is_symlink() {
-            metadata = fs_err::metadata(&path)?;
+        if !metadata.is_file() {
+            metadata = files::regular(&path)?;
         }
         let (modified, changed) = times(&metadata)?;
         files.push(ImageFile { path, label, bytes: metadata.len(), modified, changed });

@@ -11,6 +11,7 @@ mod value;
 pub use tensors::{NamedTensor, Numbers, strip_parallel_prefix};
 
 use crate::error::{Error, Result};
+use crate::files;
 use archive::Archive;
 use brief::brief;
 use machine::Pickle;
@@ -29,7 +30,7 @@ const EXPECTED: &str = "a PyTorch state dict";
 /// # Errors
 /// When the file cannot be read, is no state dict, or holds anything but numbers.
 pub fn read_state_dict(path: &Path) -> Result<Vec<NamedTensor>> {
-    let bytes = fs_err::read(path)?;
+    let bytes = files::read(path)?;
     state_dict(&bytes).map_err(|found| Error::malformed(path, EXPECTED, found))
 }
 

@@ -5,6 +5,7 @@
 
 mod cifar;
 mod fixtures;
+mod hostile;
 mod idx;
 mod inspect;
 mod missing;

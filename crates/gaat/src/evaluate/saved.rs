@@ -53,7 +53,7 @@ impl Saved {
     /// The ledger so far; an empty one where there is no file.
     pub(super) fn read(&self) -> Result<Ledger> {
         let failed = |reason: String| Error::File { path: self.path.clone(), reason };
-        let text = match fs_err::read_to_string(&self.path) {
+        let text = match gaat_data::files::read_text(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Ledger::default()),
             read => read?,
         };

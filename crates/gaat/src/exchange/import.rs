@@ -91,7 +91,7 @@ fn read(path: &Path) -> Result<Found> {
 /// `torch.save` has a brace there.
 fn is_safetensors(path: &Path) -> Result<bool> {
     let mut start = Vec::new();
-    fs_err::File::open(path)?.take(9).read_to_end(&mut start)?;
+    gaat_data::files::open(path)?.take(9).read_to_end(&mut start)?;
     Ok(start.get(8) == Some(&b'{'))
 }
 

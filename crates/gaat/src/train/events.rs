@@ -34,8 +34,8 @@ pub(super) struct JsonLines {
 impl JsonLines {
     /// Goes on after `steps_done` steps.
     pub(super) fn append_to(path: &Path, steps_done: usize) -> Result<Self> {
-        let file = fs_err::OpenOptions::new().create(true).append(true).open(path)?;
-        let kept = kept(&fs_err::read(path)?, steps_done);
+        let file = gaat_data::files::append(path)?;
+        let kept = kept(&gaat_data::files::read(path)?, steps_done);
         file.file().set_len(kept as u64)?;
         Ok(Self { file: std::io::BufWriter::new(file) })
     }

@@ -37,7 +37,7 @@ impl Judgement {
 
     /// The saved verdict; one that cannot be read is as good as none, since judging again costs no training.
     fn read(directory: &Path) -> Option<Self> {
-        serde_json::from_str(&fs_err::read_to_string(path(directory)).ok()?).ok()
+        serde_json::from_str(&gaat_data::files::read_text(&path(directory)).ok()?).ok()
     }
 }
 

@@ -1,0 +1,102 @@
+//! One image file, decoded: formats, and bounds on what a file of kilobytes may take.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+use super::jpeg;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::image_set::ImageShape;
+use crate::room;
+use gaat_spec::visible_path;
+
+/// Planes while decoding; grey images are repeated in all three until it is known that there is no colour at all.
+pub(super) const CHANNELS: usize = 3;
+
+/// No photograph of use for training is larger, in bytes of its file, pixels, or pixels along a side.
+const LONGEST_FILE: u64 = 256 << 20;
+const MOST_PIXELS: u64 = 8192 * 8192;
+const LARGEST_SIDE: u32 = 16_384;
+
+/// Images that take more than this are decoded one at a time, however many cores there are.
+const LARGE: u64 = 64 << 20;
+static LARGE_ONES: Mutex<()> = Mutex::new(());
+
+/// One image as planes `[C, H, W]`.
+pub(super) struct Decoded {
+    pub(super) shape: ImageShape,
+    pub(super) planes: Vec<u8>,
+}
+
+/// The format is told by content, since many a `.jpg` is a PNG.
+///
+/// # Errors
+/// When it is no whole image, or so large that it cannot be meant or held.
+pub(super) fn decode_file(path: &Path) -> Result<Decoded> {
+    let failed = |reason: String| Error::Image { path: path.to_path_buf(), reason };
+    let bytes = files::read_at_most(path, LONGEST_FILE, "any image file that is read here")?;
+    let format = image::guess_format(&bytes).map_err(|error| failed(error.to_string()))?;
+    if format == ImageFormat::Jpeg {
+        jpeg::check(&bytes).map_err(failed)?;
+    }
+    let decoder = ImageReader::with_format(Cursor::new(&bytes), format).into_decoder();
+    let decoder = decoder.map_err(|error| failed(error.to_string()))?;
+    let (width, height) = decoder.dimensions();
+    if height == 0 || width == 0 {
+        return Err(failed("it has no pixels".to_owned()));
+    }
+    let pixels = u64::from(width) * u64::from(height);
+    if width.max(height) > LARGEST_SIDE || pixels > MOST_PIXELS {
+        return Err(failed(format!(
+            "{height} x {width} pixels (height x width); at most {LARGEST_SIDE} along a side and {MOST_PIXELS} in all are read"
+        )));
+    }
+    // The decoder's buffer and its coefficients, and the planes.
+    let what = || format!("{}: an image of {height} x {width} pixels", visible_path(path));
+    let _alone = one_at_a_time(what, decoder.total_bytes().saturating_mul(4))?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| failed(error.to_string()))?;
+    Ok(planar(image, height as usize, width as usize))
+}
+
+/// Waits until no other large image is in hand, where resizing this one from `shape` is a large matter itself.
+///
+/// # Errors
+/// When it does not fit into memory.
+pub(super) fn alone(
+    path: &Path,
+    shape: ImageShape,
+    (height, width): (usize, usize),
+) -> Result<Option<MutexGuard<'static, ()>>> {
+    if (shape.height, shape.width) == (height, width) {
+        return Ok(None);
+    }
+    // The filter goes down the columns first, in numbers of 16 bytes a pixel.
+    let needed = 16 * shape.width as u64 * height as u64 + 2 * width as u64 * height as u64;
+    let what = || format!("{}: an image of {shape} in the size {height} x {width}", visible_path(path));
+    one_at_a_time(what, needed)
+}
+
+fn one_at_a_time(what: impl FnOnce() -> String, needed: u64) -> Result<Option<MutexGuard<'static, ()>>> {
+    if needed <= LARGE {
+        return Ok(None);
+    }
+    let guard = LARGE_ONES.lock().unwrap_or_else(PoisonError::into_inner);
+    room::insist(what, needed)?;
+    Ok(Some(guard))
+}
+
+fn planar(image: DynamicImage, height: usize, width: usize) -> Decoded {
+    if !image.color().has_color() {
+        let shape = ImageShape { channels: 1, height, width };
+        return Decoded { shape, planes: image.into_luma8().into_raw() };
+    }
+    let interleaved = image.into_rgb8().into_raw();
+    let mut planes = Vec::with_capacity(interleaved.len());
+    for channel in 0..CHANNELS {
+        planes.extend(interleaved.iter().skip(channel).step_by(CHANNELS));
+    }
+    Decoded { shape: ImageShape { channels: CHANNELS, height, width }, planes }
+}
