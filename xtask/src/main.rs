@@ -13,6 +13,7 @@ mod prerequisites;
 mod scratch;
 mod setup;
 mod shell;
+mod sweep;
 mod tasks;
 mod tidy;
 
@@ -34,11 +35,13 @@ usage: cargo xtask <command>
                         or nextest) just those tests
   ci                    format, tidy, clippy, tests, documentation: what a change must pass
   bench [options]       gaat beside PyTorch on the same work; `bench --help` lists the options
+  sweep [options]       convolutions and trainings under a checker of memory; `sweep --help`
+                        lists the options
   tidy                  the rules of this repository that clippy does not know
   install [--root DIR]  put `gaat` on the PATH, with the libraries that it needs
   help                  this text
 
-setup is part of demo, test, ci, bench and install.";
+setup is part of demo, test, ci, bench, sweep and install.";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -48,6 +51,7 @@ enum Task {
     Test(Vec<OsString>),
     Ci,
     Bench(Vec<OsString>),
+    Sweep(Vec<OsString>),
     Tidy,
     Install(Option<PathBuf>),
     Help,
@@ -79,6 +83,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Test(arguments) => tasks::test(&setup, &arguments),
         Task::Ci => tasks::ci(&setup),
         Task::Bench(arguments) => bench::bench(&setup, &arguments),
+        Task::Sweep(arguments) => sweep::sweep(&setup, &arguments),
         Task::Tidy => tidy::run(&setup.root),
         Task::Install(root) => install::run_install(&setup, root),
         Task::Help => {
@@ -101,6 +106,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Task> {
         ("test", _) => Ok(Task::Test(rest)),
         ("ci", []) => Ok(Task::Ci),
         ("bench", _) => Ok(Task::Bench(rest)),
+        ("sweep", _) => Ok(Task::Sweep(rest)),
         ("tidy", []) => Ok(Task::Tidy),
         ("install", []) => Ok(Task::Install(None)),
         ("install", ["--root", _]) => Ok(Task::Install(rest.into_iter().nth(1).map(PathBuf::from))),
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_usage_names_every_command() {
-        for name in ["setup", "demo", "test", "ci", "bench", "tidy", "install", "help"] {
+        for name in ["setup", "demo", "test", "ci", "bench", "sweep", "tidy", "install", "help"] {
             assert!(USAGE.contains(&format!("\n  {name}")), "{name}");
         }
     }

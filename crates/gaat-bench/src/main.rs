@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod check;
+mod convolve;
 mod ours;
 mod outcome;
 mod rounds;
@@ -42,6 +43,16 @@ enum Command {
         /// Folder of synthetic images.
         #[arg(long)]
         data_dir: PathBuf,
+    },
+    /// Write the synthetic images of the measurements into a folder.
+    #[command(hide = true)]
+    Images { folder: PathBuf },
+    /// Compute the convolutions on standard input and compare them with another way of computing them.
+    #[command(hide = true)]
+    Convolve {
+        /// As libtorch computes them by itself, faults of oneDNN and all.
+        #[arg(long)]
+        raw: bool,
     },
 }
 
@@ -90,6 +101,8 @@ fn main() -> ExitCode {
         Command::Sample { work, threads, device, data_dir } => {
             sample(&work, &Machine { threads, device }, &data_dir)
         }
+        Command::Images { folder } => synthetic::write(&folder).map(|()| ExitCode::SUCCESS),
+        Command::Convolve { raw } => convolve::convolve(raw).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,

@@ -1,6 +1,7 @@
 // libtorch's half for NVIDIA GPUs, loaded at run time: kernels recorded as CUDA graphs, and points in time on a stream. Needs no
 // CUDA to compile: streams and events have an interface for all devices, and CUDAGraph is found by its symbols.
 #include <ATen/DeviceAccelerator.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -85,6 +86,14 @@ struct Recording {
 }  // namespace
 
 extern "C" {
+
+char* gaat_cuda_has_bf16(int* found) {
+  GAAT_TRY
+  // Asks for compute capability 8 and nothing else.
+  *found = at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8();
+  GAAT_END
+}
+
 
 // Loads libtorch_cuda.so from the folder of libtorch_cpu.so where there is one. Its kernels register themselves; libtorch asks
 // for them once, at the first random number or tensor on a GPU, and does not ask again.

@@ -19,6 +19,7 @@ unsafe extern "C" {
     fn gaat_event_wait(event: *mut c_void) -> *mut c_char;
     fn gaat_event_elapsed(first: *mut c_void, second: *mut c_void, found: *mut f64) -> *mut c_char;
     fn gaat_event_free(event: *mut c_void);
+    fn gaat_cuda_has_bf16(found: *mut c_int) -> *mut c_char;
     fn gaat_cuda_peak(device: c_int, bytes: *mut f64) -> *mut c_char;
 }
 
@@ -31,6 +32,17 @@ pub fn load_cuda() -> Result<bool> {
     let mut found = 0;
     // SAFETY: the pointer is valid for a write.
     check(unsafe { gaat_load_cuda(&raw mut found) })?;
+    Ok(found != 0)
+}
+
+/// Whether the GPUs have bfloat16 arithmetic, as those from compute capability 8 on; `false` without libtorch's half for them.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn cuda_has_bf16() -> Result<bool> {
+    let mut found = 0;
+    // SAFETY: the pointer is valid for a write.
+    check(unsafe { gaat_cuda_has_bf16(&raw mut found) })?;
     Ok(found != 0)
 }
 

@@ -1,12 +1,14 @@
-//! What tch 0.24 leaves out of libtorch, through two C++ files linked to the same library.
+//! What tch 0.24 leaves out of libtorch, through C++ files linked to the same library.
 //!
 //! Every call returns a [`Result`]: the C++ side catches its exceptions and hands over their first message, so
 //! nothing unwinds through Rust. This is the only crate of the project with `unsafe` code.
 #![deny(missing_docs)]
 
+mod convolution;
 mod cuda;
 
-pub use cuda::{CudaEvent, CudaGraph, GraphPool, cuda_peak, load_cuda};
+pub use convolution::route_convolutions;
+pub use cuda::{CudaEvent, CudaGraph, GraphPool, cuda_has_bf16, cuda_peak, load_cuda};
 
 use libc::{c_char, c_int};
 use std::ffi::CStr;

@@ -1,5 +1,6 @@
 //! Networks: golden values, modes, initialisation, refusals, parameters by name.
 
+mod convolutions;
 mod derivatives;
 pub(crate) mod golden;
 mod initial;
