@@ -7,6 +7,7 @@ mod trainings;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -148,7 +149,8 @@ fn convolved(tools: &Tools, cases: &[String], is_raw: bool) -> Result<String> {
     let output = command.output().map_err(|error| format!("cannot run gaat-bench: {error}"))?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
-        text.push_str(&format!("died {}\n", output.status));
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "died {}", output.status);
     }
     Ok(text)
 }
@@ -184,7 +186,8 @@ fn report(folder: &Path, hits: &[Hit]) -> Result<()> {
     for Hit { case, pass, what } in hits {
         let precision = case.split(' ').next().unwrap_or_default();
         *counts.entry((precision, pass, what)).or_default() += 1;
-        lines.push_str(&format!("{what}\t{pass}\t{case}\n"));
+        lines += &[what, pass, case].map(String::as_str).join("\t");
+        lines.push('\n');
     }
     for ((precision, pass, what), count) in counts {
         println!("{count:>6}  {precision}  {pass}  {what}");

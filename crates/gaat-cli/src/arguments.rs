@@ -12,8 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gaat_data::ImageShape;
 use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{
-    Anchor, AttackName, Budget, Curvature, DatasetName, MethodName, ModelName, Norm, PixelLength, Recipe,
-    SaliencyName,
+    Anchor, AttackName, Budget, ComputePrecision, Curvature, DatasetName, MethodName, ModelName, Norm,
+    PixelLength, Recipe, SaliencyName,
 };
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -155,9 +155,9 @@ pub(crate) struct SubjectArguments {
     /// cpu, or cuda:0 and so on [default: as in the training]
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// fp32, bf16 or auto [default: as in the training]
-    #[arg(long)]
-    pub(crate) precision: Option<String>,
+    /// Precision of the network; in bf16 it is another one than that of the weights file
+    #[arg(long, value_enum, default_value_t = ComputePrecision::Fp32)]
+    pub(crate) precision: ComputePrecision,
     /// Threads of libtorch [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,

@@ -34,11 +34,12 @@ pub(crate) fn analysis_markup(analysis: &Analysis) -> Markup {
 /// What the columns mean.
 fn legend(analysis: &Analysis) -> String {
     format!(
-        "clean accuracy {} %. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
+        "clean accuracy {} %, computed in {}. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
          network's own\nverdict. residual: what the model leaves out of the loss at the end of its attack, mean of |R| and \
          of R, nats.\ngain ratio: actual over predicted increase of the loss. cosine, signs: agreement of the model's \
          gradient with the\nnetwork's, mean over the path. passes: of each image, a Hessian-vector product counted as 4.\n",
         percent(analysis.clean_accuracy, decimals(analysis.examples)),
+        analysis.environment.precision,
         analysis.steps,
     )
 }

@@ -231,6 +231,9 @@ fn warnings(finished: &[Finished]) -> Vec<String> {
     if finished.iter().any(|run| run.evaluation.examples != first.evaluation.examples) {
         warnings.push("the runs were judged on different numbers of images".to_owned());
     }
+    if finished.iter().any(|run| run.evaluation.precision != first.evaluation.precision) {
+        warnings.push("the runs were judged in different precisions".to_owned());
+    }
     warnings
 }
 
@@ -240,7 +243,8 @@ pub(crate) mod samples {
     use super::*;
     use gaat_spec::record::{Environment, ModelRecord, SCHEMA};
     use gaat_spec::{
-        AttackName, AttackResult, AttackSpec, EpochRecord, Norm, Passes, Recipe, Seconds, Status, ThreatModel,
+        AttackName, AttackResult, AttackSpec, ComputePrecision, EpochRecord, Norm, Passes, Recipe, Seconds,
+        Status, ThreatModel,
     };
 
     pub(crate) fn evaluation(clean: f64, results: &[(&str, f64)]) -> Evaluation {
@@ -261,6 +265,7 @@ pub(crate) mod samples {
         Evaluation {
             examples: 10_000,
             threat,
+            precision: Some(ComputePrecision::Fp32),
             clean_accuracy: clean,
             clean_interval: (0.0, 1.0),
             attacks: attacks.collect(),

@@ -3,6 +3,7 @@
 use crate::compare::{ComparedRun, Row, Spread, Summary};
 use crate::format::{NOTHING, count, decimals, percent, ratio, seconds, spread, spread_of_seconds};
 use crate::table::{Align, Table};
+use gaat_spec::judged_in;
 use gaat_spec::record::Environment;
 
 const COLLAPSED: &str = "†";
@@ -165,6 +166,7 @@ impl Document<'_> {
         let mut lines = Vec::new();
         if let Some(evaluation) = self.runs.iter().find_map(|run| run.evaluation.as_ref()) {
             lines.push(format!("Threat model: {}.", evaluation.threat));
+            lines.push(format!("Judged: {}.", judged_in(evaluation.precision)));
             lines.extend(
                 evaluation
                     .attacks
@@ -175,7 +177,7 @@ impl Document<'_> {
         if let Some(record) = self.runs.iter().find_map(|run| run.record.as_ref()) {
             let Environment { version, libtorch, device, threads, precision, cpu } = &record.environment;
             lines.push(format!(
-                "Machine: {cpu}, device {device}, threads {threads}, precision {precision}; gaat {version}, libtorch \
+                "Machine: {cpu}, device {device}, threads {threads}, trained in {precision}; gaat {version}, libtorch \
                  {libtorch}."
             ));
         }

@@ -1,7 +1,7 @@
 //! What a judgement found, as data.
 
 use crate::record::Passes;
-use crate::{AttackSpec, PixelLength, ThreatModel};
+use crate::{AttackSpec, ComputePrecision, PixelLength, ThreatModel};
 use serde::{Deserialize, Serialize};
 
 /// What one attack found.
@@ -108,6 +108,9 @@ pub struct Evaluation {
     pub examples: usize,
     /// Against what.
     pub threat: ThreatModel,
+    /// In which precision the network computed; `None` in verdicts of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<ComputePrecision>,
     /// Accuracy on clean images, a fraction.
     pub clean_accuracy: f64,
     /// 95 % Wilson interval of that share.
@@ -134,4 +137,24 @@ pub struct Evaluation {
     pub probes: Option<Probes>,
     /// The attacks and the curve.
     pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judged_in;
+
+    #[test]
+    fn verdicts_of_older_versions_are_read_and_their_precision_is_unknown() {
+        let old = r#"{"examples": 10, "threat": {"norm": "linf", "epsilon": "0.3"}, "clean_accuracy": 0.9,
+            "clean_interval": [0.6, 1.0], "attacks": [], "robust_accuracy": 0.5, "robust_interval": [0.2, 0.8],
+            "alarms": [], "seconds": 1.0}"#;
+        let mut verdict: Evaluation = serde_json::from_str(old).unwrap();
+        assert_eq!((verdict.precision, judged_in(verdict.precision)), (None, "precision not recorded"));
+        verdict.precision = Some(ComputePrecision::Bf16);
+        let text = serde_json::to_string(&verdict).unwrap();
+        assert!(text.contains(r#""precision":"bf16""#), "{text}");
+        assert_eq!(serde_json::from_str::<Evaluation>(&text).unwrap(), verdict);
+        assert_eq!(judged_in(verdict.precision), "in bf16");
+    }
 }

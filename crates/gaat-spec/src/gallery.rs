@@ -1,6 +1,6 @@
 //! A few test images with what an attack does to them, as pictures: what `gaat evaluate` leaves for the report.
 
-use crate::{AttackSpec, ThreatModel};
+use crate::{AttackSpec, ComputePrecision, ThreatModel};
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of a gallery.
@@ -37,6 +37,9 @@ pub struct Gallery {
     pub threat: ThreatModel,
     /// The attack.
     pub attack: AttackSpec,
+    /// In which precision the network computed; `None` in galleries of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<ComputePrecision>,
     /// What the differences are multiplied by, around middle grey.
     pub amplification: f64,
     /// The images: the first test image of each class.

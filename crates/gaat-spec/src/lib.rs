@@ -34,7 +34,8 @@ pub use gallery::Gallery;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
 pub use model::ModelName;
 pub use names::{
-    AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName, ScheduleName,
+    AttackStatistics, CollapsePolicy, ComputePrecision, DatasetName, NormalizationChoice, OptimizerName,
+    ScheduleName, judged_in,
 };
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};

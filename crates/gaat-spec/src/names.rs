@@ -61,6 +61,26 @@ pub fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 named! {
+    /// In which precision a network computes its convolutions and hidden linear layers. Parameters, batch statistics, the last
+    /// layer and logits keep the dtype of the store.
+    ComputePrecision, "precision" {
+        /// f32, the dtype of the weights.
+        Fp32 = "fp32",
+        /// bfloat16: another network than that of the weights file, if a near one.
+        Bf16 = "bf16",
+    }
+}
+
+/// What a verdict says of its precision; files of older versions do not tell.
+pub fn judged_in(precision: Option<ComputePrecision>) -> &'static str {
+    match precision {
+        Some(ComputePrecision::Fp32) => "in fp32",
+        Some(ComputePrecision::Bf16) => "in bf16",
+        None => "precision not recorded",
+    }
+}
+
+named! {
     /// A data set that gaat can read.
     DatasetName, "dataset" {
         /// 1,797 handwritten digits of 8x8 pixels, embedded (UCI optdigits).

@@ -1,6 +1,6 @@
 //! What a run did: the record saved as `run.json`, and the counts that its claims rest on.
 
-use crate::Recipe;
+use crate::{ComputePrecision, Recipe};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::AddAssign};
 
@@ -139,6 +139,9 @@ pub struct Environment {
 pub struct TestRecord {
     /// Images judged.
     pub examples: usize,
+    /// In which precision the network computed; `None` in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<ComputePrecision>,
     /// Accuracy on clean images, a fraction.
     pub clean: f64,
     /// Accuracy under each attack, by the attack's description, fractions.

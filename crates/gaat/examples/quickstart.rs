@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "an example shows its result")]
 
 use gaat::evaluate::{EvaluateOptions, evaluate};
+use gaat::nn::ComputePrecision;
 use gaat::run::{Checkpoint, open, prepare_process, test_images};
 use gaat::spec::{AttackSpec, Event, Recipe};
 use gaat::train::{Control, Observer, TrainOptions, train};
@@ -27,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let recipe = Recipe::from_toml(&text)?.check()?;
     train(&recipe, &TrainOptions { run_dir: run_dir.clone(), resume: false }, &mut Lines)?;
 
-    let run = open(&run_dir, Checkpoint::Best, None, None)?;
+    let run = open(&run_dir, Checkpoint::Best, None, ComputePrecision::Fp32)?;
     let attacks = vec![AttackSpec::fgsm(&recipe.threat), AttackSpec::pgd(&recipe.threat, 50, 1, None)?];
     let options = EvaluateOptions::new(recipe.threat, attacks, 500);
     let test = test_images(&recipe.resolved, None)?;

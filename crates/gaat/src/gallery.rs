@@ -62,7 +62,9 @@ pub fn gallery(
         };
         Example { label, clean_prediction, prediction, pictures: views.iter().map(picture).collect() }
     });
-    Ok(Gallery { schema: SCHEMA.to_owned(), threat, attack, amplification, examples: examples.collect() })
+    let precision = Some(classifier.compute_precision());
+    let (schema, examples) = (SCHEMA.to_owned(), examples.collect());
+    Ok(Gallery { schema, threat, attack, precision, amplification, examples })
 }
 
 fn first_of_each_class(images: &ImageSet) -> Vec<usize> {

@@ -25,7 +25,7 @@
 //! let record = train(&recipe, &TrainOptions { run_dir: "runs/photos".into(), resume: false }, &mut Quiet)?;
 //! println!("{:?} after {} epochs", record.status, record.epochs.len());
 //!
-//! let run = open("runs/photos".as_ref(), Checkpoint::Best, None, None)?;
+//! let run = open("runs/photos".as_ref(), Checkpoint::Best, None, ComputePrecision::Fp32)?;
 //! let test = test_images(&recipe.resolved, None)?;
 //! let attacks = vec![AttackSpec::pgd(&recipe.threat, 50, 10, None)?];
 //! let options = EvaluateOptions::new(recipe.threat, attacks, 500);

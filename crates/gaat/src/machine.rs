@@ -1,6 +1,6 @@
 //! The libtorch that was loaded and what it finds on this machine; for whoever wonders why something does not work.
 
-use crate::nn::has_bf16;
+use crate::nn::{ComputePrecision, PrecisionRequest, has_bf16};
 use crate::run::cpu_name;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ pub struct Machine {
     pub vectors: String,
     /// Whether the processor computes in bfloat16 itself.
     pub has_bf16: bool,
+    /// What `precision = auto` stands for with large convolutions on the CPU.
+    pub auto: ComputePrecision,
 }
 
 impl Machine {
@@ -49,6 +51,7 @@ impl Machine {
             threads: tch::get_num_threads() as usize,
             vectors: after(&about.settings, "CPU capability usage: ").to_owned(),
             has_bf16: has_bf16(Device::Cpu),
+            auto: PrecisionRequest::Auto.resolve(Device::Cpu)?,
             library: about.path,
         })
     }

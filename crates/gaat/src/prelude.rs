@@ -3,7 +3,7 @@
 pub use crate::attack::{Attack, Exact, GradientOracle, Pgd};
 pub use crate::batch::{Batch, Images};
 pub use crate::evaluate::{EvaluateOptions, evaluate};
-pub use crate::nn::{Classifier, InputShape, Mode, Rng};
+pub use crate::nn::{Classifier, ComputePrecision, InputShape, Mode, Rng};
 pub use crate::run::{Checkpoint, OpenedRun, open, prepare_process, test_images};
 pub use crate::train::{Control, Observer, Quiet, TrainOptions, train};
 pub use crate::{Error, Result};

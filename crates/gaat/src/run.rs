@@ -3,7 +3,7 @@
 
 use crate::dataset::{self, Dataset};
 use crate::files::write_atomically;
-use crate::nn::{Classifier, ComputePrecision, InputShape, PrecisionRequest};
+use crate::nn::{Classifier, ComputePrecision, InputShape, PrecisionRequest, has_bf16};
 use crate::weights::{self, Description};
 use crate::{Error, Result};
 use gaat_data::TestSet;
@@ -52,6 +52,18 @@ impl Place {
         Ok(Self { device, precision })
     }
 
+    /// To judge `model` in: fp32 is what the numbers of a weights file mean, and nothing else is ever taken unasked.
+    fn judging(
+        device: &str,
+        precision: ComputePrecision,
+        model: &ModelName,
+        input: InputShape,
+    ) -> Result<Self> {
+        let device = parse_device(device)?;
+        let precision = PrecisionRequest::from(precision).resolve_for(model, input, device)?;
+        Ok(Self { device, precision })
+    }
+
     /// What a record says about this machine.
     pub fn environment(&self) -> Environment {
         Environment {
@@ -93,6 +105,22 @@ pub fn parse_device(text: &str) -> Result<Device> {
         return Err(Error::NoCuda { device: text.to_owned(), found });
     }
     Ok(Device::Cuda(index))
+}
+
+/// Refuses to go on on `device` with what `began` says was begun in `precision`, where that is not to be had: a run keeps its
+/// precision, and the runs of a comparison share it.
+///
+/// # Errors
+/// Then.
+pub fn check_precision_kept(began: &Path, precision: &str, device: Device) -> Result<()> {
+    if precision != PrecisionRequest::Bf16.to_string() || has_bf16(device) {
+        return Ok(());
+    }
+    let reason = format!(
+        "was begun in bf16, which {device:?} does not have here, and the precision is kept to the end: go on on a machine \
+         that has bf16, or begin anew elsewhere with precision fp32"
+    );
+    Err(Error::File { path: began.to_owned(), reason })
 }
 
 /// The processor's own name where the system tells it.
@@ -228,15 +256,16 @@ pub struct OpenedRun {
 
 /// Opens a run directory, or a weights file saved by [`weights::save`].
 ///
-/// `device` and `precision` default to those of the run, or cpu and auto.
+/// `device` defaults to that of the run, or cpu. `precision` hangs on no run: judged in [`ComputePrecision::Fp32`] the network is
+/// the one that the weights file holds, as every other program computes it.
 ///
 /// # Errors
-/// When there is nothing to open, or it is damaged.
+/// When there is nothing to open, it is damaged, or the device does not have the precision.
 pub fn open(
     path: &Path,
     checkpoint: Checkpoint,
     device: Option<&str>,
-    precision: Option<&str>,
+    precision: ComputePrecision,
 ) -> Result<OpenedRun> {
     let directory = RunDirectory::new(path);
     let record = if path.is_dir() { Some(directory.read_record()?) } else { None };
@@ -251,13 +280,8 @@ pub fn open(
     }
     let recipe = record.as_ref().map(|record| &record.recipe);
     let (description, state) = weights::load(&file)?;
-    let trained = record.as_ref().map(|record| record.environment.precision.as_str());
-    let place = Place::parse(
-        device.or(recipe.and_then(|recipe| recipe.device.as_deref())).unwrap_or("cpu"),
-        precision.or(trained).unwrap_or("auto"),
-        &description.model,
-        description.shape(),
-    )?;
+    let device = device.or(recipe.and_then(|recipe| recipe.device.as_deref())).unwrap_or("cpu");
+    let place = Place::judging(device, precision, &description.model, description.shape())?;
     let classifier = weights::build_network(&file, &description, &state, place)?;
     Ok(OpenedRun { classifier, description, record })
 }
@@ -307,6 +331,7 @@ pub fn record_test(run_dir: &Path, evaluation: &Evaluation) -> Result<()> {
     let mut record = directory.read_record()?;
     record.test = Some(TestRecord {
         examples: evaluation.examples,
+        precision: evaluation.precision,
         clean: evaluation.clean_accuracy,
         robust: evaluation
             .attacks
@@ -320,6 +345,15 @@ pub fn record_test(run_dir: &Path, evaluation: &Evaluation) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_keeps_its_precision_or_says_why_not() {
+        let began = Path::new("runs/began");
+        check_precision_kept(began, "fp32", Device::Mps).unwrap();
+        let error = check_precision_kept(began, "bf16", Device::Mps).unwrap_err().to_string();
+        assert!(error.contains("runs/began") && error.contains("begun in bf16"), "{error}");
+        assert_eq!(check_precision_kept(began, "bf16", Device::Cpu).is_ok(), has_bf16(Device::Cpu));
+    }
 
     #[test]
     fn f32_is_not_tf32() {

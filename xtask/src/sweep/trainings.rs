@@ -1,5 +1,6 @@
 //! Short trainings of every kind of built-in network, narrow and odd ones above all, under the checker of memory.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use super::cases::Draws;
@@ -51,7 +52,9 @@ pub(super) fn sweep(tools: &Tools, count: usize) -> Result<Vec<Hit>> {
         let mut text = format!("case {case}\npass training\n{}", String::from_utf8_lossy(&output.stdout));
         if !output.status.success() {
             let complaint = String::from_utf8_lossy(&output.stderr);
-            text.push_str(&format!("\ndied {}: {}\n", output.status, complaint.trim().replace('\n', " ")));
+            let complaint = complaint.trim().replace('\n', " ");
+            // Writing to a String does not fail.
+            let _ = write!(text, "\ndied {}: {complaint}\n", output.status);
         }
         let found = hits_of(&text).0;
         println!("{} of {count}: {case}: {}", place + 1, if found.is_empty() { "whole" } else { "FAULT" });

@@ -8,7 +8,7 @@ use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::evaluate::{GradientSource, PerturbOptions, perturb};
 use gaat_report::format::duration;
-use gaat_spec::{Curvature, Passes};
+use gaat_spec::{ComputePrecision, Curvature, Passes};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -19,6 +19,7 @@ struct Attempt {
     attack: String,
     gradient: &'static str,
     threat: String,
+    precision: ComputePrecision,
     examples: usize,
     clean_accuracy: f64,
     robust_accuracy: f64,
@@ -77,6 +78,7 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
         attack: attack.to_string(),
         gradient: if gradient == GradientSource::Exact { "exact" } else { "taylor" },
         threat: threat.to_string(),
+        precision: opened.classifier.compute_precision(),
         examples: found.labels.numel(),
         clean_accuracy,
         robust_accuracy,
@@ -87,9 +89,9 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
         seconds: found.seconds,
     };
     printer.result(&attempt, |attempt| {
-        let Attempt { file, attack, gradient, threat, examples, .. } = attempt;
+        let Attempt { file, attack, gradient, threat, precision, examples, .. } = attempt;
         format!(
-            "{}: {examples} images under {attack}, {gradient} gradients, {threat}; accuracy {:.2} % clean, {:.2} % \
+            "{}: {examples} images under {attack}, {gradient} gradients, {threat}, in {precision}; accuracy {:.2} % clean, {:.2} % \
              perturbed; {} of {} fooled{}, in {}\n",
             file.display(),
             100.0 * attempt.clean_accuracy,

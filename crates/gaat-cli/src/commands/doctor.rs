@@ -8,8 +8,8 @@ use anyhow::Result;
 use gaat::machine::{Machine, check_device};
 use gaat_data::{Places, Source, Verdict, info};
 use gaat_report::format::count;
-use gaat_spec::DatasetName;
 use gaat_spec::record::LIBTORCH_VERSION;
+use gaat_spec::{ComputePrecision, DatasetName};
 use serde::Serialize;
 use std::path::Path;
 
@@ -78,8 +78,12 @@ fn libtorch(machine: &Machine) -> Finding {
 }
 
 fn processor(machine: &Machine) -> Finding {
-    let Machine { cpu, cores, vectors, has_bf16, .. } = machine;
-    let bf16 = if *has_bf16 { "bf16 in hardware" } else { "no bf16: --precision fp32 is what auto takes" };
+    let Machine { cpu, cores, vectors, has_bf16, auto, .. } = machine;
+    let bf16 = match (has_bf16, auto) {
+        (false, _) => "no bf16: --precision fp32 is what auto takes",
+        (true, ComputePrecision::Bf16) => "bf16 in hardware: what auto takes for large convolutions",
+        (true, ComputePrecision::Fp32) => "bf16 in hardware, but fp32 is what auto takes: faster here",
+    };
     finding("processor", State::Ok, format!("{cpu}, {cores} cores, {vectors}, {bf16}"), None)
 }
 
@@ -235,6 +239,7 @@ mod tests {
             threads: 4,
             vectors: "AVX2".to_owned(),
             has_bf16: false,
+            auto: ComputePrecision::Fp32,
         }
     }
 

@@ -17,7 +17,7 @@ use gaat_report::format::{count, decimals, percent, seconds};
 use gaat_report::{Align, Table, curve_plot, curve_text};
 use gaat_spec::evaluation::{NoiseProbe, Probes};
 use gaat_spec::{
-    AttackResult, Budget, CheckedRecipe, DatasetName, Evaluation, Norm, PixelLength, ThreatModel,
+    AttackResult, Budget, CheckedRecipe, DatasetName, Evaluation, Norm, PixelLength, ThreatModel, judged_in,
 };
 use std::fmt::Write as _;
 use std::path::Path;
@@ -150,11 +150,12 @@ fn title(run: &Path, opened: &OpenedRun, dataset: DatasetName, evaluation: &Eval
     let method = opened.record.as_ref().and_then(|record| record.recipe.method);
     let method = method.map(|method| format!(", {method}")).unwrap_or_default();
     format!(
-        "{}: {}{method}, {} test images of {dataset}, {}",
+        "{}: {}{method}, {} test images of {dataset}, {}, {}",
         run.display(),
         opened.description.model,
         count(evaluation.examples as u64),
-        evaluation.threat
+        evaluation.threat,
+        judged_in(evaluation.precision)
     )
 }
 

@@ -10,6 +10,7 @@ use crate::reports;
 use anyhow::{Result, bail};
 use gaat::explain::{Control, ExplainOptions, Explained, Subject as Network, explain};
 use gaat_report::{explanation_markdown, explanation_text};
+use gaat_spec::ComputePrecision;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> Result<Outcome> {
@@ -59,7 +60,7 @@ fn open(arguments: &ExplainArguments) -> Result<Vec<Subject>> {
             dataset: arguments.dataset,
             data_dir: arguments.data_dir.clone(),
             device: Some(arguments.device.clone()),
-            precision: Some("fp32".to_owned()),
+            precision: ComputePrecision::Fp32,
             threads: arguments.threads,
         })?;
         if let Some(first) = opened.first()

@@ -6,6 +6,7 @@ use crate::arguments::{ExportArguments, ExportFormat};
 use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::exchange::{BatchNorms, Config, config_path, export_onnx, export_safetensors};
+use gaat_spec::ComputePrecision;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,8 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outc
     if !is_onnx {
         require_vacant(&config_path(out))?;
     }
-    let opened = gaat::run::open(&arguments.run, arguments.checkpoint.into(), Some("cpu"), Some("fp32"))?;
+    let opened =
+        gaat::run::open(&arguments.run, arguments.checkpoint.into(), Some("cpu"), ComputePrecision::Fp32)?;
     let (classifier, description) = (opened.classifier.as_ref(), &opened.description);
     let recipe = match opened.record {
         Some(record) => Some(record.recipe),

@@ -31,8 +31,9 @@ impl Subject {
     pub(super) fn open(arguments: &SubjectArguments) -> Result<Self> {
         check_there(&arguments.run)?;
         gaat::run::prepare_process(arguments.threads)?;
-        let (device, precision) = (arguments.device.as_deref(), arguments.precision.as_deref());
-        let opened = gaat::run::open(&arguments.run, arguments.checkpoint.into(), device, precision)?;
+        let device = arguments.device.as_deref();
+        let opened =
+            gaat::run::open(&arguments.run, arguments.checkpoint.into(), device, arguments.precision)?;
         let trained = recipe(arguments, &opened)?;
         if arguments.data_dir.is_none() {
             recipes::check_data_dir(&trained.resolved)?;

@@ -230,7 +230,7 @@ fn a_run_goes_out_and_comes_back() {
     // Images, classes and normalisation are in the file.
     success(here, "import pytorch/w.safetensors --model convnet --out back.safetensors");
     let clean = |subject: &str| {
-        let judge = format!("evaluate {subject} --attack fgsm --threads 1 --precision fp32 --json");
+        let judge = format!("evaluate {subject} --attack fgsm --threads 1 --json");
         json(&success(here, &judge))["clean_accuracy"].as_f64().unwrap()
     };
     let expected = clean("r --checkpoint last");
@@ -295,4 +295,39 @@ fn what_is_odd_about_a_folder_is_said_and_a_folder_that_moved_is_asked_for() {
     );
     fs_err::write(here.join("w.pth"), b"PK\x03\x04 and more of an archive").unwrap();
     assert!(refusal(here, "evaluate w.pth --dataset digits").contains("gaat import w.pth --model"));
+}
+
+/// Whatever a network was trained in: its verdict is that of the weights file unless somebody asks for another.
+#[test]
+fn verdicts_are_in_fp32_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    success(
+        here,
+        "train --dataset digits --model convnet --epochs 1 --limit 200 --threads 1 --out r --quiet",
+    );
+    // As a run in bf16 leaves it.
+    let record = here.join("r/run.json");
+    let text = fs_err::read_to_string(&record).unwrap();
+    let brief = text.replace("\"precision\": \"fp32\"", "\"precision\": \"bf16\"");
+    assert_ne!(text, brief);
+    fs_err::write(&record, brief).unwrap();
+
+    let judge = "evaluate r --attack fgsm --limit 50 --probe-images 0 --threads 1";
+    assert_eq!(json(&success(here, &format!("{judge} --json")))["precision"], "fp32");
+    assert!(success(here, judge).contains(", in fp32"));
+    let attack = "attack r --attack fgsm --limit 50 --threads 1 --out p.npz";
+    assert_eq!(json(&success(here, &format!("{attack} --json")))["precision"], "fp32");
+    assert!(success(here, attack).contains("in fp32; accuracy"));
+    let analyze = "analyze r --epsilons 0.1 --limit 20 --steps 2 --threads 1";
+    assert_eq!(json(&success(here, &format!("{analyze} --json")))["environment"]["precision"], "fp32");
+    assert!(success(here, analyze).contains("computed in fp32"));
+    let explain = "explain r --method input-gradient --limit 5 --threads 1";
+    assert_eq!(json(&success(here, &format!("{explain} --json")))["environment"]["precision"], "fp32");
+    let page = fs_err::read_to_string(here.join("r/report.html")).unwrap();
+    assert!(page.contains(", in fp32."), "the report says in what its verdicts were found");
+    for command in [judge, attack, analyze] {
+        let refused = refusal(here, &format!("{command} --precision auto"));
+        assert!(refused.contains("fp32") && refused.contains("bf16"), "{refused}");
+    }
 }

@@ -1,12 +1,18 @@
 //! Test images with what an attack does to them.
 
 use gaat_spec::gallery::Example;
-use gaat_spec::{Gallery, visible};
+use gaat_spec::{Gallery, judged_in, visible};
 use maud::{Markup, html};
 
 /// The images with their views, and how they were made.
 pub(super) fn gallery(gallery: &Gallery) -> Markup {
-    let attack = format!("{} ({}), {}", gallery.attack, gallery.attack.numbers(), gallery.threat);
+    let attack = format!(
+        "{} ({}), {}, {}",
+        gallery.attack,
+        gallery.attack.numbers(),
+        gallery.threat,
+        judged_in(gallery.precision)
+    );
     html! {
         p.soft {
             "The first test image of each class under " (attack) ". Differences are multiplied by "

@@ -1,7 +1,7 @@
 //! Verdicts as tables: a row an attack, and a row a class.
 
 use crate::format::{count, decimals, percent, seconds};
-use gaat_spec::{AttackResult, ClassResult, Evaluation, visible};
+use gaat_spec::{AttackResult, ClassResult, Evaluation, judged_in, visible};
 use maud::{Markup, html};
 
 /// One verdict: the table, and what makes it less than it looks.
@@ -23,7 +23,7 @@ pub(super) fn evaluation(evaluation: &Evaluation) -> Markup {
                 (row("worst case", worst, digits, None))
             }
         }
-        p.soft { (count(evaluation.examples as u64)) " test images, " (evaluation.threat.to_string()) "." }
+        p.soft { (count(evaluation.examples as u64)) " test images, " (evaluation.threat.to_string()) ", " (judged_in(evaluation.precision)) "." }
         @if !evaluation.alarms.is_empty() || !evaluation.notes.is_empty() {
             ul {
                 @for alarm in &evaluation.alarms { li.bad { "alarm: " (alarm) } }

@@ -9,7 +9,7 @@ use crate::curves::run_plots;
 use crate::explanation::explanation_markup;
 use crate::format::{count, decimals, duration, percent, ratio, run_name};
 use crate::plot::Plot;
-use gaat_spec::{Analysis, Evaluation, Explanation, Gallery, Recipe, RunRecord, Status};
+use gaat_spec::{Analysis, Evaluation, Explanation, Gallery, Recipe, RunRecord, Status, judged_in};
 use maud::{Markup, html};
 
 /// A verdict, and the command that it came from.
@@ -186,7 +186,7 @@ impl RunPage<'_> {
             }
             Some(judged) => html! {
                 (classes(&judged.evaluation.classes))
-                p.soft { (count(judged.evaluation.examples as u64)) " test images, " (judged.evaluation.threat.to_string()) "; robust: worst case over the attacks." }
+                p.soft { (count(judged.evaluation.examples as u64)) " test images, " (judged.evaluation.threat.to_string()) ", " (judged_in(judged.evaluation.precision)) "; robust: worst case over the attacks." }
             },
         }
     }
@@ -256,7 +256,7 @@ pub(super) fn recipe_shown(recipe: &Recipe) -> Markup {
 /// Where a run was made, in one line.
 pub(super) fn machine(record: &RunRecord) -> String {
     let at = &record.environment;
-    format!("{}, device {}, threads {}, precision {}", at.cpu, at.device, at.threads, at.precision)
+    format!("{}, device {}, threads {}, trained in {}", at.cpu, at.device, at.threads, at.precision)
 }
 
 fn status(status: Status) -> &'static str {

@@ -21,6 +21,7 @@ fn sample_gallery() -> Gallery {
         schema: SCHEMA.to_owned(),
         threat: judged.threat,
         attack: judged.attacks[0].attack,
+        precision: Some(gaat_spec::ComputePrecision::Fp32),
         amplification: 4.0,
         examples: vec![example(EVIL, "dog"), example(EVIL, EVIL), example("dog", "dog")],
     }

@@ -151,6 +151,7 @@ fn judge(
     let mut crew = Crew::new(classifier, images.len().div_ceil(options.batch_size))?;
     run.stages(&mut crew, &mut ledger, observer)?;
     let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
+    verdict.precision = Some(classifier.compute_precision());
     let stages = verdict::last_stages(&plan);
     verdict.classes = classes::classes(names, &images, options.batch_size, &ledger, &stages)?;
     verdict.alarms.extend(constant::alarm(classifier, &images, options.batch_size, &verdict.classes)?);

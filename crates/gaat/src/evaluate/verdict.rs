@@ -50,6 +50,7 @@ pub(super) fn verdict(
     Evaluation {
         examples: total,
         threat: options.threat,
+        precision: None,
         clean_accuracy: share(clean),
         clean_interval: wilson_interval(clean, total),
         alarms: alarms(&attacks),

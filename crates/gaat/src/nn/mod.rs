@@ -14,7 +14,6 @@ mod models;
 mod network;
 mod pixel_pass;
 mod precision;
-mod probe;
 mod recordings;
 mod rng;
 mod store;

@@ -4,7 +4,7 @@ use super::events::{Control, JsonLines, Observer};
 use super::run::Run;
 use super::tensorboard::TensorBoard;
 use crate::Result;
-use crate::run::{RunDirectory, parse_device};
+use crate::run::{RunDirectory, check_precision_kept, parse_device};
 use gaat_spec::{CheckedRecipe, Event, RunRecord, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -39,17 +39,18 @@ pub fn train(
         directory.check_vacant()?;
         false
     };
+    // Before the data is read, which may take a while.
+    let device = parse_device(&recipe.device)?;
     let mut precision = recipe.precision.clone();
     if has_state {
         let record = directory.read_record()?;
         if record.status == Status::Done {
             return Ok(record);
         }
-        // `auto` may choose otherwise today; a run keeps to what it started with.
+        // `auto` may mean another one on this machine; a run keeps to what it started with.
         precision = record.environment.precision;
+        check_precision_kept(&options.run_dir, &precision, device)?;
     }
-    // Before the data is read, which may take a while.
-    parse_device(&recipe.device)?;
     let mut run = Run::new(recipe, &directory, &precision)?;
     directory.create(recipe)?;
     if has_state {

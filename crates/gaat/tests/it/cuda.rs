@@ -3,7 +3,7 @@
 use crate::support::{Witness, network, network_on, noise, options, recipe};
 use gaat::Error;
 use gaat::attack::{Exact, GradientOracle, Loss};
-use gaat::nn::{Mode, Rng};
+use gaat::nn::{ComputePrecision, Mode, Rng};
 use gaat::run::{Checkpoint, open};
 use gaat::train::{Quiet, train};
 use gaat_spec::{Event, Status};
@@ -139,7 +139,7 @@ fn gaat_learns_to_withstand_pgd_and_goes_on_after_a_stop() {
     let robust = record.epochs[19].validation_robust.unwrap();
     println!("robust validation accuracy {robust}");
     assert!(record.status == Status::Done && record.epochs.len() == 20 && robust > 0.6, "{record:?}");
-    let run = open(&run_dir, Checkpoint::Last, None, None).unwrap();
+    let run = open(&run_dir, Checkpoint::Last, None, ComputePrecision::Fp32).unwrap();
     assert!(run.classifier.store().device() == Device::Cuda(0));
 }
 
@@ -156,7 +156,7 @@ fn a_loss_that_is_no_number_is_found_late_and_spares_weights_and_checkpoints() {
     let Error::Training { epoch, step, reason } = error else { panic!("{error}") };
     assert_eq!(epoch, (step - 1) / 3 + 1);
     assert!(epoch > 1 && reason.contains("the loss is"), "{reason}");
-    let run = open(&run_dir, Checkpoint::Last, None, None).unwrap();
+    let run = open(&run_dir, Checkpoint::Last, None, ComputePrecision::Fp32).unwrap();
     assert_eq!(run.description.epoch, epoch - 1);
     let state = run.classifier.store().state().unwrap();
     assert!(state.iter().all(|(_, tensor)| tensor.isfinite().all().int64_value(&[]) == 1));

@@ -104,7 +104,7 @@ pub(crate) fn robust_run() -> PathBuf {
 /// The network of [`robust_run`] in single precision.
 pub(crate) fn robust_network() -> Box<dyn Classifier> {
     let checkpoint = gaat::run::Checkpoint::Last;
-    gaat::run::open(&robust_run(), checkpoint, None, Some("fp32")).unwrap().classifier
+    gaat::run::open(&robust_run(), checkpoint, None, ComputePrecision::Fp32).unwrap().classifier
 }
 
 /// The first `count` test images of the digits.

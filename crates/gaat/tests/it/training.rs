@@ -3,7 +3,7 @@
 use crate::support::{Witness, bits, digits, file_tensors, network, options, recipe, threat, trained};
 use gaat::Error;
 use gaat::evaluate::{Control, EvaluateOptions, evaluate};
-use gaat::nn::Role;
+use gaat::nn::{ComputePrecision, Role};
 use gaat::run::{Checkpoint, open};
 use gaat::train::{Optimizer, Quiet, train};
 use gaat_spec::recipe::OptimizerSpec;
@@ -303,7 +303,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoints() {
     assert_eq!((record.status, record.failure.as_ref()), (Status::Failed, Some(&message)));
     assert_eq!(record.epochs.len(), epoch - 1);
     for checkpoint in [Checkpoint::Best, Checkpoint::Last] {
-        let run = open(&run_dir, checkpoint, None, None).unwrap();
+        let run = open(&run_dir, checkpoint, None, ComputePrecision::Fp32).unwrap();
         let expected = if checkpoint == Checkpoint::Last { epoch - 1 } else { record.best_epoch.unwrap() };
         assert_eq!(run.description.epoch, expected);
         let state = run.classifier.store().state().unwrap();
@@ -319,7 +319,10 @@ fn a_loss_that_is_no_number_ends_the_run_and_spares_the_checkpoints() {
     let hopeless = text.replace("learning-rate = 3", "learning-rate = 1e20");
     let error = train(&recipe(&hopeless), &options(&folder.path().join("b"), false), &mut Quiet).unwrap_err();
     assert!(matches!(error, Error::Training { epoch: 1, .. }), "{error}");
-    let error = open(&folder.path().join("b"), Checkpoint::Last, None, None).err().unwrap().to_string();
+    let error = open(&folder.path().join("b"), Checkpoint::Last, None, ComputePrecision::Fp32)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("last.safetensors") && error.contains("has not finished an epoch"), "{error}");
 }
 
@@ -403,7 +406,7 @@ fn training_learns_and_adversarial_training_withstands() {
             optimizer = \"adam\"\nlearning-rate = 5e-3\nschedule = \"cyclic\"\n"
         );
         let record = trained(&recipe(&text), &run_dir);
-        let network = open(&run_dir, Checkpoint::Last, None, Some("fp32")).unwrap().classifier;
+        let network = open(&run_dir, Checkpoint::Last, None, ComputePrecision::Fp32).unwrap().classifier;
         let threat = threat(Norm::Linf, 0.15);
         let attacks = vec![AttackSpec::pgd(&threat, 10, 1, None).unwrap()];
         let options = EvaluateOptions::new(threat, attacks, 200);

@@ -43,7 +43,7 @@ fn what_is_saved_comes_back() {
     for model in ["mlp", "convnet", "wide-resnet-10-1", "preact-resnet-18-w1"] {
         let classifier = used(model, 3);
         let description = save(&path, classifier.as_ref());
-        let run = open(&path, Checkpoint::Best, None, Some("fp32")).unwrap();
+        let run = open(&path, Checkpoint::Best, None, ComputePrecision::Fp32).unwrap();
         assert!(run.record.is_none());
         assert_eq!(run.description, description, "{model}");
         assert_eq!((run.description.epoch, run.description.class_names[9].as_str()), (7, "class 9"));
@@ -60,7 +60,7 @@ fn what_is_saved_comes_back() {
         );
         // Overwriting leaves one file, and no temporary one beside it.
         save(&path, used(model, 4).as_ref());
-        let run = open(&path, Checkpoint::Last, None, Some("fp32")).unwrap();
+        let run = open(&path, Checkpoint::Last, None, ComputePrecision::Fp32).unwrap();
         assert_eq!(logits(run.classifier.as_ref()), logits(used(model, 4).as_ref()), "{model}");
         assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -71,7 +71,7 @@ fn refusal(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("odd.safetensors");
     fs_err::write(&path, bytes).unwrap();
-    let error = open(&path, Checkpoint::Best, None, Some("fp32")).err().unwrap();
+    let error = open(&path, Checkpoint::Best, None, ComputePrecision::Fp32).err().unwrap();
     let message = error.to_string();
     assert!(message.contains("odd.safetensors: "), "{message}");
     message
@@ -137,9 +137,10 @@ fn a_file_that_does_not_fit_is_named_with_the_reason() {
     needs(&refusal(b"PK\x03\x04 a zip archive, such as torch.save writes"), &["import the file first"]);
 
     let absent = folder.path().join("absent.safetensors");
-    let error = open(&absent, Checkpoint::Best, None, None).err().unwrap().to_string();
+    let error = open(&absent, Checkpoint::Best, None, ComputePrecision::Fp32).err().unwrap().to_string();
     needs(&error, &["absent.safetensors"]);
-    let error = open(folder.path(), Checkpoint::Best, None, None).err().unwrap().to_string();
+    let error =
+        open(folder.path(), Checkpoint::Best, None, ComputePrecision::Fp32).err().unwrap().to_string();
     needs(&error, &["run.json"]);
 }
 
@@ -151,14 +152,14 @@ fn a_run_directory_opens_at_either_checkpoint() {
     let text = "method = \"natural\"\nmodel = \"mlp\"\nlimit = 100\nepochs = 3\nvalidation-steps = 1\n\
         normalization = \"dataset\"";
     let record = trained(&recipe(text), &run_dir);
-    let last = open(&run_dir, Checkpoint::Last, None, None).unwrap();
+    let last = open(&run_dir, Checkpoint::Last, None, ComputePrecision::Fp32).unwrap();
     assert_eq!((last.description.epoch, last.record.as_ref()), (3, Some(&record)));
-    let best = open(&run_dir, Checkpoint::Best, None, None).unwrap();
+    let best = open(&run_dir, Checkpoint::Best, None, ComputePrecision::Fp32).unwrap();
     assert_eq!(Some(best.description.epoch), record.best_epoch);
     assert!(!last.classifier.normalization().is_identity());
     // The file alone is enough.
     let file = run_dir.join("checkpoints/last.safetensors");
-    let alone = open(&file, Checkpoint::Best, None, None).unwrap();
+    let alone = open(&file, Checkpoint::Best, None, ComputePrecision::Fp32).unwrap();
     assert_eq!(logits(alone.classifier.as_ref()), logits(last.classifier.as_ref()));
     let (_, state) = weights::load(&file).unwrap();
     let names: Vec<_> = last.classifier.store().named().iter().map(|entry| entry.name.as_str()).collect();
@@ -170,9 +171,9 @@ fn a_run_directory_opens_at_either_checkpoint() {
     );
 
     fs_err::remove_file(run_dir.join("checkpoints/best.safetensors")).unwrap();
-    let error = open(&run_dir, Checkpoint::Best, None, None).err().unwrap().to_string();
+    let error = open(&run_dir, Checkpoint::Best, None, ComputePrecision::Fp32).err().unwrap().to_string();
     assert!(error.contains("best.safetensors") && error.contains("resume"), "{error}");
     fs_err::write(run_dir.join("run.json"), "{\"schema\": ").unwrap();
-    let error = open(&run_dir, Checkpoint::Last, None, None).err().unwrap().to_string();
+    let error = open(&run_dir, Checkpoint::Last, None, ComputePrecision::Fp32).err().unwrap().to_string();
     assert!(error.contains("run.json: cannot be read"), "{error}");
 }

@@ -21,7 +21,7 @@ use gaat::evaluate::EvaluateOptions;
 use gaat::train::{TrainOptions, train};
 use gaat_report::format::{duration, percent};
 use gaat_report::{ComparedRun, Document, Summary, frontier, summarize};
-use gaat_spec::{Evaluation, RunRecord, Status};
+use gaat_spec::{ComputePrecision, Evaluation, RunRecord, Status};
 use plan::{Job, Judging, Plan};
 use saved::{Found, Judgement};
 use serde::Serialize;
@@ -48,6 +48,24 @@ impl Comparison<'_> {
     }
 }
 
+/// What `auto` stood for in the first run of an earlier start it stands for in all: on another machine it might be another
+/// precision, and another method would not be the only difference between two runs.
+fn share_precision(jobs: &mut [Job]) -> Result<()> {
+    let begun =
+        jobs.iter().find_map(|job| Some((job.directory.clone(), gaat::run::record(&job.directory).ok()?)));
+    let Some((directory, record)) = begun else { return Ok(()) };
+    // The recipes as they were written are the same already, and say `auto` or what was taken.
+    for job in jobs {
+        gaat::run::check_precision_kept(
+            &directory,
+            &record.environment.precision,
+            gaat::run::parse_device(&job.recipe.device)?,
+        )?;
+        job.recipe.precision.clone_from(&record.environment.precision);
+    }
+    Ok(())
+}
+
 /// How one run of the comparison ended.
 enum Ended {
     /// Trained and judged.
@@ -64,6 +82,8 @@ pub(crate) fn run(arguments: &CompareArguments, printer: &Printer) -> Result<Out
     let found =
         plan.jobs.iter().map(|job| saved::find(job, &plan.judging)).collect::<Result<Vec<Found>>>()?;
     gaat::run::prepare_process(plan.threads)?;
+    let mut plan = plan;
+    share_precision(&mut plan.jobs)?;
     let mut runs: Vec<ComparedRun> = Vec::new();
     for (index, (job, found)) in plan.jobs.iter().zip(found).enumerate() {
         let prefix = format!("[{}/{}] {}, seed {}", index + 1, plan.jobs.len(), job.method, job.seed);
@@ -119,7 +139,7 @@ fn is_of_the_run(error: &gaat::Error) -> bool {
 
 fn judged(job: &Job, plan: &Plan, prefix: &str, printer: &Printer) -> Result<Ended> {
     let judging = &plan.judging;
-    let opened = gaat::run::open(&job.directory, judging.checkpoint.into(), None, None)?;
+    let opened = gaat::run::open(&job.directory, judging.checkpoint.into(), None, ComputePrecision::Fp32)?;
     let test = gaat::run::test_images(&job.recipe.resolved, None)?;
     let options = EvaluateOptions {
         limit: judging.limit,

@@ -5,7 +5,7 @@ use crate::judging::Attacks;
 use crate::recipes;
 use anyhow::{Context, Result, bail};
 use gaat_spec::method::BaseMethod;
-use gaat_spec::{AttackSpec, Budget, CheckedRecipe, MethodName, Recipe, ThreatModel};
+use gaat_spec::{AttackSpec, Budget, CheckedRecipe, ComputePrecision, MethodName, Recipe, ThreatModel};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ pub(super) struct Judging {
     pub(super) checkpoint: CheckpointChoice,
     pub(super) limit: Option<usize>,
     pub(super) seed: u64,
+    /// Older versions judged in that of the training and did not say so: such verdicts are found again.
+    #[serde(default)]
+    pub(super) precision: Option<ComputePrecision>,
 }
 
 /// One run.
@@ -137,6 +140,7 @@ fn judging(arguments: &CompareArguments, shared: &CheckedRecipe) -> Result<Judgi
         checkpoint: judge.checkpoint,
         limit: judge.judge_limit,
         seed: 0,
+        precision: Some(ComputePrecision::Fp32),
     })
 }
 

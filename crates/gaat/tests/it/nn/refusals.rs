@@ -63,16 +63,15 @@ fn contradictory_options_are_refused() {
     for text in ["auto", "fp32", "bf16"] {
         assert_eq!(text.parse::<PrecisionRequest>().unwrap().to_string(), text);
     }
-    // A network of products alone has no use for it, wherever it runs; the small one with convolutions is measured.
+    // A network of products alone has no use for it, wherever it runs, nor has the small one with convolutions on small images.
     let small =
         |model: &str, input| PrecisionRequest::Auto.resolve_for(&model.parse().unwrap(), input, Device::Cpu);
     assert_eq!(small("mlp", shape(1, 28)).unwrap(), ComputePrecision::Fp32);
-    let measured = small("convnet", shape(1, 28)).unwrap();
-    assert!(has_bf16(Device::Cpu) || measured == ComputePrecision::Fp32, "never emulated");
-    let error = small("convnet", shape(1, 2)).map(|_| ()).unwrap_err().to_string();
-    assert!(!has_bf16(Device::Cpu) || error.contains("convnet"), "{error}");
+    assert_eq!(small("convnet", shape(1, 8)).unwrap(), ComputePrecision::Fp32);
     let automatic = PrecisionRequest::Auto.resolve(Device::Cpu).unwrap();
     assert!(has_bf16(Device::Cpu) || automatic == ComputePrecision::Fp32, "never emulated");
+    assert_eq!(small("convnet", shape(1, 28)).unwrap(), automatic);
+    assert_eq!(small("wide-resnet-10-1", shape(3, 32)).unwrap(), automatic);
     let absent = PrecisionRequest::Bf16.resolve(Device::Mps).unwrap_err().to_string();
     assert!(absent.contains("precision fp32"), "{absent}");
     assert_eq!(PrecisionRequest::Auto.resolve(Device::Mps).unwrap(), ComputePrecision::Fp32);
