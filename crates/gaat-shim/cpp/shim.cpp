@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
+#include <limits>
 #include <vector>
 #include "entry.h"
 
@@ -186,6 +187,16 @@ char* gaat_in_order_of(at::Tensor* parameter, at::Tensor* gradient, at::Tensor**
   GAAT_TRY
   at::NoGradGuard no_grad;
   *result = new at::Tensor(in_order_of(parameter->detach(), *gradient));
+  GAAT_END
+}
+
+// Whether all numbers of each tensor are finite, one bool a tensor in order. The largest absolute value of a tensor is finite
+// exactly then, and all of them are found in a few kernels.
+char* gaat_are_finite(at::Tensor** tensors, int count, at::Tensor** result) {
+  GAAT_TRY
+  at::NoGradGuard no_grad;
+  auto largest = at::_foreach_norm(list(tensors, count), std::numeric_limits<double>::infinity());
+  *result = new at::Tensor(at::stack(largest).isfinite());
   GAAT_END
 }
 

@@ -46,6 +46,7 @@ unsafe extern "C" {
     fn gaat_ordered_relu(input: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_channels_last(tensor: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_in_order_of(parameter: Handle, gradient: Handle, result: *mut Handle) -> *mut c_char;
+    fn gaat_are_finite(tensors: *const Handle, count: c_int, result: *mut Handle) -> *mut c_char;
     fn gaat_fused_sgd(
         parameters: *const Handle,
         gradients: *const Handle,
@@ -291,6 +292,17 @@ pub struct SgdStep {
     pub nesterov: bool,
     /// On the first step the momentum buffers are set to the gradient instead of read.
     pub is_first_step: bool,
+}
+
+/// Whether all numbers of each of `tensors` are finite, `[tensors]`, bool, on their device: nothing is waited for.
+///
+/// # Errors
+/// When there is no tensor, one is empty, or they differ in dtype or device.
+pub fn are_finite(tensors: &[&Tensor]) -> Result<Tensor> {
+    let mut result: Handle = std::ptr::null_mut();
+    // SAFETY: the array has `tensors.len()` live tensors; on success the result is a new tensor.
+    check(unsafe { gaat_are_finite(handles(tensors).as_ptr(), tensors.len() as c_int, &raw mut result) })?;
+    Ok(unsafe { Tensor::from_ptr(result.cast()) })
 }
 
 /// One SGD step in place over all `parameters`, reading `gradients` and updating `momenta`, of which there are none

@@ -1,7 +1,7 @@
 //! Attacks as data: their names, their numbers, and what an ensemble consists of.
 
 use crate::names::named;
-use crate::{Error, Norm, PixelLength, Result, ThreatModel};
+use crate::{Error, Norm, PixelLength, Result, ThreatModel, bounds};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -106,19 +106,14 @@ impl AttackSpec {
     /// `2.5 epsilon / steps`, so that the whole ball can be crossed (Madry et al. 2018).
     ///
     /// # Errors
-    /// When steps or restarts are 0 or the step size is.
+    /// When steps, restarts or the step size are 0 or out of bounds.
     pub fn pgd(
         threat: &ThreatModel,
         steps: usize,
         restarts: usize,
         step_size: Option<PixelLength>,
     ) -> Result<Self> {
-        if steps == 0 {
-            return Err(Error::value("steps", 0, "needs at least 1"));
-        }
-        if restarts == 0 {
-            return Err(Error::value("restarts", 0, "needs at least 1"));
-        }
+        let (steps, restarts) = (bounds::STEPS.check(steps)?, bounds::RESTARTS.check(restarts)?);
         let step_size = step_size.unwrap_or_else(|| default_step(threat, steps));
         if step_size.value() == 0.0 && threat.epsilon() > 0.0 {
             return Err(Error::value("step-size", 0, "needs a length over 0"));
@@ -293,6 +288,17 @@ impl AttackSpec {
         }
     }
 
+    fn check_counts(&self) -> Result<()> {
+        self.steps().map(|steps| bounds::STEPS.check(steps)).transpose()?;
+        bounds::RESTARTS.check(self.restarts())?;
+        match *self {
+            Self::Square { queries, .. } => bounds::QUERIES.check(queries)?,
+            Self::CarliniWagner { searches, .. } => bounds::SEARCHES.check(searches)?,
+            _ => 1,
+        };
+        Ok(())
+    }
+
     /// Whether it consists of several attacks, each run on what the one before left.
     pub fn is_ensemble(&self) -> bool {
         matches!(self, Self::AutoAttack | Self::AutoAttackRand | Self::AutoAttackPlus)
@@ -302,8 +308,9 @@ impl AttackSpec {
     /// ensemble. Targeted attacks try no more wrong classes than there are.
     ///
     /// # Errors
-    /// When a loss of it needs more classes.
+    /// When a loss of it needs more classes, or a count is out of bounds.
     pub fn parts(&self, classes: usize) -> Result<Vec<Self>> {
+        self.check_counts()?;
         let (steps, restarts) = (AUTO_STEPS, 1);
         let ce = |restarts, samples| Self::ApgdCe { steps, restarts, samples };
         let dlr = |restarts, samples| Self::ApgdDlr { steps, restarts, samples };

@@ -1,6 +1,6 @@
 //! What an attack may spend, where it is not to be what its authors spend.
 
-use crate::{AttackName, AttackSpec, Error, PixelLength, Result, ThreatModel};
+use crate::{AttackName, AttackSpec, Error, PixelLength, Result, ThreatModel, bounds};
 
 /// Numbers to run attacks with; those left out are customary.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -30,9 +30,9 @@ impl Budget {
     /// `name` under `threat` with those numbers of the budget that it has.
     ///
     /// # Errors
-    /// When a number is 0, or the attack is not for the norm of `threat`.
+    /// When a number is 0 or out of bounds, or the attack is not for the norm of `threat`.
     pub fn attack(&self, name: AttackName, threat: &ThreatModel) -> Result<AttackSpec> {
-        self.check_positive(threat)?;
+        self.check_numbers(threat)?;
         let mut spec = AttackSpec::customary(name, threat)?;
         if let (Some(steps), Some(own)) = (self.steps, spec.steps_mut()) {
             *own = steps;
@@ -79,17 +79,15 @@ impl Budget {
         Ok(())
     }
 
-    fn check_positive(&self, threat: &ThreatModel) -> Result<()> {
+    fn check_numbers(&self, threat: &ThreatModel) -> Result<()> {
         let counts = [
-            ("steps", self.steps),
-            ("restarts", self.restarts),
-            ("queries", self.queries),
-            ("searches", self.searches),
+            (self.steps, bounds::STEPS),
+            (self.restarts, bounds::RESTARTS),
+            (self.queries, bounds::QUERIES),
+            (self.searches, bounds::SEARCHES),
         ];
-        for (key, count) in counts {
-            if count == Some(0) {
-                return Err(Error::value(key, 0, "needs at least 1"));
-            }
+        for (count, bound) in counts {
+            count.map(|count| bound.check(count)).transpose()?;
         }
         if threat.epsilon() > 0.0 && self.step_size.is_some_and(|step_size| step_size.value() == 0.0) {
             return Err(Error::value("step-size", 0, "needs a length over 0"));
@@ -175,5 +173,16 @@ mod tests {
         let zero = Budget { restarts: Some(0), ..Budget::default() };
         let error = zero.attack(AttackName::Pgd, &threat(Norm::Linf)).unwrap_err().to_string();
         assert!(error.contains("restarts") && error.contains("at least 1"), "{error}");
+        for (key, budget) in [
+            ("steps", Budget { steps: Some(2_147_483_648), ..Budget::default() }),
+            ("restarts", Budget { restarts: Some(usize::MAX), ..Budget::default() }),
+            ("queries", Budget { queries: Some(4_294_967_296), ..Budget::default() }),
+            ("searches", Budget { searches: Some(65_536), ..Budget::default() }),
+        ] {
+            for name in [AttackName::Pgd, AttackName::Square] {
+                let error = budget.attack(name, &threat(Norm::Linf)).unwrap_err().to_string();
+                assert!(error.contains(key) && error.contains("at most"), "{error}");
+            }
+        }
     }
 }

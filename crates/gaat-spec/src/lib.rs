@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod attack;
+pub mod bounds;
 pub mod budget;
 pub mod defaults;
 pub mod error;

@@ -25,6 +25,9 @@ impl fmt::Display for Norm {
     }
 }
 
+/// No two images are as far apart, and every length up to here is a number of single precision.
+const MOST: f64 = 1e6;
+
 /// A non-negative length in pixel units (pixels lie in `[0, 1]`), written `0.3` or `8/255` and shown as written.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PixelLength {
@@ -36,7 +39,7 @@ impl PixelLength {
     /// A length as a plain number.
     ///
     /// # Errors
-    /// When it is negative, infinite or not a number.
+    /// When it is negative, above a million, or not a number.
     pub fn new(value: f64) -> Result<Self> {
         Self::fraction(value, 1.0)
     }
@@ -44,14 +47,15 @@ impl PixelLength {
     /// A length as a fraction, such as 8 / 255.
     ///
     /// # Errors
-    /// When the quotient is negative, infinite or not a number.
+    /// When the quotient is negative, above a million, or not a number.
     pub fn fraction(numerator: f64, denominator: f64) -> Result<Self> {
         let length = Self { numerator, denominator };
         let value = length.value();
-        if value.is_finite() && value >= 0.0 {
+        if (0.0..=MOST).contains(&value) {
             Ok(length)
         } else {
-            Err(Error::value("length", length, "needs a finite number of at least 0, such as 0.3 or 8/255"))
+            let reason = format!("needs a number from 0 to {MOST}, such as 0.3 or 8/255");
+            Err(Error::value("length", length, reason))
         }
     }
 
@@ -85,7 +89,7 @@ impl FromStr for PixelLength {
             Error::value(
                 "length",
                 format!("\"{text}\""),
-                "write a number or a fraction, such as 0.3 or 8/255",
+                format!("write a number from 0 to {MOST} or such a fraction, such as 0.3 or 8/255"),
             )
         };
         let number = |part: &str| part.trim().parse::<f64>().map_err(|_| bad());

@@ -84,12 +84,36 @@ pub enum Error {
         /// Why, and where the last good checkpoint is.
         reason: String,
     },
+    /// A batch has one number a channel, which has no variance.
+    #[error(
+        "`{layer}` normalises by the statistics of the batch, but the batch has one number for each channel: give it at least 2 \
+         images"
+    )]
+    OneValue {
+        /// The batch normalisation, by its PyTorch name.
+        layer: String,
+    },
+    /// Weights, statistics or logits are no finite numbers; the message names them.
+    #[error("{0}")]
+    NotFinite(String),
+    /// The loss of a training step, or a gradient of it, is no finite number; the weights were left as they were.
+    #[error("the loss of the batch is {loss}{}", in_gradient(gradient.as_deref()))]
+    Diverged {
+        /// Sum over the batch.
+        loss: f64,
+        /// Where the loss is finite: the first tensor whose gradient is not, `fc.weight` in backquotes or the pixels.
+        gradient: Option<String>,
+    },
     /// Whoever watches asked to stop.
     #[error("interrupted")]
     Interrupted,
     /// A call that makes no sense, whatever the input.
     #[error("{0}")]
     Usage(String),
+}
+
+fn in_gradient(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!(", and its gradient in {name} is not finite"))
 }
 
 impl From<tch::TchError> for Error {

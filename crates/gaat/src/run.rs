@@ -9,6 +9,7 @@ use crate::{Error, Result};
 use gaat_data::TestSet;
 use gaat_spec::record::{Environment, LIBTORCH_VERSION, TestRecord};
 use gaat_spec::{CheckedRecipe, Evaluation, ModelName, Recipe, RunRecord};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -16,19 +17,31 @@ use tch::Device;
 /// beside the other, and f32 that is f32 on a GPU too; who wants less for speed takes bf16.
 ///
 /// # Errors
-/// When libtorch refuses, or its half for GPUs cannot be loaded.
+/// When libtorch refuses, its half for GPUs cannot be loaded, or there are more than four threads for each core.
 pub fn prepare_process(threads: Option<usize>) -> Result<()> {
     gaat_shim::keep_freed_memory();
     gaat_shim::load_cuda()?;
     gaat_shim::set_flush_denormal(true)?;
     gaat_shim::allow_tf32(false)?;
     if let Some(threads) = threads {
-        if threads == 0 {
-            return Err(Error::Device("threads = 0: at least 1 is needed".to_owned()));
-        }
+        check_threads(threads, std::thread::available_parallelism().map_or(1, NonZero::get))?;
         tch::set_num_threads(threads as i32);
     }
     Ok(())
+}
+
+/// Threads that a core can be shared by; more of them only wait for each other.
+const THREADS_A_CORE: usize = 4;
+
+fn check_threads(threads: usize, cores: usize) -> Result<()> {
+    let most = THREADS_A_CORE * cores;
+    if (1..=most).contains(&threads) {
+        return Ok(());
+    }
+    Err(Error::Device(format!(
+        "threads = {threads}: give a number from 1 to {most}, {THREADS_A_CORE} times the {cores} cores of this machine; {cores} are \
+         usually the fastest"
+    )))
 }
 
 /// Where and in which precision a run computes.
@@ -362,5 +375,18 @@ mod tests {
         prepare_process(None).unwrap();
         assert!(!gaat_shim::allows_tf32().unwrap());
         assert!(prepare_process(Some(0)).is_err());
+        // Not cut to the 2 of its lower half.
+        assert!(prepare_process(Some((1 << 32) + 2)).is_err());
+    }
+
+    #[test]
+    fn threads_are_held_against_the_cores() {
+        for threads in [1, 2, 8] {
+            check_threads(threads, 2).unwrap();
+        }
+        for threads in [0, 9, 10_000, usize::MAX] {
+            let text = check_threads(threads, 2).unwrap_err().to_string();
+            assert!(text.contains(&format!("threads = {threads}")) && text.contains("from 1 to 8"), "{text}");
+        }
     }
 }

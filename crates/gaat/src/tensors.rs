@@ -1,6 +1,7 @@
 //! Safetensors files: named tensors with text metadata.
 
 use crate::files::write_atomically;
+use crate::nn::finite;
 use crate::{Error, Result};
 use gaat_spec::visible;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -28,13 +29,16 @@ pub(crate) struct Document {
     pub(crate) metadata: HashMap<String, String>,
 }
 
-/// Writes `tensors` with `metadata`, atomically.
+/// Writes `tensors` with `metadata`, atomically, if all of their numbers are finite: what is saved can be gone on from.
 pub(crate) fn write(
     path: &Path,
     tensors: &[(String, Tensor)],
     metadata: HashMap<String, String>,
 ) -> Result<()> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
+    let finite =
+        finite::check("the tensors to write", tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)));
+    finite.map_err(|error| failed(format!("was not written: {error}")))?;
     let mut copies = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
@@ -126,6 +130,26 @@ mod tests {
         }
         let truth = [("truth".to_owned(), Tensor::from_slice(&[true]))];
         assert!(write(&path, &truth, HashMap::new()).unwrap_err().to_string().contains("Bool"));
+    }
+
+    #[test]
+    fn what_is_not_finite_is_not_written_over_what_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tensors.safetensors");
+        let named =
+            |number: f64, kind| [("head.bias".to_owned(), Tensor::from_slice(&[1.0, number]).to_kind(kind))];
+        write(&path, &named(2.0, Kind::Float), HashMap::new()).unwrap();
+        let before = fs_err::read(&path).unwrap();
+        for (number, kind) in [
+            (f64::NAN, Kind::Float),
+            (f64::INFINITY, Kind::Double),
+            (1e30, Kind::Half),
+            (f64::NEG_INFINITY, Kind::BFloat16),
+        ] {
+            let text = write(&path, &named(number, kind), HashMap::new()).unwrap_err().to_string();
+            assert!(text.contains("tensors.safetensors") && text.contains("`head.bias`"), "{text}");
+            assert_eq!(fs_err::read(&path).unwrap(), before);
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! A recipe filled in and checked: the only thing that runs.
 
-use super::read::{at_least, need, positive, within};
+use super::read::{count, need, positive, within};
 use super::{Recipe, method};
 use crate::method::{AwpSpec, BaseMethod, MethodSpec};
 use crate::names::{AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName};
 use crate::schedule::Schedule;
-use crate::{Error, MethodName, ModelName, Result, ThreatModel, defaults};
+use crate::{Error, MethodName, ModelName, Result, ThreatModel, bounds, defaults};
+
+/// No network learns at a rate like this; the optimiser computes in single precision.
+const MOST_LEARNING_RATE: f64 = 1e6;
 
 /// A recipe that has been filled in and checked; the fields are read-only by convention of [`Recipe::check`].
 #[derive(Debug, Clone, PartialEq)]
@@ -108,7 +111,7 @@ impl CheckedRecipe {
             ));
         }
         let method = method::of(f, method_name)?;
-        let epochs = at_least(f.epochs, "epochs", 1)?;
+        let epochs = count(f.epochs, bounds::EPOCHS)?;
         let delay = f.delay.or(method_name.delayed.then_some(defaults::DELAY));
         if delay.is_some() && matches!(method, MethodSpec::Natural) {
             return Err(Error::value("delay", "set", "natural training has nothing to delay"));
@@ -125,24 +128,25 @@ impl CheckedRecipe {
             attack_statistics: need(f.attack_statistics, "attack-statistics")?,
             epsilon_warmup: within(f.epsilon_warmup, "epsilon-warmup", 0.0, 1.0)?,
             epochs,
-            batch_size: at_least(f.batch_size, "batch-size", 1)?,
+            batch_size: count(f.batch_size, bounds::BATCH_SIZE)?,
             schedule: schedule(f)?,
             optimizer: optimizer(f)?,
             clip_norm: positive(f.clip_norm, "clip-norm")?,
             weight_averaging: positive(f.weight_averaging, "weight-averaging")?,
             augmentation: AugmentationSpec {
-                crop_padding: need(f.crop_padding, "crop-padding")?,
+                crop_padding: count(f.crop_padding, bounds::CROP_PADDING)?,
                 flip: need(f.flip, "flip")?,
             },
             normalization: need(f.normalization, "normalization")?,
             validation_fraction: within(f.validation_fraction, "validation-fraction", 0.0, 0.9)?,
-            validation_steps: at_least(f.validation_steps, "validation-steps", 1)?,
-            validation_limit: at_least(f.validation_limit, "validation-limit", 1)?,
+            validation_steps: count(f.validation_steps, bounds::VALIDATION_STEPS)?,
+            validation_limit: count(f.validation_limit, bounds::VALIDATION_LIMIT)?,
             seed: need(f.seed, "seed")?,
             device: need(f.device.clone(), "device")?,
             precision: need(f.precision.clone(), "precision")?,
             resolved: Recipe { delay, ..filled.clone() },
         };
+        checked.resolved.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
         if checked.weight_averaging.is_some_and(|decay| decay >= 1.0) {
             return Err(Error::value(
                 "weight-averaging",
@@ -172,8 +176,9 @@ fn on_collapse(f: &Recipe, method: MethodName) -> Result<Option<CollapsePolicy>>
 
 fn schedule(f: &Recipe) -> Result<Schedule> {
     let learning_rate = need(f.learning_rate, "learning-rate")?;
-    if !(learning_rate.is_finite() && learning_rate > 0.0) {
-        return Err(Error::value("learning-rate", learning_rate, "needs a number over 0"));
+    if !(learning_rate > 0.0 && learning_rate <= MOST_LEARNING_RATE) {
+        let reason = format!("needs a number over 0 and at most {MOST_LEARNING_RATE}");
+        return Err(Error::value("learning-rate", learning_rate, reason));
     }
     let milestones = need(f.milestones.clone(), "milestones")?;
     let ascending = milestones.windows(2).all(|pair| pair[0] < pair[1]);

@@ -1,9 +1,9 @@
 //! The numbers of a method, read from a recipe.
 
 use super::Recipe;
-use super::read::{at_least, need, within};
+use super::read::{count, need, within};
 use crate::method::{AwpSpec, BaseMethod, GaatSpec, MethodSpec, PgdSpec};
-use crate::{Anchor, Error, MethodName, PixelLength, Result};
+use crate::{Anchor, Error, MethodName, PixelLength, Result, bounds};
 
 /// The method that the filled recipe `f` asks for.
 pub(super) fn of(f: &Recipe, method: MethodName) -> Result<MethodSpec> {
@@ -22,13 +22,13 @@ pub(super) fn of(f: &Recipe, method: MethodName) -> Result<MethodSpec> {
         }
         BaseMethod::Free | BaseMethod::GaatFree => MethodSpec::Free {
             step_size: step_size(f)?,
-            replays: at_least(f.replays, "replays", 1)?,
+            replays: count(f.replays, bounds::REPLAYS)?,
             random_start: need(f.random_start, "random-start")?,
         },
         BaseMethod::FgsmMep => MethodSpec::FgsmMep {
             step_size: step_size(f)?,
             regularization: regularization(f)?,
-            reset_epochs: at_least(f.memory_reset, "memory-reset", 1)?,
+            reset_epochs: count(f.memory_reset, bounds::MEMORY_RESET)?,
         },
         BaseMethod::GradAlign => {
             MethodSpec::GradAlign { step_size: step_size(f)?, regularization: regularization(f)? }
@@ -44,7 +44,7 @@ pub(super) fn awp(f: &Recipe) -> Result<AwpSpec> {
     if gamma == 0.0 {
         return Err(Error::value("awp-gamma", gamma, "needs a share over 0; or leave `awp+` out"));
     }
-    Ok(AwpSpec { gamma, warmup_epochs: need(f.awp_warmup, "awp-warmup")? })
+    Ok(AwpSpec { gamma, warmup_epochs: count(f.awp_warmup, bounds::AWP_WARMUP)? })
 }
 
 fn gaat(f: &Recipe) -> Result<GaatSpec> {
@@ -54,8 +54,8 @@ fn gaat(f: &Recipe) -> Result<GaatSpec> {
         return Err(Error::value("anchor", anchor, "needs random-start = true"));
     }
     let curvature = need(f.curvature, "curvature")?;
-    let draws = at_least(f.curvature_draws, "curvature-draws", 1)?;
-    let refreshes = at_least(f.refreshes, "refreshes", 1)?;
+    let draws = count(f.curvature_draws, bounds::CURVATURE_DRAWS)?;
+    let refreshes = count(f.refreshes, bounds::REFRESHES)?;
     if refreshes > steps {
         let reason = format!("needs at most one for each of {steps} steps");
         return Err(Error::value("refreshes", refreshes, reason));
@@ -65,7 +65,7 @@ fn gaat(f: &Recipe) -> Result<GaatSpec> {
 }
 
 fn pgd(f: &Recipe) -> Result<PgdSpec> {
-    let steps = at_least(f.steps, "steps", 1)?;
+    let steps = count(f.steps, bounds::STEPS)?;
     Ok(PgdSpec { steps, step_size: step_size(f)?, random_start: need(f.random_start, "random-start")? })
 }
 

@@ -1,14 +1,15 @@
 //! Values of a recipe with the check that each kind needs.
 
+use crate::bounds::Bound;
 use crate::{Error, Result};
 
 pub(super) fn need<T>(value: Option<T>, key: &str) -> Result<T> {
     value.ok_or_else(|| Error::value(key, "absent", "has no default here; set it"))
 }
 
-pub(super) fn at_least(value: Option<usize>, key: &str, least: usize) -> Result<usize> {
-    let value = need(value, key)?;
-    if value < least { Err(Error::value(key, value, format!("needs at least {least}"))) } else { Ok(value) }
+/// A count within its bounds.
+pub(super) fn count(value: Option<usize>, bound: Bound) -> Result<usize> {
+    bound.check(need(value, bound.key)?)
 }
 
 pub(super) fn within(value: Option<f64>, key: &str, low: f64, high: f64) -> Result<f64> {

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 use compared::{Compared, Path};
 use gaat_data::ImageSet;
 use gaat_spec::analysis::{Analysis, AttackOutcome, EpsilonAnalysis, LossModel, ModelAnalysis, SCHEMA};
-use gaat_spec::{Anchor, Norm, PixelLength, ThreatModel};
+use gaat_spec::{Anchor, Norm, PixelLength, ThreatModel, bounds};
 use outcome::{Clock, Misfit, Verdict};
 use std::time::{Duration, Instant};
 
@@ -46,10 +46,16 @@ pub struct AnalyzeOptions {
 
 impl AnalyzeOptions {
     fn check(&self) -> Result<()> {
-        let sizes = [self.steps, self.curvature_draws, self.batch_size, self.limit, self.models.len()];
-        if sizes.contains(&0) || self.epsilons.is_empty() {
-            let needs = "an analysis needs a model, an epsilon, and at least one image, step and draw";
-            return Err(Error::Usage(needs.to_owned()));
+        for (count, bound) in [
+            (self.steps, bounds::STEPS),
+            (self.curvature_draws, bounds::CURVATURE_DRAWS),
+            (self.batch_size, bounds::BATCH_SIZE),
+            (self.limit, bounds::LIMIT),
+        ] {
+            bound.check(count)?;
+        }
+        if self.models.is_empty() || self.epsilons.is_empty() {
+            return Err(Error::Usage("an analysis needs a model and an epsilon".to_owned()));
         }
         for epsilon in &self.epsilons {
             if epsilon.value() == 0.0 {

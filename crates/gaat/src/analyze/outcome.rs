@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::attack::{oracle, survival};
 use crate::batch::Batch;
-use crate::nn::{Classifier, Mode};
+use crate::nn::{Classifier, Mode, answer};
 use crate::taylor::{Forecast, GainRatio};
 use gaat_spec::Passes;
 use gaat_spec::analysis::{AttackOutcome, Residual};
@@ -65,7 +65,7 @@ impl Verdict {
     ) -> Result<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let logits = classifier.logits(pixels, Mode::Eval)?;
-        let right = logits.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?;
+        let right = answer::verdicts(&logits)?.f_eq_tensor(&batch.labels)?;
         let clean = survival::correct(classifier, &batch.pixels, &batch.labels)?;
         let losses = oracle::losses(&logits, &batch.labels)?;
         self.images += batch.len();

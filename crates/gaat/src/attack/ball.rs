@@ -84,7 +84,11 @@ pub fn lengths(delta: &Tensor, norm: Norm) -> Tensor {
     let flat = delta.flatten(1, -1);
     match norm {
         Norm::Linf => flat.abs().amax(1, false),
-        Norm::L2 => flat.norm_scalaropt_dim(2.0, [1i64].as_slice(), false),
+        // In f64: squares of f32 overflow from 1e19 on, and vanish below 1e-19.
+        Norm::L2 => {
+            let length = flat.norm_scalaropt_dim_dtype(2.0, [1i64].as_slice(), false, Kind::Double);
+            length.to_kind(delta.kind())
+        }
     }
 }
 
@@ -102,4 +106,33 @@ pub(super) fn column(values: &Tensor) -> Tensor {
 /// Largest amount by which a point of the ball may overshoot it through rounding in `kind`.
 pub fn tolerance(kind: Kind) -> f64 {
     if kind == Kind::Double { 1e-12 } else { 1e-6 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_directions_are_finite_at_nothing_and_at_extremes() {
+        for size in [0.0f32, 1e-38, 1e-25, 1e-10, 1.0, 1e20, 1e37] {
+            let gradient = Tensor::from_slice(&[3.0 * size, -4.0 * size, 0.0, 0.0]).view([1, 1, 2, 2]);
+            let length = f64::from(size) * 5.0;
+            let found = lengths(&gradient, Norm::L2).double_value(&[0]);
+            assert!((found - length).abs() <= 1e-5 * length, "{size}: {found}");
+            // Below the least length there is no direction.
+            let expected = if length > LEAST_LENGTH { [0.6f32, -0.8, 0.0, 0.0] } else { [0.0; 4] };
+            let direction = steepest_ascent(&gradient, Norm::L2).view([4]);
+            let gap = (direction - Tensor::from_slice(&expected)).abs().max().double_value(&[]);
+            assert!(gap < 1e-6, "{size}: {gap}");
+        }
+    }
+
+    #[test]
+    fn the_slope_of_a_length_is_finite_where_there_is_none() {
+        for norm in [Norm::Linf, Norm::L2] {
+            let delta = Tensor::zeros([2, 1, 2, 2], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+            lengths(&delta, norm).sum(Kind::Float).backward();
+            assert_eq!(crate::nn::finite::fault(&delta.grad()).unwrap(), None, "{norm}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::{Attack, GradientOracle, InputGradient, Loss, ball};
 use crate::Result;
-use crate::nn::Draws;
+use crate::nn::{Draws, answer};
 use gaat_spec::{Norm, ThreatModel};
 use tch::Tensor;
 
@@ -11,6 +11,8 @@ use tch::Tensor;
 const FIRST_WEIGHT: f64 = 1e-2;
 /// The weight where there is none.
 const ONLY_WEIGHT: f64 = 1.0;
+/// The largest weight (`upper_bound` in the authors' code).
+const MOST_WEIGHT: f64 = 1e10;
 /// Learning rate of Adam, as in the authors' code.
 const RATE: f64 = 0.01;
 const BETA1: f64 = 0.9;
@@ -44,8 +46,8 @@ impl Attack for CarliniWagner {
             let mut found = self.descend(oracle, &clean, labels, &search.weight)?;
             if !oracle.is_exact() {
                 // Across the boundary of a model is not yet across that of the network.
-                let answers = oracle.logits(&(&clean + &found.delta))?.f_argmax(-1, false)?;
-                found.fooled = found.fooled.logical_and(&answers.f_ne_tensor(labels)?);
+                let is_fooled = answer::fooled(&oracle.logits(&(&clean + &found.delta))?, labels)?;
+                found.fooled = found.fooled.logical_and(&is_fooled);
             }
             search.note(&found);
             search.next_weight(&found.fooled);
@@ -110,7 +112,8 @@ impl Search {
         self.high = self.weight.minimum(&self.high).where_self(fooled, &self.high);
         self.low = self.low.where_self(fooled, &self.weight.maximum(&self.low));
         let middle = (&self.low + &self.high) / 2.0;
-        self.weight = middle.where_self(&self.high.isfinite(), &(&self.weight * 10.0));
+        let larger = (&self.weight * 10.0).clamp_max(MOST_WEIGHT);
+        self.weight = middle.where_self(&self.high.isfinite(), &larger);
     }
 }
 

@@ -5,7 +5,7 @@ use super::plane::{self, Nearest, Plane};
 use super::standing::{Kept, Standing, narrow};
 use super::{Attack, GradientOracle, ball};
 use crate::Result;
-use crate::nn::Draws;
+use crate::nn::{Draws, answer};
 use gaat_spec::{Norm, ThreatModel};
 use tch::Tensor;
 
@@ -40,7 +40,7 @@ impl Attack for DeepFool {
             let Nearest { plane: mut nearest, mut leader, logits, .. } =
                 plane::nearest(oracle, &points, &labels, norm)?;
             if let Some(logits) = logits {
-                let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&labels)?;
+                let fallen = answer::fooled(&logits, &labels)?;
                 match standing.retire(&fallen, &(&points - &clean))? {
                     Kept::All => {}
                     Kept::Nobody => return Ok(standing.into_proposals()),

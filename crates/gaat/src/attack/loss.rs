@@ -2,7 +2,7 @@
 
 use crate::taylor::network::{CROSS_ENTROPY, cross_entropy};
 use crate::{Error, Result};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
 /// Keeps a ratio of logits finite where all of them are equal.
 const TINY: f64 = 1e-12;
@@ -100,8 +100,17 @@ impl Loss<'_> {
 }
 
 fn divergence(probabilities: &Tensor, logits: &Tensor) -> Result<Tensor> {
-    let logs = logits.f_log_softmax(-1, logits.kind())?;
-    let each = logs.f_kl_div(probabilities, Reduction::None, false)?;
+    divergence_of_logs(probabilities, &logits.f_log_softmax(-1, logits.kind())?)
+}
+
+/// `sum_c p_c (log p_c - l_c)` from probabilities p and logarithms l, each `[N, classes]`, `[N]`. A class of probability 0 adds
+/// nothing, to value and slope: where p has a gradient, that of libtorch's own `kl_div` is NaN there.
+pub(crate) fn divergence_of_logs(probabilities: &Tensor, logs: &Tensor) -> Result<Tensor> {
+    // Both operands are replaced before the product: behind one, 0 times infinity would be NaN in the slope.
+    let is_possible = probabilities.f_gt(0.0)?;
+    let safe = probabilities.f_where_self(&is_possible, &probabilities.f_ones_like()?)?;
+    let logs = logs.f_where_self(&is_possible, &logs.f_zeros_like()?)?;
+    let each = probabilities.f_mul(&safe.f_log()?)?.f_sub(&probabilities.f_mul(&logs)?)?;
     Ok(each.f_sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)?)
 }
 
@@ -157,5 +166,63 @@ mod tests {
         assert!(Loss::Dlr.of(&three, &labels).is_ok());
         let error = Loss::DlrTowards(&labels).of(&three, &labels).unwrap_err().to_string();
         assert!(error.contains("at least 4 classes") && error.contains("[1, 3]"), "{error}");
+    }
+
+    #[test]
+    fn losses_and_slopes_are_finite_where_answers_are_degenerate() {
+        let rows: [[f32; 5]; 6] = [
+            [0.0; 5],
+            [7.0, 7.0, 7.0, 7.0, -50.0],
+            // A softmax with probabilities that are exactly 0.
+            [300.0, 0.0, -3.0, 1.0, 2.0],
+            [-300.0, 300.0, 300.0, -300.0, 0.0],
+            [1e30, -1e30, 0.0, 0.0, 1e30],
+            [1e-30, 0.0, -1e-30, 0.0, 0.0],
+        ];
+        let logits = || Tensor::from_slice(&rows.concat()).view([6, 5]).set_requires_grad(true);
+        let flat = Tensor::from_slice(&[0.2f32; 30]).view([6, 5]);
+        let certain = logits().softmax(-1, Kind::Float).detach();
+        for label in 0..5i64 {
+            let labels = Tensor::from_slice(&[label; 6]);
+            let targets = Tensor::from_slice(&[(label + 1) % 5; 6]);
+            for loss in [
+                Loss::CrossEntropy,
+                Loss::Divergence(&flat),
+                Loss::Divergence(&certain),
+                Loss::Dlr,
+                Loss::DlrTowards(&targets),
+                Loss::Margin,
+                Loss::MarginTowards(&targets),
+            ] {
+                let logits = logits();
+                let found = loss.of(&logits, &labels).unwrap();
+                found.sum(Kind::Float).backward();
+                for (what, tensor) in [("value", &found), ("slope", &logits.grad())] {
+                    assert_eq!(
+                        crate::nn::finite::fault(tensor).unwrap(),
+                        None,
+                        "{what} of {loss:?}, {label}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_class_of_probability_zero_adds_nothing_to_the_divergence() {
+        let probabilities = || Tensor::from_slice(&[0.0f64, 0.25, 0.75]).view([1, 3]).set_requires_grad(true);
+        // Even where the other side has no chance of the class either.
+        for log in [-1.0, -200.0, f64::NEG_INFINITY] {
+            let (p, logs) = (probabilities(), Tensor::from_slice(&[log, -1.5, -0.5]).view([1, 3]));
+            let logs = logs.set_requires_grad(true);
+            let found = divergence_of_logs(&p, &logs).unwrap();
+            let expected = 0.25 * (0.25f64.ln() + 1.5) + 0.75 * (0.75f64.ln() + 0.5);
+            assert!((found.double_value(&[0]) - expected).abs() < 1e-12, "{log}");
+            found.sum(Kind::Double).backward();
+            let slope = Vec::<f64>::try_from(p.grad().view([3])).unwrap();
+            assert_eq!(slope[0], 0.0, "{log}");
+            assert!((slope[1] - (0.25f64.ln() + 1.0 + 1.5)).abs() < 1e-12, "{slope:?}");
+            assert_eq!(Vec::<f64>::try_from(logs.grad().view([3])).unwrap(), [0.0, -0.25, -0.75], "{log}");
+        }
     }
 }

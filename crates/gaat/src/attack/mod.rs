@@ -10,7 +10,7 @@ mod carlini_wagner;
 mod deepfool;
 mod fab;
 mod fgsm;
-mod loss;
+pub(crate) mod loss;
 mod momentum;
 pub mod oracle;
 mod pgd;

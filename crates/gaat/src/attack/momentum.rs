@@ -3,7 +3,7 @@
 use super::standing::{Kept, Standing, narrow};
 use super::{Attack, GradientOracle, ball};
 use crate::Result;
-use crate::nn::Draws;
+use crate::nn::{Draws, answer};
 use gaat_spec::ThreatModel;
 use tch::{Kind, Tensor};
 
@@ -39,7 +39,7 @@ impl Attack for MomentumFgsm {
             let answer = tch::with_grad(|| oracle.at(&(&clean + &delta), &labels))?;
             let mut gradient = answer.gradient;
             if let Some(logits) = answer.logits {
-                let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&labels)?;
+                let fallen = answer::fooled(&logits, &labels)?;
                 match standing.retire(&fallen, &delta)? {
                     Kept::All => {}
                     Kept::Nobody => return Ok(standing.into_proposals()),

@@ -3,7 +3,7 @@
 use super::standing::{Kept, Standing, narrow};
 use super::{Attack, GradientOracle, Loss, ball, targets};
 use crate::Result;
-use crate::nn::Draws;
+use crate::nn::{Draws, answer};
 use gaat_spec::ThreatModel;
 use tch::Tensor;
 
@@ -164,7 +164,7 @@ impl Pgd {
             })?;
             let mut gradient = answer.gradient;
             if let (StopRule::WhenFooled, Some(logits)) = (self.stop, answer.logits) {
-                let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&labels)?;
+                let fallen = answer::fooled(&logits, &labels)?;
                 match standing.retire(&fallen, &delta)? {
                     Kept::All => {}
                     Kept::Nobody => return Ok(standing),

@@ -1,19 +1,33 @@
 //! Which images withstand an attack: the judgement that validation and evaluation share.
 
 use super::{Attack, Exact, run};
-use crate::Result;
 use crate::batch::Batch;
-use crate::nn::{Classifier, Draws, Mode};
+use crate::nn::{Classifier, Draws, Mode, answer, finite};
+use crate::{Error, Result};
 use gaat_spec::{Passes, ThreatModel};
 use tch::Tensor;
 
 /// Which images of a batch are classified rightly, `[N]`, bool. Evaluation mode, no gradient.
 ///
 /// # Errors
-/// When the network refuses the batch.
+/// When the network refuses the batch, or answers with logits that are not finite.
 pub fn correct(classifier: &dyn Classifier, pixels: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let _no_grad = tch::no_grad_guard();
-    Ok(classifier.logits(pixels, Mode::Eval)?.f_argmax(-1, false)?.f_eq_tensor(labels)?)
+    Ok(answer::verdicts(&classifier.logits(pixels, Mode::Eval)?)?.f_eq_tensor(labels)?)
+}
+
+/// Refuses `pixels` that an attack has led to where one is not finite: what becomes of them is no verdict on the network.
+///
+/// # Errors
+/// [`Error::NotFinite`](crate::Error::NotFinite).
+pub(crate) fn check_pixels(pixels: &Tensor) -> Result<()> {
+    match finite::fault(pixels)? {
+        None => Ok(()),
+        Some(fault) => Err(Error::NotFinite(format!(
+            "the attack has led to pixels that are not finite ({fault}): a gradient of the network in its pixels is not finite, \
+             though its weights are; no attack can judge it"
+        ))),
+    }
 }
 
 /// Which of the images at `standing` (`[M]`, i64, places in `batch`) are still classified rightly under `attack`:
@@ -37,6 +51,7 @@ pub fn survivors(
     let labels = batch.labels.f_index_select(0, standing)?;
     let mut oracle = Exact::new(classifier, Mode::Eval);
     let perturbed = run(attack, &mut oracle, &clean, &labels, threat, draws)?;
+    check_pixels(perturbed.pixels())?;
     let kept = correct(classifier, perturbed.pixels(), &labels)?;
     let mut passes = crate::attack::GradientOracle::passes(&oracle);
     passes.forward += labels.size()[0] as u64;

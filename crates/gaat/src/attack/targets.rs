@@ -3,6 +3,7 @@
 use super::standing::{Kept, Standing, narrow};
 use super::{GradientOracle, ball};
 use crate::Result;
+use crate::nn::answer;
 use gaat_spec::Norm;
 use tch::Tensor;
 
@@ -103,7 +104,7 @@ fn all_and_choose(
     let mut least = ball::lengths(&best, norm).f_full_like(f64::INFINITY)?;
     for rank in 1..=wrong {
         let delta = attack(oracle, clean, labels, &ranking.f_select(1, rank)?)?.into_proposals();
-        let fooled = oracle.logits(&(clean + &delta))?.f_argmax(-1, false)?.f_ne_tensor(labels)?;
+        let fooled = answer::fooled(&oracle.logits(&(clean + &delta))?, labels)?;
         let length = ball::lengths(&delta, norm);
         let shorter = length.lt_tensor(&least).logical_and(&fooled);
         least = length.where_self(&shorter, &least);

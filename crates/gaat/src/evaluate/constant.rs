@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::batch::Images;
-use crate::nn::{Classifier, Mode};
+use crate::nn::{Classifier, Mode, answer};
 use gaat_spec::ClassResult;
 
 /// Images that may be taken for another class than nearly all are, as a share of those that are of another class.
@@ -57,7 +57,7 @@ fn answers(
     let mut counts = vec![0; classes];
     for (_, batch) in images.batches(batch_size, classifier.store().kind()) {
         let logits = tch::no_grad(|| classifier.logits(&batch?.pixels, Mode::Eval))?;
-        for answer in Vec::<i64>::try_from(logits.f_argmax(-1, false)?)? {
+        for answer in Vec::<i64>::try_from(answer::verdicts(&logits)?)? {
             if let Some(count) = counts.get_mut(answer as usize) {
                 *count += 1;
             }

@@ -23,7 +23,7 @@ use crate::nn::{Classifier, Rng, try_algorithms};
 use crate::{Error, Result};
 use crew::Crew;
 use gaat_data::ImageSet;
-use gaat_spec::{AttackSpec, Evaluation, Passes, ThreatModel};
+use gaat_spec::{AttackSpec, Evaluation, Passes, ThreatModel, bounds};
 use judge::Judge;
 use ledger::{Entry, Ledger};
 use plan::{Planned, Task};
@@ -135,10 +135,14 @@ fn judge(
     saved: Option<&Saved>,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
-    if images.is_empty() || options.limit == Some(0) || options.batch_size == 0 {
-        return Err(Error::Usage(
-            "evaluation needs at least one image and a batch size of at least 1".to_owned(),
-        ));
+    if images.is_empty() {
+        return Err(Error::Usage("an evaluation needs at least one image".to_owned()));
+    }
+    bounds::BATCH_SIZE.check(options.batch_size)?;
+    options.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
+    if let Some(ProbeOptions { images, noise_draws }) = options.probes {
+        bounds::PROBE_IMAGES.check(images)?;
+        bounds::NOISE_DRAWS.check(noise_draws)?;
     }
     try_algorithms(false);
     let classes = classifier.class_count() as usize;

@@ -1,14 +1,14 @@
 //! Perturbed images themselves, for whoever wants to look at them or use them elsewhere.
 
 use super::judge::build;
-use crate::attack::survival::{correct, standing_clean};
+use crate::attack::survival::{check_pixels, correct, standing_clean};
 use crate::attack::{Exact, GradientOracle, Taylor, ball, run};
 use crate::batch::{Batch, Images};
-use crate::nn::{Classifier, Mode, Rng};
+use crate::nn::{Classifier, Mode, Rng, answer};
 use crate::taylor::TaylorModel;
 use crate::{Error, Result};
 use gaat_data::ImageSet;
-use gaat_spec::{Anchor, AttackSpec, Curvature, Norm, Passes, ThreatModel};
+use gaat_spec::{Anchor, AttackSpec, Curvature, Norm, Passes, ThreatModel, bounds};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -114,11 +114,12 @@ pub fn perturb(
     images: &ImageSet,
     options: &PerturbOptions,
 ) -> Result<PerturbedImages> {
-    if images.is_empty() || options.batch_size == 0 || options.limit == Some(0) {
-        return Err(Error::Usage(
-            "an attack needs at least one image and a batch size of at least 1".to_owned(),
-        ));
+    if images.is_empty() {
+        return Err(Error::Usage("an attack needs at least one image".to_owned()));
     }
+    bounds::BATCH_SIZE.check(options.batch_size)?;
+    options.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
+
     let limit = options.limit.unwrap_or(images.len());
     let images = Images::upload_some(images, limit, options.seed, classifier.store().device())?;
     let kind = classifier.store().kind();
@@ -132,7 +133,7 @@ pub fn perturb(
         let perturbed = perturb_batch(classifier, &batch, index, options, &mut passes)?;
         seconds += started.elapsed().as_secs_f64();
         let answer = |pixels: &Tensor| -> Result<Tensor> {
-            Ok(tch::no_grad(|| classifier.logits(pixels, Mode::Eval))?.f_argmax(-1, false)?)
+            answer::verdicts(&tch::no_grad(|| classifier.logits(pixels, Mode::Eval))?)
         };
         let (before, after) = (answer(&batch.pixels)?, answer(&perturbed)?);
         for (part, found) in parts.iter_mut().zip([batch.pixels, perturbed, batch.labels, before, after]) {
@@ -181,6 +182,7 @@ fn perturb_batch(
             let attack = build(&part, restart)?;
             let found = run(attack.as_ref(), oracle.as_mut(), &clean, &labels, &options.threat, &draws)?;
             *passes += oracle.passes();
+            check_pixels(found.pixels())?;
             let _written = perturbed.shallow_clone().f_index_copy_(0, &standing, found.pixels())?;
             let kept = correct(classifier, found.pixels(), &labels)?;
             standing = standing.f_masked_select(&kept)?;

@@ -32,7 +32,7 @@ pub const USUAL_INPUTS: [InputShape; 3] = [
 /// Reads the state dict at `path` and builds its network, on the CPU in single precision.
 ///
 /// # Errors
-/// When the file is no state dict, or its names and shapes are not those of the model.
+/// When the file is no state dict, its names and shapes are not those of the model, or a number is not finite.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<(Box<dyn Classifier>, Description)> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     let Found { state, described } = read(path)?;
@@ -63,6 +63,8 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<(Box<dyn Classifie
                 let description = Description::new(classifier.as_ref(), options.model, &names, 0);
                 return Ok((classifier, description));
             }
+            // Names and shapes fit: other images change nothing.
+            Err(error @ Error::NotFinite(_)) => return Err(failed(error.to_string())),
             Err(error) => refusals.push(format!("for images of {input}: {error}")),
         }
     }

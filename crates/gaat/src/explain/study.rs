@@ -3,10 +3,11 @@
 use super::{attribution, measures, methods_for, saliency};
 use crate::batch::Images;
 use crate::control::Control;
-use crate::nn::{Classifier, Mode};
+use crate::nn::{Classifier, Mode, answer, finite};
 use crate::run::environment;
 use crate::{Error, Result};
 use gaat_data::ImageSet;
+use gaat_spec::bounds;
 use gaat_spec::explanation::{
     ExplainedRun, Explanation, MapAgreement, MapStatistics, Mean, Pair, SCHEMA, SaliencyName,
 };
@@ -70,6 +71,7 @@ pub fn explain(
     observer: &mut dyn FnMut(&str) -> Control,
 ) -> Result<Explained> {
     let started = Instant::now();
+    bounds::LIMIT.check(options.limit)?;
     let methods = methods(subjects, options)?;
     let Some(first) = subjects.first() else {
         return Err(Error::Usage("an explanation needs at least one network".to_owned()));
@@ -95,6 +97,9 @@ pub fn explain(
                 return Err(Error::Interrupted);
             }
             let found = attribution(subject.classifier, &pixels, &labels, method, options.seed)?;
+            if let Some(fault) = finite::fault(&found)? {
+                return Err(Error::NotFinite(format!("the {method} maps of {}: {fault}", subject.run)));
+            }
             let map = rows(&saliency(&found)?)?;
             runs[index].maps.push(MapStatistics {
                 method,
@@ -154,7 +159,7 @@ fn rightly_classified(subjects: &[Subject], pixels: &Tensor, labels: &Tensor) ->
         let mut answers = Vec::new();
         for part in pixels.f_split(super::BATCH, 0)? {
             let logits = tch::no_grad(|| subject.classifier.logits(&part, Mode::Eval))?;
-            answers.push(logits.f_argmax(-1, false)?);
+            answers.push(answer::verdicts(&logits)?);
         }
         let right = Tensor::f_cat(&answers, 0)?.f_eq_tensor(labels)?;
         accuracies.push(right.f_to_kind(Kind::Double)?.f_mean(None::<Kind>)?.f_double_value(&[])?);

@@ -4,7 +4,7 @@
 //! its parameters and statistics in the dtype of the store.
 
 use super::Mode;
-use crate::Result;
+use crate::{Error, Result};
 use gaat_shim::{RunningNorm, running_norm};
 use tch::{Device, Tensor};
 
@@ -105,7 +105,13 @@ impl BatchNorm {
     const MOMENTUM: f64 = 0.1;
     pub(super) const EPSILON: f64 = 1e-5;
 
+    /// # Errors
+    /// [`Error::OneValue`] where statistics of the batch are asked for and a channel has one number: libtorch would make the
+    /// running variance NaN without a word.
     pub(super) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
+        if mode != Mode::Eval && input.numel() <= self.scale.numel() {
+            return Err(Error::OneValue { layer: self.name.clone() });
+        }
         let (mean, variance) = match mode {
             Mode::Eval => {
                 let Self { scale, shift, running_mean: mean, running_variance: variance, .. } = self;

@@ -4,9 +4,11 @@
 //! Parameters carry the names of the public PyTorch definitions, so that state dicts exchange. Nothing here
 //! knows of losses, attacks or training.
 
+pub(crate) mod answer;
 mod builder;
 mod classifier;
 mod eager;
+pub(crate) mod finite;
 mod flow;
 mod input;
 mod layers;

@@ -1,5 +1,6 @@
 //! Parameters and buffers of a network by name.
 
+use super::finite;
 use crate::{Error, Result};
 use gaat_spec::visible;
 use std::collections::{HashMap, HashSet};
@@ -8,6 +9,8 @@ use tch::{Device, Kind, Tensor};
 
 /// PyTorch's batch normalisation counts batches; with a fixed momentum nothing reads the count.
 const IGNORED_SUFFIX: &str = "num_batches_tracked";
+/// How the names of running variances end.
+const VARIANCE: &str = "running_var";
 
 /// What a tensor is for: weight decay and initialisation depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +135,8 @@ impl ParameterStore {
     /// Sets all tensors from a state dict. `num_batches_tracked` is accepted and ignored.
     ///
     /// # Errors
-    /// Lists every missing, unexpected or repeated name and every differing shape; then nothing was changed.
+    /// Lists every missing, unexpected or repeated name and every differing shape; [`Error::NotFinite`] names tensors with a
+    /// number that is not finite in the dtype of the store, or a negative variance. Then nothing was changed.
     pub fn load(&self, state: &[(String, Tensor)]) -> Result<()> {
         let mut given = HashMap::new();
         let mut faults = Vec::new();
@@ -171,7 +175,23 @@ impl ParameterStore {
         if !faults.is_empty() {
             return Err(misfit(&faults));
         }
+        let named = self.entries.iter().zip(&pairs).map(|(entry, (_, tensor))| (entry, *tensor));
+        self.check_numbers(named)?;
         copy_all(&pairs)
+    }
+
+    /// Looks at the numbers that each entry is to get, as the store will hold them.
+    fn check_numbers<'t>(&self, numbers: impl Iterator<Item = (&'t Entry, &'t Tensor)>) -> Result<()> {
+        let mut held = Vec::new();
+        for (entry, tensor) in numbers {
+            let tensor = tensor.f_detach()?.f_to_kind(self.kind)?;
+            if entry.name.ends_with(VARIANCE) && tensor.f_lt(0.0)?.f_any()?.f_int64_value(&[])? != 0 {
+                let reason = format!("`{}` holds a negative variance, which has no square root", entry.name);
+                return Err(Error::NotFinite(reason));
+            }
+            held.push((entry.name.as_str(), tensor));
+        }
+        finite::check("the weights", held.iter().map(|(name, tensor)| (*name, tensor)))
     }
 
     /// Sets all tensors to those of a network of the same architecture.

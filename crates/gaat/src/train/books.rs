@@ -5,6 +5,7 @@ use super::state_file::Position;
 use super::sums::EpochSums;
 use super::validation::Accuracy;
 use crate::Result;
+use crate::nn::ParameterStore;
 use gaat_spec::{EpochRecord, MethodSpec, Passes, RunRecord, Seconds, Status};
 use std::collections::VecDeque;
 use tch::Device;
@@ -63,13 +64,13 @@ impl Books {
     /// With `all` none may stay unread.
     ///
     /// # Errors
-    /// When the step has failed, or its loss is not a number.
-    pub(super) fn read_next(&mut self, all: bool) -> Result<Option<Stepped>> {
+    /// When the step has failed, or its loss or a gradient in the weights of `store` is not finite.
+    pub(super) fn read_next(&mut self, all: bool, store: &ParameterStore) -> Result<Option<Stepped>> {
         if self.launched.len() <= if all { 0 } else { self.in_flight } {
             return Ok(None);
         }
         let Some(launched) = self.launched.pop_front() else { return Ok(None) };
-        let stepped = launched.read()?;
+        let stepped = launched.read(store)?;
         self.sums.seconds += stepped.seconds;
         self.sums.add(&stepped.outcome, stepped.learning_rate);
         Ok(Some(stepped))

@@ -1,5 +1,6 @@
 //! Which epoch, batch and replay a step belongs to: pure functions of the number of steps done.
 
+use super::batches::Batches;
 use gaat_spec::CheckedRecipe;
 
 /// The steps of a run, laid out.
@@ -14,10 +15,10 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    /// The calendar of `recipe` on `images` training images.
-    pub(super) fn new(recipe: &CheckedRecipe, images: usize) -> Self {
+    /// The calendar of `recipe` with an epoch of `batches`.
+    pub(super) fn new(recipe: &CheckedRecipe, batches: Batches) -> Self {
         Self {
-            steps_per_epoch: images.div_ceil(recipe.batch_size),
+            steps_per_epoch: batches.count(),
             epochs: recipe.epochs,
             natural_epochs: recipe.natural_epochs,
             replays: recipe.method.replays(),

@@ -4,9 +4,9 @@ use super::optimizer::clip;
 use super::{StepContext, Tape};
 use crate::attack::ball;
 use crate::attack::oracle::losses;
-use crate::nn::{Classifier, Mode, Role, recorded};
+use crate::nn::{Classifier, Mode, Role, answer, recorded};
 use crate::{Error, Result};
-use gaat_shim::in_order_of;
+use gaat_shim::{are_finite, in_order_of};
 use tch::{Kind, Tensor};
 
 /// Keeps the division finite where a layer has no gradient (Wu et al. 2020, `utils_awp.py`).
@@ -30,7 +30,7 @@ pub struct Objective {
 pub struct Descent {
     /// Loss of each image before the update, `[N]`.
     pub losses: Tensor,
-    /// Sum of `losses`; a scalar, f64. Where it is not finite there was no update.
+    /// Sum of `losses`; a scalar, f64. Where it or a gradient is not finite there was no update.
     pub loss: Tensor,
     /// Sum of the losses that a model of the attack predicted; a scalar, f64.
     pub attacked: Tensor,
@@ -78,6 +78,8 @@ struct WeightAscent {
     kept: Vec<(Tensor, Tensor)>,
     objective: Objective,
     loss: Tensor,
+    /// Whether each gradient that was gone up is finite, bool.
+    are_finite: Tensor,
 }
 
 impl<'a> StepContext<'a> {
@@ -121,8 +123,8 @@ impl<'a> StepContext<'a> {
         self.follow(labels, &mut |context, mode| context.slope(mode, build))
     }
 
-    /// One optimiser step down a slope. Nothing is read from the device: where the loss is not finite the optimiser is told
-    /// so there, and changes nothing.
+    /// One optimiser step down a slope. Nothing is read from the device: where the loss or a gradient is not finite the
+    /// optimiser is told so there, and changes nothing.
     fn follow(&mut self, labels: &Tensor, sloping: Sloping<'_, 'a>) -> Result<Descent> {
         let ascent = match self.weight_reach {
             Some(reach) => Some(self.perturb_weights(reach, sloping)?),
@@ -130,27 +132,37 @@ impl<'a> StepContext<'a> {
         };
         let slope = sloping(self, Mode::Train);
         let mut before = None;
-        if let Some(WeightAscent { kept, objective, loss }) = ascent {
+        if let Some(WeightAscent { kept, objective, loss, are_finite }) = ascent {
             restore(kept)?;
-            before = Some((objective, loss));
+            before = Some((objective, loss, are_finite));
         }
         let Slope { objective, loss, mut weights, pixels } = slope?;
+        let gradients: Vec<&Tensor> = weights.iter().chain(&pixels).collect();
+        let mut are_finite = are_finite(&gradients)?;
+        if let Some((.., in_ascent)) = &before {
+            are_finite = are_finite.f_logical_and(in_ascent)?;
+        }
         let is_finite = loss.f_isfinite()?;
+        let is_void =
+            is_finite.f_logical_and(&are_finite.f_all()?)?.f_logical_not()?.f_to_kind(Kind::Float)?;
+        self.gradients_are_finite = Some(are_finite);
         if let Some(limit) = self.clip_norm {
             clip(&mut weights, limit)?;
         }
-        let is_void = is_finite.f_logical_not()?.f_to_kind(Kind::Float)?;
         self.optimizer.step(&weights, self.learning_rate, &is_void)?;
         // What is reported is said of the weights as they are, not of the perturbed ones, but for the reason of a failure.
         let (objective, loss) = match before {
-            Some((objective, before)) => (objective, before.f_where_self(&is_finite, &loss)?),
+            Some((objective, before, in_ascent)) => {
+                let says_all = is_finite.f_logical_or(&in_ascent.f_all()?.f_logical_not()?)?;
+                (objective, before.f_where_self(&says_all, &loss)?)
+            }
             None => (objective, loss),
         };
         let attacked = match &objective.attacked {
             Some(losses) => losses.f_detach()?.f_sum(Kind::Double)?,
             None => loss.shallow_clone(),
         };
-        let correct = objective.logits.f_argmax(-1, false)?.f_eq_tensor(labels)?.f_sum(Kind::Int64)?;
+        let correct = answer::right(&objective.logits, labels)?.f_sum(Kind::Int64)?;
         Ok(Descent { losses: objective.losses.f_detach()?, loss, attacked, correct, gradient: pixels })
     }
 
@@ -208,18 +220,24 @@ impl<'a> StepContext<'a> {
     /// (Wu et al. 2020, equation 8), and hands back the weights as they were.
     fn perturb_weights(&mut self, reach: f64, sloping: Sloping<'_, 'a>) -> Result<WeightAscent> {
         let slope = sloping(self, Mode::TrainFrozenStats)?;
+        let are_finite = are_finite(&slope.weights.iter().chain(&slope.pixels).collect::<Vec<_>>())?;
         let _no_grad = tch::no_grad_guard();
         let mut kept = Vec::new();
         for (entry, gradient) in self.classifier.store().trainable_entries().zip(&slope.weights) {
             if entry.role == Role::Weight {
                 let mut weight = entry.tensor.shallow_clone();
                 kept.push((weight.shallow_clone(), weight.f_detach()?.f_alias_copy()?));
-                let _ =
-                    weight.f_add_(&(gradient * (weight.norm() / (gradient.norm() + LEAST_NORM) * reach)))?;
+                let reach = length(&weight)? / (length(gradient)? + LEAST_NORM) * reach;
+                let _ = weight.f_add_(&(gradient * reach))?;
             }
         }
-        Ok(WeightAscent { kept, objective: slope.objective, loss: slope.loss })
+        Ok(WeightAscent { kept, objective: slope.objective, loss: slope.loss, are_finite })
     }
+}
+
+/// Length of a whole tensor, a scalar, f64: its squares neither overflow nor vanish.
+fn length(tensor: &Tensor) -> Result<Tensor> {
+    Ok(tensor.f_norm_scalaropt_dtype(2.0, Kind::Double)?)
 }
 
 fn restore(kept: Vec<(Tensor, Tensor)>) -> Result<()> {
@@ -234,8 +252,10 @@ fn restore(kept: Vec<(Tensor, Tensor)>) -> Result<()> {
 mod tests {
     use super::*;
     use crate::attack::{Exact, GradientOracle};
+    use crate::train::optimizer::Optimizer;
     use crate::train::trial::Trial;
     use gaat_spec::Passes;
+    use gaat_spec::recipe::OptimizerSpec;
 
     #[test]
     fn perturbed_weights_are_restored_bit_for_bit() {
@@ -319,5 +339,56 @@ mod tests {
         let gap = (descent.gradient.unwrap() - expected.gradient).abs().max().double_value(&[]);
         assert!(gap < 1e-12, "{gap}");
         assert!((descent.losses - expected.losses).abs().max().double_value(&[]) < 1e-12);
+    }
+
+    const ADAM: OptimizerSpec = OptimizerSpec {
+        name: gaat_spec::OptimizerName::Adam,
+        momentum: 0.0,
+        nesterov: false,
+        weight_decay: 0.1,
+        decay_norm_and_bias: true,
+    };
+
+    #[test]
+    fn a_gradient_that_is_not_finite_leaves_weights_and_memory_as_they_were() {
+        for reach in [None, Some(0.1)] {
+            let mut trial = Trial::new("mlp", Kind::Float);
+            trial.optimizer = Optimizer::new(trial.classifier.store(), ADAM);
+            trial.learning_rate = 1e-3;
+            // One step, so that the optimiser has a memory.
+            trial.with_context(0, |context, batch| context.descend(&batch.pixels, &batch.labels)).unwrap();
+            let memory = |trial: &Trial| {
+                let state = trial.optimizer.state();
+                Tensor::cat(&state.iter().map(|(_, tensor)| tensor.flatten(0, -1)).collect::<Vec<_>>(), 0)
+            };
+            let before = (trial.weights(), memory(&trial).copy());
+            let (loss, flags) = trial
+                .with_context(1, |context, batch| {
+                    context.weight_reach = reach;
+                    let descent = context.descend_on(&batch.labels, &mut |tape| {
+                        let logits = tape.logits(&batch.pixels)?;
+                        // The root of 0: a finite value with an infinite slope, times 0.
+                        let roots =
+                            (&logits * 0.0).square().sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
+                        let losses = losses(&logits, &batch.labels)? + roots.sqrt();
+                        Ok(Objective { losses, attacked: None, logits, watched: None })
+                    })?;
+                    Ok((descent.loss.double_value(&[]), context.gradients_are_finite.take().unwrap()))
+                })
+                .unwrap();
+            assert!(loss.is_finite(), "{loss}");
+            assert_eq!(flags.any().int64_value(&[]), 0, "every gradient is NaN");
+            assert_eq!((trial.weights(), memory(&trial)), before, "{reach:?}");
+        }
+    }
+
+    #[test]
+    fn weights_are_perturbed_by_the_same_length_whatever_the_size_of_the_gradient() {
+        for size in [1e-25f32, 1e-12, 1.0, 1e12, 1e25] {
+            let gradient = Tensor::from_slice(&[3.0 * size, 4.0 * size]);
+            let found = (length(&gradient).unwrap()).double_value(&[]) / f64::from(size);
+            assert!((found - 5.0).abs() < 1e-5, "{size}: {found}");
+        }
+        assert_eq!(length(&Tensor::from_slice(&[0f32; 3])).unwrap().double_value(&[]), 0.0);
     }
 }

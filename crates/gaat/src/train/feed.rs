@@ -1,6 +1,7 @@
 //! The feed of a run: the training images in the order of each epoch, cropped and flipped, batch by batch.
 
 use super::augment::{Augmentation, Placement};
+use super::batches::Batches;
 use crate::Result;
 use crate::batch::{Batch, Images, to_unit};
 use crate::nn::Rng;
@@ -13,7 +14,7 @@ use tch::{Kind, Tensor};
 pub(super) struct Feed {
     images: Images,
     augmentation: Augmentation,
-    batch_size: usize,
+    batches: Batches,
     seed: u64,
     /// Dtype of the pixels served.
     kind: Kind,
@@ -32,12 +33,12 @@ pub(super) struct Served {
 }
 
 impl Feed {
-    /// Feeds `images` as `recipe` says, as pixels of `kind`.
-    pub(super) fn new(images: Images, recipe: &CheckedRecipe, kind: Kind) -> Self {
+    /// Feeds `images`, cut into `batches`, as `recipe` says, as pixels of `kind`.
+    pub(super) fn new(images: Images, batches: Batches, recipe: &CheckedRecipe, kind: Kind) -> Self {
         Self {
             images,
             augmentation: Augmentation::new(recipe.augmentation),
-            batch_size: recipe.batch_size,
+            batches,
             seed: recipe.seed,
             kind,
             order: Tensor::new(),
@@ -51,14 +52,13 @@ impl Feed {
     /// When libtorch cannot allocate.
     pub(super) fn serve(&mut self, number: usize) -> Result<Served> {
         let count = self.images.len();
-        let batches = count.div_ceil(self.batch_size);
+        let batches = self.batches.count();
         let epoch = number / batches + 1;
         if self.order_epoch != epoch {
             self.order = self.images.indices(&epoch_order(self.seed, epoch as u64, count))?;
             self.order_epoch = epoch;
         }
-        let start = (number % batches) * self.batch_size;
-        let end = (start + self.batch_size).min(count);
+        let (start, end) = self.batches.range(number % batches);
         let indices = self.order.f_narrow(0, start as i64, (end - start) as i64)?;
         let (bytes, labels) = self.images.gather(&indices)?;
         let draws = Rng::new(self.seed).seeded("augment", number as u64);

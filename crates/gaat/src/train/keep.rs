@@ -1,10 +1,12 @@
 //! What a run is made from and what it leaves: parts from a recipe and its data, weights and state on disk.
 
 use super::averaging::Averaging;
+use super::batches::{self, Batches, least_batch};
 use super::books::Books;
 use super::calendar::Calendar;
 use super::collapse::{Guard, Snapshot};
 use super::feed::Feed;
+use super::launch::located;
 use super::methods;
 use super::named::prefixed;
 use super::optimizer::Optimizer;
@@ -15,14 +17,14 @@ use super::trained::Trained;
 use super::validation::Validation;
 use crate::batch::Images;
 use crate::dataset::{self, Dataset};
-use crate::nn::{BuildOptions, Classifier, InputShape, Rng, build};
+use crate::nn::{BuildOptions, Classifier, InputShape, Rng, build, finite};
 use crate::run::{Place, RunDirectory};
 use crate::weights::{self, Description};
 use crate::{Error, Result};
 use gaat_data::epoch_order;
 use gaat_spec::record::{ModelRecord, SCHEMA};
 use gaat_spec::{CheckedRecipe, Event, Passes, RunRecord, Seconds, Status};
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 /// Prefixes of the state file beside those of the network.
 const METHOD: &str = "method.";
@@ -62,16 +64,19 @@ impl<'a> Run<'a> {
             None => None,
         };
         let kind = network.store().kind();
+        let least = least_batch(network.as_ref())?;
+        batches::check(&network.name(), train.len(), recipe.batch_size, least)?;
+        let batches = Batches::new(train.len(), recipe.batch_size, least);
         let setting = Setting {
             threat: recipe.threat,
             images: train.len(),
             classes: train.class_count() as i64,
-            batch_size: recipe.batch_size,
+            batch_size: batches.largest(),
             shape: input,
             device: place.device,
             kind,
         };
-        let calendar = Calendar::new(recipe, train.len());
+        let calendar = Calendar::new(recipe, batches);
         let validation = splits.validation.images();
         // The split may keep the order of the files, class by class; the attacked part must not.
         let mut attacked = epoch_order(recipe.seed, 0, validation.len());
@@ -84,7 +89,7 @@ impl<'a> Run<'a> {
         let record = new_record(recipe, &place, digest, network.as_ref());
         Ok(Self {
             calendar,
-            feed: Feed::new(upload(train)?, recipe, kind),
+            feed: Feed::new(upload(train)?, batches, recipe, kind),
             method: methods::build(recipe.method, recipe.awp, &setting)?,
             guard,
             validation: Validation {
@@ -161,14 +166,29 @@ impl<'a> Run<'a> {
         Ok(is_best)
     }
 
+    /// All tensors that the next step depends on, by the names of the state file.
+    fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut tensors = self.trained.state()?;
+        tensors.extend(prefixed(METHOD, self.method.state()));
+        if let Some(healthy) = self.guard.as_ref().and_then(|guard| guard.healthy.as_ref()) {
+            tensors.extend(prefixed(HEALTHY, healthy.tensors()));
+        }
+        Ok(tensors)
+    }
+
+    /// Refuses a network with its average, its optimiser and its method that holds a number that is not finite: before any
+    /// file of it is written, so that those of earlier epochs stay.
+    pub(super) fn check_finite(&self) -> Result<()> {
+        let (tensors, steps) = (self.tensors()?, self.books.steps());
+        let named = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        let checked = finite::check("after this step the tensors of the run", named);
+        checked.map_err(|error| located(error, self.calendar.epoch(steps.saturating_sub(1)), steps))
+    }
+
     /// Saves everything that the next step depends on, and the record.
     pub(super) fn save_state(&self) -> Result<()> {
         let guard = self.guard.as_ref();
-        let mut tensors = self.trained.state()?;
-        tensors.extend(prefixed(METHOD, self.method.state()));
-        if let Some(healthy) = guard.and_then(|guard| guard.healthy.as_ref()) {
-            tensors.extend(prefixed(HEALTHY, healthy.tensors()));
-        }
+        let tensors = self.tensors()?;
         let position = Position {
             steps: self.books.steps(),
             sums: self.books.sums.clone(),
@@ -206,5 +226,51 @@ fn new_record(
         epochs: Vec::new(),
         best_epoch: None,
         test: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::events::Quiet;
+    use gaat_spec::Recipe;
+
+    #[test]
+    fn what_is_not_finite_after_the_last_step_of_an_epoch_overwrites_no_file() {
+        tch::set_num_threads(1);
+        let text = "dataset = \"digits\"\nprecision = \"fp32\"\nmodel = \"wide-resnet-10-1\"\nmethod = \"fgsm-mep\"\n\
+            limit = 24\nbatch-size = 10\nepochs = 1\noptimizer = \"adam\"\nweight-averaging = 0.9\nvalidation-steps = 1\n";
+        let recipe = Recipe::from_toml(text).unwrap().check().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::new(folder.path());
+        directory.create(&recipe).unwrap();
+        let mut run = Run::new(&recipe, &directory, &recipe.precision).unwrap();
+        assert_eq!(run.run(&mut Quiet).unwrap(), Status::Done);
+        let paths = [directory.weights("best"), directory.weights("last"), directory.state()];
+        let files = || paths.each_ref().map(|path| fs_err::read(path).unwrap());
+        let before = files();
+        let of_store = |prefix: &str, network: &dyn Classifier| -> Vec<(String, Tensor)> {
+            let entries = network.store().named().iter();
+            entries.map(|entry| (format!("{prefix}.{}", entry.name), entry.tensor.shallow_clone())).collect()
+        };
+        let average = run.trained.average.as_ref().unwrap().network();
+        let mut live = of_store("weights", run.trained.network.as_ref());
+        live.extend(of_store("average", average));
+        live.extend(prefixed("optimizer.", run.trained.optimizer.state()));
+        live.extend(prefixed(METHOD, run.method.state()));
+        let mut kinds = std::collections::BTreeSet::new();
+        for (name, tensor) in live.iter().filter(|(_, tensor)| tensor.is_floating_point()) {
+            kinds.insert(name.split('.').next().unwrap_or_default());
+            let mut first = tch::no_grad(|| tensor.detach().flatten(0, -1).get(0));
+            let value = first.double_value(&[]);
+            let _ = first.fill_(if value < 0.0 { f64::NEG_INFINITY } else { f64::NAN });
+            let error = run.end_epoch(&mut Quiet).unwrap_err();
+            assert!(matches!(error, Error::Training { epoch: 1, .. }), "{error:?}");
+            assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
+            assert_eq!(files(), before, "{name}");
+            let _ = first.fill_(value);
+        }
+        assert_eq!(kinds.len(), 4, "{kinds:?}");
+        run.end_epoch(&mut Quiet).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use super::methods::Natural;
 use super::reading::Reading;
 use super::run::Run;
 use super::step::{StepContext, StepOutcome, TrainingMethod};
-use crate::nn::{Mode, Rng, try_algorithms};
+use crate::nn::{Mode, ParameterStore, Rng, try_algorithms};
 use crate::{Error, Result};
 use gaat_spec::{AttackStatistics, Event, Passes, Seconds};
 
@@ -47,14 +47,15 @@ impl Run<'_> {
             learning_rate,
             clip_norm: recipe.clip_norm,
             passes: Passes::default(),
+            gradients_are_finite: None,
             attacks: Vec::new(),
         };
         let burst = self.guard.as_mut().and_then(Guard::burst);
         let method: &mut dyn TrainingMethod =
             if calendar.is_natural(done) { &mut Natural } else { burst.unwrap_or(self.method.as_mut()) };
         let report = method.step(&mut context, &batch)?;
-        let (passes, attacks) = (context.passes, context.attacks);
-        let reading = Reading::start(&report, batch.len())?;
+        let StepContext { passes, attacks, gradients_are_finite, .. } = context;
+        let reading = Reading::start(&report, gradients_are_finite.as_ref(), batch.len())?;
         self.trained.follow()?;
         let (epoch, step, ended) = (calendar.epoch(done), done + 1, Mark::now(device)?);
         let launched = Launched { epoch, step, learning_rate, reading, started, attacks, ended };
@@ -104,15 +105,15 @@ pub(super) struct Launched {
 }
 
 impl Launched {
-    /// Waits until it is done.
-    pub(super) fn read(self) -> Result<Stepped> {
+    /// Waits until it is done; the weights that it went down on are those of `store`.
+    pub(super) fn read(self, store: &ParameterStore) -> Result<Stepped> {
         let (epoch, step) = (self.epoch, self.step);
-        self.numbers().map_err(|error| located(error, epoch, step))
+        self.numbers(store).map_err(|error| located(error, epoch, step))
     }
 
-    fn numbers(self) -> Result<Stepped> {
+    fn numbers(self, store: &ParameterStore) -> Result<Stepped> {
         let Self { epoch, step, learning_rate, reading, started, attacks, ended } = self;
-        let outcome = reading.finish()?;
+        let outcome = reading.finish(store)?;
         let mut attack = 0.0;
         for (started, ended) in attacks {
             attack += started.seconds_to(&ended)?;
@@ -123,17 +124,15 @@ impl Launched {
     }
 }
 
-/// Says where in the run something went wrong, and what is left.
-fn located(error: Error, epoch: usize, step: usize) -> Error {
-    match error {
-        Error::Usage(reason) => Error::Training {
-            epoch,
-            step,
-            reason: format!(
-                "{reason}; the checkpoints of the last whole epoch are untouched. A lower learning-rate or a \
-                 clip-norm usually helps"
-            ),
-        },
-        other => other,
-    }
+/// Says where in the run numbers ceased to be finite, and what is left; any other error is handed on as it is.
+pub(super) fn located(error: Error, epoch: usize, step: usize) -> Error {
+    let left = match &error {
+        Error::Diverged { .. } => "the weights were left as they were",
+        Error::NotFinite(_) => "they were not saved",
+        _ => return error,
+    };
+    let reason = format!(
+        "{error}; {left}, and what earlier epochs have saved is untouched. A lower learning-rate or a clip-norm usually helps"
+    );
+    Error::Training { epoch, step, reason }
 }

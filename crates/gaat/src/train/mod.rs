@@ -5,6 +5,7 @@
 
 mod augment;
 mod averaging;
+mod batches;
 mod books;
 mod calendar;
 mod collapse;

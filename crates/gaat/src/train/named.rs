@@ -1,5 +1,6 @@
 //! Tensors by name: how a state file keeps the parts of a run apart, and how a part goes on from its own.
 
+use crate::nn::finite;
 use crate::{Error, Result};
 use tch::Tensor;
 
@@ -22,7 +23,7 @@ pub(super) fn part(named: &[(String, Tensor)], prefix: &str) -> Vec<(String, Ten
 /// Copies `state` into `targets`, name by name; what else `state` holds is ignored. `what` opens the messages.
 ///
 /// # Errors
-/// When a tensor is missing or has another shape; then nothing was changed.
+/// When a tensor is missing, has another shape or holds a number that is not finite; then nothing was changed.
 pub(super) fn copy_into(
     what: &str,
     targets: Vec<(String, Tensor)>,
@@ -42,6 +43,10 @@ pub(super) fn copy_into(
             None => return Err(Error::Usage(format!("{what} memory `{name}` is missing"))),
         }
     }
+    finite::check(
+        &format!("the {what} memories"),
+        state.iter().map(|(name, tensor)| (name.as_str(), tensor)),
+    )?;
     tch::no_grad(|| -> Result<()> {
         for (mut target, tensor) in pairs {
             target.f_copy_(tensor)?;

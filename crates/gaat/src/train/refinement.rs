@@ -56,9 +56,10 @@ impl Plan {
     /// One gradient for the batch and no more.
     pub const NONE: Self = Self { reach: 1.0, share: 0.0, rounds: 0 };
 
-    /// Images of a batch of `count` that get more gradients.
+    /// Images of a batch of `count` that get more gradients: two at least where there are two, because one has no statistics of
+    /// a batch.
     pub fn images(&self, count: usize) -> usize {
-        if self.rounds == 0 { 0 } else { (self.share * count as f64).ceil() as usize }
+        if self.rounds == 0 { 0 } else { ((self.share * count as f64).ceil() as usize).max(2).min(count) }
     }
 
     /// Step of a round over epsilon: together the rounds go one and a half epsilon, or a quarter each where they are many.
@@ -285,5 +286,6 @@ mod tests {
         let step = |rounds| plan(rounds).step();
         assert_eq!([1, 2, 3, 4, 9].map(step), [0.5, 0.5, 0.5, 0.375, 0.25]);
         assert_eq!((plan(2).images(100), plan(2).images(3), Plan::NONE.images(100)), (50, 2, 0));
+        assert_eq!((plan(2).images(2), plan(2).images(1)), (2, 1));
     }
 }

@@ -5,6 +5,7 @@ use super::calendar::Calendar;
 use super::collapse::Guard;
 use super::events::{Control, Observer};
 use super::feed::Feed;
+use super::launch::located;
 use super::step::TrainingMethod;
 use super::trained::Trained;
 use super::validation::Validation;
@@ -43,6 +44,7 @@ impl Run<'_> {
             }
             if control == Control::Stop && !self.is_done() {
                 self.settle(true, observer)?;
+                self.check_finite()?;
                 return Ok(Status::Interrupted);
             }
         }
@@ -58,7 +60,8 @@ impl Run<'_> {
         let mut control = Control::Continue;
         let mut question = None;
         // A check asks the network as it is: steps that it has done already come first.
-        while let Some(stepped) = self.books.read_next(all || question.is_some())? {
+        let store = self.trained.network.store();
+        while let Some(stepped) = self.books.read_next(all || question.is_some(), store)? {
             self.method.observe(&stepped.outcome);
             control = control.or(observer.on_event(&stepped.event())?);
             question = question.or(self.guard.as_mut().and_then(|guard| guard.after_step(&stepped.outcome)));
@@ -74,12 +77,14 @@ impl Run<'_> {
     }
 
     /// Validates, closes the books of the epoch, saves the network as it was judged, and lets the guard act.
-    fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<Control> {
+    pub(super) fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<Control> {
         let epoch = self.calendar.epoch(self.books.steps() - 1);
+        self.check_finite()?;
         let mut control = observer.on_event(&Event::Validating { epoch })?;
         try_algorithms(false);
         let started = Instant::now();
-        let accuracy = self.validation.judge(self.trained.judged())?;
+        let accuracy = self.validation.judge(self.trained.judged());
+        let accuracy = accuracy.map_err(|error| located(error, epoch, self.books.steps()))?;
         self.books.add_evaluation(started.elapsed().as_secs_f64());
         let judged = self.validation.attacked.len();
         let guard = self.guard.as_mut();

@@ -49,7 +49,7 @@ pub struct Setting {
     pub images: usize,
     /// Classes to tell apart.
     pub classes: i64,
-    /// Images in a batch, except the last one of an epoch.
+    /// Images in the largest batch.
     pub batch_size: usize,
     /// Shape of an image.
     pub shape: InputShape,
@@ -119,6 +119,9 @@ pub struct StepContext<'a> {
     pub(super) learning_rate: f64,
     pub(super) clip_norm: Option<f64>,
     pub(super) passes: Passes,
+    /// Whether the gradients of the descent are finite, bool, on the device: one for each trainable tensor and one for watched
+    /// pixels; `None` before there was a descent.
+    pub(super) gradients_are_finite: Option<Tensor>,
     /// From when to when attacks went on.
     pub(super) attacks: Vec<(Mark, Mark)>,
 }

@@ -17,7 +17,7 @@ pub(super) struct Trial {
     pub(super) batch: Batch,
     pub(super) learning_rate: f64,
     pub(super) passes: Passes,
-    optimizer: Optimizer,
+    pub(super) optimizer: Optimizer,
 }
 
 impl Trial {
@@ -88,6 +88,7 @@ impl Trial {
             learning_rate: self.learning_rate,
             clip_norm: None,
             passes: Passes::default(),
+            gradients_are_finite: None,
             attacks: Vec::new(),
         };
         let found = work(&mut context, &self.batch);

@@ -16,6 +16,7 @@ mod curvatures;
 mod evaluation;
 mod exchange;
 mod explanations;
+mod finite;
 mod imported;
 mod literal_gaat;
 mod methods;

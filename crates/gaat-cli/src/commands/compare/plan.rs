@@ -5,7 +5,9 @@ use crate::judging::Attacks;
 use crate::recipes;
 use anyhow::{Context, Result, bail};
 use gaat_spec::method::BaseMethod;
-use gaat_spec::{AttackSpec, Budget, CheckedRecipe, ComputePrecision, MethodName, Recipe, ThreatModel};
+use gaat_spec::{
+    AttackSpec, Budget, CheckedRecipe, ComputePrecision, MethodName, Recipe, ThreatModel, bounds,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,9 +49,7 @@ impl Plan {
         if arguments.recipe.method.is_some() {
             bail!("--method is for one run; a comparison takes --methods natural,rat,gaat");
         }
-        if arguments.seeds == 0 {
-            bail!("--seeds 0: at least 1 run of each method is needed");
-        }
+        let seeds = bounds::SEEDS.check(usize::try_from(arguments.seeds).unwrap_or(usize::MAX))?;
         let written = recipes::read(arguments.file.as_deref(), &arguments.recipe)?;
         check_methods(&arguments.methods)?;
         check_policy(&written, &arguments.methods)?;
@@ -60,7 +60,7 @@ impl Plan {
             .unwrap_or_else(|| PathBuf::from(format!("runs/compare-{}-{}", shared.dataset, shared.model)));
         let judging = judging(arguments, &shared)?;
         let mut jobs = Vec::new();
-        for offset in 0..arguments.seeds {
+        for offset in 0..seeds as u64 {
             let seed =
                 shared.seed.checked_add(offset).context("--seed and --seeds count beyond all numbers")?;
             for method in &arguments.methods {
@@ -131,9 +131,7 @@ fn judging(arguments: &CompareArguments, shared: &CheckedRecipe) -> Result<Judgi
             ..Budget::default()
         },
     };
-    if judge.judge_limit == Some(0) {
-        bail!("--judge-limit 0: at least 1 image is needed");
-    }
+    judge.judge_limit.map(|limit| bounds::JUDGE_LIMIT.check(limit)).transpose()?;
     Ok(Judging {
         threat: shared.threat,
         attacks: attacks.specs(&shared.threat, shared.dataset)?,

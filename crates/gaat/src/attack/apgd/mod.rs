@@ -6,7 +6,7 @@ mod schedule;
 use super::standing::{Kept, Standing};
 use super::{Attack, GradientOracle, InputGradient, Loss, ball, targets};
 use crate::Result;
-use crate::nn::Draws;
+use crate::nn::{Draws, answer};
 use climbers::Climbers;
 use gaat_spec::ThreatModel;
 use tch::Tensor;
@@ -114,7 +114,7 @@ impl Apgd {
 fn take(climbers: &mut Climbers, standing: &mut Standing, answer: InputGradient) -> Result<bool> {
     let InputGradient { mut losses, mut gradient, logits } = answer;
     if let Some(logits) = logits {
-        let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&climbers.labels)?;
+        let fallen = answer::fooled(&logits, &climbers.labels)?;
         match standing.retire(&fallen, &climbers.delta)? {
             Kept::All => {}
             Kept::Nobody => return Ok(false),

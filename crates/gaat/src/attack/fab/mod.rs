@@ -7,7 +7,7 @@ use super::plane::{self, Plane};
 use super::standing::{Kept, Standing, narrow};
 use super::{Attack, GradientOracle, Start, StopRule, ball, targets};
 use crate::Result;
-use crate::nn::Draws;
+use crate::nn::{Draws, answer};
 use gaat_spec::{Norm, ThreatModel};
 use hyperplane::shortest_move;
 use tch::{Kind, Tensor};
@@ -94,7 +94,7 @@ impl Fab {
         for _ in 0..self.steps {
             let plane = walkers.ask(oracle, norm)?;
             walkers.step(&plane, norm)?;
-            let fooled = oracle.logits(&walkers.points)?.f_argmax(-1, false)?.f_ne_tensor(&walkers.labels)?;
+            let fooled = answer::fooled(&oracle.logits(&walkers.points)?, &walkers.labels)?;
             walkers.turn_back(&fooled, norm);
             if self.stop == StopRule::WhenFooled && oracle.is_exact() {
                 let caught = walkers.nearest.le(threat.epsilon());

@@ -10,7 +10,7 @@ mod schedule;
 use super::standing::{Kept, Standing, narrow};
 use super::{Attack, GradientOracle, Loss};
 use crate::Result;
-use crate::nn::Draws;
+use crate::nn::{Draws, answer};
 use gaat_spec::{Norm, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
@@ -72,7 +72,7 @@ impl Seekers {
 
     fn ask(&self, oracle: &mut dyn GradientOracle, points: &Tensor) -> Result<Verdict> {
         let logits = oracle.logits(points)?;
-        let fallen = logits.f_argmax(-1, false)?.f_ne_tensor(&self.labels)?;
+        let fallen = answer::fooled(&logits, &self.labels)?;
         Ok(Verdict { margins: Loss::Margin.of(&logits, &self.labels)?, fallen })
     }
 

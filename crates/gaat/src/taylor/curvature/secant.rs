@@ -28,8 +28,12 @@ impl Secant {
 
     pub(super) fn probed(site: Site<'_, '_>) -> Result<Self> {
         let length = coordinate_length(site.model.norm, site.model.probe, site.gradient);
-        if length.is_nan() || length <= 0.0 {
-            let reason = format!("the secant curvature needs a probe over 0, not {}", site.model.probe);
+        if length.is_nan() || length < f64::from(f32::MIN_POSITIVE) {
+            let reason = format!(
+                "the secant curvature needs a probe over 0 in single precision, not {:e}: take a larger epsilon or step \
+                 size, or another curvature",
+                site.model.probe
+            );
             return Err(Error::Usage(reason));
         }
         let positive = site.gradient.f_ge(0.0)?.f_to_kind(site.gradient.kind())?;

@@ -82,13 +82,21 @@ mod tests {
             ([1.0, 0.0], [0.0, 3.0], 1.0),
             ([1.0, 2.0], [-2.0, -4.0], 2.0),
             ([0.0, 0.0], [1.0, 0.0], 0.0),
+            ([0.0, 0.0], [0.0, 0.0], 0.0),
+            ([1e-14, 0.0], [0.0, 1e-14], 1.0),
+            ([1e-16, 0.0], [0.0, 1e6], 0.0),
         ];
         for (left, right, expected) in cases {
-            let left = row(left).set_requires_grad(true);
-            let penalty = misalignment(&left, &row(right)).unwrap();
-            assert!((penalty.double_value(&[0]) - expected).abs() < 1e-12, "{left:?}: {penalty:?}");
-            penalty.sum(Kind::Double).backward();
-            assert!(left.grad().isfinite().all().int64_value(&[]) == 1, "{left:?}");
+            for kind in [Kind::Double, Kind::Float] {
+                let row = |values| row(values).to_kind(kind).set_requires_grad(true);
+                let (left, right) = (row(left), row(right));
+                let penalty = misalignment(&left, &right).unwrap();
+                assert!((penalty.double_value(&[0]) - expected).abs() < 1e-6, "{left:?}: {penalty:?}");
+                penalty.sum(kind).backward();
+                for slope in [left.grad(), right.grad()] {
+                    assert!(slope.isfinite().all().int64_value(&[]) == 1, "{left:?}");
+                }
+            }
         }
     }
 

@@ -3,11 +3,12 @@
 use super::trades::{descend_on_pair, near_pgd};
 use crate::Result;
 use crate::attack::Pgd;
+use crate::attack::loss::divergence_of_logs;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
 use crate::train::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PgdSpec;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Keep the logarithms finite, as in the authors' `mart.py`.
 const LEAST_PROBABILITY: f64 = 1e-12;
@@ -51,8 +52,7 @@ fn objective(clean: &Tensor, perturbed: &Tensor, labels: &Tensor, lambda: f64) -
     let boosted =
         losses(perturbed, labels)? - (rival * -1.0 + (MARGIN_OFFSET + LEAST_PROBABILITY)).f_log()?;
     let logs = (q + LEAST_PROBABILITY).f_log()?;
-    let each = logs.f_kl_div(&p, tch::Reduction::None, false)?;
-    let divergence = each.f_sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)?;
+    let divergence = divergence_of_logs(&p, &logs)?;
     let weight = p.f_gather(1, &own, false)?.f_squeeze_dim(1)? * -1.0 + WEIGHT_OFFSET;
     Ok(boosted + divergence * weight * lambda)
 }
@@ -80,6 +80,27 @@ mod tests {
             let boosted = -q[labels[index]].ln() - (1.0001 - q[rivals[index]] + 1e-12).ln();
             let expected = boosted + 6.0 * divergence * (1.000_000_1 - p[labels[index]]);
             assert!((found.double_value(&[index as i64]) - expected).abs() < 1e-12, "{index}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_certain_has_a_loss_and_a_slope() {
+        // In f32 the clean probabilities of the other classes are exactly 0: 105 apart and more.
+        for distance in [80.0f32, 105.0, 300.0, 1e5] {
+            for label in 0..3i64 {
+                let clean = Tensor::from_slice(&[distance, 0.0, -3.0]).view([1, 3]).set_requires_grad(true);
+                let perturbed = Tensor::from_slice(&[-distance, 0.5, distance]).view([1, 3]);
+                let perturbed = perturbed.set_requires_grad(true);
+                let labels = Tensor::from_slice(&[label]);
+                let found = objective(&clean, &perturbed, &labels, 6.0).unwrap();
+                found.sum(tch::Kind::Float).backward();
+                for (what, tensor) in
+                    [("value", &found), ("clean slope", &clean.grad()), ("slope", &perturbed.grad())]
+                {
+                    let fault = crate::nn::finite::fault(tensor).unwrap();
+                    assert_eq!(fault, None, "{what} at {distance} for {label}");
+                }
+            }
         }
     }
 }
