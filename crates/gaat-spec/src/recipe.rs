@@ -220,13 +220,42 @@ impl Recipe {
     /// This recipe with every key that `over` has taken from there.
     ///
     /// # Errors
-    /// As [`Recipe::to_toml`].
+    /// As [`Recipe::to_toml`]; a whole number that TOML cannot hold is named with its key.
     pub fn overlaid_with(&self, over: &Self) -> Result<Self> {
+        self.check_whole_numbers()?;
+        over.check_whole_numbers()?;
         let table =
             |recipe: &Self| toml::Table::try_from(recipe).map_err(|error| Error::Document(error.to_string()));
         let mut merged = table(self)?;
         merged.extend(table(over)?);
         merged.try_into().map_err(|error: toml::de::Error| document(&error))
+    }
+
+    /// Refuses whole numbers from 2^63 on, of which TOML's own message says neither key nor value.
+    fn check_whole_numbers(&self) -> Result<()> {
+        let counts = [
+            ("resize", self.resize),
+            ("limit", self.limit),
+            ("crop-padding", self.crop_padding),
+            ("steps", self.steps),
+            ("curvature-draws", self.curvature_draws),
+            ("refreshes", self.refreshes),
+            ("replays", self.replays),
+            ("memory-reset", self.memory_reset),
+            ("awp-warmup", self.awp_warmup),
+            ("epochs", self.epochs),
+            ("batch-size", self.batch_size),
+            ("validation-steps", self.validation_steps),
+            ("validation-limit", self.validation_limit),
+            ("threads", self.threads),
+        ];
+        let counts = counts.into_iter().map(|(key, count)| (key, count.map(|count| count as u64)));
+        for (key, value) in counts.chain([("seed", self.seed)]) {
+            if let Some(value) = value.filter(|value| i64::try_from(*value).is_err()) {
+                return Err(Error::value(key, value, "needs a number below 2^63, which TOML can hold"));
+            }
+        }
+        Ok(())
     }
 
     /// This recipe for one method of a comparison: its own section laid over the rest, all sections dropped.
@@ -519,5 +548,35 @@ mod tests {
         assert_eq!((gaat.steps, gaat.step_size), (Some(4), None));
         let nested = Recipe::from_toml("[methods.rat]\nmethod = \"gaat\"").unwrap();
         assert!(nested.for_method("rat".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn counts_out_of_bounds_are_named_with_their_bound() {
+        let keys = Recipe::keys().iter().filter(|key| {
+            // Every key that takes 1 and no fraction is a count, but for the seed.
+            let takes = |value: &str| Recipe::from_toml(&format!("{key} = {value}")).is_ok();
+            takes("1") && !takes("1.5") && **key != "seed"
+        });
+        let mut seen = 0;
+        for key in keys {
+            // What is checked where machine and images are known, or as it is read.
+            if ["threads", "resize", "delay"].contains(key) {
+                continue;
+            }
+            let method = match *key {
+                "replays" => "free",
+                "memory-reset" => "fgsm-mep",
+                "awp-warmup" => "awp+gaat",
+                _ => "gaat",
+            };
+            let text = format!("method = \"{method}\"\n{key} = 9223372036854775807");
+            let error = Recipe::from_toml(&text).unwrap().check().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{key} = ")) && error.contains("needs at most"), "{error}");
+            seen += 1;
+        }
+        assert_eq!(seen, 12);
+        let huge = Recipe { epochs: Some(usize::MAX), ..Recipe::default() };
+        let error = Recipe::default().overlaid_with(&huge).unwrap_err().to_string();
+        assert!(error.contains("epochs = 18446744073709551615") && error.contains("2^63"), "{error}");
     }
 }

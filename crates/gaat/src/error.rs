@@ -97,7 +97,7 @@ pub enum Error {
     #[error("{0}")]
     NotFinite(String),
     /// The loss of a training step, or a gradient of it, is no finite number; the weights were left as they were.
-    #[error("the loss of the batch is {loss}{}", in_gradient(gradient.as_deref()))]
+    #[error("the loss is {loss}{}", in_gradient(gradient.as_deref()))]
     Diverged {
         /// Sum over the batch.
         loss: f64,

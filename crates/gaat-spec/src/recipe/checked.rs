@@ -7,8 +7,8 @@ use crate::names::{AttackStatistics, CollapsePolicy, DatasetName, NormalizationC
 use crate::schedule::Schedule;
 use crate::{Error, MethodName, ModelName, Result, ThreatModel, bounds, defaults};
 
-/// No network learns at a rate like this; the optimiser computes in single precision.
-const MOST_LEARNING_RATE: f64 = 1e6;
+/// The optimiser computes in single precision, which holds little more.
+const MOST_LEARNING_RATE: f64 = 1e38;
 
 /// A recipe that has been filled in and checked; the fields are read-only by convention of [`Recipe::check`].
 #[derive(Debug, Clone, PartialEq)]
@@ -177,7 +177,7 @@ fn on_collapse(f: &Recipe, method: MethodName) -> Result<Option<CollapsePolicy>>
 fn schedule(f: &Recipe) -> Result<Schedule> {
     let learning_rate = need(f.learning_rate, "learning-rate")?;
     if !(learning_rate > 0.0 && learning_rate <= MOST_LEARNING_RATE) {
-        let reason = format!("needs a number over 0 and at most {MOST_LEARNING_RATE}");
+        let reason = format!("needs a number over 0 and at most {MOST_LEARNING_RATE:e}");
         return Err(Error::value("learning-rate", learning_rate, reason));
     }
     let milestones = need(f.milestones.clone(), "milestones")?;

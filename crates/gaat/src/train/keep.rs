@@ -49,6 +49,11 @@ impl<'a> Run<'a> {
             height: shape.height as i64,
             width: shape.width as i64,
         };
+        let (padding, side) = (recipe.augmentation.crop_padding, shape.height.max(shape.width));
+        if padding > side {
+            let reason = format!("needs at most {side}, the longer side of the images");
+            return Err(gaat_spec::Error::value("crop-padding", padding, reason).into());
+        }
         let place = Place::parse(&recipe.device, precision, &recipe.model, input)?;
         let options = BuildOptions {
             device: place.device,

@@ -9,7 +9,7 @@
 use super::{InputHessian, Site, dot};
 use crate::Result;
 use crate::taylor::network::PointPass;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Rank r an example. Costs r Bi on the forward graph of the anchor, which is freed afterwards.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ impl SampledFisher {
     }
 
     pub(super) fn drawn(site: Site<'_, '_>, pass: &PointPass) -> Result<Self> {
+        check_room(site.model.draws, site.anchor, gaat_data::free_memory())?;
         let logits = pass.logits()?;
         let mut gradients = Vec::with_capacity(site.model.draws);
         for _ in 0..site.model.draws {
@@ -33,6 +34,22 @@ impl SampledFisher {
             gradients.push(site.network.for_labels(pass, &labels(&logits, &shares)?)?);
         }
         Ok(Self::new(gradients))
+    }
+}
+
+/// Refuses more draws than fit into `free` bytes of the memory of a processor: each keeps a gradient of the size of `anchor`.
+fn check_room(draws: usize, anchor: &Tensor, free: Option<u64>) -> Result<()> {
+    let each = (anchor.numel() * anchor.kind().elt_size_in_bytes()) as u64;
+    let needed = each.saturating_mul(draws as u64);
+    match free {
+        Some(free) if anchor.device() == Device::Cpu && needed > free => {
+            let (needed, free) = (needed >> 20, free >> 20);
+            let reason = format!(
+                "keeps as many gradients of a batch, {needed} MiB, and {free} MiB of memory are free"
+            );
+            Err(gaat_spec::Error::value("curvature-draws", draws, reason).into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -57,6 +74,15 @@ fn labels(logits: &Tensor, shares: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn draws_are_held_against_the_memory() {
+        let anchor = Tensor::zeros([4, 1, 16, 16], (Kind::Float, Device::Cpu));
+        check_room(256, &anchor, Some(1 << 20)).unwrap();
+        check_room(1000, &anchor, None).unwrap();
+        let text = check_room(257, &anchor, Some(1 << 20)).unwrap_err().to_string();
+        assert!(text.contains("curvature-draws = 257") && text.contains("1 MiB of memory"), "{text}");
+    }
 
     #[test]
     fn labels_come_as_often_as_the_softmax_says() {
