@@ -36,6 +36,7 @@ pub(crate) fn fooled(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// [`Error::NotFinite`] where a row has none.
 pub(crate) fn verdicts(logits: &Tensor) -> Result<Tensor> {
+    const SHOWN: usize = 10;
     let has_none = has_class(logits)?.f_logical_not()?;
     let count = has_none.f_sum(Kind::Int64)?.f_int64_value(&[])?;
     if count == 0 {
@@ -43,7 +44,6 @@ pub(crate) fn verdicts(logits: &Tensor) -> Result<Tensor> {
     }
     let first = has_none.f_nonzero()?.f_squeeze_dim(1)?.f_int64_value(&[0])?;
     let row = Vec::<f64>::try_from(logits.f_select(0, first)?.f_to_kind(Kind::Double)?)?;
-    const SHOWN: usize = 10;
     let numbers: Vec<String> = row.iter().take(SHOWN).map(|logit| format!("{logit:.3e}")).collect();
     let more = if row.len() > SHOWN { ", ..." } else { "" };
     Err(Error::NotFinite(format!(
