@@ -46,6 +46,11 @@ pub struct AnalyzeOptions {
 
 impl AnalyzeOptions {
     fn check(&self) -> Result<()> {
+        let sizes = [self.steps, self.curvature_draws, self.batch_size, self.limit, self.models.len()];
+        if sizes.contains(&0) || self.epsilons.is_empty() {
+            let needs = "an analysis needs a model, an epsilon, and at least one image, step and draw";
+            return Err(Error::Usage(needs.to_owned()));
+        }
         for (count, bound) in [
             (self.steps, bounds::STEPS),
             (self.curvature_draws, bounds::CURVATURE_DRAWS),
@@ -53,9 +58,6 @@ impl AnalyzeOptions {
             (self.limit, bounds::LIMIT),
         ] {
             bound.check(count)?;
-        }
-        if self.models.is_empty() || self.epsilons.is_empty() {
-            return Err(Error::Usage("an analysis needs a model and an epsilon".to_owned()));
         }
         for epsilon in &self.epsilons {
             if epsilon.value() == 0.0 {

@@ -135,8 +135,10 @@ fn judge(
     saved: Option<&Saved>,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
-    if images.is_empty() {
-        return Err(Error::Usage("an evaluation needs at least one image".to_owned()));
+    if images.is_empty() || options.limit == Some(0) || options.batch_size == 0 {
+        return Err(Error::Usage(
+            "evaluation needs at least one image and a batch size of at least 1".to_owned(),
+        ));
     }
     bounds::BATCH_SIZE.check(options.batch_size)?;
     options.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;

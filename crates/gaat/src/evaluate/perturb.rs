@@ -114,8 +114,10 @@ pub fn perturb(
     images: &ImageSet,
     options: &PerturbOptions,
 ) -> Result<PerturbedImages> {
-    if images.is_empty() {
-        return Err(Error::Usage("an attack needs at least one image".to_owned()));
+    if images.is_empty() || options.batch_size == 0 || options.limit == Some(0) {
+        return Err(Error::Usage(
+            "an attack needs at least one image and a batch size of at least 1".to_owned(),
+        ));
     }
     bounds::BATCH_SIZE.check(options.batch_size)?;
     options.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
