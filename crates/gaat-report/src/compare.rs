@@ -288,6 +288,7 @@ pub(crate) mod samples {
             recipe: Recipe::default().check().unwrap().resolved,
             environment: Environment { threads: 2, ..Environment::default() },
             data_digest: String::new(),
+            start: None,
             model: ModelRecord::default(),
             passes: Passes::default(),
             images: 1000,

@@ -17,6 +17,7 @@ pub mod gallery;
 pub mod method;
 pub mod model;
 pub mod names;
+pub mod plan;
 pub mod recipe;
 pub mod record;
 pub mod schedule;
@@ -38,6 +39,7 @@ pub use names::{
     AttackStatistics, CollapsePolicy, ComputePrecision, DatasetName, NormalizationChoice, OptimizerName,
     ScheduleName, judged_in,
 };
+pub use plan::Plan;
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};
 pub use threat::{Norm, PixelLength, ThreatModel};

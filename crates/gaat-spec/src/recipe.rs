@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(checked.method_name.to_string(), "gaat");
         let MethodSpec::Gaat(gaat) = checked.method else { panic!("not gaat") };
         let travel = gaat.steps as f64 * gaat.step_size.value();
-        assert!((travel / checked.threat.epsilon() - 1.0).abs() < 1e-12);
+        assert!((travel / checked.plan.threat().epsilon() - 1.0).abs() < 1e-12);
     }
 
     #[test]
@@ -456,17 +456,17 @@ mod tests {
         }
         let text = "method = \"dat+awp+trades\"\nepochs = 10\nawp-gamma = 0.01";
         let checked = check(text).unwrap();
-        let awp = checked.awp.unwrap();
-        assert_eq!((awp.gamma, awp.warmup_epochs, checked.natural_epochs), (0.01, 0, 5));
-        assert_eq!(check("method = \"trades\"").unwrap().awp, None);
+        let awp = checked.plan.awp().unwrap();
+        assert_eq!((awp.gamma, awp.warmup_epochs, checked.plan.natural_epochs()), (0.01, 0, 5));
+        assert_eq!(check("method = \"trades\"").unwrap().plan.awp(), None);
     }
 
     #[test]
     fn the_alarm_acts_in_gaat_warns_in_peers_and_is_absent_elsewhere() {
         let policy = |text: &str| {
             let checked = check(text).unwrap();
-            assert_eq!(checked.resolved.on_collapse, checked.on_collapse, "{text}");
-            checked.on_collapse
+            assert_eq!(checked.resolved.on_collapse, checked.plan.on_collapse(), "{text}");
+            checked.plan.on_collapse()
         };
         assert_eq!(policy("method = \"dat+awp+gaat\""), Some(CollapsePolicy::Rollback));
         for method in ["gaat-paper", "fgsm-rs", "n-fgsm", "fgsm-mep", "gradalign"] {
@@ -529,10 +529,13 @@ mod tests {
     #[test]
     fn the_attack_grows_to_its_full_size_and_stays_there() {
         let checked = check("epsilon-warmup = 0.2").unwrap();
-        assert_eq!([0.0, 0.1, 0.2, 1.0].map(|progress| checked.attack_scale(progress)), [0.0, 0.5, 1.0, 1.0]);
-        assert_eq!(Recipe::default().check().unwrap().attack_scale(0.0), 1.0);
+        assert_eq!(
+            [0.0, 0.1, 0.2, 1.0].map(|progress| checked.plan.attack_scale(progress)),
+            [0.0, 0.5, 1.0, 1.0]
+        );
+        assert_eq!(Recipe::default().check().unwrap().plan.attack_scale(0.0), 1.0);
         let delayed = check("method = \"dat+gaat\"\nepochs = 10\nepsilon-warmup = 0.2").unwrap();
-        let scales = [0.0, 0.5, 0.55, 0.6, 1.0].map(|progress| delayed.attack_scale(progress));
+        let scales = [0.0, 0.5, 0.55, 0.6, 1.0].map(|progress| delayed.plan.attack_scale(progress));
         assert!(
             scales.iter().zip([0.0, 0.0, 0.5, 1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-9),
             "{scales:?}"

@@ -117,6 +117,15 @@ pub struct EpochRecord {
     pub alarms: Vec<String>,
 }
 
+/// Weights that a run began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartRecord {
+    /// SHA-256 of the file.
+    pub digest: String,
+    /// Whether the last layer was left as it was drawn.
+    pub fresh_head: bool,
+}
+
 /// Where and with what a run was made.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
@@ -164,6 +173,9 @@ pub struct RunRecord {
     pub environment: Environment,
     /// SHA-256 of the training and validation images before splitting.
     pub data_digest: String,
+    /// The weights that the run began with; `None` for fresh ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartRecord>,
     /// Name of the model, its variant, parameter count.
     pub model: ModelRecord,
     /// Passes while training (validation and test not counted).

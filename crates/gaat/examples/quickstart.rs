@@ -29,8 +29,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     train(&recipe, &TrainOptions { run_dir: run_dir.clone(), resume: false }, &mut Lines)?;
 
     let run = open(&run_dir, Checkpoint::Best, None, ComputePrecision::Fp32)?;
-    let attacks = vec![AttackSpec::fgsm(&recipe.threat), AttackSpec::pgd(&recipe.threat, 50, 1, None)?];
-    let options = EvaluateOptions::new(recipe.threat, attacks, 500);
+    let attacks =
+        vec![AttackSpec::fgsm(&recipe.plan.threat()), AttackSpec::pgd(&recipe.plan.threat(), 50, 1, None)?];
+    let options = EvaluateOptions::new(recipe.plan.threat(), attacks, 500);
     let test = test_images(&recipe.resolved, None)?;
     let verdict = evaluate(run.classifier.as_ref(), test.images(), &options, &mut |_| Control::Continue)?;
     println!("clean {:.2} %", 100.0 * verdict.clean_accuracy);

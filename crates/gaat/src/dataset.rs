@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::nn::Normalization;
-use gaat_data::{ImageSet, Source, SplitOptions, Splits, split};
+use gaat_data::{ImageSet, Loaded, Source, SplitOptions, Splits, split};
 use gaat_spec::{CheckedRecipe, NormalizationChoice};
 use std::path::PathBuf;
 
@@ -32,11 +32,22 @@ pub fn load(recipe: &CheckedRecipe, data_dir: Option<PathBuf>) -> Result<Dataset
     let warnings = loaded.warnings.clone();
     let options = SplitOptions {
         validation_fraction: recipe.validation_fraction,
-        seed: recipe.seed,
+        seed: recipe.plan.seed(),
         limit_train: resolved.limit,
         limit_test: None,
     };
     Ok(Dataset { splits: split(loaded, &options)?, digest, warnings })
+}
+
+impl Dataset {
+    /// Images of one's own, the training images split as `options` say.
+    ///
+    /// # Errors
+    /// When the two sets do not fit together, or an option is out of its range.
+    pub fn of(train: ImageSet, test: ImageSet, options: &SplitOptions) -> Result<Self> {
+        let digest = train.digest().to_owned();
+        Ok(Self { splits: split(Loaded::from_sets(train, test)?, options)?, digest, warnings: Vec::new() })
+    }
 }
 
 /// The normalisation that `choice` means for these training images.

@@ -27,8 +27,8 @@
 //!
 //! let run = open("runs/photos".as_ref(), Checkpoint::Best, None, ComputePrecision::Fp32)?;
 //! let test = test_images(&recipe.resolved, None)?;
-//! let attacks = vec![AttackSpec::pgd(&recipe.threat, 50, 10, None)?];
-//! let options = EvaluateOptions::new(recipe.threat, attacks, 500);
+//! let attacks = vec![AttackSpec::pgd(&recipe.plan.threat(), 50, 10, None)?];
+//! let options = EvaluateOptions::new(recipe.plan.threat(), attacks, 500);
 //! let verdict = evaluate(run.classifier.as_ref(), test.images(), &options, &mut |_| Control::Continue)?;
 //! println!("{:.3} clean, {:.3} robust", verdict.clean_accuracy, verdict.robust_accuracy);
 //! # Ok::<(), gaat::Error>(())

@@ -144,14 +144,7 @@ pub fn cpu_name() -> String {
     name.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
-/// Which saved weights of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checkpoint {
-    /// The epoch that validation chose.
-    Best,
-    /// The last whole epoch.
-    Last,
-}
+pub use crate::weights::Checkpoint;
 
 /// The layout of a run directory.
 #[derive(Debug, Clone)]
@@ -164,7 +157,11 @@ impl RunDirectory {
         Self { root: root.to_owned() }
     }
 
-    pub(crate) fn weights(&self, name: &str) -> PathBuf {
+    pub(crate) fn weights(&self, which: Checkpoint) -> PathBuf {
+        let name = match which {
+            Checkpoint::Best => "best",
+            Checkpoint::Last => "last",
+        };
         self.root.join("checkpoints").join(format!("{name}.safetensors"))
     }
 
@@ -284,8 +281,7 @@ pub fn open(
     let record = if path.is_dir() { Some(directory.read_record()?) } else { None };
     let file = match (&record, checkpoint) {
         (None, _) => path.to_owned(),
-        (Some(_), Checkpoint::Best) => directory.weights("best"),
-        (Some(_), Checkpoint::Last) => directory.weights("last"),
+        (Some(_), which) => directory.weights(which),
     };
     if record.is_some() && !file.exists() {
         let reason = "is missing: the run has not finished an epoch; resume the training first";

@@ -43,6 +43,7 @@ struct Scalar {
 }
 
 /// An event file, open at its end.
+#[derive(Debug)]
 pub(crate) struct EventFile {
     file: BufWriter<fs_err::File>,
 }

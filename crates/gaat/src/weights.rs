@@ -37,19 +37,22 @@ pub struct Description {
 
 impl Description {
     /// Describes `classifier` after `epoch` epochs.
-    pub fn new(classifier: &dyn Classifier, model: ModelName, class_names: &[String], epoch: usize) -> Self {
+    ///
+    /// # Errors
+    /// When the classifier has a name that no model can have.
+    pub fn new(classifier: &dyn Classifier, class_names: &[String], epoch: usize) -> Result<Self> {
         let InputShape { channels, height, width } = classifier.input_shape();
         let Normalization { mean, std } = classifier.normalization().clone();
-        Self {
+        Ok(Self {
             schema: SCHEMA.to_owned(),
-            model,
+            model: classifier.name().parse()?,
             variant: classifier.variant().to_owned(),
             input: (channels, height, width),
             class_names: class_names.to_vec(),
             mean,
             std,
             epoch,
-        }
+        })
     }
 
     /// The description in the `metadata` of the file at `path`; `None` where this library did not write it.
@@ -87,6 +90,15 @@ impl Description {
         let options = BuildOptions { device, precision, kind: Kind::Float, seed, normalization };
         build(&self.model, self.shape(), self.class_names.len() as i64, &options)
     }
+}
+
+/// Which saved weights of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// The epoch that validation chose.
+    Best,
+    /// The last whole epoch.
+    Last,
 }
 
 /// Saves the weights of `classifier` with its description, atomically.

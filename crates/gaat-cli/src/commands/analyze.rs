@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Out
     let models = LossModel::all(&arguments.orders, curvatures(arguments))?;
     let Subject { opened, trained, test, warnings } = Subject::open(&arguments.subject)?;
     printer.warnings(&warnings);
-    let norm = arguments.norm.unwrap_or(trained.threat.norm());
+    let norm = arguments.norm.unwrap_or(trained.plan.threat().norm());
     let options = AnalyzeOptions {
         norm,
         epsilons: epsilons(arguments, norm, trained.dataset)?,

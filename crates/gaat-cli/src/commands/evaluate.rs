@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
         }
     }
     if opened.record.is_some() && attacked.subject.dataset.is_none() {
-        keep(&attacked.subject, &opened, test.images(), &evaluation, trained.threat, printer);
+        keep(&attacked.subject, &opened, test.images(), &evaluation, trained.plan.threat(), printer);
     }
     let title = title(&attacked.subject.run, &opened, trained.dataset, &evaluation);
     if let (Some(svg), Some(plot)) = (&arguments.svg, curve_plot(&title, &evaluation)) {
@@ -143,7 +143,7 @@ fn speaks_for_the_run(
         && arguments.dataset.is_none()
         && options.limit.is_none()
         && arguments.checkpoint == CheckpointChoice::Best
-        && options.threat == trained.threat
+        && options.threat == trained.plan.threat()
 }
 
 fn title(run: &Path, opened: &OpenedRun, dataset: DatasetName, evaluation: &Evaluation) -> String {

@@ -102,10 +102,10 @@ fn listed(classes: &[String]) -> String {
 
 /// The threat model asked for; else that of the training.
 pub(super) fn threat(arguments: &AttackedArguments, trained: &CheckedRecipe) -> Result<ThreatModel> {
-    let norm = arguments.norm.unwrap_or(trained.threat.norm());
-    if norm != trained.threat.norm() && arguments.epsilon.is_none() {
+    let norm = arguments.norm.unwrap_or(trained.plan.threat().norm());
+    if norm != trained.plan.threat().norm() && arguments.epsilon.is_none() {
         let example = if norm == Norm::L2 { "0.5" } else { "8/255" };
         bail!("--norm {norm} needs --epsilon: a bound in another norm is another number, such as {example}");
     }
-    Ok(ThreatModel::new(norm, arguments.epsilon.unwrap_or(trained.threat.epsilon_length()))?)
+    Ok(ThreatModel::new(norm, arguments.epsilon.unwrap_or(trained.plan.threat().epsilon_length()))?)
 }

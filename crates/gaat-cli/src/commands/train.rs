@@ -69,7 +69,8 @@ fn plan(arguments: &TrainArguments) -> Result<(CheckedRecipe, PathBuf)> {
 }
 
 fn default_directory(recipe: &CheckedRecipe) -> PathBuf {
-    let CheckedRecipe { dataset, model, method_name, seed, .. } = recipe;
+    let CheckedRecipe { dataset, model, method_name, .. } = recipe;
+    let seed = recipe.plan.seed();
     PathBuf::from(format!("runs/{dataset}-{model}-{method_name}-s{seed}"))
 }
 

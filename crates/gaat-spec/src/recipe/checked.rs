@@ -2,8 +2,9 @@
 
 use super::read::{count, need, positive, within};
 use super::{Recipe, method};
-use crate::method::{AwpSpec, BaseMethod, MethodSpec};
-use crate::names::{AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName};
+use crate::method::{BaseMethod, MethodSpec};
+use crate::names::{CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName};
+use crate::plan::Plan;
 use crate::schedule::Schedule;
 use crate::{Error, MethodName, ModelName, Result, ThreatModel, bounds, defaults};
 
@@ -24,42 +25,12 @@ pub struct CheckedRecipe {
     pub method_name: MethodName,
     /// Method with its numbers.
     pub method: MethodSpec,
-    /// Perturbation of the weights round the method.
-    pub awp: Option<AwpSpec>,
-    /// What to do about a collapse; `None` where no gain ratio is to be had.
-    pub on_collapse: Option<CollapsePolicy>,
-    /// Natural epochs before the method starts.
-    pub natural_epochs: usize,
-    /// The threat model that is trained against and validated with.
-    pub threat: ThreatModel,
-    /// BatchNorm statistics under the training attack.
-    pub attack_statistics: AttackStatistics,
-    /// Share of the run over which the training attack grows to its full size.
-    pub epsilon_warmup: f64,
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images per step.
-    pub batch_size: usize,
-    /// Learning rate over the run.
-    pub schedule: Schedule,
-    /// Optimiser and its numbers.
-    pub optimizer: OptimizerSpec,
-    /// Largest norm of the whole gradient.
-    pub clip_norm: Option<f64>,
-    /// Decay per step of the moving average of the weights.
-    pub weight_averaging: Option<f64>,
-    /// Augmentation.
-    pub augmentation: AugmentationSpec,
+    /// The numbers of the training.
+    pub plan: Plan,
     /// Scaling of pixels inside the model.
     pub normalization: NormalizationChoice,
     /// Share of the training images held out.
     pub validation_fraction: f64,
-    /// Validation attack: PGD-K with this K, on at most `validation_limit` images.
-    pub validation_steps: usize,
-    /// See `validation_steps`.
-    pub validation_limit: usize,
-    /// Root of every random draw.
-    pub seed: u64,
     /// Device as written.
     pub device: String,
     /// Precision as written.
@@ -91,15 +62,6 @@ pub struct AugmentationSpec {
 }
 
 impl CheckedRecipe {
-    /// Size of the training attack, as a share of its full size, at `progress` in `[0, 1]` of the run. It grows from the
-    /// end of the natural epochs on: no network should meet the full attack unprepared.
-    pub fn attack_scale(&self, progress: f64) -> f64 {
-        let delay = self.natural_epochs as f64 / self.epochs as f64;
-        let growth = self.epsilon_warmup * (1.0 - delay);
-        let since = (progress - delay).max(0.0);
-        if since >= growth { 1.0 } else { since / growth }
-    }
-
     pub(super) fn new(filled: &Recipe, method_name: MethodName) -> Result<Self> {
         let f = filled;
         let threat = ThreatModel::new(need(f.norm, "norm")?, need(f.epsilon, "epsilon")?)?;
@@ -116,11 +78,9 @@ impl CheckedRecipe {
         if delay.is_some() && matches!(method, MethodSpec::Natural) {
             return Err(Error::value("delay", "set", "natural training has nothing to delay"));
         }
-        let checked = Self {
-            dataset: need(f.dataset, "dataset")?,
-            model: need(f.model, "model")?,
-            method_name,
-            method,
+        let resolved = Recipe { delay, ..filled.clone() };
+        let plan = Plan {
+            recipe: resolved.clone(),
             awp: method_name.awp.then(|| method::awp(f)).transpose()?,
             on_collapse: on_collapse(f, method_name)?,
             natural_epochs: delay.map_or(0, |delay| delay.natural_epochs(epochs)),
@@ -137,27 +97,33 @@ impl CheckedRecipe {
                 crop_padding: count(f.crop_padding, bounds::CROP_PADDING)?,
                 flip: need(f.flip, "flip")?,
             },
-            normalization: need(f.normalization, "normalization")?,
-            validation_fraction: within(f.validation_fraction, "validation-fraction", 0.0, 0.9)?,
             validation_steps: count(f.validation_steps, bounds::VALIDATION_STEPS)?,
             validation_limit: count(f.validation_limit, bounds::VALIDATION_LIMIT)?,
             seed: need(f.seed, "seed")?,
-            device: need(f.device.clone(), "device")?,
-            precision: need(f.precision.clone(), "precision")?,
-            resolved: Recipe { delay, ..filled.clone() },
         };
-        checked.resolved.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
-        if checked.weight_averaging.is_some_and(|decay| decay >= 1.0) {
+        plan.recipe.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
+        if plan.weight_averaging.is_some_and(|decay| decay >= 1.0) {
             return Err(Error::value(
                 "weight-averaging",
                 "1 or more",
                 "needs a decay below 1, such as 0.999",
             ));
         }
-        if checked.seed > i64::MAX as u64 {
-            return Err(Error::value("seed", checked.seed, "needs a number below 2^63, which TOML can hold"));
+        if plan.seed > i64::MAX as u64 {
+            return Err(Error::value("seed", plan.seed, "needs a number below 2^63, which TOML can hold"));
         }
-        Ok(checked)
+        Ok(Self {
+            dataset: need(f.dataset, "dataset")?,
+            model: need(f.model, "model")?,
+            method_name,
+            method,
+            plan,
+            normalization: need(f.normalization, "normalization")?,
+            validation_fraction: within(f.validation_fraction, "validation-fraction", 0.0, 0.9)?,
+            device: need(f.device.clone(), "device")?,
+            precision: need(f.precision.clone(), "precision")?,
+            resolved,
+        })
     }
 }
 

@@ -60,7 +60,7 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<(Box<dyn Classifie
             Ok(classifier) => {
                 let numbers = || (0..classes).map(|class| class.to_string()).collect();
                 let names = options.class_names.clone().unwrap_or_else(numbers);
-                let description = Description::new(classifier.as_ref(), options.model, &names, 0);
+                let description = Description::new(classifier.as_ref(), &names, 0)?;
                 return Ok((classifier, description));
             }
             // Names and shapes fit: other images change nothing.

@@ -28,6 +28,12 @@ pub struct InputShape {
 }
 
 impl InputShape {
+    /// The shape of `images`.
+    pub fn of(images: &gaat_data::ImageSet) -> Self {
+        let gaat_data::ImageShape { channels, height, width } = images.shape();
+        Self { channels: channels as i64, height: height as i64, width: width as i64 }
+    }
+
     /// Numbers in one image.
     pub fn size(&self) -> i64 {
         self.channels * self.height * self.width
@@ -113,6 +119,20 @@ pub trait Classifier: Send {
     /// When libtorch has no room.
     fn replica(&self) -> Result<Option<Box<dyn Classifier>>> {
         Ok(None)
+    }
+
+    /// The same network once more with weights of its own, whatever they are: what averaging keeps the mean in. `None` where
+    /// there is no such thing, as by default.
+    ///
+    /// # Errors
+    /// When libtorch has no room.
+    fn twin(&self) -> Result<Option<Box<dyn Classifier>>> {
+        Ok(None)
+    }
+
+    /// The last linear layer by its PyTorch name, which a new set of classes replaces. `None` by default.
+    fn head(&self) -> Option<&str> {
+        None
     }
 
     /// What it computes in [`Mode::Eval`], layer by layer: what an export needs.

@@ -70,6 +70,18 @@ pub(super) struct Network {
 }
 
 impl Network {
+    /// The same network with fresh weights.
+    fn rebuilt(&self) -> Result<Box<dyn Classifier>> {
+        let options = BuildOptions {
+            device: self.store.device(),
+            precision: self.input.precision,
+            kind: self.store.kind(),
+            seed: 0,
+            normalization: self.input.normalization.clone(),
+        };
+        build(&self.model, self.input.shape, self.classes, &options)
+    }
+
     /// Logits, and the feature maps that they come from where there are any.
     fn computed(&self, pixels: &Tensor, mode: Mode) -> Result<(Tensor, Option<Tensor>)> {
         let kind = self.head.master_kind();
@@ -126,16 +138,17 @@ impl Classifier for Network {
     }
 
     fn replica(&self) -> Result<Option<Box<dyn Classifier>>> {
-        let options = BuildOptions {
-            device: self.store.device(),
-            precision: self.input.precision,
-            kind: self.store.kind(),
-            seed: 0,
-            normalization: self.input.normalization.clone(),
-        };
-        let replica = build(&self.model, self.input.shape, self.classes, &options)?;
-        replica.store().share(&self.store)?;
-        Ok(Some(replica))
+        let twin = self.rebuilt()?;
+        twin.store().share(&self.store)?;
+        Ok(Some(twin))
+    }
+
+    fn twin(&self) -> Result<Option<Box<dyn Classifier>>> {
+        Ok(Some(self.rebuilt()?))
+    }
+
+    fn head(&self) -> Option<&str> {
+        Some(&self.head.name)
     }
 
     fn trace(&self) -> Result<Trace> {

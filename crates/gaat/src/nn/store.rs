@@ -194,6 +194,18 @@ impl ParameterStore {
         finite::check("the weights", held.iter().map(|(name, tensor)| (*name, tensor)))
     }
 
+    /// Sets all tensors but those of the layer `head` from a state dict, whose own tensors of that layer are ignored.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_but(&self, head: &str, state: &[(String, Tensor)]) -> Result<()> {
+        let is_head = |name: &str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+        let given = state.iter().filter(|(name, _)| !is_head(name));
+        let kept = self.state()?.into_iter().filter(|(name, _)| is_head(name));
+        let all = given.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).chain(kept);
+        self.load(&all.collect::<Vec<_>>())
+    }
+
     /// Sets all tensors to those of a network of the same architecture.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Exponential moving average of the weights, judged and saved instead of the weights themselves.
 
-use crate::Result;
 use crate::nn::{Classifier, ParameterStore};
+use crate::{Error, Result};
 use tch::Tensor;
 
 /// A second network of the same architecture whose weights trail the trained ones.
@@ -11,9 +11,20 @@ pub(super) struct Averaging {
 }
 
 impl Averaging {
-    /// `network` is overwritten with the trained weights as they are now.
-    pub(super) fn new(network: Box<dyn Classifier>, trained: &ParameterStore, decay: f64) -> Result<Self> {
-        network.store().copy_from(trained)?;
+    /// An average that begins with the weights of `trained` as they are now.
+    ///
+    /// # Errors
+    /// When the network cannot be built once more.
+    pub(super) fn of(trained: &dyn Classifier, decay: f64) -> Result<Self> {
+        let Some(network) = trained.twin()? else {
+            return Err(Error::Model {
+                model: trained.name(),
+                reason: "cannot be built once more, which averaging its weights needs; give it a Classifier::twin, or \
+                         leave weight-averaging out"
+                    .to_owned(),
+            });
+        };
+        network.store().copy_from(trained.store())?;
         Ok(Self { network, decay })
     }
 

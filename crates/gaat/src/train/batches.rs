@@ -2,6 +2,7 @@
 
 use crate::nn::{Classifier, Mode};
 use crate::{Error, Result};
+use gaat_spec::Plan;
 use tch::Tensor;
 
 /// The batches of an epoch, by number from 0.
@@ -13,6 +14,16 @@ pub(super) struct Batches {
 }
 
 impl Batches {
+    /// The batches of `plan` for `network` on `images` training images.
+    ///
+    /// # Errors
+    /// When every batch is too small for the network, or it fails.
+    pub(super) fn of(plan: &Plan, images: usize, network: &dyn Classifier) -> Result<Self> {
+        let least = least_batch(network)?;
+        check(&network.name(), images, plan.batch_size(), least)?;
+        Ok(Self::new(images, plan.batch_size(), least))
+    }
+
     /// Batches of `size` of `images`, both at least 1. A rest of fewer than `least` images joins the batch before.
     pub(super) fn new(images: usize, size: usize, least: usize) -> Self {
         let rest = images % size;

@@ -6,7 +6,7 @@ use super::sums::EpochSums;
 use super::validation::Accuracy;
 use crate::Result;
 use crate::nn::ParameterStore;
-use gaat_spec::{EpochRecord, MethodSpec, Passes, RunRecord, Seconds, Status};
+use gaat_spec::{EpochRecord, Passes, RunRecord, Seconds, Status};
 use std::collections::VecDeque;
 use tch::Device;
 
@@ -92,10 +92,11 @@ impl Books {
         self.sums.seconds += Seconds { evaluation, ..Seconds::default() };
     }
 
-    /// Whether the last epoch that was closed is the best by validation.
-    pub(super) fn is_last_best(&self, method: &MethodSpec) -> bool {
+    /// Whether the last epoch that was closed is the best by validation, whose attack does not count for natural
+    /// training.
+    pub(super) fn is_last_best(&self, is_natural: bool) -> bool {
         let epochs = &self.record.epochs;
-        let score = |epoch: usize| epochs.get(epoch.saturating_sub(1)).map(|epoch| score(epoch, method));
+        let score = |epoch: usize| epochs.get(epoch.saturating_sub(1)).map(|epoch| score(epoch, is_natural));
         self.record.best_epoch.is_none_or(|best| score(epochs.len()) >= score(best))
     }
 
@@ -106,8 +107,8 @@ impl Books {
 }
 
 /// What the best epoch has most of: robust accuracy; clean accuracy for natural training or where nothing is attacked.
-fn score(epoch: &EpochRecord, method: &MethodSpec) -> f64 {
-    let robust = if *method == MethodSpec::Natural { None } else { epoch.validation_robust };
+fn score(epoch: &EpochRecord, is_natural: bool) -> f64 {
+    let robust = if is_natural { None } else { epoch.validation_robust };
     // Without validation images the last epoch counts as the best.
     robust.or(epoch.validation_clean).unwrap_or(epoch.epoch as f64)
 }

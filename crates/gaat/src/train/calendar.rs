@@ -1,7 +1,7 @@
 //! Which epoch, batch and replay a step belongs to: pure functions of the number of steps done.
 
 use super::batches::Batches;
-use gaat_spec::CheckedRecipe;
+use gaat_spec::Plan;
 
 /// The steps of a run, laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +15,13 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    /// The calendar of `recipe` with an epoch of `batches`.
-    pub(super) fn new(recipe: &CheckedRecipe, batches: Batches) -> Self {
+    /// The calendar of `plan` with an epoch of `batches`, each given `replays` times.
+    pub(super) fn new(plan: &Plan, batches: Batches, replays: usize) -> Self {
         Self {
             steps_per_epoch: batches.count(),
-            epochs: recipe.epochs,
-            natural_epochs: recipe.natural_epochs,
-            replays: recipe.method.replays(),
+            epochs: plan.epochs(),
+            natural_epochs: plan.natural_epochs(),
+            replays,
         }
     }
 

@@ -16,6 +16,13 @@ pub trait Observer {
     fn on_event(&mut self, event: &Event) -> Result<Control>;
 }
 
+/// A closure is told everything, and says whether to go on.
+impl<F: FnMut(&Event) -> Control> Observer for F {
+    fn on_event(&mut self, event: &Event) -> Result<Control> {
+        Ok(self(event))
+    }
+}
+
 /// An observer that lets everything pass.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
@@ -27,6 +34,7 @@ impl Observer for Quiet {
 }
 
 /// Writes each event as one line of `events.jsonl`. A resumed run goes on after the steps that its state holds.
+#[derive(Debug)]
 pub(super) struct JsonLines {
     file: std::io::BufWriter<fs_err::File>,
 }

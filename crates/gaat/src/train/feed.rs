@@ -6,7 +6,7 @@ use crate::Result;
 use crate::batch::{Batch, Images, to_unit};
 use crate::nn::Rng;
 use gaat_data::epoch_order;
-use gaat_spec::CheckedRecipe;
+use gaat_spec::Plan;
 use tch::{Kind, Tensor};
 
 /// Serves the batches of a run by number. Order and augmentation are pure functions of that number, so that replays see
@@ -33,13 +33,13 @@ pub(super) struct Served {
 }
 
 impl Feed {
-    /// Feeds `images`, cut into `batches`, as `recipe` says, as pixels of `kind`.
-    pub(super) fn new(images: Images, batches: Batches, recipe: &CheckedRecipe, kind: Kind) -> Self {
+    /// Feeds `images`, cut into `batches`, as `plan` says, as pixels of `kind`.
+    pub(super) fn new(images: Images, batches: Batches, plan: &Plan, kind: Kind) -> Self {
         Self {
             images,
-            augmentation: Augmentation::new(recipe.augmentation),
+            augmentation: Augmentation::new(plan.augmentation()),
             batches,
-            seed: recipe.seed,
+            seed: plan.seed(),
             kind,
             order: Tensor::new(),
             order_epoch: 0,

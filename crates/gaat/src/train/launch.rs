@@ -23,21 +23,21 @@ impl Run<'_> {
         try_algorithms(true);
         let device = self.trained.network.store().device();
         let started = Mark::now(device)?;
-        let (recipe, calendar) = (self.recipe, self.calendar);
+        let (plan, calendar) = (&self.plan, self.calendar);
         let progress = calendar.progress(done);
-        let learning_rate = recipe.schedule.at(progress);
-        let attack_scale = recipe.attack_scale(progress);
+        let learning_rate = plan.schedule().at(progress);
+        let attack_scale = plan.attack_scale(progress);
         let Served { batch, indices, placement } = self.feed.serve(calendar.batch_number(done))?;
         let mut context = StepContext {
             classifier: self.trained.network.as_ref(),
             optimizer: &mut self.trained.optimizer,
-            threat: recipe.threat.scaled(attack_scale),
+            threat: plan.threat().scaled(attack_scale),
             attack_scale,
-            attack_mode: match recipe.attack_statistics {
+            attack_mode: match plan.attack_statistics() {
                 AttackStatistics::Batch => Mode::TrainFrozenStats,
                 AttackStatistics::Running => Mode::Eval,
             },
-            draws: Rng::new(recipe.seed).seeded("attack", done as u64),
+            draws: Rng::new(plan.seed()).seeded("attack", done as u64),
             indices,
             placement,
             epoch: calendar.method_epoch(done),
@@ -45,7 +45,7 @@ impl Run<'_> {
             progress,
             weight_reach: None,
             learning_rate,
-            clip_norm: recipe.clip_norm,
+            clip_norm: plan.clip_norm(),
             passes: Passes::default(),
             gradients_are_finite: None,
             attacks: Vec::new(),

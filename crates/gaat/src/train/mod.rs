@@ -10,9 +10,11 @@ mod books;
 mod calendar;
 mod collapse;
 mod descent;
+mod directory;
 mod events;
 mod feed;
 mod keep;
+mod keeper;
 mod launch;
 mod mark;
 mod memory;
@@ -22,6 +24,7 @@ mod optimizer;
 mod reading;
 mod refinement;
 mod run;
+mod start;
 mod state_file;
 mod step;
 mod sums;
@@ -35,14 +38,18 @@ mod validation;
 
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};
+pub use directory::{KeptRun, TrainOptions, train};
 pub use events::{Control, Observer, Quiet};
+pub use keeper::{Keeper, Nothing};
 pub use memory::{ImageMemory, ScalarMemory};
 pub use methods::{
     Awp, FgsmMep, FgsmRs, Free, Gaat, GaatMemory, GradAlign, Mart, NFgsm, Natural, Rat, Trades,
     build as build_method,
 };
 pub use optimizer::Optimizer;
-pub use refinement::Plan;
+pub use refinement::Effort;
+pub use start::{GivenWeights, Head, Start};
+pub use state_file::State;
 pub use step::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 pub use tape::Tape;
-pub use training::{TrainOptions, train};
+pub use training::Training;

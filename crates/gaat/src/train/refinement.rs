@@ -43,7 +43,7 @@ const FLAT: f64 = 0.98;
 
 /// What a batch gets beyond its first gradient, and how far that carries.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Plan {
+pub struct Effort {
     /// Length of the walk on the model over that of the recipe.
     pub reach: f64,
     /// Share of the images that get any: those whose predicted loss is highest.
@@ -52,7 +52,7 @@ pub struct Plan {
     pub rounds: usize,
 }
 
-impl Plan {
+impl Effort {
     /// One gradient for the batch and no more.
     pub const NONE: Self = Self { reach: 1.0, share: 0.0, rounds: 0 };
 
@@ -83,13 +83,13 @@ pub(super) struct Controller {
 
 impl Controller {
     /// What the coming batch gets, at `progress` in `[0, 1]` of the run.
-    pub(super) fn plan(&self, progress: f64) -> Plan {
+    pub(super) fn plan(&self, progress: f64) -> Effort {
         let (share, rounds) = match self.rung {
             0 if progress >= LATE && self.is_bent => SOME,
             0 => (0.0, 0),
             rung => (1.0, LADDER[rung - 1]),
         };
-        Plan { reach: self.reach(), share, rounds }
+        Effort { reach: self.reach(), share, rounds }
     }
 
     fn reach(&self) -> f64 {
@@ -170,7 +170,7 @@ impl StepContext<'_> {
         attack: &dyn Attack,
         batch: &Batch,
         model: GaatSpec,
-        plan: Plan,
+        plan: Effort,
     ) -> Result<(Perturbed, Forecast)> {
         let started = self.mark()?;
         let mut oracle = self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat));
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn one_gradient_serves_while_it_predicts_the_loss() {
         let straight = after(&[(1.0, 100)]);
-        assert_eq!([0.0, 0.6, 1.0].map(|progress| straight.plan(progress)), [Plan::NONE; 3]);
+        assert_eq!([0.0, 0.6, 1.0].map(|progress| straight.plan(progress)), [Effort::NONE; 3]);
         let bent = after(&[(2.0, 100)]);
         let rounds = [0.0, 0.49, 0.5, 1.0].map(|progress| bent.plan(progress).rounds);
         assert_eq!(rounds, [0, 0, 3, 3]);
@@ -235,9 +235,9 @@ mod tests {
 
     #[test]
     fn refinement_begins_late_and_ends_late() {
-        assert_eq!(after(&[(1.1, 300)]).plan(0.9), Plan::NONE);
+        assert_eq!(after(&[(1.1, 300)]).plan(0.9), Effort::NONE);
         assert_eq!(after(&[(1.3, 100), (1.1, 300)]).plan(0.9).rounds, 3);
-        assert_eq!(after(&[(1.3, 100), (1.0, 300)]).plan(0.9), Plan::NONE);
+        assert_eq!(after(&[(1.3, 100), (1.0, 300)]).plan(0.9), Effort::NONE);
     }
 
     #[test]
@@ -282,10 +282,10 @@ mod tests {
 
     #[test]
     fn many_rounds_cross_the_ball_and_few_do_not_overshoot() {
-        let plan = |rounds| Plan { reach: 1.0, share: 0.5, rounds };
+        let plan = |rounds| Effort { reach: 1.0, share: 0.5, rounds };
         let step = |rounds| plan(rounds).step();
         assert_eq!([1, 2, 3, 4, 9].map(step), [0.5, 0.5, 0.5, 0.375, 0.25]);
-        assert_eq!((plan(2).images(100), plan(2).images(3), Plan::NONE.images(100)), (50, 2, 0));
+        assert_eq!((plan(2).images(100), plan(2).images(3), Effort::NONE.images(100)), (50, 2, 0));
         assert_eq!((plan(2).images(2), plan(2).images(1)), (2, 1));
     }
 }

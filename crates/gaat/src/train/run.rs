@@ -5,20 +5,20 @@ use super::calendar::Calendar;
 use super::collapse::Guard;
 use super::events::{Control, Observer};
 use super::feed::Feed;
+use super::keeper::Keeper;
 use super::launch::located;
 use super::step::TrainingMethod;
 use super::trained::Trained;
 use super::validation::Validation;
 use crate::Result;
 use crate::nn::try_algorithms;
-use crate::run::RunDirectory;
-use gaat_spec::{CheckedRecipe, Event, Status};
+use gaat_spec::{Event, Plan, Status};
 use std::time::Instant;
 
 /// The parts of a run, each with a verb of its own.
 pub(super) struct Run<'a> {
-    pub(super) recipe: &'a CheckedRecipe,
-    pub(super) directory: &'a RunDirectory,
+    pub(super) plan: Plan,
+    pub(super) keeper: &'a mut dyn Keeper,
     pub(super) calendar: Calendar,
     pub(super) feed: Feed,
     pub(super) trained: Trained,
@@ -34,7 +34,7 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Trains to the end, or until `observer` asks to stop.
     pub(super) fn run(&mut self, observer: &mut dyn Observer) -> Result<Status> {
-        observer.on_event(&self.started())?;
+        self.tell(&self.started(), observer)?;
         while !self.is_done() {
             self.launch_step()?;
             let is_epoch_end = self.calendar.is_epoch_end(self.books.steps());
@@ -60,18 +60,18 @@ impl Run<'_> {
         let mut control = Control::Continue;
         let mut question = None;
         // A check asks the network as it is: steps that it has done already come first.
-        let store = self.trained.network.store();
-        while let Some(stepped) = self.books.read_next(all || question.is_some(), store)? {
+        while let Some(stepped) =
+            self.books.read_next(all || question.is_some(), self.trained.network.store())?
+        {
             self.method.observe(&stepped.outcome);
-            control = control.or(observer.on_event(&stepped.event())?);
+            control = control.or(self.tell(&stepped.event(), observer)?);
             question = question.or(self.guard.as_mut().and_then(|guard| guard.after_step(&stepped.outcome)));
         }
         let (Some(question), Some(guard)) = (question, &mut self.guard) else { return Ok(control) };
-        let progress = self.calendar.progress(self.books.steps());
-        let threat = self.recipe.threat.scaled(self.recipe.attack_scale(progress));
+        let threat = self.plan.threat_at(self.calendar.progress(self.books.steps()));
         let images = &self.validation.attacked;
         match guard.follow_up(question, &mut self.trained, images, &threat, &mut self.books)? {
-            Some(event) => Ok(control.or(observer.on_event(&event)?)),
+            Some(event) => Ok(control.or(self.tell(&event, observer)?)),
             None => Ok(control),
         }
     }
@@ -80,7 +80,7 @@ impl Run<'_> {
     pub(super) fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<Control> {
         let epoch = self.calendar.epoch(self.books.steps() - 1);
         self.check_finite()?;
-        let mut control = observer.on_event(&Event::Validating { epoch })?;
+        let mut control = self.tell(&Event::Validating { epoch }, observer)?;
         try_algorithms(false);
         let started = Instant::now();
         let accuracy = self.validation.judge(self.trained.judged());
@@ -97,7 +97,7 @@ impl Run<'_> {
         self.save_state()?;
         let done = Event::Epoch { record, cost_ratio: self.books.record.cost_ratio };
         for event in alarm.into_iter().chain([done, Event::Checkpoint { epoch, best }]) {
-            control = control.or(observer.on_event(&event)?);
+            control = control.or(self.tell(&event, observer)?);
         }
         Ok(control)
     }

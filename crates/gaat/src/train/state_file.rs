@@ -7,7 +7,7 @@ use crate::{Error, Result, tensors};
 use gaat_spec::RunRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tch::Tensor;
 
 const KEY: &str = "gaat-training-state";
@@ -27,13 +27,36 @@ pub(super) struct Position {
     pub(super) guard: Option<GuardState>,
 }
 
-/// A position and the tensors that go with it, each under the prefix of its part of the run.
-pub(super) struct State {
+/// All that the next step of a run depends on: where the run is, and the tensors that go with that, each under the prefix of
+/// its part of the run.
+#[derive(Debug)]
+pub struct State {
     pub(super) position: Position,
     pub(super) tensors: Vec<(String, Tensor)>,
+    /// The file that it was read from.
+    path: Option<PathBuf>,
 }
 
 impl State {
+    /// The state of a run now; the tensors share storage with it.
+    pub(super) fn new(position: Position, tensors: Vec<(String, Tensor)>) -> Self {
+        Self { position, tensors, path: None }
+    }
+
+    /// Why the run cannot go on from here.
+    pub(super) fn refuse(&self, reason: impl Into<String>) -> Error {
+        let reason = reason.into();
+        match &self.path {
+            Some(path) => Error::File { path: path.clone(), reason },
+            None => Error::Usage(format!("the state of the run {reason}")),
+        }
+    }
+
+    /// Steps of the optimiser that were done.
+    pub fn steps(&self) -> usize {
+        self.position.steps
+    }
+
     /// The tensors under `prefix`, without it.
     pub(super) fn part(&self, prefix: &str) -> Vec<(String, Tensor)> {
         part(&self.tensors, prefix)
@@ -43,7 +66,7 @@ impl State {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
+    pub fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string(&self.position).map_err(std::io::Error::from)?;
         tensors::write(path, &self.tensors, HashMap::from([(KEY.to_owned(), text)]))
     }
@@ -52,13 +75,13 @@ impl State {
     ///
     /// # Errors
     /// When the file is missing, damaged, or no state of a run.
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path) -> Result<Self> {
         let failed = |reason: String| Error::File { path: path.to_owned(), reason };
         let document = tensors::read(path)?;
         let text =
             document.metadata.get(KEY).ok_or_else(|| failed("is not the state of a run".to_owned()))?;
         let position = serde_json::from_str(text)
             .map_err(|error| failed(format!("its state cannot be read: {error}")))?;
-        Ok(Self { position, tensors: document.tensors })
+        Ok(Self { position, tensors: document.tensors, path: Some(path.to_owned()) })
     }
 }

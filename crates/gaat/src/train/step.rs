@@ -1,5 +1,6 @@
 //! What one training step may do: the context that the loop lends to a method, and what the method reports.
 
+use super::batches::Batches;
 use super::mark::Mark;
 use super::optimizer::Optimizer;
 use super::{Placement, Tape, named};
@@ -8,9 +9,10 @@ use crate::attack::{
     Ascent, Attack, Exact, GradientOracle, Loss, Perturbed, Taylor, Unbounded, run, run_unbounded,
 };
 use crate::batch::Batch;
+use crate::dataset::Dataset;
 use crate::nn::{Classifier, Draws, InputShape, Mode};
 use crate::taylor::{Expansion, Forecast, GainRatio, TaylorModel, UnreadGain};
-use gaat_spec::{Anchor, Curvature, Passes, ThreatModel};
+use gaat_spec::{Anchor, Curvature, Passes, Plan, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
 /// A way to train.
@@ -24,6 +26,16 @@ pub trait TrainingMethod {
     /// Takes note of what a step has found: on a processor before the next step, on a GPU some steps late, in order, and before
     /// the end of an epoch. Steps that something else did, a burst of PGD or the natural epochs of a delay, come too.
     fn observe(&mut self, _outcome: &StepOutcome) {}
+
+    /// How often in succession the method is given each batch, at least once.
+    fn replays(&self) -> usize {
+        1
+    }
+
+    /// Whether nothing is attacked, so that the best epoch is the one with the highest clean accuracy.
+    fn is_natural(&self) -> bool {
+        false
+    }
 
     /// What the next step depends on beside the weights, by name, sharing storage with the method. Always the same names
     /// and shapes.
@@ -60,6 +72,23 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// The setting of a training of `network` on `data`.
+    ///
+    /// # Errors
+    /// When the network cannot take the images, or a batch is too small for it.
+    pub fn of(plan: &Plan, data: &Dataset, network: &dyn Classifier) -> Result<Self> {
+        let train = data.splits.train.images();
+        Ok(Self {
+            threat: plan.threat(),
+            images: train.len(),
+            classes: train.class_count() as i64,
+            batch_size: Batches::of(plan, train.len(), network)?.largest(),
+            shape: InputShape::of(train),
+            device: network.store().device(),
+            kind: network.store().kind(),
+        })
+    }
+
     /// Size of something of an image's shape for every training image.
     pub(super) fn memory_size(&self) -> [i64; 4] {
         [self.images as i64, self.shape.channels, self.shape.height, self.shape.width]

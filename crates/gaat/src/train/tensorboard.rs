@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Writes the numbers of steps and epochs into one event file. A resumed run goes on in it.
+#[derive(Debug)]
 pub(super) struct TensorBoard {
     file: EventFile,
     /// The last step; epochs are shown at their last one.

@@ -1,111 +1,235 @@
-//! A whole training: a run is made or resumed, goes through the loop, and every way to end is written down.
+//! A training: the parts that the loop needs, whoever made them, and every way in which the loop ends.
 
-use super::events::{Control, JsonLines, Observer};
+use super::averaging::Averaging;
+use super::batches::Batches;
+use super::books::Books;
+use super::calendar::Calendar;
+use super::collapse::Guard;
+use super::events::Observer;
+use super::feed::Feed;
+use super::keeper::Keeper;
+use super::methods;
+use super::optimizer::Optimizer;
 use super::run::Run;
-use super::tensorboard::TensorBoard;
-use crate::Result;
-use crate::run::{RunDirectory, check_precision_kept, parse_device};
-use gaat_spec::{CheckedRecipe, Event, RunRecord, Status};
+use super::start::Start;
+use super::step::{Setting, TrainingMethod};
+use super::trained::Trained;
+use super::validation::Validation;
+use crate::batch::Images;
+use crate::dataset::{self, Dataset};
+use crate::nn::{BuildOptions, Classifier, InputShape, Rng, build};
+use crate::run::{Place, environment, parse_device};
+use crate::{Error, Result};
+use gaat_data::{ImageSet, epoch_order};
+use gaat_spec::record::{ModelRecord, SCHEMA};
+use gaat_spec::{CheckedRecipe, Event, Passes, Plan, RunRecord, Seconds, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
+use tch::Kind;
 
-/// Where a run goes, and whether it goes on.
-#[derive(Debug, Clone)]
-pub struct TrainOptions {
-    /// The run directory. A new run needs it absent or empty.
-    pub run_dir: PathBuf,
-    /// Go on from the saved state of that directory.
-    pub resume: bool,
+/// Said where nothing can confirm a collapse.
+const UNCONFIRMED: &str = "without validation images no check can confirm a collapse: the alarm depends on the gain ratio \
+    alone; a validation-fraction over 0 helps";
+
+/// The parts of a training. A recipe is one way to make them; whoever has a better one puts it in.
+///
+/// ```no_run
+/// use gaat::train::{Nothing, Quiet, Training};
+///
+/// let recipe = gaat::spec::Recipe::from_toml("method = \"gaat\"\nepochs = 5")?.check()?;
+/// let record = Training::of(&recipe)?.run(&mut Nothing, &mut Quiet)?;
+/// # Ok::<(), gaat::Error>(())
+/// ```
+pub struct Training {
+    /// What learns.
+    pub network: Box<dyn Classifier>,
+    /// Training and validation images; the test images are not looked at.
+    pub data: Dataset,
+    /// What a step does.
+    pub method: Box<dyn TrainingMethod>,
+    /// Epochs, threat model, schedule and all other numbers.
+    pub plan: Plan,
+    /// The weights to begin with.
+    pub start: Start,
 }
 
-/// Trains as `recipe` says and writes the run directory.
-///
-/// The record that comes back has status [`Status::Done`], or [`Status::Interrupted`] when an observer asked to stop.
-/// With `resume` a finished run comes back as it is, an unfinished one goes on: bit for bit on a CPU with the same thread
-/// count, on a GPU within rounding.
-///
-/// # Errors
-/// When data, model or device cannot be had; when the run directory is taken or holds another recipe; when the loss is
-/// not a number. The last checkpoint stays whole and the record says what happened.
-pub fn train(
-    recipe: &CheckedRecipe,
-    options: &TrainOptions,
-    observer: &mut dyn Observer,
-) -> Result<RunRecord> {
-    let directory = RunDirectory::new(&options.run_dir);
-    let has_state = if options.resume {
-        directory.check_resumable(recipe)?
-    } else {
-        directory.check_vacant()?;
-        false
-    };
-    // Before the data is read, which may take a while.
-    let device = parse_device(&recipe.device)?;
-    let mut precision = recipe.precision.clone();
-    if has_state {
-        let record = directory.read_record()?;
-        if record.status == Status::Done {
-            return Ok(record);
-        }
-        // `auto` may mean another one on this machine; a run keeps to what it started with.
-        precision = record.environment.precision;
-        check_precision_kept(&options.run_dir, &precision, device)?;
+impl Training {
+    /// Every part as `recipe` says.
+    ///
+    /// # Errors
+    /// When data, model or device cannot be had.
+    pub fn of(recipe: &CheckedRecipe) -> Result<Self> {
+        Self::starting(recipe, Start::Fresh)
     }
-    let mut run = Run::new(recipe, &directory, &precision)?;
-    directory.create(recipe)?;
-    if has_state {
-        run.restore()?;
+
+    /// Every part as `recipe` says, with given weights: the network takes their normalisation, without which they mean
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of). Weights that do not fit are refused by [`run`](Self::run).
+    pub fn starting(recipe: &CheckedRecipe, start: Start) -> Result<Self> {
+        // Before the data is read, which may take a while.
+        parse_device(&recipe.device)?;
+        let data = dataset::load(recipe, None)?;
+        let train = data.splits.train.images();
+        let input = InputShape::of(train);
+        let place = Place::parse(&recipe.device, &recipe.precision, &recipe.model, input)?;
+        let normalization = match &start {
+            Start::Fresh => dataset::normalization(recipe.normalization, train),
+            Start::From { weights, .. } => weights.normalization().clone(),
+        };
+        let options = BuildOptions {
+            device: place.device,
+            precision: place.precision,
+            kind: Kind::Float,
+            seed: recipe.plan.seed(),
+            normalization,
+        };
+        let network = build(&recipe.model, input, train.class_count() as i64, &options)?;
+        let setting = Setting::of(&recipe.plan, &data, network.as_ref())?;
+        let method = methods::build(recipe.method, recipe.plan.awp(), &setting)?;
+        Ok(Self { network, data, method, plan: recipe.plan.clone(), start })
     }
-    let mut observers = Observers {
-        lines: JsonLines::append_to(&directory.events(), run.books.steps())?,
-        curves: TensorBoard::append_to(&directory.curves(), run.books.steps())?,
-        user: observer,
-    };
-    // tch panics where libtorch throws, out of memory above all; the record must not say "running" for ever.
-    let outcome = catch_unwind(AssertUnwindSafe(|| run.run(&mut observers)));
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(panic) => {
-            fail(&mut run, "libtorch or gaat panicked; the error output says why");
-            resume_unwind(panic);
+
+    /// Trains; what is to be kept goes to `keeper`, and what happens is told to `observer`.
+    ///
+    /// The record that comes back has status [`Status::Done`], or [`Status::Interrupted`] when the observer asked to stop.
+    ///
+    /// # Errors
+    /// When the parts do not fit together, the loss is not a number, or something cannot be kept. The record that was kept
+    /// says what happened.
+    pub fn run(self, keeper: &mut dyn Keeper, observer: &mut dyn Observer) -> Result<RunRecord> {
+        let mut run = self.assemble(keeper)?;
+        // tch panics where libtorch throws, out of memory above all; the record must not say "running" for ever.
+        let outcome = match catch_unwind(AssertUnwindSafe(|| run.run(observer))) {
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                fail(&mut run, "libtorch or gaat panicked; the error output says why");
+                resume_unwind(panic);
+            }
+        };
+        let ended = |run: &Run<'_>| Event::Ended { record: Box::new(run.books.record.clone()) };
+        match outcome {
+            Ok(status) => {
+                run.books.record.status = status;
+                run.save_state()?;
+                run.tell(&ended(&run), observer)?;
+                Ok(run.books.record)
+            }
+            Err(error) => {
+                // The state that was kept stays that of the last checkpoint: it is whole and the weights now may not be.
+                fail(&mut run, &error.to_string());
+                // Whoever fails now too must not hide why the run has failed.
+                let _ = run.tell(&ended(&run), observer);
+                Err(error)
+            }
         }
-    };
-    match outcome {
-        Ok(status) => {
-            run.books.record.status = status;
-            run.save_state()?;
-            observers.on_event(&Event::Ended { record: Box::new(run.books.record.clone()) })?;
-            Ok(run.books.record)
+    }
+
+    /// The run at step 0, or where `keeper` has found a state.
+    pub(super) fn assemble(self, keeper: &mut dyn Keeper) -> Result<Run<'_>> {
+        let Self { network, data, method, plan, start } = self;
+        let found = keeper.found()?;
+        if found.is_none() {
+            start.apply(network.as_ref())?;
         }
-        Err(error) => {
-            // The state on disk stays that of the last checkpoint: it is whole and the weights now may not be.
-            fail(&mut run, &error.to_string());
-            // An observer that fails too must not hide why the run has failed.
-            let _ = observers.on_event(&Event::Ended { record: Box::new(run.books.record) });
-            Err(error)
+        check_fit(network.as_ref(), &plan, data.splits.train.images())?;
+        let setting = Setting::of(&plan, &data, network.as_ref())?;
+        let Dataset { splits, digest, mut warnings } = data;
+        let (train, validation) = (splits.train.images(), splits.validation.images());
+        let average = match plan.weight_averaging() {
+            Some(decay) => Some(Averaging::of(network.as_ref(), decay)?),
+            None => None,
+        };
+        let batches = Batches::of(&plan, train.len(), network.as_ref())?;
+        let calendar = Calendar::new(&plan, batches, method.replays());
+        // The split may keep the order of the files, class by class; the attacked part must not.
+        let mut attacked = epoch_order(plan.seed(), 0, validation.len());
+        attacked.truncate(plan.validation_limit());
+        let guard = Guard::new(&plan, &setting, calendar)?;
+        if guard.is_some() && attacked.is_empty() {
+            warnings.push(UNCONFIRMED.to_owned());
         }
+        let upload = |images| Images::upload(images, setting.device);
+        let record = new_record(&plan, &start, digest, network.as_ref());
+        let mut run = Run {
+            calendar,
+            feed: Feed::new(upload(train)?, batches, &plan, setting.kind),
+            method,
+            guard,
+            validation: Validation {
+                images: upload(validation)?,
+                attacked: upload(&validation.select(&attacked))?,
+                threat: plan.threat(),
+                steps: plan.validation_steps(),
+                rng: Rng::new(plan.seed()),
+            },
+            books: Books::new(record, setting.device),
+            trained: Trained {
+                optimizer: Optimizer::new(network.store(), plan.optimizer()),
+                network,
+                average,
+            },
+            class_names: train.class_names().to_vec(),
+            warnings,
+            plan,
+            keeper,
+        };
+        if let Some(state) = found {
+            run.restore(state)?;
+        }
+        Ok(run)
     }
 }
 
-/// Records that the run has failed and why. Where that cannot be written, a full disk say, the caller's own error or panic is
+/// Refuses a network that takes other images, or tells other classes apart, than those of the data, and a crop beyond them.
+fn check_fit(network: &dyn Classifier, plan: &Plan, train: &ImageSet) -> Result<()> {
+    let (padding, shape) = (plan.augmentation().crop_padding, train.shape());
+    let side = shape.height.max(shape.width);
+    if padding > side {
+        let reason = format!("needs at most {side}, the longer side of the images");
+        return Err(gaat_spec::Error::value("crop-padding", padding, reason).into());
+    }
+    let needed = (InputShape::of(train), train.class_count() as i64);
+    let found = (network.input_shape(), network.class_count());
+    if found == needed {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: format!("network {}", network.name()),
+        expected: format!("images of {} in {} classes", needed.0, needed.1),
+        found: format!("images of {} in {} classes", found.0, found.1),
+    })
+}
+
+/// Records that the run has failed and why. Where that cannot be kept, on a full disk say, the caller's own error or panic is
 /// still the one to tell of.
 fn fail(run: &mut Run<'_>, why: &str) {
     run.books.record.status = Status::Failed;
     run.books.record.failure = Some(why.to_owned());
-    let _ = run.directory.write_record(&run.books.record);
+    let _ = run.keeper.record(&run.books.record);
 }
 
-/// The run's own logs and whoever else listens.
-struct Observers<'a> {
-    lines: JsonLines,
-    curves: TensorBoard,
-    user: &'a mut dyn Observer,
-}
-
-impl Observer for Observers<'_> {
-    fn on_event(&mut self, event: &Event) -> Result<Control> {
-        self.lines.on_event(event)?;
-        self.curves.on_event(event)?;
-        self.user.on_event(event)
+/// The record of a run at step 0.
+fn new_record(plan: &Plan, start: &Start, data_digest: String, network: &dyn Classifier) -> RunRecord {
+    RunRecord {
+        schema: SCHEMA.to_owned(),
+        status: Status::Running,
+        failure: None,
+        recipe: plan.recipe().clone(),
+        environment: environment(network),
+        data_digest,
+        start: start.record(),
+        model: ModelRecord {
+            name: network.name(),
+            variant: network.variant().to_owned(),
+            parameters: network.store().parameter_count() as u64,
+        },
+        passes: Passes::default(),
+        images: 0,
+        seconds: Seconds::default(),
+        cost_ratio: 0.0,
+        epochs: Vec::new(),
+        best_epoch: None,
+        test: None,
     }
 }

@@ -64,7 +64,7 @@ fn export_all(root: &Path) -> Digests {
         let folder = root.join(title(&case));
         fs_err::create_dir(&folder).unwrap();
         let names: Vec<String> = (0..case.classes).map(|class| format!("class {class}")).collect();
-        let description = Description::new(classifier.as_ref(), case.model.parse().unwrap(), &names, 7);
+        let description = Description::new(classifier.as_ref(), &names, 7).unwrap();
         let config = Config::new(&description, None);
         let beside =
             export_safetensors(&folder.join("model.safetensors"), classifier.as_ref(), &description, &config);

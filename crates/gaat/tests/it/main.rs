@@ -21,6 +21,7 @@ mod imported;
 mod literal_gaat;
 mod methods;
 mod nn;
+mod parts;
 mod support;
 mod suspicion;
 mod taylor;

@@ -388,7 +388,7 @@ fn what_happens_is_told_and_logged_in_order() {
         }
         assert_eq!(kinds, "<sssssvecsssssvec>", "{schedule}");
         let expected: Vec<f64> =
-            (0..10).map(|step| checked.schedule.at((step as f64 + 0.5) / 10.0)).collect();
+            (0..10).map(|step| checked.plan.schedule().at((step as f64 + 0.5) / 10.0)).collect();
         assert_eq!(rates, expected, "{schedule}");
         let told: Vec<_> = witness.events.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
         assert_eq!(lines(&run_dir), told, "{schedule}");

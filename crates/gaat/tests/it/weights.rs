@@ -26,7 +26,7 @@ fn used(model: &str, seed: u64) -> Box<dyn Classifier> {
 
 fn save(path: &Path, classifier: &dyn Classifier) -> Description {
     let names: Vec<String> = (0..10).map(|class| format!("class {class}")).collect();
-    let description = Description::new(classifier, classifier.name().parse().unwrap(), &names, 7);
+    let description = Description::new(classifier, &names, 7).unwrap();
     weights::save(path, classifier, &description).unwrap();
     description
 }

@@ -61,8 +61,11 @@ impl Plan {
         let judging = judging(arguments, &shared)?;
         let mut jobs = Vec::new();
         for offset in 0..seeds as u64 {
-            let seed =
-                shared.seed.checked_add(offset).context("--seed and --seeds count beyond all numbers")?;
+            let seed = shared
+                .plan
+                .seed()
+                .checked_add(offset)
+                .context("--seed and --seeds count beyond all numbers")?;
             for method in &arguments.methods {
                 jobs.push(job(&written, *method, seed, &out)?);
             }
@@ -82,7 +85,7 @@ fn job(written: &Recipe, method: MethodName, seed: u64, out: &Path) -> Result<Jo
     let delay = written.delay.filter(|_| method.delayed);
     let recipe = Recipe { seed: Some(seed), delay, ..written.clone() };
     let recipe = recipe.for_method(method)?.check().with_context(|| format!("method {method}"))?;
-    if recipe.seed != seed {
+    if recipe.plan.seed() != seed {
         bail!("[methods.{method}] sets a seed; seeds are counted up from --seed for all methods alike");
     }
     Ok(Job { method, seed, directory: out.join(format!("{method}-s{seed}")), recipe })
@@ -133,8 +136,8 @@ fn judging(arguments: &CompareArguments, shared: &CheckedRecipe) -> Result<Judgi
     };
     judge.judge_limit.map(|limit| bounds::JUDGE_LIMIT.check(limit)).transpose()?;
     Ok(Judging {
-        threat: shared.threat,
-        attacks: attacks.specs(&shared.threat, shared.dataset)?,
+        threat: shared.plan.threat(),
+        attacks: attacks.specs(&shared.plan.threat(), shared.dataset)?,
         checkpoint: judge.checkpoint,
         limit: judge.judge_limit,
         seed: 0,
@@ -143,7 +146,8 @@ fn judging(arguments: &CompareArguments, shared: &CheckedRecipe) -> Result<Judgi
 }
 
 fn title(shared: &CheckedRecipe, judging: &Judging) -> String {
-    let CheckedRecipe { dataset, model, epochs, .. } = shared;
-    let epochs = if *epochs == 1 { "1 epoch".to_owned() } else { format!("{epochs} epochs") };
+    let CheckedRecipe { dataset, model, .. } = shared;
+    let epochs = shared.plan.epochs();
+    let epochs = if epochs == 1 { "1 epoch".to_owned() } else { format!("{epochs} epochs") };
     format!("{dataset}, {model}, {epochs}, {}", judging.threat)
 }

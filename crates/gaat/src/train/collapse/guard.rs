@@ -11,9 +11,7 @@ use crate::train::calendar::Calendar;
 use crate::train::methods;
 use crate::train::step::{Setting, StepOutcome, TrainingMethod};
 use crate::train::trained::Trained;
-use gaat_spec::{
-    CheckedRecipe, CollapsePolicy, Event, MethodSpec, PgdSpec, PixelLength, Seconds, ThreatModel,
-};
+use gaat_spec::{CollapsePolicy, Event, MethodSpec, PgdSpec, PixelLength, Plan, Seconds, ThreatModel};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -79,22 +77,18 @@ pub(in crate::train) struct Guard {
 }
 
 impl Guard {
-    /// The guard that `recipe` asks for.
-    pub(in crate::train) fn new(
-        recipe: &CheckedRecipe,
-        setting: &Setting,
-        calendar: Calendar,
-    ) -> Result<Option<Self>> {
-        let Some(policy) = recipe.on_collapse else { return Ok(None) };
-        let step_size = PixelLength::new(recipe.threat.epsilon() / 4.0)?;
+    /// The guard that `plan` asks for.
+    pub(in crate::train) fn new(plan: &Plan, setting: &Setting, calendar: Calendar) -> Result<Option<Self>> {
+        let Some(policy) = plan.on_collapse() else { return Ok(None) };
+        let step_size = PixelLength::new(plan.threat().epsilon() / 4.0)?;
         let pgd = MethodSpec::Rat(PgdSpec { steps: STEPS, step_size, random_start: true });
         Ok(Some(Self {
             policy,
             calendar,
-            rng: Rng::new(recipe.seed),
+            rng: Rng::new(plan.seed()),
             burst_length: (calendar.steps_per_epoch / 2).max(LEAST_BURST),
             guessing: (setting.classes as f64).ln(),
-            burst: methods::build(pgd, recipe.awp, setting)?,
+            burst: methods::build(pgd, plan.awp(), setting)?,
             state: GuardState::default(),
             healthy: None,
             snapshot_due: false,

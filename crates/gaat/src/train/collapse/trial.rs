@@ -2,12 +2,14 @@
 
 use crate::Result;
 use crate::batch::Batch;
-use crate::run::RunDirectory;
 use crate::taylor::UnreadGain;
+use crate::train::directory::{KeptRun, TrainOptions};
 use crate::train::events::{Control, Observer};
+use crate::train::keeper::{Keeper, Nothing};
 use crate::train::methods::Natural;
 use crate::train::run::Run;
 use crate::train::step::{StepContext, StepReport, TrainingMethod};
+use crate::train::training::Training;
 use gaat_spec::{CheckedRecipe, EpochRecord, Event, Passes, Recipe, Seconds};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,11 +46,14 @@ fn recipe(text: &str) -> CheckedRecipe {
     Recipe::from_toml(&format!("{common}{text}")).unwrap().check().unwrap()
 }
 
-fn run_of<'a>(recipe: &'a CheckedRecipe, directory: &'a RunDirectory, sabotage: Sabotage) -> Run<'a> {
+fn directory_of(recipe: &CheckedRecipe, place: &Path, resume: bool) -> KeptRun {
+    KeptRun::open(recipe, &TrainOptions { run_dir: place.to_owned(), resume }).unwrap()
+}
+
+fn run_of<'a>(recipe: &CheckedRecipe, keeper: &'a mut dyn Keeper, sabotage: Sabotage) -> Run<'a> {
     tch::set_num_threads(1);
-    let mut run = Run::new(recipe, directory, &recipe.precision).unwrap();
-    run.method = Box::new(sabotage);
-    run
+    let training = Training { method: Box::new(sabotage), ..Training::of(recipe).unwrap() };
+    training.assemble(keeper).unwrap()
 }
 
 /// Stops after step `end`, and keeps what the guard had to say.
@@ -92,16 +97,16 @@ const TURNED: Sabotage = Sabotage { at: 71, factor: -1.0, useless: 0 };
 fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe("epsilon = 0.05\nepochs = 7\non-collapse = \"rollback\"");
-    let directory = RunDirectory::new(&folder.path().join("whole"));
-    directory.create(&recipe).unwrap();
-    let mut whole = run_of(&recipe, &directory, TURNED);
+    let state_of = |name: &str| tensors(&folder.path().join(name).join("checkpoints/state.safetensors"));
+    let mut keeper = directory_of(&recipe, &folder.path().join("whole"), false);
+    let mut whole = run_of(&recipe, &mut keeper, TURNED);
     assert_eq!(drive(&mut whole, 71), []);
     let Some(Event::Alarm { epoch: 4, step: 72, name, action, .. }) = drive(&mut whole, 72).pop() else {
         panic!("no alarm: {:?}", whole.books.record.epochs)
     };
     assert_eq!(name, "collapse");
     assert_eq!(action, "back to the last healthy network; 50 steps of PGD-10 instead of the method's own");
-    let state = tensors(&directory.state());
+    let state = state_of("whole");
     let kept = state.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("healthy.")?, bytes)));
     let kept: Vec<_> = kept.collect();
     assert!(kept.len() > 4 && kept.iter().all(|(name, bytes)| state[*name] == **bytes), "not set back");
@@ -117,30 +122,28 @@ fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped()
     // 50 steps: two epochs and 14 steps of the next.
     assert_eq!(refreshes, [0.0, 0.0, 0.0, 0.0, 10.0, 10.0, 10.0 * 14.0 / 18.0]);
 
-    let copy = RunDirectory::new(&folder.path().join("stopped"));
-    copy.create(&recipe).unwrap();
-    let mut stopped = run_of(&recipe, &copy, TURNED);
+    let place = folder.path().join("stopped");
+    let mut keeper = directory_of(&recipe, &place, false);
+    let mut stopped = run_of(&recipe, &mut keeper, TURNED);
     drive(&mut stopped, 80);
     stopped.save_state().unwrap();
-    let mut resumed = run_of(&recipe, &copy, TURNED);
-    resumed.restore().unwrap();
+    let mut keeper = directory_of(&recipe, &place, true);
+    let mut resumed = run_of(&recipe, &mut keeper, TURNED);
     drive(&mut resumed, 126);
     assert_eq!(timeless(&resumed.books.record.epochs), timeless(epochs));
     assert_eq!(resumed.books.record.passes, whole.books.record.passes);
-    assert!(tensors(&copy.state()) == tensors(&directory.state()), "the stop has changed the run");
+    assert!(state_of("stopped") == state_of("whole"), "the stop has changed the run");
 }
 
 #[test]
 fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
-    let folder = tempfile::tempdir().unwrap();
     // Logits so large that the loss has no gradient where the network is right: one step does nothing, and the random
     // start of PGD nearly everything.
     let sabotage = |factor| Sabotage { at: 60, factor, useless: 40 };
     let [wide, narrow] = [1.0, 0.005]
         .map(|epsilon| recipe(&format!("epsilon = {epsilon}\nepochs = 5\non-collapse = \"warn\"")));
-    let directory = RunDirectory::new(&folder.path().join("masked"));
-    directory.create(&wide).unwrap();
-    let mut masked = run_of(&wide, &directory, sabotage(1e6));
+    let mut nothing = Nothing;
+    let mut masked = run_of(&wide, &mut nothing, sabotage(1e6));
     let events = drive(&mut masked, 73);
     println!("{events:?}");
     let [Event::Alarm { step, action, .. }] = &events[..] else { panic!("{events:?}") };
@@ -149,25 +152,22 @@ fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
     let paid = masked.books.record.passes - natural;
     assert!(paid.forward > paid.input_backward && paid.input_backward > 0 && paid.full_backward == 0);
     let Run { guard, trained, validation, books, .. } = &mut masked;
-    guard.as_ref().unwrap().check(trained, &validation.attacked, &wide.threat, books).unwrap();
+    guard.as_ref().unwrap().check(trained, &validation.attacked, &wide.plan.threat(), books).unwrap();
     let again = masked.books.record.passes - natural;
     assert_eq!((again.forward, again.input_backward), (2 * paid.forward, 2 * paid.input_backward));
 
     // The same signal from a network that withstands PGD as it withstands one step is no alarm.
-    let directory = RunDirectory::new(&folder.path().join("sound"));
-    directory.create(&narrow).unwrap();
-    let mut sound = run_of(&narrow, &directory, sabotage(1.0));
+    let mut nothing = Nothing;
+    let mut sound = run_of(&narrow, &mut nothing, sabotage(1.0));
     assert_eq!(drive(&mut sound, 73), []);
     assert!((sound.books.record.passes - natural).input_backward > 0, "was not probed");
 }
 
 #[test]
 fn without_validation_images_the_signal_alone_raises_and_ends_the_alarm() {
-    let folder = tempfile::tempdir().unwrap();
     let recipe = recipe("epsilon = 0.05\nepochs = 8\nvalidation-fraction = 0\non-collapse = \"refine\"");
-    let directory = RunDirectory::new(&folder.path().join("blind"));
-    directory.create(&recipe).unwrap();
-    let mut blind = run_of(&recipe, &directory, Sabotage { at: 40, factor: 1.0, useless: 30 });
+    let mut nothing = Nothing;
+    let mut blind = run_of(&recipe, &mut nothing, Sabotage { at: 40, factor: 1.0, useless: 30 });
     assert!(blind.warnings.iter().any(|warning| warning.contains("validation-fraction")));
     let events = drive(&mut blind, 160);
     let [Event::Alarm { step: raised, action, .. }, Event::Recovered { step: over, .. }] = &events[..] else {

@@ -36,6 +36,14 @@ impl TrainingMethod for Awp {
         self.inner.observe(outcome);
     }
 
+    fn replays(&self) -> usize {
+        self.inner.replays()
+    }
+
+    fn is_natural(&self) -> bool {
+        self.inner.is_natural()
+    }
+
     fn state(&self) -> Vec<(String, Tensor)> {
         self.inner.state()
     }

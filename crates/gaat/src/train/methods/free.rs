@@ -21,13 +21,14 @@ use tch::Tensor;
 pub struct Free {
     step_size: f64,
     has_random_start: bool,
+    replays: usize,
     /// One perturbation for each place in a batch, `[batch size, C, H, W]`.
     delta: Tensor,
 }
 
 impl Free {
-    /// Free with a step of `step_size`, alpha, as published or with a random start at each new batch; how often a batch
-    /// comes is the loop's business.
+    /// Free with a step of `step_size`, alpha, as published or with a random start at each new batch, which
+    /// comes once until [`replaying`](Self::replaying) says otherwise.
     ///
     /// # Errors
     /// When the device has no room.
@@ -35,7 +36,13 @@ impl Free {
         let mut size = setting.memory_size();
         size[0] = setting.batch_size as i64;
         let delta = Tensor::f_zeros(size, (setting.kind, setting.device))?;
-        Ok(Self { step_size: step_size.value(), has_random_start, delta })
+        Ok(Self { step_size: step_size.value(), has_random_start, replays: 1, delta })
+    }
+
+    /// The same with each batch `replays` times in succession.
+    #[must_use]
+    pub fn replaying(self, replays: usize) -> Self {
+        Self { replays, ..self }
     }
 }
 
@@ -49,6 +56,10 @@ impl TrainingMethod for Free {
         let (descent, step) = context.descend_stepping(perturbed.pixels(), &batch.labels, self.step_size)?;
         delta.f_copy_(&ball::project(&(&delta + step), context.threat()))?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
+    }
+
+    fn replays(&self) -> usize {
+        self.replays
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

@@ -2,7 +2,7 @@
 
 use crate::attack::{Pgd, Start, StopRule, Walk};
 use crate::batch::Batch;
-use crate::train::refinement::{Controller, Plan};
+use crate::train::refinement::{Controller, Effort};
 use crate::train::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 use crate::{Error, Result};
 use gaat_spec::{Anchor, Curvature, GaatSpec, Norm, Refinement};
@@ -16,7 +16,7 @@ const REFINEMENT: &str = "refinement";
 /// With the anchor at the clean image and Gauss-Newton or diagonal curvature this is the method as published. With
 /// the anchor at the random start and no curvature it is FGSM-RS (Wong et al. 2020) with step K alpha.
 ///
-/// Refined, the number of gradients follows the gain ratio ([`Plan`]): from one a batch to PGD.
+/// Refined, the number of gradients follows the gain ratio ([`Effort`]): from one a batch to PGD.
 #[derive(Debug, Clone, Copy)]
 pub struct Gaat {
     spec: GaatSpec,
@@ -57,7 +57,7 @@ fn merged(spec: GaatSpec, norm: Norm) -> GaatSpec {
 
 impl TrainingMethod for Gaat {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
-        let plan = self.controller.map_or(Plan::NONE, |controller| controller.plan(context.progress()));
+        let plan = self.controller.map_or(Effort::NONE, |controller| controller.plan(context.progress()));
         let attack = self.attack.scaled(context.attack_scale() * plan.reach);
         let (perturbed, forecast) = context.perturb_refined(&attack, batch, self.spec, plan)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
@@ -122,7 +122,7 @@ mod tests {
                 let mut trial = Trial::new("mlp", Kind::Double);
                 trial
                     .with_context(0, |context, batch| {
-                        context.perturb_refined(&gaat.attack, batch, gaat.spec, Plan::NONE)
+                        context.perturb_refined(&gaat.attack, batch, gaat.spec, Effort::NONE)
                     })
                     .unwrap()
                     .0

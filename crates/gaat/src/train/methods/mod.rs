@@ -42,8 +42,8 @@ pub fn build(spec: MethodSpec, awp: Option<AwpSpec>, setting: &Setting) -> Resul
         MethodSpec::GaatMemory { step_size, noise } => Box::new(GaatMemory::new(step_size, noise, setting)?),
         MethodSpec::FgsmRs { step_size } => Box::new(FgsmRs::new(step_size)),
         MethodSpec::NFgsm { step_size, noise } => Box::new(NFgsm::new(step_size, noise)),
-        MethodSpec::Free { step_size, random_start, .. } => {
-            Box::new(Free::new(step_size, random_start, setting)?)
+        MethodSpec::Free { step_size, random_start, replays } => {
+            Box::new(Free::new(step_size, random_start, setting)?.replaying(replays))
         }
         MethodSpec::FgsmMep { step_size, regularization, reset_epochs } => {
             Box::new(FgsmMep::new(step_size, regularization, reset_epochs, setting)?)
@@ -108,7 +108,7 @@ mod tests {
                 let _ = mean.shallow_clone().fill_(1e6);
             }
             let recipe = checked(name);
-            let mut method = build(recipe.method, recipe.awp, &trial.setting()).unwrap();
+            let mut method = build(recipe.method, recipe.plan.awp(), &trial.setting()).unwrap();
             trial.step(method.as_mut(), 0).unwrap();
             for mean in &means {
                 // Each update keeps nine tenths.

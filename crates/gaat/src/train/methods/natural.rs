@@ -13,4 +13,8 @@ impl TrainingMethod for Natural {
         let descent = context.descend(&batch.pixels, &batch.labels)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }
+
+    fn is_natural(&self) -> bool {
+        true
+    }
 }

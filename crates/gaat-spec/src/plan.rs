@@ -1,0 +1,97 @@
+//! The numbers of a training: everything of a checked recipe that makes no part, such as a network or a data set.
+
+use crate::method::AwpSpec;
+use crate::names::{AttackStatistics, CollapsePolicy};
+use crate::recipe::{AugmentationSpec, OptimizerSpec};
+use crate::schedule::Schedule;
+use crate::{Recipe, ThreatModel};
+
+/// What the loop goes by. Only [`Recipe::check`] makes one, so that whoever holds a plan knows that it was checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub(crate) recipe: Recipe,
+    pub(crate) awp: Option<AwpSpec>,
+    pub(crate) on_collapse: Option<CollapsePolicy>,
+    pub(crate) natural_epochs: usize,
+    pub(crate) threat: ThreatModel,
+    pub(crate) attack_statistics: AttackStatistics,
+    pub(crate) epsilon_warmup: f64,
+    pub(crate) epochs: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) schedule: Schedule,
+    pub(crate) optimizer: OptimizerSpec,
+    pub(crate) clip_norm: Option<f64>,
+    pub(crate) weight_averaging: Option<f64>,
+    pub(crate) augmentation: AugmentationSpec,
+    pub(crate) validation_steps: usize,
+    pub(crate) validation_limit: usize,
+    pub(crate) seed: u64,
+}
+
+/// One getter a field.
+macro_rules! numbers {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty;)+) => {
+        impl Plan {
+            $($(#[doc = $doc])+ pub fn $name(&self) -> $kind { self.$name })+
+        }
+    };
+}
+
+numbers! {
+    /// Perturbation of the weights round the method.
+    awp: Option<AwpSpec>;
+    /// What to do about a collapse; `None` where no gain ratio is to be had.
+    on_collapse: Option<CollapsePolicy>;
+    /// Natural epochs before the method starts.
+    natural_epochs: usize;
+    /// The threat model that is trained against and validated with.
+    threat: ThreatModel;
+    /// BatchNorm statistics under the training attack.
+    attack_statistics: AttackStatistics;
+    /// Share of the run over which the training attack grows to its full size.
+    epsilon_warmup: f64;
+    /// Passes over the training images.
+    epochs: usize;
+    /// Images per step.
+    batch_size: usize;
+    /// Optimiser and its numbers.
+    optimizer: OptimizerSpec;
+    /// Largest norm of the whole gradient.
+    clip_norm: Option<f64>;
+    /// Decay per step of the moving average of the weights.
+    weight_averaging: Option<f64>;
+    /// Augmentation.
+    augmentation: AugmentationSpec;
+    /// Validation attack: PGD-K with this K, on at most `validation_limit` images.
+    validation_steps: usize;
+    /// See `validation_steps`.
+    validation_limit: usize;
+    /// Root of every random draw.
+    seed: u64;
+}
+
+impl Plan {
+    /// Every key with its value: what is saved with the run and reproduces it.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Learning rate over the run.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Size of the training attack, as a share of its full size, at `progress` in `[0, 1]` of the run. It grows from the
+    /// end of the natural epochs on: no network should meet the full attack unprepared.
+    pub fn attack_scale(&self, progress: f64) -> f64 {
+        let delay = self.natural_epochs as f64 / self.epochs as f64;
+        let growth = self.epsilon_warmup * (1.0 - delay);
+        let since = (progress - delay).max(0.0);
+        if since >= growth { 1.0 } else { since / growth }
+    }
+
+    /// The threat model at the size that the training attack has at `progress`.
+    pub fn threat_at(&self, progress: f64) -> ThreatModel {
+        self.threat.scaled(self.attack_scale(progress))
+    }
+}
