@@ -3,12 +3,14 @@
 Each definition below follows the public one named at its head (same state-dict names, same computation) and was
 written for this file. Parameters and images come from an integer hash that the Rust tests repeat bit for bit.
 
-Usage: python reference/models.py   (writes crates/gaat/tests/golden/models.json; needs torch and torchvision)
+Usage: python reference/models.py [NAME...]   (writes crates/gaat/tests/golden/models.json, or in it the networks of these names
+alone; needs torch and torchvision)
 """
 
 import json
 import math
 import pathlib
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -118,10 +120,12 @@ class Vgg16(nn.Module):
 
 
 class PreActBlock(nn.Module):
-    """github.com/locuslab/fast_adversarial: the shortcut convolution is fed the raw input."""
+    """github.com/locuslab/fast_adversarial: the shortcut convolution is fed the raw input; with `activated` what
+    github.com/kuangliu/pytorch-cifar and RobustBench's PreActBlockV2 feed it, the input after bn1 and nonlinearity."""
 
-    def __init__(self, inputs, outputs, stride):
+    def __init__(self, inputs, outputs, stride, activated=False, act=F.relu):
         super().__init__()
+        self.activated, self.act = activated, act
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
@@ -132,37 +136,47 @@ class PreActBlock(nn.Module):
             self.shortcut = nn.Identity()
 
     def forward(self, x):
-        y = self.conv1(F.relu(self.bn1(x)))
-        return self.conv2(F.relu(self.bn2(y))) + self.shortcut(x)
+        active = self.act(self.bn1(x))
+        y = self.conv2(self.act(self.bn2(self.conv1(active))))
+        if isinstance(self.shortcut, nn.Identity):
+            return y + x
+        return y + self.shortcut(active if self.activated else x)
 
 
 class PreActResNet18(nn.Module):
-    """github.com/locuslab/fast_adversarial as it is today: a batch normalisation before the pooling."""
+    """github.com/locuslab/fast_adversarial as it is today: a batch normalisation before the pooling. `bare` lacks it, as
+    RobustBench's Wong2020Fast and Andriushchenko2020Understanding do."""
 
-    def __init__(self, shape, classes, width=64, stem_stride=1):
+    def __init__(self, shape, classes, width=64, stem_stride=1, activated=False, bare=False, act=F.relu):
         super().__init__()
+        self.act = act
         self.conv1 = nn.Conv2d(shape[0], width, 3, stem_stride, 1, bias=False)
         inputs = width
         for stage in range(4):
             outputs = width * 2**stage
-            first = PreActBlock(inputs, outputs, 1 if stage == 0 else 2)
-            setattr(self, f"layer{stage + 1}", nn.Sequential(first, PreActBlock(outputs, outputs, 1)))
+            first = PreActBlock(inputs, outputs, 1 if stage == 0 else 2, activated, act)
+            second = PreActBlock(outputs, outputs, 1, activated, act)
+            setattr(self, f"layer{stage + 1}", nn.Sequential(first, second))
             inputs = outputs
-        self.bn = nn.BatchNorm2d(inputs)
+        if not bare:
+            self.bn = nn.BatchNorm2d(inputs)
         self.linear = nn.Linear(inputs, classes)
 
     def forward(self, x):
         x = self.conv1(x)
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
-        return self.linear(F.adaptive_avg_pool2d(F.relu(self.bn(x)), 1).flatten(1))
+        if hasattr(self, "bn"):
+            x = self.act(self.bn(x))
+        return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
 class BasicBlock(nn.Module):
     """github.com/kuangliu/pytorch-cifar: He et al. 2015, the shortcut with a normalisation of its own."""
 
-    def __init__(self, inputs, outputs, stride):
+    def __init__(self, inputs, outputs, stride, act=F.relu):
         super().__init__()
+        self.act = act
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
@@ -173,27 +187,28 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(convolution, nn.BatchNorm2d(outputs))
 
     def forward(self, x):
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+        y = self.act(self.bn1(self.conv1(x)))
+        return self.act(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 class ResNet18(nn.Module):
     """github.com/kuangliu/pytorch-cifar: a stem of 3x3, no pooling before the end."""
 
-    def __init__(self, shape, classes, width=64, stem_stride=1):
+    def __init__(self, shape, classes, width=64, stem_stride=1, act=F.relu):
         super().__init__()
+        self.act = act
         self.conv1 = nn.Conv2d(shape[0], width, 3, stem_stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         inputs = width
         for stage in range(4):
             outputs = width * 2**stage
-            first = BasicBlock(inputs, outputs, 1 if stage == 0 else 2)
-            setattr(self, f"layer{stage + 1}", nn.Sequential(first, BasicBlock(outputs, outputs, 1)))
+            first = BasicBlock(inputs, outputs, 1 if stage == 0 else 2, act)
+            setattr(self, f"layer{stage + 1}", nn.Sequential(first, BasicBlock(outputs, outputs, 1, act)))
             inputs = outputs
         self.linear = nn.Linear(inputs, classes)
 
     def forward(self, x):
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.act(self.bn1(self.conv1(x)))
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
         return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
@@ -202,8 +217,9 @@ class ResNet18(nn.Module):
 class WideBlock(nn.Module):
     """github.com/yaodongyu/TRADES: where widths differ, the shortcut convolution is fed the activated input."""
 
-    def __init__(self, inputs, outputs, stride):
+    def __init__(self, inputs, outputs, stride, act=F.relu):
         super().__init__()
+        self.act = act
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
@@ -213,16 +229,16 @@ class WideBlock(nn.Module):
             self.convShortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x):
-        active = F.relu(self.bn1(x))
-        y = self.conv2(F.relu(self.bn2(self.conv1(active))))
+        active = self.act(self.bn1(x))
+        y = self.conv2(self.act(self.bn2(self.conv1(active))))
         return y + (x if self.convShortcut is None else self.convShortcut(active))
 
 
 class WideStage(nn.Module):
-    def __init__(self, count, inputs, outputs, stride):
+    def __init__(self, count, inputs, outputs, stride, act=F.relu):
         super().__init__()
-        blocks = [WideBlock(inputs, outputs, stride)]
-        blocks += [WideBlock(outputs, outputs, 1) for _ in range(count - 1)]
+        blocks = [WideBlock(inputs, outputs, stride, act)]
+        blocks += [WideBlock(outputs, outputs, 1, act) for _ in range(count - 1)]
         self.layer = nn.Sequential(*blocks)
 
     def forward(self, x):
@@ -232,20 +248,120 @@ class WideStage(nn.Module):
 class WideResNet(nn.Module):
     """github.com/yaodongyu/TRADES without dropout and without the unused sub_block1 (as RobustBench)."""
 
-    def __init__(self, shape, classes, depth, widening):
+    def __init__(self, shape, classes, depth, widening, act=F.relu):
         super().__init__()
+        self.act = act
         count = (depth - 4) // 6
         w1, w2, w3 = (16 * widening * factor for factor in (1, 2, 4))
         self.conv1 = nn.Conv2d(shape[0], 16, 3, 1, 1, bias=False)
-        self.block1 = WideStage(count, 16, w1, 1)
-        self.block2 = WideStage(count, w1, w2, 2)
-        self.block3 = WideStage(count, w2, w3, 2)
+        self.block1 = WideStage(count, 16, w1, 1, act)
+        self.block2 = WideStage(count, w1, w2, 2, act)
+        self.block3 = WideStage(count, w2, w3, 2, act)
         self.bn1 = nn.BatchNorm2d(w3)
         self.fc = nn.Linear(w3, classes)
 
     def forward(self, x):
         x = self.block3(self.block2(self.block1(self.conv1(x))))
-        return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+        return self.fc(self.act(self.bn1(x)).mean((2, 3)))
+
+
+def same_pad(x, stride):
+    """TensorFlow's SAME for kernels of 3 on even sides: one zero on each side, or at stride 2 below and to the right alone."""
+    return F.pad(x, (1, 1, 1, 1) if stride == 1 else (0, 1, 0, 1))
+
+
+class DeepMindWideBlock(nn.Module):
+    """Gowal et al. 2020, deepmind-research/adversarial_robustness: as WideBlock, under other names and padded as above."""
+
+    def __init__(self, inputs, outputs, stride, act):
+        super().__init__()
+        self.stride, self.act = stride, act
+        self.batchnorm_0 = nn.BatchNorm2d(inputs)
+        self.conv_0 = nn.Conv2d(inputs, outputs, 3, stride, bias=False)
+        self.batchnorm_1 = nn.BatchNorm2d(outputs)
+        self.conv_1 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        if inputs != outputs:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x):
+        active = self.act(self.batchnorm_0(x))
+        y = self.act(self.batchnorm_1(self.conv_0(same_pad(active, self.stride))))
+        return self.conv_1(y) + (self.shortcut(active) if hasattr(self, "shortcut") else x)
+
+
+class DeepMindWideStage(nn.Module):
+    def __init__(self, count, inputs, outputs, stride, act):
+        super().__init__()
+        blocks = [DeepMindWideBlock(inputs, outputs, stride, act)]
+        blocks += [DeepMindWideBlock(outputs, outputs, 1, act) for _ in range(count - 1)]
+        self.block = nn.Sequential(*blocks)
+
+    def forward(self, x):
+        return self.block(x)
+
+
+class DeepMindWideResNet(nn.Module):
+    """deepmind-research/adversarial_robustness and RobustBench's DMWideResNet, less the buffers mean and std."""
+
+    def __init__(self, shape, classes, depth, widening, act=F.relu):
+        super().__init__()
+        self.act = act
+        count = (depth - 4) // 6
+        widths = [16] + [16 * widening * factor for factor in (1, 2, 4)]
+        self.init_conv = nn.Conv2d(shape[0], 16, 3, 1, 1, bias=False)
+        stages = [DeepMindWideStage(count, *widths[i : i + 2], 1 if i == 0 else 2, act) for i in range(3)]
+        self.layer = nn.Sequential(*stages)
+        self.batchnorm = nn.BatchNorm2d(widths[-1])
+        self.logits = nn.Linear(widths[-1], classes)
+
+    def forward(self, x):
+        return self.logits(self.act(self.batchnorm(self.layer(self.init_conv(x)))).mean((2, 3)))
+
+
+class DeepMindPreActBlock(nn.Module):
+    """The same project: the shortcut is a convolution of 3x3 of the raw input."""
+
+    def __init__(self, inputs, outputs, stride, act):
+        super().__init__()
+        self.stride, self.act = stride, act
+        self.batchnorm_0 = nn.BatchNorm2d(inputs)
+        self.conv_2d_1 = nn.Conv2d(inputs, outputs, 3, stride, bias=False)
+        self.batchnorm_1 = nn.BatchNorm2d(outputs)
+        self.conv_2d_2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Conv2d(inputs, outputs, 3, stride, bias=False)
+
+    def forward(self, x):
+        y = self.conv_2d_1(same_pad(self.act(self.batchnorm_0(x)), self.stride))
+        y = self.conv_2d_2(self.act(self.batchnorm_1(y)))
+        return y + (self.shortcut(same_pad(x, self.stride)) if hasattr(self, "shortcut") else x)
+
+
+class DeepMindPreActResNet18(nn.Module):
+    """deepmind-research/adversarial_robustness and RobustBench's DMPreActResNet, less the buffers mean and std."""
+
+    def __init__(self, shape, classes, width=64, act=F.relu):
+        super().__init__()
+        self.act = act
+        self.conv_2d = nn.Conv2d(shape[0], width, 3, 1, 1, bias=False)
+        inputs = width
+        for stage in range(4):
+            outputs = width * 2**stage
+            first = DeepMindPreActBlock(inputs, outputs, 1 if stage == 0 else 2, act)
+            setattr(self, f"layer_{stage}", nn.Sequential(first, DeepMindPreActBlock(outputs, outputs, 1, act)))
+            inputs = outputs
+        self.batchnorm = nn.BatchNorm2d(inputs)
+        self.logits = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = self.conv_2d(x)
+        for layer in (self.layer_0, self.layer_1, self.layer_2, self.layer_3):
+            x = layer(x)
+        return self.logits(self.act(self.batchnorm(x)).mean((2, 3)))
+
+
+def swish(x):
+    return x * torch.sigmoid(x)
 
 
 def efficientnet_b0(shape, classes):
@@ -338,6 +454,33 @@ CASES = [
     ("wide-resnet-10-1", lambda s, c: WideResNet(s, c, 10, 1), (1, 8, 8), 10, None),
     ("wide-resnet-16-2", lambda s, c: WideResNet(s, c, 16, 2), (3, 32, 32), 7, (CIFAR_MEAN, CIFAR_STD)),
     ("wide-resnet-28-4", lambda s, c: WideResNet(s, c, 28, 4), (3, 32, 32), 10, None),
+    ("preact-resnet-18-w4-activated-shortcut", lambda s, c: PreActResNet18(s, c, 4, activated=True), (3, 32, 32), 10, None),
+    ("preact-resnet-18-w4-no-final-norm", lambda s, c: PreActResNet18(s, c, 4, bare=True), (3, 32, 32), 10, None),
+    (
+        "preact-resnet-18-w4-s2-activated-shortcut-no-final-norm-swish",
+        lambda s, c: PreActResNet18(s, c, 4, 2, activated=True, bare=True, act=swish),
+        (3, 32, 32),
+        10,
+        (CIFAR_MEAN, CIFAR_STD),
+    ),
+    ("resnet-18-w4-swish", lambda s, c: ResNet18(s, c, 4, act=swish), (1, 16, 16), 10, None),
+    ("wide-resnet-10-1-swish", lambda s, c: WideResNet(s, c, 10, 1, swish), (1, 8, 8), 10, None),
+    ("dm-wide-resnet-16-1", lambda s, c: DeepMindWideResNet(s, c, 16, 1), (3, 32, 32), 10, None),
+    (
+        "dm-wide-resnet-10-2-swish",
+        lambda s, c: DeepMindWideResNet(s, c, 10, 2, swish),
+        (3, 32, 32),
+        10,
+        (CIFAR_MEAN, CIFAR_STD),
+    ),
+    ("dm-preact-resnet-18-w4", lambda s, c: DeepMindPreActResNet18(s, c, 4), (1, 28, 28), 10, None),
+    (
+        "dm-preact-resnet-18-w4-swish",
+        lambda s, c: DeepMindPreActResNet18(s, c, 4, swish),
+        (3, 32, 32),
+        10,
+        (CIFAR_MEAN, CIFAR_STD),
+    ),
     ("efficientnet-b0", efficientnet_b0, (3, 32, 32), 10, None),
     ("vit-tiny", VitTiny, (3, 32, 32), 10, (CIFAR_MEAN, CIFAR_STD)),
 ]
@@ -428,7 +571,13 @@ def main():
         "steps": STEPS,
         "cases": [],
     }
+    wanted = sys.argv[1:]
+    known = json.loads(OUTPUT.read_text())["cases"] if wanted else []
     for case in CASES:
+        if wanted and case[0] not in wanted:
+            same = lambda old: (old["model"], tuple(old["input"])) == (case[0], case[2])
+            document["cases"] += [old for old in known if same(old)]
+            continue
         document["cases"].append(measured(*case))
         print(case[0], case[2], document["cases"][-1]["eval"]["loss"], document["cases"][-1]["pgd"]["loss"])
     lines = ",\n".join(json.dumps(case) for case in document.pop("cases"))

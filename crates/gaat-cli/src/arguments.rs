@@ -440,6 +440,9 @@ pub(crate) struct ImportArguments {
     /// Weights to write; must not be there yet
     #[arg(long, value_name = "W.safetensors")]
     pub(crate) out: PathBuf,
+    /// Which of several networks in the file: the keys that lead to it, joined by dots [default: the usual ones, else none]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
     /// Data set that it was trained on: gives shape and class names
     #[arg(long)]
     pub(crate) dataset: Option<DatasetName>,
@@ -449,10 +452,10 @@ pub(crate) struct ImportArguments {
     /// Shape of an image [default: 1x28x28, 3x32x32 or 1x8x8, whichever fits]
     #[arg(long, value_name = "CxHxW", value_parser = image_shape)]
     pub(crate) input: Option<ImageShape>,
-    /// Class names in the order of the logits, separated by commas [default: 0,1,2 and so on]
+    /// Class names in the order of the logits, separated by commas [default: none, which fits any as many classes]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) classes: Vec<String>,
-    /// Subtracted from each channel first, pixels in [0, 1] [default: nothing]
+    /// Subtracted from each channel first, pixels in [0, 1] [default: what the file holds, else nothing]
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "std")]
     pub(crate) mean: Vec<f64>,
     /// Divided out of each channel first
@@ -488,6 +491,9 @@ pub(crate) struct ExportArguments {
     /// Multiply batch normalisations into the convolutions that they follow (onnx)
     #[arg(long)]
     pub(crate) fold_batchnorm: bool,
+    /// Version of the operator set of the graph (onnx) [default: 17, or 20 where the graph needs it]
+    #[arg(long, value_name = "N")]
+    pub(crate) opset: Option<i64>,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
 }

@@ -39,7 +39,7 @@ pub use inspect::{Contents, DatasetReport, FileReport, Verdict, info, info_with,
 pub use load::{Loaded, Location, Source, load, load_with};
 pub use official::{OfficialFile, official_files};
 pub use order::epoch_order;
-pub use pickle::{NamedTensor, Numbers, read_state_dict, strip_parallel_prefix};
+pub use pickle::{Checkpoint, CheckpointFile, NamedTensor, Numbers, StateDict, TensorInfo};
 pub use places::Places;
 pub use png::png;
 pub use room::memory as free_memory;

@@ -6,10 +6,17 @@ use crate::messages::{
 };
 use prost::Message;
 
-/// Version of the operators: that of ONNX 1.20. The newest would shut out runtimes of last year and gain nothing here.
-const OPERATORS: i64 = 25;
-/// Version of the format that came with it.
-const FORMAT: i64 = 13;
+/// The operator set that most graphs are written for, and the least that is asked for: every runtime since ONNX 1.12 (2022) has
+/// it.
+const USUAL_OPERATORS: i64 = 17;
+/// The oldest set that may be asked for: since it, sizes and axes of the operators used here are inputs as they are written.
+const OLDEST_OPERATORS: i64 = 13;
+/// The newest, of ONNX 1.20.
+const NEWEST_OPERATORS: i64 = 25;
+/// Version of the format that came with each operator set, from [`OLDEST_OPERATORS`] on: the table of ONNX's `Versioning.md`.
+const FORMATS: [i64; 13] = [7, 7, 8, 8, 8, 8, 9, 9, 10, 10, 11, 12, 13];
+/// Operators that came, or got what is used of them here, after the oldest set.
+const LATER: [(&str, i64); 3] = [("Shape", 15), ("LayerNormalization", 17), ("Gelu", 20)];
 /// Protobuf lengths are signed 32-bit numbers.
 const MOST_BYTES: usize = i32::MAX as usize;
 
@@ -41,6 +48,14 @@ pub enum Error {
         "constant `{0}` is there already with other numbers or sizes; give each constant a name of its own"
     )]
     Taken(String),
+    /// An operator set that is not known or lacks an operator of the graph.
+    #[error("operator set {asked}: {reason}")]
+    Operators {
+        /// The version that was asked for.
+        asked: i64,
+        /// Why it cannot be had.
+        reason: String,
+    },
     /// The output is made by no node, as of a network without layers.
     #[error("no node of the graph makes `{0}`, which is to be the output; a graph needs one step at least")]
     Unmade(String),
@@ -124,17 +139,43 @@ impl Graph {
         name
     }
 
-    /// The file: from `input` to `output`, which is the value `last` under a new name. `texts` are put beside it.
+    /// The version of the operator set: `asked`, else the usual one or the least newer one that has every operator.
     ///
     /// # Errors
-    /// When no node makes `last`, or it would be larger than protobuf allows.
+    /// When the one asked for is unknown or lacks an operator of the graph.
+    fn operators(&self, asked: Option<i64>) -> Result<i64> {
+        let needs = |node: &Node| LATER.iter().find(|(name, _)| *name == node.op_type);
+        let most = self.nodes.iter().filter_map(needs).max_by_key(|(_, version)| *version);
+        let Some(asked) = asked else {
+            return Ok(most.map_or(USUAL_OPERATORS, |(_, version)| USUAL_OPERATORS.max(*version)));
+        };
+        if !(OLDEST_OPERATORS..=NEWEST_OPERATORS).contains(&asked) {
+            let reason = format!("versions {OLDEST_OPERATORS} to {NEWEST_OPERATORS} are written");
+            return Err(Error::Operators { asked, reason });
+        }
+        match most {
+            Some((name, version)) if *version > asked => {
+                let reason = format!("the graph needs {version} or newer, for {name}");
+                Err(Error::Operators { asked, reason })
+            }
+            _ => Ok(asked),
+        }
+    }
+
+    /// The file: from `input` to `output`, which is the value `last` under a new name, in the operator set `operators`, else
+    /// in the oldest usual one that has all operators of the graph. `texts` are put beside it.
+    ///
+    /// # Errors
+    /// When no node makes `last`, it would be larger than protobuf allows, or the operator set does not do.
     pub fn finish(
         mut self,
         input: Port<'_>,
         output: Port<'_>,
         last: &str,
         texts: &[(&str, &str)],
+        operators: Option<i64>,
     ) -> Result<Vec<u8>> {
+        let operators = self.operators(operators)?;
         let mut made = self.nodes.iter_mut().flat_map(|node| &mut node.output);
         let made = made.find(|made| *made == last).ok_or_else(|| Error::Unmade(last.to_owned()))?;
         output.name.clone_into(made);
@@ -147,11 +188,11 @@ impl Graph {
         };
         let entry = |&(key, value): &(&str, &str)| Entry { key: key.to_owned(), value: value.to_owned() };
         let model = Model {
-            ir_version: FORMAT,
+            ir_version: FORMATS[(operators - OLDEST_OPERATORS) as usize],
             producer_name: "gaat".to_owned(),
             producer_version: env!("CARGO_PKG_VERSION").to_owned(),
             graph: Some(graph),
-            opset_import: vec![OperatorSet { domain: String::new(), version: OPERATORS }],
+            opset_import: vec![OperatorSet { domain: String::new(), version: operators }],
             metadata_props: texts.iter().map(entry).collect(),
         };
         let bytes = model.encoded_len();
@@ -188,8 +229,9 @@ mod tests {
         let last = graph.node("Relu", &[&sum], &[]);
         let (input, output) = (Port { name: "pixels", sizes: &[3] }, Port { name: "logits", sizes: &[2] });
         let model =
-            Model::decode(graph.finish(input, output, &last, &[("a", "b")]).unwrap().as_slice()).unwrap();
-        assert_eq!((model.ir_version, model.opset_import[0].version), (FORMAT, OPERATORS));
+            Model::decode(graph.finish(input, output, &last, &[("a", "b")], None).unwrap().as_slice())
+                .unwrap();
+        assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
         assert_eq!(model.metadata_props[0], Entry { key: "a".to_owned(), value: "b".to_owned() });
         let body = model.graph.unwrap();
         assert_eq!(body.initializer[0].dims, [2, 3]);
@@ -200,6 +242,34 @@ mod tests {
         let shape = body.input[0].r#type.clone().unwrap().tensor_type.unwrap().shape.unwrap();
         assert_eq!(shape.dim[0].size, Some(Size::Named("batch".to_owned())));
         assert_eq!(shape.dim[1].size, Some(Size::Fixed(3)));
+    }
+
+    #[test]
+    fn the_least_operator_set_is_taken_and_a_lesser_one_refused() {
+        let written = |operator: &str, asked: Option<i64>| {
+            let mut graph = Graph::default();
+            let last = graph.node(operator, &["pixels"], &[]);
+            let (input, output) =
+                (Port { name: "pixels", sizes: &[3] }, Port { name: "logits", sizes: &[3] });
+            let bytes = graph.finish(input, output, &last, &[], asked).map_err(|error| error.to_string())?;
+            let model = Model::decode(bytes.as_slice()).unwrap();
+            Ok::<_, String>((model.ir_version, model.opset_import[0].version))
+        };
+        assert_eq!(written("Relu", None), Ok((8, 17)));
+        assert_eq!(written("LayerNormalization", None), Ok((8, 17)));
+        assert_eq!(written("Gelu", None), Ok((9, 20)));
+        for (asked, format) in [(13, 7), (15, 8), (19, 9), (21, 10), (23, 11), (24, 12), (25, 13)] {
+            assert_eq!(written("Relu", Some(asked)), Ok((format, asked)));
+        }
+        for (operator, asked, word) in [
+            ("Gelu", 19, "needs 20"),
+            ("Shape", 14, "needs 15"),
+            ("Relu", 12, "13 to 25"),
+            ("Relu", 26, "13 to 25"),
+        ] {
+            let error = written(operator, Some(asked)).unwrap_err();
+            assert!(error.contains(word) && error.contains(&asked.to_string()), "{error}");
+        }
     }
 
     #[test]
@@ -224,7 +294,7 @@ mod tests {
     #[test]
     fn a_graph_that_does_not_make_its_output_is_refused() {
         let (input, output) = (Port { name: "pixels", sizes: &[3] }, Port { name: "logits", sizes: &[3] });
-        let error = Graph::default().finish(input, output, "pixels", &[]).unwrap_err().to_string();
+        let error = Graph::default().finish(input, output, "pixels", &[], None).unwrap_err().to_string();
         assert!(error.contains("`pixels`") && error.contains("one step at least"), "{error}");
     }
 }

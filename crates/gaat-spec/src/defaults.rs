@@ -4,7 +4,9 @@ use crate::method::BaseMethod;
 use crate::names::{
     AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName, ScheduleName,
 };
-use crate::{Anchor, Curvature, Delay, MethodName, ModelName, Norm, PixelLength, Recipe, Refinement};
+use crate::{
+    Anchor, Curvature, Delay, MethodName, ModelName, Norm, PixelLength, PreActForm, Recipe, Refinement,
+};
 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
 pub const DELAY: Delay = Delay::Fraction(0.5);
@@ -72,7 +74,7 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
         },
         // Wong et al. (2020), train_fgsm.py with de Jorge et al.'s (2022) 30 epochs.
         DatasetName::Cifar10 | DatasetName::Cifar100 | DatasetName::Folder => Recipe {
-            model: Some(ModelName::PreActResNet18 { width: 64, stem_stride: 1 }),
+            model: Some(ModelName::PreActResNet18 { width: 64, stem_stride: 1, form: PreActForm::default() }),
             epsilon: PixelLength::fraction(8.0, 255.0).ok(),
             epochs: Some(30),
             batch_size: Some(128),

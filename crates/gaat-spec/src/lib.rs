@@ -34,7 +34,7 @@ pub use event::Event;
 pub use explanation::{Explanation, SaliencyName};
 pub use gallery::Gallery;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
-pub use model::ModelName;
+pub use model::{ModelName, Nonlinearity, PreActForm, ShortcutInput};
 pub use names::{
     AttackStatistics, CollapsePolicy, ComputePrecision, DatasetName, NormalizationChoice, OptimizerName,
     ScheduleName, judged_in,

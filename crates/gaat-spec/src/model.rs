@@ -8,8 +8,15 @@ use std::str::FromStr;
 
 const PREACT: &str = "preact-resnet-18";
 const RESNET: &str = "resnet-18";
+const WIDE: &str = "wide-resnet-";
+const DEEPMIND_WIDE: &str = "dm-wide-resnet-";
+const DEEPMIND_PREACT: &str = "dm-preact-resnet-18";
 /// Ending of the names with a stem of stride 2.
 const HALVING_STEM: &str = "-s2";
+/// Endings of the names of other definitions, in the order in which they are written.
+const ACTIVATED: &str = "-activated-shortcut";
+const BARE: &str = "-no-final-norm";
+const SWISH: &str = "-swish";
 /// Base width of the usual `preact-resnet-18` and `resnet-18`.
 const USUAL_WIDTH: u32 = 64;
 /// Beyond these a typing error is likelier than a network.
@@ -20,9 +27,10 @@ const MOST_WIDENING: u32 = 64;
 /// Every name, for messages and help.
 pub(crate) const ACCEPTED: &str = "convnet, mlp, vgg-16, resnet-18, preact-resnet-18, both with -wW (base width W) and -s2 (a stem \
                         of stride 2), wide-resnet-D-K (depth D = 10, 16, 22, 28, 34, ...; widening K), \
-                        efficientnet-b0, vit-tiny";
+                        efficientnet-b0, vit-tiny; DeepMind's dm-wide-resnet-D-K and dm-preact-resnet-18; each \
+                        resnet with -swish, preact-resnet-18 with -activated-shortcut and -no-final-norm too";
 /// What a misspelt name is compared with.
-const WELL_KNOWN: [&str; 15] = [
+const WELL_KNOWN: [&str; 20] = [
     "convnet",
     "mlp",
     "vgg-16",
@@ -31,6 +39,11 @@ const WELL_KNOWN: [&str; 15] = [
     "preact-resnet-18",
     "preact-resnet-18-w16",
     "preact-resnet-18-w8-s2",
+    "preact-resnet-18-activated-shortcut",
+    "preact-resnet-18-no-final-norm",
+    "dm-preact-resnet-18-swish",
+    "dm-wide-resnet-28-10-swish",
+    "dm-wide-resnet-70-16-swish",
     "wide-resnet-16-2",
     "wide-resnet-28-4",
     "wide-resnet-28-10",
@@ -39,6 +52,38 @@ const WELL_KNOWN: [&str; 15] = [
     "efficientnet-b0",
     "vit-tiny",
 ];
+
+/// What a network computes after its normalisations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Nonlinearity {
+    /// `max(x, 0)`.
+    #[default]
+    Relu,
+    /// `x / (1 + exp(-x))`, also called SiLU; names end with `-swish`.
+    Swish,
+}
+
+/// What the 1x1 convolution of a shortcut is fed in a block that normalises first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ShortcutInput {
+    /// What the block is fed: locuslab/fast_adversarial, `RobustBench`'s `PreActBlock`.
+    #[default]
+    Raw,
+    /// The same after the first normalisation and nonlinearity: kuangliu/pytorch-cifar, `RobustBench`'s `PreActBlockV2`;
+    /// names end with `-activated-shortcut`.
+    Activated,
+}
+
+/// Which of the public definitions of `preact-resnet-18`: they share names and shapes, or nearly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct PreActForm {
+    /// What the shortcut convolutions are fed.
+    pub shortcut: ShortcutInput,
+    /// Without the normalisation and the nonlinearity before the pooling; names end with `-no-final-norm`.
+    pub is_bare: bool,
+    /// The nonlinearity.
+    pub nonlinearity: Nonlinearity,
+}
 
 /// A network that can be built, with the numbers that its name carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,13 +101,17 @@ pub enum ModelName {
         width: u32,
         /// Stride of the first convolution, 1 or 2.
         stem_stride: u32,
+        /// Which definition.
+        form: PreActForm,
     },
-    /// `resnet-18`, with the same endings.
+    /// `resnet-18`, with the same endings for width and stem.
     ResNet18 {
         /// Channels of the first stage.
         width: u32,
         /// Stride of the first convolution, 1 or 2.
         stem_stride: u32,
+        /// The nonlinearity.
+        nonlinearity: Nonlinearity,
     },
     /// `wide-resnet-D-K`.
     WideResNet {
@@ -70,11 +119,101 @@ pub enum ModelName {
         depth: u32,
         /// Widening factor K.
         widening: u32,
+        /// The nonlinearity.
+        nonlinearity: Nonlinearity,
+    },
+    /// `dm-wide-resnet-D-K`: as DeepMind defines it, with other names and other padding where sides are halved.
+    DeepMindWideResNet {
+        /// Depth D: 4 plus a multiple of 6.
+        depth: u32,
+        /// Widening factor K.
+        widening: u32,
+        /// The nonlinearity.
+        nonlinearity: Nonlinearity,
+    },
+    /// `dm-preact-resnet-18`: as DeepMind defines it, with shortcuts of 3x3; with `-wW` another base width than 64.
+    DeepMindPreActResNet18 {
+        /// Channels of the first stage.
+        width: u32,
+        /// The nonlinearity.
+        nonlinearity: Nonlinearity,
     },
     /// `efficientnet-b0`: the CIFAR form, with a stem of stride 1.
     EfficientNetB0,
     /// `vit-tiny`: a vision transformer of width 192 and depth 12 on patches of 4x4.
     VitTiny,
+}
+
+impl ModelName {
+    /// What the name stands for where public definitions under like names differ; empty where they do not.
+    pub fn definition(&self) -> String {
+        let stem = |stride: &u32| if *stride == 2 { "a stem of stride 2" } else { "a stem of stride 1" };
+        match self {
+            Self::ConvNet | Self::Mlp | Self::Vgg16 => String::new(),
+            Self::PreActResNet18 { stem_stride, form, .. } => {
+                let shortcut = match form.shortcut {
+                    ShortcutInput::Raw => "shortcut convolutions of the raw input (fast_adversarial)",
+                    ShortcutInput::Activated => {
+                        "shortcut convolutions of the activated input (pytorch-cifar)"
+                    }
+                };
+                let end = if form.is_bare { "no normalisation" } else { "a normalisation" };
+                let (stem, nonlinearity) = (stem(stem_stride), form.nonlinearity.describe());
+                format!("{shortcut}, {end} before the pooling, {stem}, {nonlinearity}")
+            }
+            Self::ResNet18 { stem_stride, nonlinearity, .. } => {
+                format!("{}, {}", stem(stem_stride), nonlinearity.describe())
+            }
+            Self::WideResNet { nonlinearity, .. } => format!("as in TRADES, {}", nonlinearity.describe()),
+            Self::DeepMindWideResNet { nonlinearity, .. }
+            | Self::DeepMindPreActResNet18 { nonlinearity, .. } => {
+                format!("as DeepMind defines it, {}", nonlinearity.describe())
+            }
+            Self::EfficientNetB0 => "a stem of stride 1, where torchvision's own has 2".to_owned(),
+            Self::VitTiny => "patches of 4x4, three heads, exact GELU".to_owned(),
+        }
+    }
+
+    /// The networks whose names are like this one and that compute something else, often with the same parameters.
+    pub fn siblings(&self) -> Vec<Self> {
+        const BOTH: [Nonlinearity; 2] = [Nonlinearity::Relu, Nonlinearity::Swish];
+        let mut all = Vec::new();
+        match *self {
+            Self::ConvNet | Self::Mlp | Self::Vgg16 | Self::EfficientNetB0 | Self::VitTiny => {}
+            Self::PreActResNet18 { width, .. } => {
+                for shortcut in [ShortcutInput::Raw, ShortcutInput::Activated] {
+                    for is_bare in [false, true] {
+                        for nonlinearity in BOTH {
+                            let form = PreActForm { shortcut, is_bare, nonlinearity };
+                            all.extend([1, 2].map(|stem_stride| Self::PreActResNet18 {
+                                width,
+                                stem_stride,
+                                form,
+                            }));
+                        }
+                    }
+                }
+            }
+            Self::ResNet18 { width, .. } => {
+                for nonlinearity in BOTH {
+                    all.extend([1, 2].map(|stem_stride| Self::ResNet18 { width, stem_stride, nonlinearity }));
+                }
+            }
+            Self::WideResNet { depth, widening, .. } | Self::DeepMindWideResNet { depth, widening, .. } => {
+                all.extend(BOTH.map(|nonlinearity| Self::WideResNet { depth, widening, nonlinearity }));
+                all.extend(BOTH.map(|nonlinearity| Self::DeepMindWideResNet {
+                    depth,
+                    widening,
+                    nonlinearity,
+                }));
+            }
+            Self::DeepMindPreActResNet18 { width, .. } => {
+                all.extend(BOTH.map(|nonlinearity| Self::DeepMindPreActResNet18 { width, nonlinearity }));
+            }
+        }
+        all.retain(|sibling| sibling != self);
+        all
+    }
 }
 
 impl fmt::Display for ModelName {
@@ -83,14 +222,48 @@ impl fmt::Display for ModelName {
             Self::ConvNet => formatter.write_str("convnet"),
             Self::Mlp => formatter.write_str("mlp"),
             Self::Vgg16 => formatter.write_str("vgg-16"),
-            Self::PreActResNet18 { width, stem_stride } => {
-                write_residual(formatter, PREACT, width, stem_stride)
+            Self::PreActResNet18 { width, stem_stride, form } => {
+                write_residual(formatter, PREACT, width, stem_stride)?;
+                if form.shortcut == ShortcutInput::Activated {
+                    formatter.write_str(ACTIVATED)?;
+                }
+                if form.is_bare {
+                    formatter.write_str(BARE)?;
+                }
+                form.nonlinearity.write_ending(formatter)
             }
-            Self::ResNet18 { width, stem_stride } => write_residual(formatter, RESNET, width, stem_stride),
-            Self::WideResNet { depth, widening } => write!(formatter, "wide-resnet-{depth}-{widening}"),
+            Self::ResNet18 { width, stem_stride, nonlinearity } => {
+                write_residual(formatter, RESNET, width, stem_stride)?;
+                nonlinearity.write_ending(formatter)
+            }
+            Self::WideResNet { depth, widening, nonlinearity } => {
+                write!(formatter, "{WIDE}{depth}-{widening}")?;
+                nonlinearity.write_ending(formatter)
+            }
+            Self::DeepMindWideResNet { depth, widening, nonlinearity } => {
+                write!(formatter, "{DEEPMIND_WIDE}{depth}-{widening}")?;
+                nonlinearity.write_ending(formatter)
+            }
+            Self::DeepMindPreActResNet18 { width, nonlinearity } => {
+                write_residual(formatter, DEEPMIND_PREACT, width, 1)?;
+                nonlinearity.write_ending(formatter)
+            }
             Self::EfficientNetB0 => formatter.write_str("efficientnet-b0"),
             Self::VitTiny => formatter.write_str("vit-tiny"),
         }
+    }
+}
+
+impl Nonlinearity {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Relu => "ReLU",
+            Self::Swish => "swish",
+        }
+    }
+
+    fn write_ending(self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self == Self::Swish { SWISH } else { "" })
     }
 }
 
@@ -133,16 +306,37 @@ impl FromStr for ModelName {
             "vit-tiny" => return Ok(Self::VitTiny),
             _ => {}
         }
-        if let Some(rest) = text.strip_prefix(PREACT) {
+        let (plain, nonlinearity) = match text.strip_suffix(SWISH) {
+            Some(plain) => (plain, Nonlinearity::Swish),
+            None => (text, Nonlinearity::Relu),
+        };
+        if let Some(rest) = plain.strip_prefix(PREACT) {
+            let (rest, is_bare) = rest.strip_suffix(BARE).map_or((rest, false), |rest| (rest, true));
+            let (rest, shortcut) = match rest.strip_suffix(ACTIVATED) {
+                Some(rest) => (rest, ShortcutInput::Activated),
+                None => (rest, ShortcutInput::Raw),
+            };
             let (width, stem_stride) = residual(text, PREACT, rest)?;
-            return Ok(Self::PreActResNet18 { width, stem_stride });
+            let form = PreActForm { shortcut, is_bare, nonlinearity };
+            return Ok(Self::PreActResNet18 { width, stem_stride, form });
         }
-        if let Some(rest) = text.strip_prefix(RESNET) {
+        if let Some(rest) = plain.strip_prefix(RESNET) {
             let (width, stem_stride) = residual(text, RESNET, rest)?;
-            return Ok(Self::ResNet18 { width, stem_stride });
+            return Ok(Self::ResNet18 { width, stem_stride, nonlinearity });
         }
-        if let Some(numbers) = text.strip_prefix("wide-resnet-") {
-            return wide(text, numbers);
+        if let Some(numbers) = plain.strip_prefix(WIDE) {
+            let (depth, widening) = wide(text, numbers)?;
+            return Ok(Self::WideResNet { depth, widening, nonlinearity });
+        }
+        if let Some(numbers) = plain.strip_prefix(DEEPMIND_WIDE) {
+            let (depth, widening) = wide(text, numbers)?;
+            return Ok(Self::DeepMindWideResNet { depth, widening, nonlinearity });
+        }
+        if let Some(rest) = plain.strip_prefix(DEEPMIND_PREACT) {
+            return match residual(text, DEEPMIND_PREACT, rest)? {
+                (width, 1) => Ok(Self::DeepMindPreActResNet18 { width, nonlinearity }),
+                _ => Err(refused(text, format!("`{DEEPMIND_PREACT}` has a stem of stride 1"))),
+            };
         }
         let near =
             nearest(text, &WELL_KNOWN).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
@@ -160,13 +354,15 @@ fn residual(text: &str, name: &str, rest: &str) -> Result<(u32, u32), Error> {
             text,
             format!(
                 "write `{name}`, with a base width from 1 to {MOST_WIDTH} as in `{name}-w16`, or with a stem of \
-                 stride 2 as in `{name}-w16{HALVING_STEM}`"
+                 stride 2 as in `{name}-w16{HALVING_STEM}`; other definitions follow, in this order: \
+                 {ACTIVATED}, {BARE} (preact-resnet-18 alone), {SWISH}"
             ),
         )),
     }
 }
 
-fn wide(text: &str, numbers: &str) -> Result<ModelName, Error> {
+/// Depth and widening factor.
+fn wide(text: &str, numbers: &str) -> Result<(u32, u32), Error> {
     let parsed =
         numbers.split_once('-').and_then(|(depth, widening)| Some((number(depth)?, number(widening)?)));
     let Some((depth, widening)) = parsed else {
@@ -184,7 +380,7 @@ fn wide(text: &str, numbers: &str) -> Result<ModelName, Error> {
     if !(1..=MOST_WIDENING).contains(&widening) {
         return Err(refused(text, format!("the widening factor must be from 1 to {MOST_WIDENING}")));
     }
-    Ok(ModelName::WideResNet { depth, widening })
+    Ok((depth, widening))
 }
 
 /// Digits only: no sign, no leading zero, so that each network has one name.
@@ -208,6 +404,13 @@ mod tests {
             "preact-resnet-18-w1",
             "preact-resnet-18-s2",
             "resnet-18-w8-s2",
+            "resnet-18-s2-swish",
+            "wide-resnet-28-10-swish",
+            "dm-wide-resnet-28-10",
+            "dm-preact-resnet-18",
+            "dm-preact-resnet-18-w8-swish",
+            "preact-resnet-18-w8-s2-activated-shortcut-no-final-norm-swish",
+            "preact-resnet-18-activated-shortcut-swish",
         ]) {
             assert_eq!(text.parse::<ModelName>().unwrap().to_string(), text);
         }
@@ -231,6 +434,11 @@ mod tests {
             ("preact-resnet-180", "base width"),
             ("resnet-18-w", "`resnet-18-w16`"),
             ("resnet18", "did you mean `resnet-18`?"),
+            ("preact-resnet-18-no-final-norm-activated-shortcut", "base width"),
+            ("preact-resnet-18-activated", "-activated-shortcut, -no-final-norm"),
+            ("dm-preact-resnet-18-s2", "stem of stride 1"),
+            ("dm-wide-resnet-28", "whole numbers"),
+            ("vgg-16-swish", "known:"),
             ("vittiny", "did you mean `vit-tiny`?"),
             ("", "known: convnet"),
         ] {

@@ -68,6 +68,14 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+    /// Several networks lie in a file, and nothing says which one is meant.
+    #[error("{}: several networks in it fit: {}; one of these keys must be chosen", visible_path(path), visible_lines(&keys.join(", ")))]
+    Choice {
+        /// The file.
+        path: PathBuf,
+        /// The keys that lead to the networks.
+        keys: Vec<String>,
+    },
     /// A value of the recipe or of a call is out of its range.
     #[error(transparent)]
     Spec(#[from] gaat_spec::Error),

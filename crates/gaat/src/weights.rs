@@ -1,6 +1,8 @@
 //! Weights on disk: a safetensors file with public PyTorch names that says which network it belongs to.
 
-use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, build};
+use crate::nn::{
+    BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, Outline, Sized, build,
+};
 use crate::run::Place;
 use crate::{Error, Result, tensors};
 use gaat_spec::ModelName;
@@ -27,6 +29,9 @@ pub struct Description {
     pub input: (i64, i64, i64),
     /// Class names in the order of the logits.
     pub class_names: Vec<String>,
+    /// Whether nobody gave names: those above are numbers then, and stand for any as many classes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub are_classes_numbered: bool,
     /// Subtracted from each channel, pixels in `[0, 1]`.
     pub mean: Vec<f64>,
     /// Divided out of each channel.
@@ -49,6 +54,7 @@ impl Description {
             variant: classifier.variant().to_owned(),
             input: (channels, height, width),
             class_names: class_names.to_vec(),
+            are_classes_numbered: false,
             mean,
             std,
             epoch,
@@ -70,10 +76,29 @@ impl Description {
         Ok(Some(description))
     }
 
+    /// Whether images of these classes, in this order, are those of the network.
+    pub fn takes_classes(&self, names: &[String]) -> bool {
+        if self.are_classes_numbered {
+            names.len() == self.class_names.len()
+        } else {
+            names == self.class_names
+        }
+    }
+
     /// Shape of the images.
     pub(crate) fn shape(&self) -> InputShape {
         let (channels, height, width) = self.input;
         InputShape { channels, height, width }
+    }
+
+    /// Holds the tensors of a file against the described network.
+    fn check(&self, state: &[(String, Tensor)]) -> Result<()> {
+        let outline = Outline::of(&self.model, self.shape(), self.class_names.len() as i64)?;
+        let sizes: Vec<Vec<i64>> = state.iter().map(|(_, tensor)| tensor.size()).collect();
+        outline.check(state.iter().zip(&sizes).map(|((name, tensor), size)| {
+            let is_float = tensor.is_floating_point();
+            Sized { name, size, is_float }
+        }))
     }
 
     /// Builds the described network, freshly initialised from `seed`.
@@ -111,14 +136,18 @@ pub fn save(path: &Path, classifier: &dyn Classifier, description: &Description)
     tensors::write(path, &classifier.store().state()?, metadata)
 }
 
-/// Reads a description and weights.
+/// Reads a description and weights that fit each other: nothing is built by what a description says alone.
 ///
 /// # Errors
-/// When the file is damaged, is not from [`save`], or is of a newer layout.
+/// When the file is damaged, is not from [`save`], is of a newer layout, or describes another network than its weights are of.
 pub fn load(path: &Path) -> Result<(Description, Vec<(String, Tensor)>)> {
     let document = tensors::read(path)?;
     match Description::of(path, &document.metadata)? {
-        Some(description) => Ok((description, document.tensors)),
+        Some(description) => {
+            let fits = description.check(&document.tensors);
+            fits.map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;
+            Ok((description, document.tensors))
+        }
         None => Err(Error::File {
             path: path.to_owned(),
             reason:

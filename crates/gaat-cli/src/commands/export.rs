@@ -5,7 +5,7 @@ use super::subject::recipe_beside;
 use crate::arguments::{ExportArguments, ExportFormat};
 use crate::printer::Printer;
 use anyhow::{Result, bail};
-use gaat::exchange::{BatchNorms, Config, config_path, export_onnx, export_safetensors};
+use gaat::exchange::{BatchNorms, Config, OnnxOptions, config_path, export_onnx, export_safetensors};
 use gaat_spec::ComputePrecision;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,9 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outc
     if arguments.fold_batchnorm && !is_onnx {
         bail!("--fold-batchnorm is of --format onnx: safetensors keep the parameters of the public model");
     }
+    if arguments.opset.is_some() && !is_onnx {
+        bail!("--opset is of --format onnx: safetensors hold weights and no operators");
+    }
     if !is_onnx {
         require_vacant(&config_path(out))?;
     }
@@ -43,7 +46,7 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outc
     let config = Config::new(description, recipe);
     let beside = if is_onnx {
         let norms = if arguments.fold_batchnorm { BatchNorms::Folded } else { BatchNorms::Kept };
-        export_onnx(out, classifier, &config, norms)?;
+        export_onnx(out, classifier, &config, OnnxOptions { norms, operators: arguments.opset })?;
         None
     } else {
         Some(export_safetensors(out, classifier, description, &config)?)

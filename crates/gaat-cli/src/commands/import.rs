@@ -5,7 +5,7 @@ use crate::arguments::ImportArguments;
 use crate::directory::typed;
 use crate::printer::Printer;
 use anyhow::{Result, bail};
-use gaat::exchange::{ImportOptions, import};
+use gaat::exchange::{ImportOptions, Imported, import};
 use gaat::nn::{InputShape, Normalization};
 use gaat_data::ImageShape;
 use gaat_spec::Recipe;
@@ -14,12 +14,16 @@ use std::path::PathBuf;
 
 /// What was written.
 #[derive(Serialize)]
-struct Imported {
+struct Written {
     weights: PathBuf,
     model: String,
     input: String,
     classes: Vec<String>,
     parameters: usize,
+    /// Keys of other networks in the file that fit too.
+    others: Vec<String>,
+    /// What was taken, left and assumed.
+    notes: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outcome> {
@@ -35,21 +39,30 @@ pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outc
         bail!("{}: is there already; choose another --out, or remove it", arguments.out.display());
     }
     let options = options(arguments)?;
-    let (classifier, description) = import(&arguments.file, &options)?;
+    let imported = import(&arguments.file, &options).map_err(advised)?;
+    let Imported { classifier, description, others, notes } = imported;
+    for note in &notes {
+        printer.notice(note);
+    }
+    if !others.is_empty() {
+        printer.notice(&format!("as well fit {}; --key chooses", others.join(", ")));
+    }
     if options.input.is_none() {
         let shape = classifier.input_shape();
         printer.notice(&format!("taken for images of {shape}; --input or --dataset says otherwise"));
     }
     gaat::weights::save(&arguments.out, classifier.as_ref(), &description)?;
-    let imported = Imported {
+    let written = Written {
         weights: arguments.out.clone(),
         model: description.model.to_string(),
         input: classifier.input_shape().to_string(),
         classes: description.class_names.clone(),
         parameters: classifier.store().parameter_count(),
+        others,
+        notes,
     };
-    printer.result(&imported, |imported| {
-        let Imported { weights, model, input, classes, parameters } = imported;
+    printer.result(&written, |written| {
+        let Written { weights, model, input, classes, parameters, .. } = written;
         let (path, shown, classes) = (typed(weights), weights.display(), classes.len());
         let attack = thorough_attack(classes);
         format!(
@@ -58,6 +71,18 @@ pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outc
         )
     })?;
     Ok(Outcome::Done)
+}
+
+/// What to type where the library can only say what is missing.
+fn advised(error: gaat::Error) -> anyhow::Error {
+    let advice = match &error {
+        gaat::Error::Choice { keys, .. } => keys.first().map(|key| format!("such as --key {key}")),
+        _ => None,
+    };
+    match advice {
+        Some(advice) => anyhow::anyhow!("{error}, {advice}"),
+        None => error.into(),
+    }
 }
 
 /// The strongest attack that takes a network of so many classes: the targeted ratio of logits in autoattack compares four.
@@ -81,7 +106,27 @@ fn options(arguments: &ImportArguments) -> Result<ImportOptions> {
         ([], []) => None,
         (mean, std) => Some(Normalization { mean: mean.to_vec(), std: std.to_vec() }),
     };
-    Ok(ImportOptions { model: arguments.model, input, class_names, normalization })
+    if let Some(bytes) = normalization.as_ref().filter(|given| given.is_for_bytes()) {
+        let Normalization { mean, std } = bytes.divided(255.0);
+        bail!(
+            "--mean and --std are for pixels from 0 to 255 here, and gaat's are in [0, 1]; divided by 255 they are \
+             --mean={} --std={}",
+            listed(&mean),
+            listed(&std)
+        );
+    }
+    Ok(ImportOptions {
+        model: arguments.model,
+        input,
+        class_names,
+        normalization,
+        key: arguments.key.clone(),
+    })
+}
+
+/// Numbers as a flag takes them, to six places.
+fn listed(numbers: &[f64]) -> String {
+    numbers.iter().map(|number| ((number * 1e6).round() / 1e6).to_string()).collect::<Vec<_>>().join(",")
 }
 
 fn input_shape(shape: ImageShape) -> InputShape {

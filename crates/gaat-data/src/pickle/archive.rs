@@ -5,6 +5,7 @@
 
 use super::brief::brief;
 use flate2::Crc;
+use std::collections::HashMap;
 
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_LENGTH: usize = 22;
@@ -15,7 +16,7 @@ const LOCAL_LENGTH: usize = 30;
 
 /// The members of an archive, by name.
 pub(super) struct Archive<'a> {
-    members: Vec<(String, &'a [u8])>,
+    members: HashMap<String, &'a [u8]>,
 }
 
 impl<'a> Archive<'a> {
@@ -23,7 +24,7 @@ impl<'a> Archive<'a> {
         let end = end_record(bytes).ok_or("no end of a zip archive; the file is cut short")?;
         let count = number(bytes, end + 10, 2)?;
         let mut place = number(bytes, end + 16, 4)?;
-        let mut members = Vec::new();
+        let mut members = HashMap::new();
         let mut room = bytes.len();
         for _ in 0..count {
             if slice(bytes, place, 4)? != ENTRY {
@@ -44,7 +45,10 @@ impl<'a> Archive<'a> {
             room = room.checked_sub(size).ok_or("members of a zip archive that overlap")?;
             let content = content(bytes, local, size)?;
             check(&name, content, number(bytes, place + 16, 4)? as u32)?;
-            members.push((name, content));
+            if let Some((name, _)) = members.get_key_value(&name) {
+                return Err(format!("the member {} of a zip archive twice", brief(name)));
+            }
+            members.insert(name, content);
             place +=
                 ENTRY_LENGTH + name_length + number(bytes, place + 30, 2)? + number(bytes, place + 32, 2)?;
         }
@@ -59,7 +63,7 @@ impl<'a> Archive<'a> {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&'a [u8]> {
-        self.members.iter().find(|(member, _)| member == name).map(|(_, content)| *content)
+        self.members.get(name).copied()
     }
 }
 

@@ -1,29 +1,67 @@
-//! The stack machine of pickle, cut down to what state dicts need. It builds data and calls nothing.
+//! The stack machine of pickle, protocols 0 to 5. It builds data and calls nothing: what calls of unknown classes would
+//! make stays closed.
 //!
-//! Format: the comments of `Lib/pickletools.py`. An opcode outside the list, and a class outside of
-//! [`Class`], ends the reading with its name and position.
+//! Format: the comments of `Lib/pickletools.py`. Time and memory are linear in the bytes read: a value is never copied,
+//! and whatever an opcode moves from the stack was put there by an opcode of its own.
 
 use super::brief::brief;
 use super::opcodes;
-use super::value::{Class, Id, Storage, Value, View};
+use super::value::{Class, Id, Value};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// More values than any state dict has; a file that asks for more is refused before it fills the memory.
+/// More values than any checkpoint has; a file that asks for more is refused before it fills the memory.
 const MOST_VALUES: usize = 1 << 22;
 
-/// Axes of a tensor in PyTorch.
-const MOST_AXES: usize = 64;
-
 /// A pickle that was read to its end.
-pub(super) struct Pickle {
-    pub(super) values: Vec<Value>,
+pub(super) struct Pickle<'a> {
+    pub(super) values: Vec<Value<'a>>,
     pub(super) root: Id,
     /// Bytes read.
     pub(super) length: usize,
 }
 
+impl<'a> Pickle<'a> {
+    pub(super) fn get(&self, id: Id) -> &Value<'a> {
+        &self.values[id as usize]
+    }
+
+    /// The text that `id` holds, if it holds one.
+    pub(super) fn text(&self, id: Id) -> Option<&str> {
+        if let Value::Text(text) = self.get(id) { Some(text) } else { None }
+    }
+
+    /// What kind of thing `id` is, in a few words.
+    pub(super) fn describe(&self, id: Id) -> String {
+        match self.get(id) {
+            Value::Object(class) => format!("an object of {}", self.class_name(*class)),
+            Value::Class(_) => format!("the class {}", self.class_name(id)),
+            Value::Dict(_) => "a dictionary".to_owned(),
+            Value::List(_) => "a list".to_owned(),
+            Value::Tuple(_) => "a tuple".to_owned(),
+            Value::Tensor(_) => "a tensor".to_owned(),
+            Value::Storage(_) => "a storage".to_owned(),
+            Value::Text(text) => brief(&**text),
+            other => brief(other),
+        }
+    }
+
+    /// Module and name of a class, escaped.
+    fn class_name(&self, id: Id) -> String {
+        match self.get(id) {
+            Value::Class(Class::Other(module, name)) => {
+                let text = |id| self.text(id).unwrap_or_default();
+                // Cut before they are joined: either may have megabytes.
+                let cut = |text: &str| text.chars().take(100).collect::<String>();
+                brief(&format!("{}.{}", cut(text(*module)), cut(text(*name)))).trim_matches('"').to_owned()
+            }
+            other => brief(other),
+        }
+    }
+}
+
 /// Reads the pickle at the start of `bytes`. Errors say what was found, with its position.
-pub(super) fn read(bytes: &[u8]) -> Result<Pickle, String> {
+pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, String> {
     let mut machine = Machine {
         bytes,
         position: 0,
@@ -31,6 +69,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle, String> {
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        copied: 0,
     };
     loop {
         let at = machine.position;
@@ -43,16 +82,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle, String> {
     }
 }
 
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     position: usize,
-    values: Vec<Value>,
-    stack: Vec<Id>,
+    pub(super) values: Vec<Value<'a>>,
+    pub(super) stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<usize, Id>,
+    /// Items that calls took over from lists, which may be named again and again.
+    copied: usize,
 }
 
-impl Machine<'_> {
+impl<'a> Machine<'a> {
     fn step(&mut self, opcode: u8) -> Result<(), String> {
         match opcode {
             // PROTO, FRAME: nothing that matters to the reader.
@@ -62,33 +103,40 @@ impl Machine<'_> {
                 self.marks.push(self.stack.len());
                 Ok(())
             }
+            b'0' => self.pop().map(|_| ()),
+            b'1' => self.pop_to_mark().map(|_| ()),
+            b'2' => {
+                let id = *self.stack.last().ok_or("an empty stack")?;
+                self.again(id)
+            }
             b'N' => self.push(Value::None),
             0x88 => self.push(Value::Bool(true)),
             0x89 => self.push(Value::Bool(false)),
             b'}' => self.push(Value::Dict(Vec::new())),
-            b']' => self.push(Value::List(Vec::new())),
+            b']' | 0x8f => self.push(Value::List(Vec::new())),
             b')' => self.push(Value::Tuple(Vec::new())),
-            b'K' | b'M' | b'J' | 0x8a | b'G' => self.number(opcode),
-            b'X' => {
-                let length = self.unsigned(4)?;
-                self.text(length)
+            b'K' | b'M' | b'J' | 0x8a | 0x8b | b'G' | b'I' | b'L' | b'F' => self.number(opcode),
+            b'X' | 0x8c | 0x8d | b'V' | b'S' | b'T' | b'U' => self.text(opcode),
+            b'C' | b'B' | 0x8e | 0x96 => {
+                let length = self.length(opcode)?;
+                self.take(length)?;
+                self.push(Value::Bytes)
             }
-            0x8c => {
-                let length = self.unsigned(1)?;
-                self.text(length)
-            }
-            b'q' | b'r' | 0x94 | b'h' | b'j' => self.remember(opcode),
-            b't' | 0x85..=0x87 => self.tuple(opcode),
-            b'a' | b'e' | b's' | b'u' => self.fill(opcode),
+            b'q' | b'r' | b'p' | 0x94 => self.remember(opcode),
+            b'h' | b'j' | b'g' => self.recall(opcode),
+            b't' | 0x85..=0x87 | 0x91 | b'l' => self.sequence(opcode),
+            b'd' => self.dictionary(),
+            b'a' | b'e' | b's' | b'u' | 0x90 => self.fill(opcode),
             b'c' | 0x93 => self.class(opcode),
             b'b' => self.build(),
-            b'Q' => self.storage(),
-            b'R' => self.reduce(),
+            b'Q' => self.persistent(),
+            b'R' | 0x81 | 0x92 => self.call(opcode),
+            b'i' | b'o' => self.old_object(opcode),
             other => Err(format!("the opcode {}, which a state dict does not need", opcodes::name(other))),
         }
     }
 
-    fn take(&mut self, count: usize) -> Result<&[u8], String> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
         let end = self.position.checked_add(count).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or_else(|| "a pickle that is cut short".to_owned())?;
         let taken = &self.bytes[self.position..end];
@@ -105,24 +153,50 @@ impl Machine<'_> {
         Ok(little.fold(0, |value, byte| value << 8 | usize::from(*byte)))
     }
 
-    fn line(&mut self) -> Result<String, String> {
-        let rest = &self.bytes[self.position..];
-        let end = rest.iter().position(|byte| *byte == b'\n').ok_or("a pickle that is cut short")?;
-        let line = String::from_utf8_lossy(&rest[..end]).into_owned();
-        self.position += end + 1;
-        Ok(line)
+    /// The length that comes before text, bytes or a long number.
+    fn length(&mut self, opcode: u8) -> Result<usize, String> {
+        match opcode {
+            0x8c | b'U' | b'C' | 0x8a => self.unsigned(1),
+            0x8d | 0x8e | 0x96 => self.unsigned(8),
+            _ => self.unsigned(4),
+        }
     }
 
-    fn push(&mut self, value: Value) -> Result<(), String> {
+    fn line(&mut self) -> Result<&'a [u8], String> {
+        let rest = &self.bytes[self.position..];
+        let end = rest.iter().position(|byte| *byte == b'\n').ok_or("a pickle that is cut short")?;
+        self.position += end + 1;
+        Ok(&rest[..end])
+    }
+
+    pub(super) fn get(&self, id: Id) -> &Value<'a> {
+        &self.values[id as usize]
+    }
+
+    /// Adds a value and leaves it off the stack.
+    fn add(&mut self, value: Value<'a>) -> Result<Id, String> {
         if self.values.len() >= MOST_VALUES {
             return Err(format!("more than {MOST_VALUES} values"));
         }
-        self.stack.push(self.values.len());
         self.values.push(value);
+        Ok((self.values.len() - 1) as Id)
+    }
+
+    pub(super) fn push(&mut self, value: Value<'a>) -> Result<(), String> {
+        let id = self.add(value)?;
+        self.again(id)
+    }
+
+    /// Puts a value that is there on the stack.
+    pub(super) fn again(&mut self, id: Id) -> Result<(), String> {
+        if self.stack.len() >= MOST_VALUES {
+            return Err(format!("more than {MOST_VALUES} values on the stack"));
+        }
+        self.stack.push(id);
         Ok(())
     }
 
-    fn pop(&mut self) -> Result<Id, String> {
+    pub(super) fn pop(&mut self) -> Result<Id, String> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
             return Err("an empty stack".to_owned());
@@ -130,19 +204,9 @@ impl Machine<'_> {
         self.stack.pop().ok_or_else(|| "an empty stack".to_owned())
     }
 
-    fn popped(&mut self) -> Result<Value, String> {
-        let id = self.pop()?;
-        Ok(self.values[id].clone())
-    }
-
-    fn pop_to_mark(&mut self) -> Result<Vec<Id>, String> {
+    pub(super) fn pop_to_mark(&mut self) -> Result<Vec<Id>, String> {
         let mark = self.marks.pop().ok_or("no mark on the stack")?;
         Ok(self.stack.split_off(mark))
-    }
-
-    fn top(&mut self) -> Result<&mut Value, String> {
-        let id = *self.stack.last().ok_or("an empty stack")?;
-        Ok(&mut self.values[id])
     }
 
     fn number(&mut self, opcode: u8) -> Result<(), String> {
@@ -154,15 +218,16 @@ impl Machine<'_> {
                 let big = self.take(8)?.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
                 Value::Float(f64::from_bits(big))
             }
+            b'I' | b'L' | b'F' => self.written_number(opcode)?,
             _ => {
-                let length = self.unsigned(1)?;
-                let bytes = self.take(length)?.to_vec();
+                let length = self.length(opcode)?;
+                let bytes = self.take(length)?;
                 if length > 8 {
                     Value::Long(bytes)
                 } else {
                     let fill = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
                     let mut whole = [fill; 8];
-                    whole[..length].copy_from_slice(&bytes);
+                    whole[..length].copy_from_slice(bytes);
                     Value::Int(i64::from_le_bytes(whole))
                 }
             }
@@ -170,42 +235,87 @@ impl Machine<'_> {
         self.push(value)
     }
 
-    fn text(&mut self, length: usize) -> Result<(), String> {
-        let text = std::str::from_utf8(self.take(length)?).map_err(|_| "text that is not UTF-8")?.to_owned();
-        self.push(Value::Text(text.into()))
+    /// The numbers of protocol 0, which are lines of text; truth values are among them.
+    fn written_number(&mut self, opcode: u8) -> Result<Value<'a>, String> {
+        let line = self.line()?;
+        let text = std::str::from_utf8(line).unwrap_or_default().trim_end_matches('L');
+        let value = match (opcode, text) {
+            (b'I', "00") => Some(Value::Bool(false)),
+            (b'I', "01") => Some(Value::Bool(true)),
+            (b'F', _) => text.parse().ok().map(Value::Float),
+            // Beyond 64 bits the number itself is of no use here.
+            _ if text.len() > 19 => Some(Value::Long(line)),
+            _ => text.parse().ok().map(Value::Int),
+        };
+        value.ok_or_else(|| format!("{}, which is no number", brief(text)))
+    }
+
+    fn text(&mut self, opcode: u8) -> Result<(), String> {
+        let bytes = match opcode {
+            b'V' => self.line()?,
+            // Quoted; escapes stay as they are: no name of a tensor has any.
+            b'S' => {
+                let line = self.line()?;
+                let inner = line.get(1..line.len().saturating_sub(1));
+                inner.filter(|_| line.first() == line.last()).ok_or("text without quotes")?
+            }
+            _ => {
+                let length = self.length(opcode)?;
+                self.take(length)?
+            }
+        };
+        // Python 2 wrote bytes as text too.
+        let text = match opcode {
+            b'S' | b'T' | b'U' => String::from_utf8_lossy(bytes),
+            _ => Cow::Borrowed(std::str::from_utf8(bytes).map_err(|_| "text that is not UTF-8")?),
+        };
+        self.push(Value::Text(text))
+    }
+
+    fn memo_key(&mut self, opcode: u8) -> Result<usize, String> {
+        match opcode {
+            b'q' | b'h' => self.unsigned(1),
+            b'r' | b'j' => self.unsigned(4),
+            _ => {
+                let line = self.line()?;
+                let key = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok());
+                key.ok_or_else(|| "a memo whose key is no number".to_owned())
+            }
+        }
     }
 
     fn remember(&mut self, opcode: u8) -> Result<(), String> {
-        let key = match opcode {
-            b'q' | b'h' => self.unsigned(1)?,
-            b'r' | b'j' => self.unsigned(4)?,
-            _ => self.memo.len(),
-        };
-        if matches!(opcode, b'h' | b'j') {
-            let id = *self.memo.get(&key).ok_or_else(|| format!("a reference to the unknown memo {key}"))?;
-            self.stack.push(id);
-            if self.stack.len() > MOST_VALUES {
-                return Err(format!("more than {MOST_VALUES} values on the stack"));
-            }
-        } else {
-            let id = *self.stack.last().ok_or("an empty stack")?;
-            self.memo.insert(key, id);
-        }
+        let key = if opcode == 0x94 { self.memo.len() } else { self.memo_key(opcode)? };
+        let id = *self.stack.last().ok_or("an empty stack")?;
+        self.memo.insert(key, id);
         Ok(())
     }
 
-    fn tuple(&mut self, opcode: u8) -> Result<(), String> {
-        let items = if opcode == b't' {
-            self.pop_to_mark()?
-        } else {
+    fn recall(&mut self, opcode: u8) -> Result<(), String> {
+        let key = self.memo_key(opcode)?;
+        let id = *self.memo.get(&key).ok_or_else(|| format!("a reference to the unknown memo {key}"))?;
+        self.again(id)
+    }
+
+    /// Tuples, sets that do not change, and the lists of protocol 0.
+    fn sequence(&mut self, opcode: u8) -> Result<(), String> {
+        let items = if let 0x85..=0x87 = opcode {
             let mut items = Vec::new();
             for _ in 0..opcode - 0x84 {
                 items.push(self.pop()?);
             }
             items.reverse();
             items
+        } else {
+            self.pop_to_mark()?
         };
-        self.push(Value::Tuple(items))
+        self.push(if opcode == b'l' { Value::List(items) } else { Value::Tuple(items) })
+    }
+
+    /// The dictionaries of protocol 0.
+    fn dictionary(&mut self) -> Result<(), String> {
+        let items = self.pop_to_mark()?;
+        self.push(Value::Dict(pairs(&items)?))
     }
 
     fn fill(&mut self, opcode: u8) -> Result<(), String> {
@@ -217,11 +327,14 @@ impl Machine<'_> {
             }
             _ => self.pop_to_mark()?,
         };
-        match (opcode, self.top()?) {
-            (b'a' | b'e', Value::List(list)) => list.extend(items),
-            (b's' | b'u', Value::Dict(dict)) if items.len() % 2 == 0 => {
-                dict.extend(items.as_chunks::<2>().0.iter().map(|[key, value]| (*key, *value)));
-            }
+        let id = *self.stack.last().ok_or("an empty stack")?;
+        let target = &mut self.values[id as usize];
+        match (opcode, &mut *target) {
+            (b'a' | b'e' | 0x90, Value::List(list)) => list.extend(items),
+            (b's' | b'u', Value::Dict(dict)) => dict.extend(pairs(&items)?),
+            // A class of its own that is a dictionary: its entries are data like any others.
+            (b's' | b'u', Value::Object(_)) => *target = Value::Dict(pairs(&items)?),
+            (b'a' | b'e' | 0x90, Value::Object(_)) => *target = Value::List(items),
             (_, other) => return Err(format!("items for what takes none: {}", brief(other))),
         }
         Ok(())
@@ -229,96 +342,71 @@ impl Machine<'_> {
 
     fn class(&mut self, opcode: u8) -> Result<(), String> {
         let (module, name) = if opcode == b'c' {
-            (self.line()?.into(), self.line()?.into())
+            self.named_class()?
         } else {
-            let (name, module) = (self.popped()?, self.popped()?);
-            let (Value::Text(name), Value::Text(module)) = (name, module) else {
-                return Err("a class whose name is no text".to_owned());
-            };
+            let (name, module) = (self.pop()?, self.pop()?);
             (module, name)
         };
-        let class = Class::parse(&module, &name).ok_or_else(|| {
-            let name = brief(&format!("{module}.{name}"));
-            format!("{name}, which is code and not numbers; save the state dict alone, model.state_dict()")
-        })?;
+        let class = self.class_of(module, name)?;
         self.push(Value::Class(class))
     }
 
-    /// Attributes of a dictionary, such as the versions of its modules: of no use here.
+    /// Module and name of a class, a line each.
+    fn named_class(&mut self) -> Result<(Id, Id), String> {
+        let mut next = || {
+            let line = self.line()?;
+            self.add(Value::Text(String::from_utf8_lossy(line)))
+        };
+        Ok((next()?, next()?))
+    }
+
+    fn class_of(&self, module: Id, name: Id) -> Result<Class, String> {
+        let (Value::Text(module_text), Value::Text(name_text)) = (self.get(module), self.get(name)) else {
+            return Err("a class whose name is no text".to_owned());
+        };
+        Ok(Class::parse(module_text, name_text).unwrap_or(Class::Other(module, name)))
+    }
+
+    /// Attributes, such as the versions of the modules of a dictionary: of no use here.
     fn build(&mut self) -> Result<(), String> {
         self.pop()?;
-        match self.top()? {
-            Value::Dict(_) => Ok(()),
+        let id = *self.stack.last().ok_or("an empty stack")?;
+        match self.get(id) {
+            Value::Dict(_) | Value::List(_) | Value::Object(_) | Value::Tensor(_) | Value::Class(_) => Ok(()),
             other => Err(format!("attributes for {}", brief(other))),
         }
     }
 
-    /// `('storage', class, key, device, count)`, in the old layout with a sixth item for views, which must be none.
-    fn storage(&mut self) -> Result<(), String> {
-        let id = self.popped()?;
-        let Value::Tuple(items) = &id else { return Err(format!("a persistent id of {}", brief(&id))) };
-        let items: Vec<&Value> = items.iter().map(|item| &self.values[*item]).collect();
-        let storage = match items.as_slice() {
-            [
-                Value::Text(kind),
-                Value::Class(Class::Storage(scalar)),
-                Value::Text(key),
-                _,
-                Value::Int(count),
-            ]
-            | [
-                Value::Text(kind),
-                Value::Class(Class::Storage(scalar)),
-                Value::Text(key),
-                _,
-                Value::Int(count),
-                Value::None,
-            ] if **kind == *"storage" => {
-                let count = usize::try_from(*count).map_err(|_| format!("a storage of {count} numbers"))?;
-                Storage { key: key.clone(), scalar: *scalar, count }
-            }
-            other => return Err(format!("a persistent id of {}", described(other))),
+    /// Objects of protocol 0: of a class that is named here, or of the first value after the mark.
+    fn old_object(&mut self, opcode: u8) -> Result<(), String> {
+        let class = if opcode == b'i' {
+            let (module, name) = self.named_class()?;
+            let class = self.class_of(module, name)?;
+            self.pop_to_mark()?;
+            self.add(Value::Class(class))?
+        } else {
+            let items = self.pop_to_mark()?;
+            *items.first().ok_or("an object without a class")?
         };
-        self.push(Value::Storage(storage))
+        self.push(Value::Object(class))
     }
 
-    /// The few calls that state dicts are made of, answered without calling.
-    fn reduce(&mut self) -> Result<(), String> {
-        let (arguments, class) = (self.popped()?, self.popped()?);
-        let (Value::Class(class), Value::Tuple(arguments)) = (class, arguments) else {
-            return Err("a call of what is no class".to_owned());
-        };
-        let arguments: Vec<&Value> = arguments.iter().map(|id| &self.values[*id]).collect();
-        let made = match (class, arguments.as_slice()) {
-            (Class::OrderedDict, []) => Value::Dict(Vec::new()),
-            (
-                Class::RebuildTensor,
-                [Value::Storage(storage), Value::Int(offset), Value::Tuple(shape), Value::Tuple(stride), ..],
-            ) if shape.len() == stride.len() => Value::Tensor(View {
-                storage: storage.clone(),
-                offset: usize::try_from(*offset).map_err(|_| format!("an offset of {offset}"))?,
-                shape: self.sizes(shape)?,
-                stride: self.sizes(stride)?,
-            }),
-            (Class::RebuildParameter, [Value::Tensor(view), ..]) => Value::Tensor(view.clone()),
-            (class, arguments) => return Err(format!("{class:?} of {}", described(arguments))),
-        };
-        self.push(made)
-    }
-
-    fn sizes(&self, items: &[Id]) -> Result<Vec<usize>, String> {
-        if items.len() > MOST_AXES {
-            return Err(format!("a tensor of {} axes, where PyTorch has at most {MOST_AXES}", items.len()));
+    /// Counts items that are copied out of a list, so that naming it often does not cost more than the file is long.
+    pub(super) fn charge(&mut self, items: usize) -> Result<(), String> {
+        self.copied = self.copied.saturating_add(items);
+        if self.copied > self.bytes.len() {
+            Err("one list taken over again and again".to_owned())
+        } else {
+            Ok(())
         }
-        let size = |id: &Id| match &self.values[*id] {
-            Value::Int(size) => usize::try_from(*size).map_err(|_| format!("a size of {size}")),
-            other => Err(format!("a size of {}", brief(other))),
-        };
-        items.iter().map(size).collect()
     }
 }
 
-/// The first of `values`, and how many there are.
-fn described(values: &[&Value]) -> String {
-    format!("{} values that begin with {}", values.len(), brief(values))
+fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>, String> {
+    let (pairs, rest) = items.as_chunks::<2>();
+    if rest.is_empty() {
+        Ok(pairs.iter().map(|[key, value]| (*key, *value)).collect())
+    } else {
+        Err("a key without a value".to_owned())
+    }
 }

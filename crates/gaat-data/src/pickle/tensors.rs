@@ -1,21 +1,16 @@
-//! The tensors of a pickled dictionary, by name, and their numbers out of the storages.
+//! Tensors of a checkpoint: where their numbers lie, and the numbers.
 
 use super::brief::brief;
 use super::machine::Pickle;
 use super::value::{Id, Scalar, Value, View};
-use std::collections::HashSet;
-use std::fmt::Write as _;
-use std::rc::Rc;
 
-/// Names under which training scripts wrap the state dict of the network.
-const WRAPPERS: [&str; 6] = ["state_dict", "model_state_dict", "model", "net", "model_state", "params"];
-/// What `torch.nn.DataParallel` puts before every name.
-const PARALLEL: &str = "module.";
-/// Wrappers may be nested, but not without end.
-const MOST_WRAPPERS: usize = 4;
-
-/// Tensors may share storages, as tied weights do, but not so that a small file fills the memory.
-const MOST_NUMBERS_A_BYTE: usize = 4;
+/// Axes of a tensor in PyTorch.
+const MOST_AXES: usize = 64;
+/// Names of storages are numbers; longer ones would only fill the memory.
+const MOST_KEY: usize = 300;
+/// Tensors may share numbers, as tied weights do, but not so that a small file fills the memory: together they have at most
+/// as many numbers as the file has bytes, and so many whatever its length.
+const FREE_NUMBERS: usize = 1 << 12;
 
 /// A tensor of a state dict.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,91 +34,87 @@ pub enum Numbers {
     Whole(Vec<i64>),
 }
 
-/// A tensor whose numbers were not looked up yet.
-pub(super) struct Found {
-    pub(super) name: String,
-    pub(super) view: View,
+/// A tensor whose numbers were not read yet.
+#[derive(Debug, Clone)]
+pub struct TensorInfo {
+    /// Its name in the file.
+    pub name: String,
+    /// Its sizes; empty for a single number.
+    pub shape: Vec<usize>,
+    /// Name of the storage.
+    pub(super) key: String,
+    scalar: Scalar,
+    /// Numbers of the storage.
+    count: usize,
+    offset: usize,
+    stride: Vec<usize>,
 }
 
-/// The tensors of the state dict in `pickle`.
-pub(super) fn find(pickle: &Pickle) -> Result<Vec<Found>, String> {
-    let mut place = pickle.root;
-    for _ in 0..MOST_WRAPPERS {
-        let items = dictionary(pickle, place)?;
-        let mut found = Vec::new();
-        let mut others = Vec::new();
-        for (key, value) in items {
-            match &pickle.values[value] {
-                Value::Tensor(view) => found.push(Found { name: key.to_string(), view: view.clone() }),
-                _ => others.push((key, value)),
-            }
-        }
-        // Beside the state dict there may be counts and rates as tensors.
-        let inner = wrapped(&others).filter(|inner| matches!(pickle.values[*inner], Value::Dict(_)));
-        match inner {
-            Some(inner) => place = inner,
-            None if found.is_empty() => return Err(without_tensors(&others)),
-            None => return unprefixed(found, &others),
-        }
+impl TensorInfo {
+    /// Whether it holds floating-point numbers.
+    pub fn is_float(&self) -> bool {
+        self.scalar.is_float()
     }
-    Err(format!("dictionaries more than {MOST_WRAPPERS} deep"))
+
+    /// Whether another tensor is the same numbers of the file in the same places.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let place = |info: &Self| (info.key.clone(), info.offset, info.shape.clone(), info.stride.clone());
+        place(self) == place(other)
+    }
+
+    /// What `view` says, looked up.
+    pub(super) fn resolve(pickle: &Pickle<'_>, name: &str, view: View) -> Result<Self, String> {
+        let wrong = |what: String| format!("{} with {what}", brief(name));
+        let Value::Storage(storage) = pickle.get(view.storage) else {
+            return Err(wrong(pickle.describe(view.storage)));
+        };
+        let offset = match pickle.get(view.offset) {
+            Value::Int(offset) => usize::try_from(*offset).ok(),
+            _ => None,
+        };
+        let (shape, stride) = (sizes(pickle, view.shape), sizes(pickle, view.stride));
+        let shape = shape.map_err(|reason| wrong(format!("a shape of {reason}")))?;
+        let stride = stride.map_err(|reason| wrong(format!("strides of {reason}")))?;
+        if shape.len() != stride.len() {
+            return Err(wrong(format!("{} sizes and {} strides", shape.len(), stride.len())));
+        }
+        let key = pickle.text(storage.key).filter(|key| key.len() <= MOST_KEY);
+        Ok(Self {
+            name: name.to_owned(),
+            key: key.ok_or_else(|| wrong("a storage of a very long name".to_owned()))?.to_owned(),
+            scalar: storage.scalar,
+            count: storage.count,
+            offset: offset.ok_or_else(|| wrong(format!("an offset of {}", pickle.describe(view.offset))))?,
+            shape,
+            stride,
+        })
+    }
 }
 
-fn dictionary(pickle: &Pickle, place: Id) -> Result<Vec<(Rc<str>, Id)>, String> {
-    let Value::Dict(items) = &pickle.values[place] else {
-        return Err("an object that is no dictionary; save the state dict, model.state_dict()".to_owned());
+fn sizes(pickle: &Pickle<'_>, tuple: Id) -> Result<Vec<usize>, String> {
+    let (Value::Tuple(items) | Value::List(items)) = pickle.get(tuple) else {
+        return Err(pickle.describe(tuple));
     };
-    let mut known = HashSet::new();
-    let named = items.iter().map(|(key, value)| match &pickle.values[*key] {
-        Value::Text(name) if !known.insert(name) => Err(format!("{}, which comes twice", brief(name))),
-        Value::Text(name) => Ok((name.clone(), *value)),
-        other => Err(format!("an entry without a name: {}", brief(other))),
-    });
-    named.collect()
-}
-
-/// The value of the first known wrapper.
-fn wrapped(others: &[(Rc<str>, Id)]) -> Option<Id> {
-    let named = |wrapper: &str| others.iter().find(|(key, _)| **key == *wrapper);
-    WRAPPERS.iter().find_map(|wrapper| named(wrapper)).map(|(_, value)| *value)
-}
-
-fn without_tensors(others: &[(Rc<str>, Id)]) -> String {
-    let mut keys = String::new();
-    for (key, _) in others.iter().take(8) {
-        let _ = write!(keys, " {}", brief(key));
+    if items.len() > MOST_AXES {
+        return Err(format!("{} axes, where PyTorch has at most {MOST_AXES}", items.len()));
     }
-    format!("a dictionary without tensors, with the keys{keys}")
-}
-
-fn unprefixed(mut found: Vec<Found>, others: &[(Rc<str>, Id)]) -> Result<Vec<Found>, String> {
-    if let Some((key, _)) = others.first() {
-        return Err(format!("{}, which is no tensor, among tensors", brief(key)));
-    }
-    strip_parallel_prefix(found.iter_mut().map(|found| &mut found.name).collect());
-    Ok(found)
-}
-
-/// Takes `module.`, which `torch.nn.DataParallel` puts before every name, off them; where a name lacks it, off none.
-pub fn strip_parallel_prefix(names: Vec<&mut String>) {
-    if names.iter().all(|name| name.starts_with(PARALLEL)) {
-        for name in names {
-            name.drain(..PARALLEL.len());
-        }
-    }
+    let size = |id: &Id| match pickle.get(*id) {
+        Value::Int(size) => usize::try_from(*size).map_err(|_| format!("{size}")),
+        _ => Err(pickle.describe(*id)),
+    };
+    items.iter().map(size).collect()
 }
 
 /// The numbers of all of `found`, out of a file of `length` bytes, by way of `storage`.
 pub(super) fn copy_all<'a>(
-    found: &[Found],
+    found: &[&TensorInfo],
     length: usize,
-    storage: impl Fn(&Found) -> Result<&'a [u8], String>,
+    storage: impl Fn(&TensorInfo) -> Result<&'a [u8], String>,
 ) -> Result<Vec<NamedTensor>, String> {
-    let most = length.saturating_mul(MOST_NUMBERS_A_BYTE);
+    let most = length.max(FREE_NUMBERS);
     let mut total = 0usize;
-    let mut tensors = Vec::with_capacity(found.len());
     for found in found {
-        let numbers = found.view.shape.iter().fold(1usize, |count, size| count.saturating_mul(*size));
+        let numbers = found.shape.iter().fold(1usize, |count, size| count.saturating_mul(*size));
         total = total.saturating_add(numbers);
         if total > most {
             let name = brief(&found.name);
@@ -131,48 +122,69 @@ pub(super) fn copy_all<'a>(
                 "{name}, with which tensors share {length} bytes as more than {most} numbers"
             ));
         }
-        tensors.push(copy(found, storage(found)?)?);
     }
-    Ok(tensors)
+    found.iter().map(|found| copy(found, storage(found)?)).collect()
 }
 
 /// The numbers of `found`, which [`copy_all`] has found to be few enough, out of its storage.
-fn copy(found: &Found, storage: &[u8]) -> Result<NamedTensor, String> {
-    let Found { name, view } = found;
-    let scalar = view.storage.scalar;
+fn copy(found: &TensorInfo, storage: &[u8]) -> Result<NamedTensor, String> {
+    let TensorInfo { name, scalar, count, offset, shape, stride, .. } = found;
     let outside = || format!("{}, which reaches beyond its storage", brief(name));
-    let stored = view.storage.count.checked_mul(scalar.width());
-    if stored != Some(storage.len()) {
-        let (count, bytes) = (view.storage.count, storage.len());
-        let name = brief(name);
+    if count.checked_mul(scalar.width()) != Some(storage.len()) {
+        let (name, bytes) = (brief(name), storage.len());
         return Err(format!("{name} with a storage of {count} numbers in {bytes} bytes"));
     }
     // Without numbers, offset and strides mean nothing.
-    let mut indices = if view.shape.contains(&0) { Vec::new() } else { vec![view.offset] };
-    // One axis after the other: an image of the last axis for every index of those before.
-    for (size, stride) in view.shape.iter().zip(&view.stride) {
-        // An axis of stride 0 repeats numbers: there may be more of them than are stored.
-        let mut longer = Vec::with_capacity(indices.len().saturating_mul(*size));
-        for start in &indices {
-            for step in 0..*size {
-                let index = step.checked_mul(*stride).and_then(|step| step.checked_add(*start));
-                longer.push(index.filter(|index| *index < view.storage.count).ok_or_else(outside)?);
-            }
-        }
-        indices = longer;
+    let is_empty = shape.contains(&0);
+    if !is_empty {
+        let last = shape.iter().zip(stride).try_fold(*offset, |place, (size, stride)| {
+            (size - 1).checked_mul(*stride).and_then(|step| step.checked_add(place))
+        });
+        last.filter(|last| last < count).ok_or_else(outside)?;
     }
-    if indices.iter().any(|index| *index >= view.storage.count) {
-        return Err(outside());
-    }
+    let indices =
+        Indices { shape, stride, steps: vec![0; shape.len()], next: (!is_empty).then_some(*offset) };
     Ok(NamedTensor {
         name: name.clone(),
-        shape: view.shape.clone(),
-        numbers: numbers(scalar, storage, &indices),
+        shape: shape.clone(),
+        numbers: numbers(*scalar, storage, indices)
+            .ok_or_else(|| format!("{}, which holds complex or quantised numbers", brief(name)))?,
     })
 }
 
-fn numbers(scalar: Scalar, storage: &[u8], indices: &[usize]) -> Numbers {
-    match scalar {
+/// Places in a storage in the order of the tensor, the last axis running fastest.
+struct Indices<'a> {
+    shape: &'a [usize],
+    stride: &'a [usize],
+    /// Where the next place is on each axis.
+    steps: Vec<usize>,
+    next: Option<usize>,
+}
+
+impl Iterator for Indices<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let place = self.next?;
+        let mut moved = place;
+        for axis in (0..self.shape.len()).rev() {
+            self.steps[axis] += 1;
+            if self.steps[axis] < self.shape[axis] {
+                self.next = Some(moved + self.stride[axis]);
+                return Some(place);
+            }
+            // Back to the start of this axis, and one step on along the one before.
+            self.steps[axis] = 0;
+            moved -= (self.shape[axis] - 1) * self.stride[axis];
+        }
+        self.next = None;
+        Some(place)
+    }
+}
+
+/// `None` for numbers of a type that no network here has.
+fn numbers(scalar: Scalar, storage: &[u8], indices: Indices<'_>) -> Option<Numbers> {
+    Some(match scalar {
         Scalar::F64 => Numbers::Double(each(storage, indices, f64::from_le_bytes)),
         Scalar::F32 => Numbers::Float(each(storage, indices, f32::from_le_bytes)),
         Scalar::F16 => Numbers::Float(each(storage, indices, |bytes| from_half(u16::from_le_bytes(bytes)))),
@@ -186,13 +198,16 @@ fn numbers(scalar: Scalar, storage: &[u8], indices: &[usize]) -> Numbers {
         Scalar::U8 | Scalar::Bool => {
             Numbers::Whole(each(storage, indices, |[byte]: [u8; 1]| i64::from(byte)))
         }
-    }
+        Scalar::Other(_) => return None,
+    })
 }
 
 /// The numbers at `indices`, all of them inside the storage.
-fn each<const N: usize, T>(storage: &[u8], indices: &[usize], read: impl Fn([u8; N]) -> T) -> Vec<T> {
+fn each<const N: usize, T>(storage: &[u8], indices: Indices<'_>, read: impl Fn([u8; N]) -> T) -> Vec<T> {
     let (all, _) = storage.as_chunks::<N>();
-    indices.iter().map(|index| read(all[*index])).collect()
+    let mut numbers = Vec::with_capacity(indices.shape.iter().product());
+    numbers.extend(indices.map(|index| read(all[index])));
+    numbers
 }
 
 /// IEEE 754 half precision.
@@ -209,7 +224,6 @@ fn from_half(bits: u16) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::value::Storage;
     use super::*;
 
     #[test]
@@ -221,17 +235,26 @@ mod tests {
     }
 
     fn tensor(shape: &[usize], stride: &[usize], offset: usize) -> Result<NamedTensor, String> {
-        let storage = Storage { key: "0".into(), scalar: Scalar::U8, count: 3 };
-        let view = View { storage, offset, shape: shape.to_vec(), stride: stride.to_vec() };
-        let found = Found { name: "w".to_owned(), view };
-        copy_all(&[found], 100, |_| Ok(&[5, 6, 7])).map(|mut tensors| tensors.remove(0))
+        let found = TensorInfo {
+            name: "w".to_owned(),
+            key: "0".to_owned(),
+            scalar: Scalar::U8,
+            count: 3,
+            offset,
+            shape: shape.to_vec(),
+            stride: stride.to_vec(),
+        };
+        copy_all(&[&found], 100, |_| Ok(&[5, 6, 7])).map(|mut tensors| tensors.remove(0))
     }
 
     #[test]
     fn expanded_and_empty_tensors_are_read() {
         let numbers = |shape, stride, offset| tensor(shape, stride, offset).unwrap().numbers;
         assert_eq!(numbers(&[2, 3], &[0, 1], 0), Numbers::Whole(vec![5, 6, 7, 5, 6, 7]));
+        assert_eq!(numbers(&[2, 2], &[1, 1], 0), Numbers::Whole(vec![5, 6, 6, 7]));
+        assert_eq!(numbers(&[3, 1, 1], &[1, 9, 9], 0), Numbers::Whole(vec![5, 6, 7]));
         assert_eq!(numbers(&[5], &[0], 2), Numbers::Whole(vec![7; 5]));
+        assert_eq!(numbers(&[], &[], 1), Numbers::Whole(vec![6]));
         assert_eq!(numbers(&[4, 0], &[1, 1], 0), Numbers::Whole(Vec::new()));
         assert_eq!(numbers(&[0, usize::MAX], &[1, 1], 9), Numbers::Whole(Vec::new()));
         assert_eq!(tensor(&[4, 0], &[1, 1], 0).unwrap().shape, [4, 0]);

@@ -1,36 +1,47 @@
-//! What a pickle builds, in one arena: containers hold indices, so that cycles and deep nesting cost nothing.
+//! What a pickle builds, in one arena: containers hold indices, so that cycles and deep nesting cost nothing, and no value
+//! holds a copy of another.
 
-use std::rc::Rc;
+use std::borrow::Cow;
 
 /// Index of a [`Value`].
-pub(super) type Id = usize;
+pub(super) type Id = u32;
 
-/// A value. Objects of other classes than these do not come about.
+/// A value. Objects of classes that state dicts do not consist of stay closed: nothing of them is run.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(super) enum Value<'a> {
     None,
     Bool(bool),
     Int(i64),
     /// A whole number of more than eight bytes, little-endian.
-    Long(Vec<u8>),
+    Long(&'a [u8]),
     Float(f64),
-    /// Shared, so that a text that is named often is held once.
-    Text(Rc<str>),
+    Text(Cow<'a, str>),
+    /// Bytes, whatever they say.
+    Bytes,
     List(Vec<Id>),
     Tuple(Vec<Id>),
+    /// Also what a class of unknown kind was given key by key.
     Dict(Vec<(Id, Id)>),
     Class(Class),
+    /// What calling a class makes: the value that names the class.
+    Object(Id),
     Storage(Storage),
     Tensor(View),
 }
 
-/// A class that may be named.
+/// A class or function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
+    /// A tensor with attributes: function, class, arguments, attributes.
+    RebuildFromType,
+    /// `torch.Size`, a tuple.
+    Size,
     Storage(Scalar),
+    /// Any other: the values that hold its module and its name.
+    Other(Id, Id),
 }
 
 impl Class {
@@ -39,8 +50,14 @@ impl Class {
         Some(match (module, name) {
             ("collections", "OrderedDict") => Self::OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Self::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
-            ("torch", name) => Self::Storage(Scalar::of_storage(name.strip_suffix("Storage")?)?),
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+                Self::RebuildParameter
+            }
+            ("torch._tensor", "_rebuild_from_type_v2") => Self::RebuildFromType,
+            ("torch", "Size") => Self::Size,
+            ("torch" | "torch.storage", name) => {
+                Self::Storage(Scalar::of_storage(name.strip_suffix("Storage")?)?)
+            }
             _ => return None,
         })
     }
@@ -59,6 +76,8 @@ pub(super) enum Scalar {
     I8,
     U8,
     Bool,
+    /// Complex, quantised or untyped, of so many bytes: a state dict of a network here has none.
+    Other(u8),
 }
 
 impl Scalar {
@@ -74,6 +93,10 @@ impl Scalar {
             "Char" => Self::I8,
             "Byte" => Self::U8,
             "Bool" => Self::Bool,
+            "Untyped" | "QInt8" | "QUInt8" | "QUInt4x2" | "QUInt2x4" => Self::Other(1),
+            "QInt32" => Self::Other(4),
+            "ComplexFloat" => Self::Other(8),
+            "ComplexDouble" => Self::Other(16),
             _ => return None,
         })
     }
@@ -85,24 +108,32 @@ impl Scalar {
             Self::F32 | Self::I32 => 4,
             Self::F16 | Self::BF16 | Self::I16 => 2,
             Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::Other(width) => usize::from(width),
         }
+    }
+
+    /// Whether they are floating-point numbers.
+    pub(super) fn is_float(self) -> bool {
+        matches!(self, Self::F64 | Self::F32 | Self::F16 | Self::BF16)
     }
 }
 
 /// Numbers that lie elsewhere in the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Storage {
-    pub(super) key: Rc<str>,
+    /// The value that holds its name.
+    pub(super) key: Id,
     pub(super) scalar: Scalar,
     /// How many numbers.
     pub(super) count: usize,
 }
 
-/// A tensor: a storage, and where in it each element lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A tensor: a storage, and where in it each element lies, as the values that say it. Looked up where it is wanted: a
+/// pickle can name one tuple of sizes millions of times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct View {
-    pub(super) storage: Storage,
-    pub(super) offset: usize,
-    pub(super) shape: Vec<usize>,
-    pub(super) stride: Vec<usize>,
+    pub(super) storage: Id,
+    pub(super) offset: Id,
+    pub(super) shape: Id,
+    pub(super) stride: Id,
 }

@@ -1,9 +1,13 @@
 //! Weights from elsewhere: a state dict in a file of PyTorch or safetensors becomes a network of this library.
 
-use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, build, head};
+use super::choice::{Choice, choose, key, named};
+use super::fit::{Fit, Outlines, anchor, fits, is_anchor};
+use super::names::plain;
+use super::source::{Offers, Source};
+use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, Outline, build};
 use crate::weights::Description;
-use crate::{Error, Result, tensors};
-use gaat_data::{NamedTensor, Numbers, read_state_dict, strip_parallel_prefix};
+use crate::{Error, Result};
+use gaat_data::CheckpointFile;
 use gaat_spec::{ModelName, visible};
 use std::io::Read as _;
 use std::path::Path;
@@ -18,8 +22,29 @@ pub struct ImportOptions {
     pub input: Option<InputShape>,
     /// Its classes in the order of the logits; else what a file of this library says, or numbers from 0.
     pub class_names: Option<Vec<String>>,
-    /// What it does to the pixels first; else what a file of this library says, or nothing.
+    /// What it does to the pixels first; else what the file says, or nothing.
     pub normalization: Option<Normalization>,
+    /// Which of several networks in the file, by the keys that lead to it, joined by dots.
+    pub key: Option<String>,
+}
+
+impl ImportOptions {
+    /// All but the network as the file says.
+    pub fn new(model: ModelName) -> Self {
+        Self { model, input: None, class_names: None, normalization: None, key: None }
+    }
+}
+
+/// An imported network.
+pub struct Imported {
+    /// On the CPU in single precision.
+    pub classifier: Box<dyn Classifier>,
+    /// What a weights file is to say of it.
+    pub description: Description,
+    /// Keys of other networks in the file that fit as well.
+    pub others: Vec<String>,
+    /// What was taken and what was left, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Images that networks are usually trained on: MNIST, CIFAR, the digits of 8x8 pixels.
@@ -29,64 +54,17 @@ pub const USUAL_INPUTS: [InputShape; 3] = [
     InputShape { channels: 1, height: 8, width: 8 },
 ];
 
-/// Reads the state dict at `path` and builds its network, on the CPU in single precision.
+/// Reads the checkpoint at `path` and builds the network in it.
 ///
 /// # Errors
-/// When the file is no state dict, its names and shapes are not those of the model, or a number is not finite.
-pub fn import(path: &Path, options: &ImportOptions) -> Result<(Box<dyn Classifier>, Description)> {
-    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-    let Found { state, described } = read(path)?;
-    // A file of gaat's own says what another does not; what was asked for goes before it.
-    let options = &match described {
-        Some(own) => ImportOptions {
-            model: options.model,
-            input: options.input.or(Some(own.shape())),
-            class_names: options.class_names.clone().or(Some(own.class_names)),
-            normalization: options
-                .normalization
-                .clone()
-                .or(Some(Normalization { mean: own.mean, std: own.std })),
-        },
-        None => options.clone(),
-    };
-    let classes = match &options.class_names {
-        Some(names) => names.len(),
-        None => classes(&options.model, &state).map_err(failed)?,
-    };
-    let inputs = options.input.map_or_else(|| USUAL_INPUTS.to_vec(), |input| vec![input]);
-    let mut refusals = Vec::new();
-    for input in inputs {
-        match network(options, input, classes, &state) {
-            Ok(classifier) => {
-                let numbers = || (0..classes).map(|class| class.to_string()).collect();
-                let names = options.class_names.clone().unwrap_or_else(numbers);
-                let description = Description::new(classifier.as_ref(), &names, 0)?;
-                return Ok((classifier, description));
-            }
-            // Names and shapes fit: other images change nothing.
-            Err(error @ Error::NotFinite(_)) => return Err(failed(error.to_string())),
-            Err(error) => refusals.push(format!("for images of {input}: {error}")),
-        }
+/// When the file is no checkpoint, no names and shapes in it are those of the model, or several networks in it fit and
+/// nothing says which one is meant.
+pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
+    if is_safetensors(path)? {
+        return taken(path, &Source::safetensors(path)?, options);
     }
-    Err(failed(format!("does not fit {} with {classes} classes; {}", options.model, refusals.join("; "))))
-}
-
-/// What a file holds.
-struct Found {
-    state: Vec<(String, Tensor)>,
-    /// Where this library wrote it.
-    described: Option<Description>,
-}
-
-/// The tensors of a safetensors file or of one that `torch.save` wrote, told apart by content.
-fn read(path: &Path) -> Result<Found> {
-    if !is_safetensors(path)? {
-        let state = read_state_dict(path)?.into_iter().map(tensor).collect::<Result<_>>()?;
-        return Ok(Found { state, described: None });
-    }
-    let tensors::Document { tensors: mut state, metadata } = tensors::read(path)?;
-    strip_parallel_prefix(state.iter_mut().map(|(name, _)| name).collect());
-    Ok(Found { state, described: Description::of(path, &metadata)? })
+    let file = CheckpointFile::open(path)?;
+    taken(path, &Source::Checkpoint(file.parse()?), options)
 }
 
 /// Whether the file starts with the length of a header and the header, a JSON object. No pickle or zip archive of
@@ -97,44 +75,91 @@ fn is_safetensors(path: &Path) -> Result<bool> {
     Ok(start.get(8) == Some(&b'{'))
 }
 
-/// The length of the bias of the last layer.
-fn classes(model: &ModelName, state: &[(String, Tensor)]) -> std::result::Result<usize, String> {
-    let name = format!("{}.bias", head(model));
-    let found = state.iter().find(|(key, _)| *key == name).map(|(_, tensor)| tensor.size());
-    match found.as_deref() {
-        Some([classes]) => Ok(*classes as usize),
-        Some(size) => {
-            Err(format!("`{name}`, the last bias of {model}, has shape {size:?} instead of one side"))
-        }
-        None => {
-            let keys: Vec<_> = state.iter().take(4).map(|(key, _)| visible(key)).collect();
-            Err(format!(
-                "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another model?",
-                state.len(),
-                keys.join("`, `")
-            ))
-        }
+fn taken(path: &Path, source: &Source<'_>, options: &ImportOptions) -> Result<Imported> {
+    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
+    // A file of gaat's own says what another does not; what was asked for goes before it.
+    let described = source.described();
+    let input = options.input.or(described.as_ref().map(Description::shape));
+    let inputs = input.map_or_else(|| USUAL_INPUTS.to_vec(), |input| vec![input]);
+    let own_names = described.filter(|own| !own.are_classes_numbered).map(|own| own.class_names);
+    let names = options.class_names.clone().or(own_names);
+    check_names(names.as_deref().unwrap_or_default())?;
+    let offers = source.offers(&|name| is_anchor(&options.model, name))?;
+    if offers.offers.is_empty() {
+        return Err(nothing(path, source, options)?);
     }
-}
-
-fn tensor(named: NamedTensor) -> Result<(String, Tensor)> {
-    let flat = match &named.numbers {
-        Numbers::Float(values) => Tensor::f_from_slice(values)?,
-        Numbers::Double(values) => Tensor::f_from_slice(values)?,
-        Numbers::Whole(values) => Tensor::f_from_slice(values)?,
+    let mut outlines = Outlines::new(&options.model);
+    let mut found = Vec::new();
+    for (place, offer) in offers.offers.iter().enumerate() {
+        found.extend(fits(&mut outlines, place, offer, &inputs, names.as_ref().map(Vec::len))?);
+    }
+    let mut places: Vec<usize> = match &options.key {
+        Some(wanted) => named(&found, &offers, wanted),
+        None => (0..found.len()).collect(),
     };
-    let shape: Vec<i64> = named.shape.iter().map(|side| *side as i64).collect();
-    Ok((named.name, flat.f_view(shape.as_slice())?))
+    if let (Some(wanted), true) = (&options.key, places.is_empty()) {
+        let keys: Vec<String> = found.iter().map(|fit| format!("`{}`", visible(&key(fit, &offers)))).collect();
+        let keys = keys.join(", ");
+        return Err(failed(format!("holds no network under `{}`, but under {keys}", visible(wanted))));
+    }
+    let nearest = places.iter().copied().min_by_key(|place| found[*place].faults.len());
+    places.retain(|place| found[*place].faults.is_empty());
+    if let (true, Some(nearest)) = (places.is_empty(), nearest) {
+        return Err(failed(refusal(&found[nearest], &offers, options)));
+    }
+    let choice =
+        choose(&found, &places, &offers).map_err(|keys| Error::Choice { path: path.to_owned(), keys })?;
+    finish(path, source, options, names, &found[choice.taken], &offers, choice)
 }
 
-fn network(
+/// Builds what was chosen and loads it.
+fn finish(
+    path: &Path,
+    source: &Source<'_>,
     options: &ImportOptions,
-    input: InputShape,
-    classes: usize,
-    state: &[(String, Tensor)],
-) -> Result<Box<dyn Classifier>> {
-    let normalization =
-        options.normalization.clone().unwrap_or_else(|| Normalization::identity(input.channels));
+    names: Option<Vec<String>>,
+    fit: &Fit,
+    offers: &Offers,
+    choice: Choice,
+) -> Result<Imported> {
+    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
+    let mut notes = Vec::new();
+    let own_key = key(fit, offers);
+    if own_key != "." {
+        notes.push(format!("the weights are those of `{}`", visible(&own_key)));
+    }
+    let in_file = match &fit.scaling {
+        Some(pair) => {
+            let columns = source.tensors(offers, fit.offer, &[pair.mean, pair.std])?;
+            let names =
+                [pair.mean, pair.std].map(|place| visible(&offers.offers[fit.offer].tensors[place].name).into_owned());
+            Some((scaling(&columns, fit.input.channels)?, names))
+        }
+        None => None,
+    };
+    let described = source.described();
+    let normalization = match (&options.normalization, in_file, described) {
+        (Some(asked), in_file, _) => {
+            if let Some((_, [mean, std])) = in_file {
+                notes.push(format!("`{mean}` and `{std}` of the file are passed over for the numbers given"));
+            }
+            asked.clone()
+        }
+        (None, Some((found, [mean, std])), _) => {
+            let (found, unit) = in_pixels(found);
+            notes.push(format!(
+                "pixels are normalised as `{mean}` and `{std}` of the file say: {found}{unit}"
+            ));
+            found
+        }
+        (None, None, Some(own)) => Normalization { mean: own.mean, std: own.std },
+        (None, None, None) => Normalization::identity(fit.input.channels),
+    };
+    notes.extend(remarks(fit, source, options));
+    let members: Vec<usize> = fit.members.iter().map(|(place, _)| *place).collect();
+    let tensors = source.tensors(offers, fit.offer, &members)?;
+    let state: Vec<(String, Tensor)> =
+        fit.members.iter().map(|(_, name)| name.clone()).zip(tensors).collect();
     let build_options = BuildOptions {
         device: Device::Cpu,
         precision: ComputePrecision::Fp32,
@@ -142,7 +167,127 @@ fn network(
         seed: 0,
         normalization,
     };
-    let classifier = build(&options.model, input, classes as i64, &build_options)?;
-    classifier.store().load(state)?;
-    Ok(classifier)
+    let classifier = build(&options.model, fit.input, fit.classes, &build_options)?;
+    classifier.store().load(&state).map_err(|error| failed(error.to_string()))?;
+    let are_classes_numbered = names.is_none();
+    let names = names.unwrap_or_else(|| (0..fit.classes).map(|class| class.to_string()).collect());
+    let mut description = Description::new(classifier.as_ref(), &names, 0)?;
+    description.are_classes_numbered = are_classes_numbered;
+    Ok(Imported { classifier, description, others: choice.others, notes })
+}
+
+/// What else there is to say: what was left, and what was assumed.
+fn remarks(fit: &Fit, source: &Source<'_>, options: &ImportOptions) -> Vec<String> {
+    let mut notes = Vec::new();
+    if fit.dead > 0 {
+        notes.push(format!(
+            "{} tensors of `sub_block1` are left out: its definition makes that stage and never uses it",
+            fit.dead
+        ));
+    }
+    if let Some(first) = fit.left_out.first() {
+        let count = fit.left_out.len();
+        notes.push(format!("{count} tensors beside the network are left out, such as `{}`", visible(first)));
+    }
+    let closed = source.closed();
+    if !closed.is_empty() {
+        let more = if closed.len() > 4 { ", ..." } else { "" };
+        let first: Vec<&str> = closed.iter().take(4).map(String::as_str).collect();
+        notes.push(format!("objects beside the weights stay closed: {}{more}", first.join(", ")));
+    }
+    let model = &options.model;
+    let definition = model.definition();
+    let twins = twins(model, fit.input, fit.classes);
+    if !twins.is_empty() {
+        let twins = twins.join(", ");
+        notes.push(format!("taken for {model}: {definition}; the same names and shapes have {twins}"));
+    } else if !definition.is_empty() {
+        notes.push(format!("taken for {model}: {definition}"));
+    }
+    notes
+}
+
+/// Models with other computations on parameters of the same names and shapes.
+fn twins(model: &ModelName, input: InputShape, classes: i64) -> Vec<String> {
+    let sizes = |model: &ModelName| {
+        let outline = Outline::of(model, input, classes).ok()?;
+        Some(outline.sizes().map(|(name, size)| (name.to_owned(), size.to_vec())).collect::<Vec<_>>())
+    };
+    let own = sizes(model);
+    let siblings = model.siblings();
+    siblings.iter().filter(|sibling| sizes(sibling) == own).map(ToString::to_string).collect()
+}
+
+/// Why the nearest network of the file is not the model; and which one of like name is.
+fn refusal(fit: &Fit, offers: &Offers, options: &ImportOptions) -> String {
+    let model = &options.model;
+    let (input, classes) = (fit.input, fit.classes);
+    let faults = crate::nn::misfit(&fit.faults);
+    let own_key = key(fit, offers);
+    let place = if own_key == "." { String::new() } else { format!(" under `{}`", visible(&own_key)) };
+    let mut text =
+        format!("does not fit {model} with {classes} classes{place}; for images of {input}: {faults}");
+    for sibling in model.siblings() {
+        let offer = &offers.offers[fit.offer];
+        let found = fits(&mut Outlines::new(&sibling), fit.offer, offer, &[input], Some(classes as usize));
+        if found.is_ok_and(|found| found.iter().any(|fit| fit.faults.is_empty())) {
+            text.push_str(&format!("; it fits {sibling}: {}", sibling.definition()));
+            break;
+        }
+    }
+    text
+}
+
+/// What a file without the last bias of the model holds.
+fn nothing(path: &Path, source: &Source<'_>, options: &ImportOptions) -> Result<Error> {
+    let all = source.offers(&|_| true)?;
+    let largest = all.offers.iter().max_by_key(|offer| offer.tensors.len());
+    let Some(largest) = largest.filter(|offer| !offer.tensors.is_empty()) else {
+        return Ok(source.without_tensors(path));
+    };
+    let (name, model) = (anchor(&options.model), options.model);
+    let opaque = largest.others.iter().find(|(other, _)| plain(other).ends_with(&name));
+    let reason = match opaque {
+        Some((name, what)) => format!("`{}`, the last bias of {model}, is {what} and no tensor", visible(name)),
+        None => {
+            let names: Vec<_> =
+                largest.tensors.iter().take(4).map(|tensor| visible(&tensor.name)).collect();
+            format!(
+                "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another model?",
+                largest.tensors.len(),
+                names.join("`, `")
+            )
+        }
+    };
+    Ok(Error::File { path: path.to_owned(), reason })
+}
+
+/// Mean and deviation of each channel from two columns of the file.
+fn scaling(columns: &[Tensor], channels: i64) -> Result<Normalization> {
+    let numbers = |column: &Tensor| -> Result<Vec<f64>> {
+        let flat = column.f_to_kind(Kind::Double)?.f_flatten(0, -1)?.f_expand([channels], false)?;
+        // Numbers of single precision, as short as they were written.
+        let is_single = column.kind() != Kind::Double;
+        let exact = Vec::<f64>::try_from(flat.f_contiguous()?)?;
+        let short = |number: f64| (number as f32).to_string().parse().unwrap_or(number);
+        Ok(if is_single { exact.into_iter().map(short).collect() } else { exact })
+    };
+    Ok(Normalization { mean: numbers(&columns[0])?, std: numbers(&columns[1])? })
+}
+
+/// The same for pixels in `[0, 1]`, where it is written for pixels from 0 to 255; with what is to be said of that.
+fn in_pixels(found: Normalization) -> (Normalization, &'static str) {
+    if !found.is_for_bytes() {
+        return (found, "");
+    }
+    (found.divided(255.0), " (they are for pixels from 0 to 255, and were divided by 255)")
+}
+
+/// Refuses names that come twice: nobody could tell the classes apart.
+fn check_names(names: &[String]) -> Result<()> {
+    let mut known = std::collections::HashSet::new();
+    match names.iter().find(|name| !known.insert(name.as_str())) {
+        Some(name) => Err(Error::Usage(format!("the class name `{}` comes twice", visible(name)))),
+        None => Ok(()),
+    }
 }

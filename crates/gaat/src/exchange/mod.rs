@@ -1,18 +1,32 @@
 //! Networks from and for elsewhere: PyTorch state dicts in, safetensors and ONNX out.
 
+mod choice;
 mod config;
+mod fit;
 mod fold;
 mod import;
+mod names;
 mod onnx;
+mod scaling;
+mod source;
 
 pub use config::Config;
-pub use import::{ImportOptions, USUAL_INPUTS, import};
+pub use import::{ImportOptions, Imported, USUAL_INPUTS, import};
 
 use crate::files::write_atomically;
 use crate::nn::{Classifier, Step, Trace};
 use crate::weights::{self, Description};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
+
+/// How an ONNX graph is written.
+#[derive(Debug, Clone, Copy)]
+pub struct OnnxOptions {
+    /// What becomes of batch normalisations.
+    pub norms: BatchNorms,
+    /// Version of the operator set; else the oldest since 17 that has every operator of the graph.
+    pub operators: Option<i64>,
+}
 
 /// What becomes of batch normalisations in an ONNX graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,23 +72,32 @@ pub fn config_path(path: &Path) -> PathBuf {
 /// [`Mode::Eval`](crate::nn::Mode::Eval), with the normalisation of pixels inside and the configuration as text `gaat`.
 ///
 /// # Errors
-/// When the classifier cannot say what it computes, the file would pass 2 GiB, or it cannot be written.
+/// When the classifier cannot say what it computes, the operator set lacks an operator, the file would pass 2 GiB, or it
+/// cannot be written.
 pub fn export_onnx(
     path: &Path,
     classifier: &dyn Classifier,
     config: &Config,
-    norms: BatchNorms,
+    options: OnnxOptions,
 ) -> Result<()> {
     let mut trace = classifier.trace()?;
     check(&trace)?;
-    if norms == BatchNorms::Folded {
+    if options.norms == BatchNorms::Folded {
         trace = fold::fold(trace)?;
     }
     let graph = onnx::Writer::write(&trace)?;
-    let bytes = graph.finish(classifier.input_shape(), classifier.class_count(), &config.to_json()?);
+    let bytes = graph.finish(
+        classifier.input_shape(),
+        classifier.class_count(),
+        &config.to_json()?,
+        options.operators,
+    );
     let failed = |error: gaat_onnx::Error| Error::File {
         path: path.to_owned(),
-        reason: format!("{error}; export safetensors instead"),
+        reason: match error {
+            gaat_onnx::Error::TooLarge(_) => format!("{error}; export safetensors instead"),
+            _ => error.to_string(),
+        },
     };
     write_atomically(path, &bytes.map_err(failed)?)
 }

@@ -36,12 +36,18 @@ impl Writer {
         Ok(writer)
     }
 
-    pub(super) fn finish(self, input: InputShape, classes: i64, text: &str) -> gaat_onnx::Result<Vec<u8>> {
+    pub(super) fn finish(
+        self,
+        input: InputShape,
+        classes: i64,
+        text: &str,
+        operators: Option<i64>,
+    ) -> gaat_onnx::Result<Vec<u8>> {
         let InputShape { channels, height, width } = input;
         let input = Port { name: INPUT, sizes: &[channels, height, width] };
         let output = Port { name: OUTPUT, sizes: &[classes] };
         let last = self.values.last().map_or(INPUT, |value| value.name.as_str());
-        self.graph.finish(input, output, last, &[(TEXT, text)])
+        self.graph.finish(input, output, last, &[(TEXT, text)], operators)
     }
 
     fn step(&mut self, step: &Step) -> Result<Known> {
@@ -83,6 +89,11 @@ impl Writer {
             Operation::MaxPool => {
                 let attributes = [("kernel_shape", Ints(&[2, 2])), ("strides", Ints(&[2, 2]))];
                 (self.node("MaxPool", &[input], &attributes), 4)
+            }
+            Operation::PadEnd => {
+                // Zeros before each axis, then behind.
+                let zeros = self.graph.vector(&[0, 0, 0, 0, 0, 0, 1, 1]);
+                (self.node("Pad", &[input, &zeros], &[]), 4)
             }
             Operation::ChannelMeans => (self.node("GlobalAveragePool", &[input], &[]), 4),
             Operation::GlobalAverage => {

@@ -36,13 +36,8 @@ pub fn build(
     classes: i64,
     options: &BuildOptions,
 ) -> Result<Box<dyn Classifier>> {
+    check_sizes(model, input, classes)?;
     let refuse = |reason: String| Err(Error::Model { model: model.to_string(), reason });
-    if input.channels < 1 || input.height < 1 || input.width < 1 {
-        return refuse(format!("images of shape {input} are empty"));
-    }
-    if classes < 2 {
-        return refuse(format!("{classes} classes: at least 2 are needed"));
-    }
     match (options.kind, options.precision) {
         (Kind::Float, _) | (Kind::Double, ComputePrecision::Fp32) => {}
         (kind, precision) => return refuse(format!("parameters of {kind:?} with {precision} computation")),
@@ -51,6 +46,7 @@ pub fn build(
         store: ParameterStore::new(options.device, options.kind),
         rng: Rng::new(options.seed),
         model: *model,
+        is_outline: false,
     };
     let models::Parts { body, head, is_spatial } = models::parts(&mut builder, input, classes)?;
     let input = InputStage::new(
@@ -63,6 +59,30 @@ pub fn build(
     )?;
     let recordings = Recordings::of(options.device)?;
     Ok(Box::new(Network { model: *model, classes, store: builder.store, input, body, head, recordings }))
+}
+
+/// Images beyond these would overflow the sizes of layers long before they filled the memory.
+const MOST_CHANNELS: i64 = 1 << 12;
+const MOST_SIDE: i64 = 1 << 16;
+const MOST_CLASSES: i64 = 1 << 24;
+
+fn check_sizes(model: &ModelName, input: InputShape, classes: i64) -> Result<()> {
+    let refuse = |reason: String| Err(Error::Model { model: model.to_string(), reason });
+    if input.channels < 1 || input.height < 1 || input.width < 1 {
+        return refuse(format!("images of shape {input} are empty"));
+    }
+    if input.channels > MOST_CHANNELS || input.height.max(input.width) > MOST_SIDE {
+        return refuse(format!(
+            "images of shape {input} are too large: {MOST_CHANNELS} channels and sides of {MOST_SIDE} are the most"
+        ));
+    }
+    if classes < 2 {
+        return refuse(format!("{classes} classes: at least 2 are needed"));
+    }
+    if classes > MOST_CLASSES {
+        return refuse(format!("{classes} classes: {MOST_CLASSES} are the most"));
+    }
+    Ok(())
 }
 
 /// How a weight starts out.
@@ -103,6 +123,12 @@ impl ConvShape {
         Self { inputs, outputs, kernel: 3, stride, padding: 1, groups: 1, has_bias: false }
     }
 
+    /// 3x3 without bias; with stride 2 for maps that are padded before.
+    pub(super) fn halving(inputs: i64, outputs: i64, stride: i64) -> Self {
+        let padding = if stride == 1 { 1 } else { 0 };
+        Self { padding, ..Self::three(inputs, outputs, stride) }
+    }
+
     /// 1x1 without bias.
     pub(super) fn one(inputs: i64, outputs: i64, stride: i64) -> Self {
         Self { inputs, outputs, kernel: 1, stride, padding: 0, groups: 1, has_bias: false }
@@ -114,9 +140,27 @@ pub(super) struct Builder {
     store: ParameterStore,
     rng: Rng,
     model: ModelName,
+    /// Whether tensors are to have their sizes and no memory.
+    is_outline: bool,
 }
 
 impl Builder {
+    /// A builder of layers that have their sizes and no memory.
+    pub(super) fn outline(model: &ModelName, input: InputShape, classes: i64) -> Result<Self> {
+        check_sizes(model, input, classes)?;
+        let store = ParameterStore::new(Device::Cpu, Kind::Float);
+        Ok(Self { store, rng: Rng::new(0), model: *model, is_outline: true })
+    }
+
+    pub(super) fn into_store(self) -> ParameterStore {
+        self.store
+    }
+
+    /// One zero, wherever it is looked at.
+    fn without_memory(size: &[i64]) -> Result<Tensor> {
+        Ok(Tensor::f_zeros(1, (Kind::Float, Device::Cpu))?.f_expand(size, false)?)
+    }
+
     pub(super) fn model(&self) -> ModelName {
         self.model
     }
@@ -128,7 +172,9 @@ impl Builder {
         let (fan_in, fan_out) = (size[1] * kernel * kernel, outputs * kernel * kernel);
         let weight = self.weight(name, &size, fan_in, fan_out, start)?;
         let bias = if has_bias { Some(self.bias(name, outputs, fan_in, start)?) } else { None };
-        let halves = (kernel, stride, padding, groups) == (4, 2, 1, 1) && weight.device() == Device::Cpu;
+        let halves = (kernel, stride, padding, groups) == (4, 2, 1, 1)
+            && weight.device() == Device::Cpu
+            && !self.is_outline;
         let halving_order = if halves { Some(gaat_shim::halving_order(outputs, inputs)?) } else { None };
         Ok(Conv { name: name.to_owned(), weight, bias, stride, padding, groups, halving_order })
     }
@@ -166,8 +212,13 @@ impl Builder {
     /// A class token and positions for it and `patches` others.
     pub(super) fn tokens(&mut self, patches: i64, width: i64) -> Result<TokenEmbedding> {
         let mut add = |name: &str, count, deviation| {
-            let draws = self.rng.seeded(&format!("init/{name}"), 0);
-            let values = draws.normal(&[1, count, width], 0.0, deviation, Kind::Float, Device::Cpu)?;
+            let size = [1, count, width];
+            let values = if self.is_outline {
+                Self::without_memory(&size)?
+            } else {
+                let draws = self.rng.seeded(&format!("init/{name}"), 0);
+                draws.normal(&size, 0.0, deviation, Kind::Float, Device::Cpu)?
+            };
             self.store.add(name, &values, Role::Embedding)
         };
         let class = add(TokenEmbedding::CLASS, 1, NARROWEST)?;
@@ -183,6 +234,9 @@ impl Builder {
         start: Start,
     ) -> Result<Tensor> {
         let name = format!("{name}.weight");
+        if self.is_outline {
+            return self.store.add(&name, &Self::without_memory(size)?, Role::Weight);
+        }
         let draws = self.rng.seeded(&format!("init/{name}"), 0);
         // Always drawn as f32 on the CPU, so that device and dtype do not change the start.
         let values = match start {
@@ -204,6 +258,9 @@ impl Builder {
 
     fn bias(&mut self, name: &str, outputs: i64, fan_in: i64, start: Start) -> Result<Tensor> {
         let name = format!("{name}.bias");
+        if self.is_outline {
+            return self.store.add(&name, &Self::without_memory(&[outputs])?, Role::Bias);
+        }
         let values = match start {
             Start::Default => {
                 let bound = (fan_in as f64).sqrt().recip();

@@ -2,6 +2,7 @@
 
 use super::layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbedding};
 use crate::Result;
+use gaat_spec::Nonlinearity;
 
 /// A function of each number by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,15 @@ pub enum Activation {
     Gelu,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
+}
+
+impl From<Nonlinearity> for Activation {
+    fn from(nonlinearity: Nonlinearity) -> Self {
+        match nonlinearity {
+            Nonlinearity::Relu => Self::Relu,
+            Nonlinearity::Swish => Self::Silu,
+        }
+    }
 }
 
 /// The layers that architectures are made of.
@@ -70,7 +80,20 @@ pub(super) trait Flow {
     /// The first token as features.
     fn first_token(&self, tokens: &Self::Value) -> Result<Self::Value>;
 
+    /// Maps with a row of zeros below and a column of zeros to the right, as TensorFlow pads before a convolution of kernel 3
+    /// and stride 2 on maps of even sides.
+    fn pad_end(&self, maps: &Self::Value) -> Result<Self::Value>;
+
     fn norm_relu(&self, layer: &BatchNorm, input: &Self::Value) -> Result<Self::Value> {
-        self.activate(Activation::Relu, self.batch_norm(layer, input)?)
+        self.norm_activate(layer, Activation::Relu, input)
+    }
+
+    fn norm_activate(
+        &self,
+        layer: &BatchNorm,
+        activation: Activation,
+        input: &Self::Value,
+    ) -> Result<Self::Value> {
+        self.activate(activation, self.batch_norm(layer, input)?)
     }
 }

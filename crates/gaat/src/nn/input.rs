@@ -2,6 +2,7 @@
 
 use super::{ComputePrecision, InputShape};
 use crate::{Error, Result};
+use std::fmt;
 use tch::{Device, Kind, Tensor};
 
 /// What is subtracted from and divided out of each colour channel.
@@ -25,6 +26,18 @@ impl Normalization {
         self.mean.iter().all(|&mean| mean == 0.0) && self.std.iter().all(|&std| std == 1.0)
     }
 
+    /// Whether it is written for pixels from 0 to 255: no mean of pixels in `[0, 1]` is above 1, nor their deviation above 2.
+    pub fn is_for_bytes(&self) -> bool {
+        self.mean.iter().any(|&mean| mean > 1.0) || self.std.iter().any(|&std| std > 2.0)
+    }
+
+    /// The same for pixels of another scale: mean and deviation divided by `factor`.
+    #[must_use]
+    pub fn divided(&self, factor: f64) -> Self {
+        let divide = |numbers: &[f64]| numbers.iter().map(|number| number / factor).collect();
+        Self { mean: divide(&self.mean), std: divide(&self.std) }
+    }
+
     fn check(&self, channels: i64) -> Result<()> {
         let fits = |values: &[f64]| values.len() as i64 == channels && values.iter().all(|v| v.is_finite());
         if fits(&self.mean) && fits(&self.std) && self.std.iter().all(|&std| std > 0.0) {
@@ -34,6 +47,13 @@ impl Normalization {
             "normalisation needs {channels} means and {channels} deviations above zero, found mean {:?}, std {:?}",
             self.mean, self.std
         )))
+    }
+}
+
+impl fmt::Display for Normalization {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rounded = |numbers: &[f64]| numbers.iter().map(|n| (n * 1e6).round() / 1e6).collect::<Vec<_>>();
+        write!(formatter, "mean {:?}, std {:?}", rounded(&self.mean), rounded(&self.std))
     }
 }
 

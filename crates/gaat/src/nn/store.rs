@@ -1,14 +1,11 @@
 //! Parameters and buffers of a network by name.
 
 use super::finite;
+use super::outline::{Sized, misfit, misfits};
 use crate::{Error, Result};
-use gaat_spec::visible;
-use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
+use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
 
-/// PyTorch's batch normalisation counts batches; with a fixed momentum nothing reads the count.
-const IGNORED_SUFFIX: &str = "num_batches_tracked";
 /// How the names of running variances end.
 const VARIANCE: &str = "running_var";
 
@@ -87,6 +84,11 @@ impl ParameterStore {
         if is_kernel { Ok(gaat_shim::channels_last(&tensor)?) } else { Ok(tensor) }
     }
 
+    /// The entries, without the store.
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     /// All entries in order.
     pub fn named(&self) -> &[Entry] {
         &self.entries
@@ -138,43 +140,25 @@ impl ParameterStore {
     /// Lists every missing, unexpected or repeated name and every differing shape; [`Error::NotFinite`] names tensors with a
     /// number that is not finite in the dtype of the store, or a negative variance. Then nothing was changed.
     pub fn load(&self, state: &[(String, Tensor)]) -> Result<()> {
-        let mut given = HashMap::new();
-        let mut faults = Vec::new();
-        for (name, tensor) in state {
-            if name.rsplit('.').next() == Some(IGNORED_SUFFIX) {
-                continue;
-            }
-            if given.insert(name.as_str(), tensor).is_some() {
-                faults.push(format!("`{}` comes twice", visible(name)));
-            }
-        }
-        let mut pairs = Vec::with_capacity(self.entries.len());
-        for entry in &self.entries {
-            match given.get(entry.name.as_str()) {
-                None => faults.push(format!("`{}` is missing", entry.name)),
-                Some(tensor) if tensor.size() != entry.tensor.size() => faults.push(format!(
-                    "`{}` has shape {:?} instead of {:?}",
-                    entry.name,
-                    tensor.size(),
-                    entry.tensor.size()
-                )),
-                Some(tensor) if !tensor.is_floating_point() => {
-                    faults.push(format!(
-                        "`{}` holds {:?}, not floating-point numbers",
-                        entry.name,
-                        tensor.kind()
-                    ));
-                }
-                Some(tensor) => pairs.push((&entry.tensor, *tensor)),
-            }
-        }
-        let known: HashSet<&str> = self.entries.iter().map(|entry| entry.name.as_str()).collect();
-        let mut unexpected: Vec<_> = given.keys().filter(|name| !known.contains(*name)).collect();
-        unexpected.sort_unstable();
-        faults.extend(unexpected.into_iter().map(|name| format!("`{}` is unexpected", visible(name))));
+        let sizes: Vec<Vec<i64>> = state.iter().map(|(_, tensor)| tensor.size()).collect();
+        let found = state.iter().zip(&sizes).map(|((name, tensor), size)| {
+            let is_float = tensor.is_floating_point();
+            Sized { name, size, is_float }
+        });
+        let own: Vec<Vec<i64>> = self.entries.iter().map(|entry| entry.tensor.size()).collect();
+        let expected = self.entries.iter().zip(&own);
+        let expected = expected.map(|(entry, size)| (entry.name.as_str(), size.as_slice()));
+        let faults = misfits(expected, found);
         if !faults.is_empty() {
             return Err(misfit(&faults));
         }
+        let given: HashMap<&str, &Tensor> =
+            state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let pairs: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|entry| Some((&entry.tensor, *given.get(entry.name.as_str())?)))
+            .collect();
         let named = self.entries.iter().zip(&pairs).map(|(entry, (_, tensor))| (entry, *tensor));
         self.check_numbers(named)?;
         copy_all(&pairs)
@@ -254,15 +238,4 @@ fn copy_all(pairs: &[(&Tensor, &Tensor)]) -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// The first faults in full, the rest as a count: a foreign state dict misses everything.
-fn misfit(faults: &[String]) -> Error {
-    const SHOWN: usize = 12;
-    let mut text = "the parameters do not fit the network: ".to_owned();
-    text.push_str(&faults.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; "));
-    if faults.len() > SHOWN {
-        let _ = write!(text, "; and {} more", faults.len() - SHOWN);
-    }
-    Error::Usage(text)
 }

@@ -93,6 +93,8 @@ pub enum Operation {
     Scale,
     /// The largest of each 2x2 pixels.
     MaxPool,
+    /// A row of zeros below maps and a column of zeros to their right.
+    PadEnd,
     /// Means over the pixels, as maps `[N, C, 1, 1]`.
     ChannelMeans,
     /// Means over the pixels, as features.
@@ -208,6 +210,10 @@ impl Flow for Tracer {
 
     fn max_pool(&self, maps: &Place) -> Result<Place> {
         Ok(self.note(Operation::MaxPool, &[*maps]))
+    }
+
+    fn pad_end(&self, maps: &Place) -> Result<Place> {
+        Ok(self.note(Operation::PadEnd, &[*maps]))
     }
 
     fn channel_means(&self, maps: &Place) -> Result<Place> {

@@ -3,7 +3,9 @@
 //! Where Python lacks the packages, the digests of the graphs that ONNX Runtime agreed with still bind.
 
 use crate::nn::golden::{Case, golden, uniform};
-use gaat::exchange::{BatchNorms, Config, ImportOptions, export_onnx, export_safetensors, import};
+use gaat::exchange::{
+    BatchNorms, Config, ImportOptions, Imported, OnnxOptions, export_onnx, export_safetensors, import,
+};
 use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization};
 use gaat::weights::Description;
 use gaat_onnx::messages::Model;
@@ -71,7 +73,8 @@ fn export_all(root: &Path) -> Digests {
         assert_eq!(beside.unwrap(), folder.join("config.json"));
         let graphs = [("model.onnx", BatchNorms::Kept), ("folded.onnx", BatchNorms::Folded)];
         let found = graphs.map(|(name, norms)| {
-            export_onnx(&folder.join(name), classifier.as_ref(), &config, norms).unwrap();
+            let options = OnnxOptions { norms, operators: None };
+            export_onnx(&folder.join(name), classifier.as_ref(), &config, options).unwrap();
             digest(&folder.join(name))
         });
         save_expected(&folder.join("expected.safetensors"), classifier.as_ref());
@@ -131,16 +134,15 @@ fn options(case: &Case) -> ImportOptions {
     let [channels, height, width] = case.input;
     let normalization = Normalization { mean: case.mean.clone(), std: case.std.clone() };
     ImportOptions {
-        model: case.model.parse().unwrap(),
         input: Some(InputShape { channels, height, width }),
-        class_names: None,
         normalization: Some(normalization),
+        ..ImportOptions::new(case.model.parse().unwrap())
     }
 }
 
 /// What is imported is the network bit for bit.
 fn check_round_trip(case: &Case, path: &Path) {
-    let (imported, description) = import(path, &options(case)).unwrap();
+    let Imported { classifier: imported, description, .. } = import(path, &options(case)).unwrap();
     let expected = case.network(Kind::Float, ComputePrecision::Fp32);
     assert_eq!(description.class_names.len() as i64, case.classes, "{}", path.display());
     let (found, expected) = (imported.store().state().unwrap(), expected.store().state().unwrap());

@@ -2,7 +2,7 @@
 
 use gaat::batch::Images;
 use gaat::evaluate::{Control, EvaluateOptions, evaluate};
-use gaat::exchange::{ImportOptions, import};
+use gaat::exchange::{ImportOptions, Imported, import};
 use gaat::nn::Mode;
 use gaat_data::{DatasetName, Source, load};
 use gaat_spec::{AttackSpec, Norm};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tch::Device;
 
 fn options(model: &str) -> ImportOptions {
-    ImportOptions { model: model.parse().unwrap(), input: None, class_names: None, normalization: None }
+    ImportOptions::new(model.parse().unwrap())
 }
 
 /// The folder of real data, or a plain word that the test is skipped.
@@ -40,7 +40,7 @@ fn the_published_mnist_network_has_its_published_accuracy() {
     tch::set_num_threads(1);
     let Some(root) = shared() else { return };
     let file = root.join("reference/mnist-convnet-fgsm.pth");
-    let (classifier, description) = import(&file, &options("convnet")).unwrap();
+    let Imported { classifier, description, .. } = import(&file, &options("convnet")).unwrap();
     assert_eq!((description.input, description.class_names.len()), ((1, 28, 28), 10));
     let data_dir = Some(root.join("mnist"));
     let test = load(&Source { dataset: DatasetName::Mnist, data_dir, resize: None }).unwrap().test;

@@ -1,6 +1,8 @@
 //! One file an architecture.
 
 mod convnet;
+mod deepmind_preact;
+mod deepmind_wide;
 mod efficientnet;
 mod mlp;
 mod preact_resnet;
@@ -11,7 +13,8 @@ mod wide_resnet;
 
 use super::InputShape;
 use super::builder::Builder;
-use super::layers::Linear;
+use super::flow::Flow;
+use super::layers::{Conv, Linear};
 use super::network::Body;
 use crate::{Error, Result};
 use gaat_spec::ModelName;
@@ -30,14 +33,20 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         ModelName::ConvNet => convnet::parts(builder, input, classes),
         ModelName::Mlp => mlp::parts(builder, input, classes),
         ModelName::Vgg16 => vgg::parts(builder, input, classes),
-        ModelName::PreActResNet18 { width, stem_stride } => {
-            preact_resnet::parts(builder, input, classes, width.into(), stem_stride.into())
+        ModelName::PreActResNet18 { width, stem_stride, form } => {
+            preact_resnet::parts(builder, input, classes, width.into(), stem_stride.into(), form)
         }
-        ModelName::ResNet18 { width, stem_stride } => {
-            resnet::parts(builder, input, classes, width.into(), stem_stride.into())
+        ModelName::ResNet18 { width, stem_stride, nonlinearity } => {
+            resnet::parts(builder, input, classes, width.into(), stem_stride.into(), nonlinearity)
         }
-        ModelName::WideResNet { depth, widening } => {
-            wide_resnet::parts(builder, input, classes, depth.into(), widening.into())
+        ModelName::WideResNet { depth, widening, nonlinearity } => {
+            wide_resnet::parts(builder, input, classes, depth.into(), widening.into(), nonlinearity)
+        }
+        ModelName::DeepMindWideResNet { depth, widening, nonlinearity } => {
+            deepmind_wide::parts(builder, input, classes, depth.into(), widening.into(), nonlinearity)
+        }
+        ModelName::DeepMindPreActResNet18 { width, nonlinearity } => {
+            deepmind_preact::parts(builder, input, classes, width.into(), nonlinearity)
         }
         ModelName::EfficientNetB0 => efficientnet::parts(builder, input, classes),
         ModelName::VitTiny => vit::parts(builder, input, classes),
@@ -53,17 +62,20 @@ pub(crate) fn head(model: &ModelName) -> &'static str {
         ModelName::PreActResNet18 { .. } => preact_resnet::HEAD,
         ModelName::ResNet18 { .. } => resnet::HEAD,
         ModelName::WideResNet { .. } => wide_resnet::HEAD,
+        ModelName::DeepMindWideResNet { .. } => deepmind_wide::HEAD,
+        ModelName::DeepMindPreActResNet18 { .. } => deepmind_preact::HEAD,
         ModelName::EfficientNetB0 => efficientnet::HEAD,
         ModelName::VitTiny => vit::HEAD,
     }
 }
 
-/// The four stages of a residual network of depth 18, two blocks each, `layer1.0` to `layer4.1`: from the second on a stage
-/// doubles the channels, beginning with `width`, and halves the sides. The blocks made by `block` (of name, channels in and
-/// out, stride), and the channels that the last one leaves.
+/// The four stages of a residual network of depth 18, two blocks each: from the second on a stage doubles the channels,
+/// beginning with `width`, and halves the sides. The blocks made by `block` (of name, channels in and out, stride), and the
+/// channels that the last one leaves; `name` names the stages.
 fn four_stages<B>(
     builder: &mut Builder,
     width: i64,
+    name: impl Fn(usize) -> String,
     block: impl Fn(&mut Builder, &str, i64, i64, i64) -> Result<B>,
 ) -> Result<(Vec<B>, i64)> {
     let mut blocks = Vec::new();
@@ -72,12 +84,23 @@ fn four_stages<B>(
         let outputs = width << stage;
         for place in 0..2 {
             let stride = if stage > 0 && place == 0 { 2 } else { 1 };
-            let name = format!("layer{}.{place}", stage + 1);
+            let name = format!("{}.{place}", name(stage));
             blocks.push(block(builder, &name, inputs, outputs, stride)?);
             inputs = outputs;
         }
     }
     Ok((blocks, inputs))
+}
+
+/// Name of a stage in most definitions.
+fn layer(stage: usize) -> String {
+    format!("layer{}", stage + 1)
+}
+
+/// A convolution of [`ConvShape::halving`](super::builder::ConvShape::halving): zeros below and to the right where it halves the
+/// sides.
+fn padded_conv<F: Flow>(flow: &F, conv: &Conv, maps: &F::Value) -> Result<F::Value> {
+    if conv.stride == 1 { flow.conv(conv, maps) } else { flow.conv(conv, &flow.pad_end(maps)?) }
 }
 
 /// Refuses images with a side below `least`.

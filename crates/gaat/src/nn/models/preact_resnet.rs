@@ -1,15 +1,17 @@
 //! `preact-resnet-18`: He et al. 2016, as <https://github.com/locuslab/fast_adversarial> defines it today: the
 //! shortcut convolution is fed the raw input of its block, and a batch normalisation precedes the pooling.
 //!
-//! Definitions whose shortcut is fed the activated input have the same names and shapes: the variant tells.
+//! The other public definitions differ in the shortcut (<https://github.com/kuangliu/pytorch-cifar> feeds it the activated
+//! input), in that normalisation (`RobustBench`'s of 2020 lack it) or in the nonlinearity: [`PreActForm`] says which.
 
-use super::{Parts, four_stages, require_shrinking};
+use super::{Parts, four_stages, layer, require_shrinking};
 use crate::Result;
 use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
-use crate::nn::flow::Flow;
+use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};
 use crate::nn::network::Architecture;
+use gaat_spec::{PreActForm, ShortcutInput};
 
 pub(super) const HEAD: &str = "linear";
 
@@ -24,7 +26,9 @@ struct Block {
 struct PreActResNet {
     stem: Conv,
     blocks: Vec<Block>,
-    norm: BatchNorm,
+    /// None where nothing lies between the last block and the pooling.
+    norm: Option<BatchNorm>,
+    form: PreActForm,
 }
 
 pub(super) fn parts(
@@ -33,13 +37,14 @@ pub(super) fn parts(
     classes: i64,
     width: i64,
     stem_stride: i64,
+    form: PreActForm,
 ) -> Result<Parts> {
     require_shrinking(builder, input, 8 * stem_stride)?;
     let stem = builder.conv("conv1", ConvShape::three(input.channels, width, stem_stride), Start::Default)?;
-    let (blocks, inputs) = four_stages(builder, width, block)?;
-    let norm = builder.batch_norm("bn", inputs)?;
+    let (blocks, inputs) = four_stages(builder, width, layer, block)?;
+    let norm = if form.is_bare { None } else { Some(builder.batch_norm("bn", inputs)?) };
     let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
-    Ok(Parts { body: Box::new(PreActResNet { stem, blocks, norm }), head, is_spatial: true })
+    Ok(Parts { body: Box::new(PreActResNet { stem, blocks, norm, form }), head, is_spatial: true })
 }
 
 fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i64) -> Result<Block> {
@@ -67,12 +72,15 @@ fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i
 }
 
 impl Block {
-    fn forward<F: Flow>(&self, flow: &F, input: &F::Value) -> Result<F::Value> {
-        let maps = flow.conv(&self.conv1, &flow.norm_relu(&self.norm1, input)?)?;
-        let maps = flow.conv(&self.conv2, &flow.norm_relu(&self.norm2, &maps)?)?;
-        match &self.shortcut {
-            Some(shortcut) => flow.add(maps, &flow.conv(shortcut, input)?),
-            None => flow.add(maps, input),
+    fn forward<F: Flow>(&self, flow: &F, form: PreActForm, input: &F::Value) -> Result<F::Value> {
+        let activation = Activation::from(form.nonlinearity);
+        let active = flow.norm_activate(&self.norm1, activation, input)?;
+        let maps = flow.conv(&self.conv1, &active)?;
+        let maps = flow.conv(&self.conv2, &flow.norm_activate(&self.norm2, activation, &maps)?)?;
+        match (&self.shortcut, form.shortcut) {
+            (Some(shortcut), ShortcutInput::Raw) => flow.add(maps, &flow.conv(shortcut, input)?),
+            (Some(shortcut), ShortcutInput::Activated) => flow.add(maps, &flow.conv(shortcut, &active)?),
+            (None, _) => flow.add(maps, input),
         }
     }
 }
@@ -81,9 +89,11 @@ impl Architecture for PreActResNet {
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
         let mut maps = flow.conv(&self.stem, &input)?;
         for block in &self.blocks {
-            maps = block.forward(flow, &maps)?;
+            maps = block.forward(flow, self.form, &maps)?;
         }
-        let maps = flow.norm_relu(&self.norm, &maps)?;
+        if let Some(norm) = &self.norm {
+            maps = flow.norm_activate(norm, self.form.nonlinearity.into(), &maps)?;
+        }
         flow.feature_maps(&maps);
         flow.global_average(&maps)
     }
@@ -93,6 +103,11 @@ impl Architecture for PreActResNet {
     }
 
     fn variant(&self) -> &'static str {
-        "raw-shortcut, final-batchnorm"
+        match (self.form.shortcut, self.form.is_bare) {
+            (ShortcutInput::Raw, false) => "raw-shortcut, final-batchnorm",
+            (ShortcutInput::Raw, true) => "raw-shortcut, no final batchnorm",
+            (ShortcutInput::Activated, false) => "activated-shortcut, final-batchnorm",
+            (ShortcutInput::Activated, true) => "activated-shortcut, no final batchnorm",
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! `resnet-18`: He et al. 2015 in the CIFAR form of <https://github.com/kuangliu/pytorch-cifar>: a stem of 3x3 without
 //! pooling, shortcuts by 1x1 convolutions with batch normalisation. TRADES and `RobustBench` define the same.
 
-use super::{Parts, four_stages, require_shrinking};
+use super::{Parts, four_stages, layer, require_shrinking};
 use crate::Result;
 use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};
 use crate::nn::network::Architecture;
+use gaat_spec::Nonlinearity;
 
 pub(super) const HEAD: &str = "linear";
 
@@ -20,6 +21,7 @@ struct Block {
 struct ResNet {
     stem: (Conv, BatchNorm),
     blocks: Vec<Block>,
+    activation: Activation,
 }
 
 pub(super) fn parts(
@@ -28,13 +30,18 @@ pub(super) fn parts(
     classes: i64,
     width: i64,
     stem_stride: i64,
+    nonlinearity: Nonlinearity,
 ) -> Result<Parts> {
     require_shrinking(builder, input, 8 * stem_stride)?;
     let shape = ConvShape::three(input.channels, width, stem_stride);
     let stem = (builder.conv("conv1", shape, Start::Default)?, builder.batch_norm("bn1", width)?);
-    let (blocks, inputs) = four_stages(builder, width, block)?;
+    let (blocks, inputs) = four_stages(builder, width, layer, block)?;
     let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
-    Ok(Parts { body: Box::new(ResNet { stem, blocks }), head, is_spatial: true })
+    Ok(Parts {
+        body: Box::new(ResNet { stem, blocks, activation: nonlinearity.into() }),
+        head,
+        is_spatial: true,
+    })
 }
 
 fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i64) -> Result<Block> {
@@ -54,22 +61,23 @@ fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i
 }
 
 impl Block {
-    fn forward<F: Flow>(&self, flow: &F, input: &F::Value) -> Result<F::Value> {
-        let maps = flow.norm_relu(&self.first.1, &flow.conv(&self.first.0, input)?)?;
+    fn forward<F: Flow>(&self, flow: &F, activation: Activation, input: &F::Value) -> Result<F::Value> {
+        let maps = flow.norm_activate(&self.first.1, activation, &flow.conv(&self.first.0, input)?)?;
         let maps = flow.batch_norm(&self.second.1, &flow.conv(&self.second.0, &maps)?)?;
         let sum = match &self.shortcut {
             Some((conv, norm)) => flow.add(maps, &flow.batch_norm(norm, &flow.conv(conv, input)?)?),
             None => flow.add(maps, input),
         };
-        flow.activate(Activation::Relu, sum?)
+        flow.activate(activation, sum?)
     }
 }
 
 impl Architecture for ResNet {
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
-        let mut maps = flow.norm_relu(&self.stem.1, &flow.conv(&self.stem.0, &input)?)?;
+        let mut maps =
+            flow.norm_activate(&self.stem.1, self.activation, &flow.conv(&self.stem.0, &input)?)?;
         for block in &self.blocks {
-            maps = block.forward(flow, &maps)?;
+            maps = block.forward(flow, self.activation, &maps)?;
         }
         flow.feature_maps(&maps);
         flow.global_average(&maps)

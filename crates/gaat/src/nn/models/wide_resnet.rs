@@ -5,9 +5,10 @@ use super::{Parts, require_side};
 use crate::Result;
 use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
-use crate::nn::flow::Flow;
+use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};
 use crate::nn::network::Architecture;
+use gaat_spec::Nonlinearity;
 
 pub(super) const HEAD: &str = "fc";
 const BASE_WIDTH: i64 = 16;
@@ -24,6 +25,7 @@ struct WideResNet {
     stem: Conv,
     blocks: Vec<Block>,
     norm: BatchNorm,
+    activation: Activation,
 }
 
 pub(super) fn parts(
@@ -32,6 +34,7 @@ pub(super) fn parts(
     classes: i64,
     depth: i64,
     widening: i64,
+    nonlinearity: Nonlinearity,
 ) -> Result<Parts> {
     require_side(builder, input, 8, "8x8 is the least; use `convnet` or `mlp`")?;
     // Two convolutions a block, three stages, four layers outside of them.
@@ -51,7 +54,8 @@ pub(super) fn parts(
     }
     let norm = builder.batch_norm("bn1", inputs)?;
     let head = builder.linear(HEAD, inputs, classes, Start::ZeroBias)?;
-    Ok(Parts { body: Box::new(WideResNet { stem, blocks, norm }), head, is_spatial: true })
+    let body = WideResNet { stem, blocks, norm, activation: nonlinearity.into() };
+    Ok(Parts { body: Box::new(body), head, is_spatial: true })
 }
 
 fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i64) -> Result<Block> {
@@ -72,10 +76,10 @@ fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i
 }
 
 impl Block {
-    fn forward<F: Flow>(&self, flow: &F, input: &F::Value) -> Result<F::Value> {
-        let active = flow.norm_relu(&self.norm1, input)?;
+    fn forward<F: Flow>(&self, flow: &F, activation: Activation, input: &F::Value) -> Result<F::Value> {
+        let active = flow.norm_activate(&self.norm1, activation, input)?;
         let maps = flow.conv(&self.conv1, &active)?;
-        let maps = flow.conv(&self.conv2, &flow.norm_relu(&self.norm2, &maps)?)?;
+        let maps = flow.conv(&self.conv2, &flow.norm_activate(&self.norm2, activation, &maps)?)?;
         // The shortcut convolution sees the activated input, the identity shortcut the raw one.
         match &self.shortcut {
             Some(shortcut) => flow.add(maps, &flow.conv(shortcut, &active)?),
@@ -88,9 +92,9 @@ impl Architecture for WideResNet {
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
         let mut maps = flow.conv(&self.stem, &input)?;
         for block in &self.blocks {
-            maps = block.forward(flow, &maps)?;
+            maps = block.forward(flow, self.activation, &maps)?;
         }
-        let maps = flow.norm_relu(&self.norm, &maps)?;
+        let maps = flow.norm_activate(&self.norm, self.activation, &maps)?;
         flow.feature_maps(&maps);
         flow.global_average(&maps)
     }
