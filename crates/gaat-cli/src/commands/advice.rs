@@ -1,7 +1,7 @@
 //! What to type about an error of the engine, by its variant.
 
 use crate::advice::{of_recipe, of_remedy};
-use gaat_spec::visible_path;
+use gaat_spec::{visible, visible_path};
 use std::error::Error;
 
 /// The advice for `cause`, where it is an error of the library that has some.
@@ -13,6 +13,7 @@ pub(crate) fn of_engine(cause: &(dyn Error + 'static)) -> Option<String> {
             "--device cpu, or a libtorch with CUDA (`cargo xtask setup --cuda`); `gaat doctor` tells what is missing"
         }
         gaat::Error::Occupied { .. } => "--resume resumes the run there, --out chooses another directory",
+        gaat::Error::Choice { keys, .. } => return keys.first().map(|key| format!("--key {}", visible(key))),
         gaat::Error::Foreign { path } => {
             return Some(format!(
                 "`gaat import {} --model MODEL --out WEIGHTS.safetensors` makes weights of the file",

@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outc
         bail!("{}: is there already; choose another --out, or remove it", arguments.out.display());
     }
     let options = options(arguments)?;
-    let imported = import(&arguments.file, &options).map_err(advised)?;
+    let imported = import(&arguments.file, &options)?;
     let Imported { classifier, description, others, notes } = imported;
     for note in &notes {
         printer.notice(note);
@@ -71,18 +71,6 @@ pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outc
         )
     })?;
     Ok(Outcome::Done)
-}
-
-/// What to type where the library can only say what is missing.
-fn advised(error: gaat::Error) -> anyhow::Error {
-    let advice = match &error {
-        gaat::Error::Choice { keys, .. } => keys.first().map(|key| format!("such as --key {key}")),
-        _ => None,
-    };
-    match advice {
-        Some(advice) => anyhow::anyhow!("{error}, {advice}"),
-        None => error.into(),
-    }
 }
 
 /// The strongest attack that takes a network of so many classes: the targeted ratio of logits in autoattack compares four.

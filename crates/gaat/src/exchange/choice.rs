@@ -2,7 +2,6 @@
 
 use super::fit::Fit;
 use super::source::Offers;
-use gaat_spec::visible;
 
 /// Keys and prefixes under which training scripts put the network that they trained, the usual ones first.
 const USUAL: [&str; 14] = [

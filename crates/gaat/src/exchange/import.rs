@@ -98,7 +98,8 @@ fn taken(path: &Path, source: &Source<'_>, options: &ImportOptions) -> Result<Im
         None => (0..found.len()).collect(),
     };
     if let (Some(wanted), true) = (&options.key, places.is_empty()) {
-        let keys: Vec<String> = found.iter().map(|fit| format!("`{}`", visible(&key(fit, &offers)))).collect();
+        let keys: Vec<String> =
+            found.iter().map(|fit| format!("`{}`", visible(&key(fit, &offers)))).collect();
         let keys = keys.join(", ");
         return Err(failed(format!("holds no network under `{}`, but under {keys}", visible(wanted))));
     }
@@ -131,8 +132,8 @@ fn finish(
     let in_file = match &fit.scaling {
         Some(pair) => {
             let columns = source.tensors(offers, fit.offer, &[pair.mean, pair.std])?;
-            let names =
-                [pair.mean, pair.std].map(|place| visible(&offers.offers[fit.offer].tensors[place].name).into_owned());
+            let names = [pair.mean, pair.std]
+                .map(|place| visible(&offers.offers[fit.offer].tensors[place].name).into_owned());
             Some((scaling(&columns, fit.input.channels)?, names))
         }
         None => None,
@@ -248,10 +249,11 @@ fn nothing(path: &Path, source: &Source<'_>, options: &ImportOptions) -> Result<
     let (name, model) = (anchor(&options.model), options.model);
     let opaque = largest.others.iter().find(|(other, _)| plain(other).ends_with(&name));
     let reason = match opaque {
-        Some((name, what)) => format!("`{}`, the last bias of {model}, is {what} and no tensor", visible(name)),
+        Some((name, what)) => {
+            format!("`{}`, the last bias of {model}, is {what} and no tensor", visible(name))
+        }
         None => {
-            let names: Vec<_> =
-                largest.tensors.iter().take(4).map(|tensor| visible(&tensor.name)).collect();
+            let names: Vec<_> = largest.tensors.iter().take(4).map(|tensor| visible(&tensor.name)).collect();
             format!(
                 "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another model?",
                 largest.tensors.len(),

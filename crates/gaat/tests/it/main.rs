@@ -9,6 +9,7 @@
 mod agreement;
 mod analysis;
 mod approximate;
+mod checkpoints;
 mod contract;
 mod crew;
 mod cuda;
