@@ -192,8 +192,9 @@ fn remarks(fit: &Fit, source: &Source<'_>, options: &ImportOptions) -> Vec<Strin
     }
     let closed = source.closed();
     if !closed.is_empty() {
-        let more = if closed.len() > 4 { ", ..." } else { "" };
-        let first: Vec<&str> = closed.iter().take(4).map(String::as_str).collect();
+        const SHOWN: usize = 12;
+        let more = if closed.len() > SHOWN { ", ..." } else { "" };
+        let first: Vec<&str> = closed.iter().take(SHOWN).map(String::as_str).collect();
         notes.push(format!("objects beside the weights stay closed: {}{more}", first.join(", ")));
     }
     let model = &options.model;

@@ -105,6 +105,23 @@ fn the_network_is_found_in_every_wrapping() {
 }
 
 #[test]
+fn what_does_not_fit_is_told_by_name_and_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = unpacked(folder.path(), "averaged-beside");
+    let input = Some(InputShape { channels: 1, height: 28, width: 28 });
+    let error = import(&path, &ImportOptions { input, ..options() }).err().unwrap().to_string();
+    for part in [
+        "averaged-beside.pth",
+        "does not fit convnet with 3 classes",
+        "`state_dict`",
+        "images of 1x28x28",
+        "`5.weight` has shape [100, 128] instead of [100, 1568]",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_told_the_known_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = unpacked(folder.path(), "last-best");

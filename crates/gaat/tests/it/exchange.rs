@@ -84,9 +84,26 @@ fn export_all(root: &Path) -> Digests {
 }
 
 fn script(arguments: &[&str]) -> Output {
+    python("exchange.py", arguments)
+}
+
+fn python(script: &str, arguments: &[&str]) -> Output {
     let python = std::env::var_os("GAAT_TEST_PYTHON").unwrap_or_else(|| "python3".into());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/exchange.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference").join(script);
     Command::new(python).arg(script).args(arguments).output().unwrap()
+}
+
+/// Asks other versions of ONNX Runtime, where `GAAT_TEST_RUNTIMES` names folders with them, separated as paths are.
+fn ask_other_runtimes(root: &Path) {
+    let Some(folders) = std::env::var_os("GAAT_TEST_RUNTIMES") else {
+        println!("skipped: no other versions of ONNX Runtime; GAAT_TEST_RUNTIMES names folders with them");
+        return;
+    };
+    for folder in std::env::split_paths(&folders) {
+        let output = python("runtimes.py", &[folder.to_str().unwrap(), root.to_str().unwrap()]);
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// Whether the other side can be asked; else says plainly that it is not.
@@ -119,6 +136,7 @@ fn exports_are_those_that_pytorch_and_onnx_runtime_agree_with() {
     let is_checked = has_packages();
     if is_checked {
         asked(&["check", folder.path().to_str().unwrap()]);
+        ask_other_runtimes(folder.path());
     }
     let agreed: Digests = serde_json::from_str(include_str!("../golden/onnx.json")).unwrap();
     let verdict = if is_checked { "ONNX Runtime agrees with them" } else { "nobody has checked them here" };
