@@ -57,7 +57,7 @@ pub const USUAL_INPUTS: [InputShape; 3] = [
 /// Reads the checkpoint at `path` and builds the network in it.
 ///
 /// # Errors
-/// When the file is no checkpoint, no names and shapes in it are those of the model, or several networks in it fit and
+/// When the file is no checkpoint, no names and shapes in it are those of the model, a number is not finite, or several networks in it fit and
 /// nothing says which one is meant.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
     if is_safetensors(path)? {
