@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 
 /// Dictionaries further inside are not looked at: nobody wraps a state dict so often.
 const MOST_LEVELS: usize = 8;
+/// Further names of dictionaries that have one.
+const MOST_ALIASES: usize = 16;
 /// Longer keys name no tensor.
 const MOST_NAME: usize = 300;
 /// More tensors than any checkpoint has, in all its dictionaries.
@@ -65,15 +67,24 @@ fn walk(pickle: &Pickle<'_>) -> Vec<Node> {
     let mut known = vec![false; pickle.values.len()];
     let mut nodes = vec![Node { id: pickle.root, parent: None, key: Key::Root, level: 0 }];
     known[pickle.root as usize] = true;
-    let mut next = 0;
+    let (mut next, mut aliases) = (0, 0);
     while next < nodes.len() {
         let Node { id, level, .. } = nodes[next];
         if level < MOST_LEVELS {
             let mut visit = |child: Id, key: Key| {
                 let is_container =
                     matches!(pickle.get(child), Value::Dict(_) | Value::List(_) | Value::Tuple(_));
-                if is_container && !std::mem::replace(&mut known[child as usize], true) {
-                    nodes.push(Node { id: child, parent: Some(next), key, level: level + 1 });
+                if !is_container {
+                    return;
+                }
+                let is_new = !std::mem::replace(&mut known[child as usize], true);
+                // A dictionary that is there already has another name here; what lies in it is known.
+                let is_alias =
+                    !is_new && aliases < MOST_ALIASES && matches!(pickle.get(child), Value::Dict(_));
+                aliases += usize::from(is_alias);
+                if is_new || is_alias {
+                    let level = if is_new { level + 1 } else { MOST_LEVELS };
+                    nodes.push(Node { id: child, parent: Some(next), key, level });
                 }
             };
             match pickle.get(id) {
