@@ -120,6 +120,11 @@ pub fn perturb(
         ));
     }
     bounds::BATCH_SIZE.check(options.batch_size)?;
+    if let GradientSource::Taylor { curvature, refreshes } = options.gradient {
+        for part in options.attack.parts(classifier.class_count() as usize)? {
+            taylor_model(curvature, refreshes, &part, &options.threat)?;
+        }
+    }
     options.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
 
     let limit = options.limit.unwrap_or(images.len());
