@@ -1,0 +1,153 @@
+//! The same program with other numbers, as PyTorch loads it; without what only its maker's machine needs.
+
+use crate::error::{Error, Result};
+use crate::program::Program;
+use crate::stored::Stored;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Cursor, Write as _};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+/// PyTorch lays numbers out at multiples of this.
+const ALIGNMENT: u16 = 64;
+/// Kept of what a node says about itself; the rest are paths and source lines of its maker.
+const KEPT_METADATA: &str = "nn_module_stack";
+
+impl Program {
+    /// The archive with other numbers: `numbers` gives those of a tensor, contiguous and little-endian in its dtype, or `None` to leave
+    /// them. Stack traces are taken out, and so are the sample inputs, a pickle: its member is left empty, which PyTorch takes, and
+    /// without which it does not open the file. `folder` is the name of the folder round all members.
+    ///
+    /// # Errors
+    /// When numbers have the wrong length, or what was read cannot be written again.
+    pub fn write(&self, folder: &str, numbers: impl Fn(&Stored) -> Option<Vec<u8>>) -> Result<Vec<u8>> {
+        let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let mut configs: HashMap<&str, serde_json::Map<String, Value>> = HashMap::new();
+        for (folder, word) in [("data/weights/", "weights"), ("data/constants/", "constants")] {
+            let read: Value = self.member_json(&format!("{folder}{}_{word}_config.json", self.model))?;
+            let config = read.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
+            configs.insert(folder, config);
+        }
+        for stored in &self.tensors {
+            let member = self.member_of(stored);
+            let content = match numbers(stored) {
+                Some(content) if content.len() == stored.count() * stored.dtype.width() => content,
+                Some(content) => {
+                    return Err(Error::Tensor {
+                        name: stored.name.clone(),
+                        reason: format!(
+                            "has {} bytes, not {}",
+                            content.len(),
+                            stored.count() * stored.dtype.width()
+                        ),
+                    });
+                }
+                None => self.contiguous(stored),
+            };
+            let slash = member.rfind('/').map_or(0, |place| place + 1);
+            let entry = configs.get_mut(&member[..slash]).and_then(|config| config.get_mut(&stored.name));
+            if let Some(entry) = entry {
+                entry["path_name"] = json!(&member[slash..]);
+                entry["tensor_meta"]["strides"] = sizes(&strides(&stored.sizes));
+                entry["tensor_meta"]["storage_offset"] = json!({"as_int": 0});
+            }
+            members.insert(member, content);
+        }
+        for (folder, word) in [("data/weights/", "weights"), ("data/constants/", "constants")] {
+            let config = json!({"config": configs.remove(folder).unwrap_or_default()});
+            members.insert(
+                format!("{folder}{}_{word}_config.json", self.model),
+                config.to_string().into_bytes(),
+            );
+        }
+        let path = format!("models/{}.json", self.model);
+        let mut model = self.member_json(&path)?;
+        strip(&mut model["graph_module"]["graph"]);
+        members.insert(path, model.to_string().into_bytes());
+        members.insert(format!("data/sample_inputs/{}.pt", self.model), Vec::new());
+        for name in
+            ["archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id"]
+        {
+            if self.archive.has(name) {
+                members.insert(name.to_owned(), self.archive.get(name)?.to_owned());
+            }
+        }
+        zipped(folder, &members)
+    }
+
+    fn member_json(&self, name: &str) -> Result<Value> {
+        serde_json::from_slice(self.archive.get(name)?)
+            .map_err(|error| Error::Member { member: name.to_owned(), reason: error.to_string() })
+    }
+
+    /// Path for the bytes of a tensor: tied ones share it, other views of the same bytes do not.
+    fn member_of(&self, stored: &Stored) -> String {
+        let alike = |other: &&Stored| other.member == stored.member;
+        match self.tensors.iter().find(alike) {
+            Some(first) if stored.is_tied_to(first) => stored.member.clone(),
+            _ => format!("{}_{}", stored.member, stored.value.0),
+        }
+    }
+
+    /// The numbers that a tensor shows, in their order.
+    pub fn contiguous(&self, stored: &Stored) -> Vec<u8> {
+        let (bytes, width) = (self.bytes(stored), stored.dtype.width());
+        let mut content = Vec::with_capacity(stored.count() * width);
+        let mut index = vec![0i64; stored.sizes.len()];
+        for _ in 0..stored.count() {
+            let place = index.iter().zip(&stored.strides).map(|(at, stride)| at * stride).sum::<i64>()
+                + stored.offset;
+            content.extend_from_slice(&bytes[place as usize * width..][..width]);
+            for (at, size) in index.iter_mut().zip(&stored.sizes).rev() {
+                *at += 1;
+                if *at < *size {
+                    break;
+                }
+                *at = 0;
+            }
+        }
+        content
+    }
+}
+
+/// Strides of numbers in a row.
+fn strides(sizes: &[i64]) -> Vec<i64> {
+    let mut strides = vec![1; sizes.len()];
+    for place in (1..sizes.len()).rev() {
+        strides[place - 1] = strides[place] * sizes[place].max(1);
+    }
+    strides
+}
+
+fn sizes(sizes: &[i64]) -> Value {
+    sizes.iter().map(|size| json!({"as_int": size})).collect()
+}
+
+/// Takes out of a graph, and those within it, what its nodes say beyond the layer that they come from.
+fn strip(graph: &mut Value) {
+    for node in graph["nodes"].as_array_mut().into_iter().flatten() {
+        if let Some(metadata) = node["metadata"].as_object_mut() {
+            metadata.retain(|key, _| key == KEPT_METADATA);
+        }
+        for input in node["inputs"].as_array_mut().into_iter().flatten() {
+            if let Some(inner) = input.pointer_mut("/arg/as_graph/graph") {
+                strip(inner);
+            }
+        }
+    }
+}
+
+fn zipped(folder: &str, members: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>> {
+    let failed = |error: zip::result::ZipError| Error::Archive(format!("cannot be written: {error}"));
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in members {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .large_file(content.len() > i32::MAX as usize)
+            .with_alignment(ALIGNMENT);
+        zip.start_file(format!("{folder}/{name}"), options).map_err(failed)?;
+        zip.write_all(content).map_err(|error| failed(error.into()))?;
+    }
+    Ok(zip.finish().map_err(failed)?.into_inner())
+}
