@@ -293,8 +293,44 @@ fn what_is_odd_about_a_folder_is_said_and_a_folder_that_moved_is_asked_for() {
         "evaluate w.safetensors --dataset folder --data-dir photos --norm linf --epsilon 8/255 --threads 1 \
                    --attack apgd-ce,fab-t,square --limit 5",
     );
+    names_that_nobody_gave(here);
     fs_err::write(here.join("w.pth"), b"PK\x03\x04 and more of an archive").unwrap();
     assert!(refusal(here, "evaluate w.pth --dataset digits").contains("gaat import w.pth --model"));
+}
+
+/// What `import` recommends for a file that says nothing of itself, `evaluate` takes; what it cannot know is refused.
+fn names_that_nobody_gave(here: &Path) {
+    let mut bytes = read_bytes(&here.join("pytorch/w.safetensors"));
+    let own = bytes.windows(7).position(|window| window == b"\"gaat\":").unwrap();
+    bytes[own + 1] = b'x';
+    fs_err::write(here.join("foreign.safetensors"), bytes).unwrap();
+    let import = "import foreign.safetensors --model mlp --input 3x8x8 --out unnamed.safetensors";
+    let text = success(here, import);
+    let recommended = text.lines().find_map(|line| line.strip_prefix("judge it: gaat ")).unwrap();
+    let judge = recommended.replace("DATASET", "folder --data-dir photos").replace("LENGTH", "8/255");
+    success(here, &format!("{judge} --threads 1 --limit 5"));
+    let export = "export unnamed.safetensors --format onnx --out unnamed.onnx";
+    for (command, words) in [
+        (import.replace("--out unnamed", "--classes cat,cat --out twice"), &["`cat` comes twice"][..]),
+        (
+            import.replace("--out unnamed", "--mean 125.3,123,113.9 --std 63,62.1,66.7 --out bytes"),
+            &["from 0 to 255", "--mean=0.491373,0.482353,0.446667", "--std=0.247059,0.243529,0.261569"],
+        ),
+        (import.replace("--out unnamed", "--key state_dict --out key"), &["under `state_dict`", "`.`"]),
+        (format!("{export} --opset 12"), &["operator set 12", "13 to 25"]),
+        (
+            "export unnamed.safetensors --format safetensors --out x/y.safetensors --opset 17".to_owned(),
+            &["--opset is of --format onnx"],
+        ),
+        (
+            "evaluate unnamed.safetensors --dataset digits --norm linf --epsilon 0.1".to_owned(),
+            &["10 classes", "has 2"],
+        ),
+    ] {
+        let text = refusal(here, &command);
+        assert!(words.iter().all(|word| text.contains(word)), "{command}: {text}");
+    }
+    success(here, &format!("{export} --opset 13"));
 }
 
 /// Whatever a network was trained in: its verdict is that of the weights file unless somebody asks for another.

@@ -129,6 +129,10 @@ fn finish(
     if own_key != "." {
         notes.push(format!("the weights are those of `{}`", visible(&own_key)));
     }
+    let raw = |place: usize| &offers.offers[fit.offer].tensors[place].name;
+    if fit.members.iter().any(|(place, name)| *raw(*place) != format!("{}{name}", fit.prefix)) {
+        notes.push("`module.` and `_orig_mod.` are taken off the names".to_owned());
+    }
     let in_file = match &fit.scaling {
         Some(pair) => {
             let columns = source.tensors(offers, fit.offer, &[pair.mean, pair.std])?;

@@ -89,6 +89,9 @@ fn the_network_is_found_in_every_wrapping() {
             let options = ImportOptions { key: Some(other.clone()), ..options() };
             import(&path, &options).unwrap_or_else(|error| panic!("{name}, {other}: {error}"));
         }
+        let is_wrapped =
+            ["data-parallel", "averaged-model", "compiled", "mixed-module", "normalise-sequential"];
+        assert_eq!(notes.contains("taken off"), is_wrapped.contains(&name.as_str()), "{name}: {notes}");
         for class in &expected.closed {
             assert!(notes.contains(class), "{name}: {notes}");
         }
