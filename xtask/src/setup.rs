@@ -11,6 +11,8 @@ use crate::prerequisites::{BRING_YOUR_OWN, Tools, target};
 use crate::shell::{self, Result};
 
 const SCRIPT: &str = include_str!("libtorch.py");
+/// Every wheel of the version for NVIDIA GPUs, each with its SHA-256.
+const CUDA_WHEELS: &str = include_str!("cuda.txt");
 /// The exit statuses of the script that mean more than "failed".
 const PIP_FAILED: i32 = 3;
 const UNPACK_FAILED: i32 = 4;
@@ -299,7 +301,7 @@ impl Setup {
         }
     }
 
-    /// A virtual environment with the whole torch, CUDA libraries included.
+    /// A virtual environment with the libraries of torch, those for CUDA included; pip holds every wheel against its digest.
     fn install_into(&self, environment: &Path) -> Result<()> {
         self.tools.check_python()?;
         self.tools.check_disk(&self.root, 12)?;
@@ -310,8 +312,11 @@ impl Setup {
         shell::run(venv.args(["-m", "venv"]).arg(environment)).map_err(|error| {
             format!("{error}. Debian and Ubuntu need `sudo apt install python3-venv` for this.")
         })?;
+        let list = environment.join("cuda.txt");
+        fs::write(&list, CUDA_WHEELS).map_err(|error| format!("cannot write {}: {error}", list.display()))?;
         let mut pip = self.tools.command(environment.join("bin/python").as_os_str());
-        pip.args(["-m", "pip", "--disable-pip-version-check", "install", "torch==2.11.0"]);
+        pip.args(["-m", "pip", "--disable-pip-version-check", "install", "--require-hashes", "--no-deps"]);
+        pip.args(["--only-binary=:all:", "-r"]).arg(&list);
         shell::run(&mut pip).map_err(|error| {
             format!("{error}. Check the network, a proxy (HTTPS_PROXY) or mirror (PIP_INDEX_URL), {BRING_YOUR_OWN}.")
         })
@@ -455,5 +460,32 @@ mod tests {
         let setup = machine(&scratch, "exit 0");
         fs::remove_file(scratch.path().join("bin/c++")).unwrap();
         says(setup.ensure(), &["no C++ compiler"]);
+    }
+
+    #[test]
+    fn every_wheel_for_cuda_is_pinned_and_those_of_the_cpu_are_among_them() {
+        let lines: Vec<&str> = CUDA_WHEELS.lines().filter(|line| !line.starts_with('#')).collect();
+        let digests: Vec<&str> =
+            lines.iter().filter_map(|line| line.trim().strip_prefix("--hash=sha256:")).collect();
+        let digests: Vec<&str> = digests.iter().map(|digest| digest.trim_end_matches(" \\")).collect();
+        assert!(
+            digests.iter().all(|digest| digest.len() == 64 && digest.chars().all(|c| c.is_ascii_hexdigit()))
+        );
+        let pins = lines.iter().filter(|line| !line.starts_with(' '));
+        let pins: Vec<&str> = pins.map(|line| line.trim_end_matches(" \\")).collect();
+        assert!(
+            pins.len() >= 16
+                && pins
+                    .iter()
+                    .all(|pin| pin.split_once("==").is_some_and(|(_, version)| !version.contains('*')))
+        );
+        assert_eq!(lines.len(), pins.len() + digests.len());
+        // On Linux both fetch the same wheels of torch 2.11.0.
+        for line in SCRIPT.lines().filter(|line| line.contains("torch==") || line.contains("nvidia-")) {
+            let Some((_, digest)) = line.split_once(": \"") else { continue };
+            let digest = digest.trim_end_matches("\",");
+            let is_mac = digest.starts_with("4b586631");
+            assert!(is_mac || digests.contains(&digest), "{line}");
+        }
     }
 }

@@ -50,7 +50,21 @@ struct CudaGraph {
   }
 };
 
-c10::Device cuda(int index) { return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index)); }
+// Numbers that are no device would be cut to the width of an index and mean another one.
+c10::Device cuda(int index) {
+  const int count = c10::impl::hasDeviceGuardImpl(c10::kCUDA) ? c10::impl::VirtualGuardImpl(c10::kCUDA).deviceCount() : 0;
+  TORCH_CHECK(index >= 0 && index < count, "no GPU has the number ", index, "; libtorch sees ", count);
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+}
+
+// What frees has nobody to tell, and an exception that leaves a destructor ends the process.
+template <class Work>
+void quietly(Work work) noexcept {
+  try {
+    work();
+  } catch (...) {
+  }
+}
 
 struct Recording {
   void* graph = nullptr;
@@ -72,8 +86,10 @@ struct Recording {
   Recording(const Recording&) = delete;
   // Also ends one that went wrong: the thread is back on its stream.
   ~Recording() {
-    back();
-    CudaGraph::symbols().destroy(graph);
+    quietly([this] { back(); });
+    quietly([this] {
+      if (graph) CudaGraph::symbols().destroy(graph);
+    });
     std::free(graph);
   }
 
@@ -149,7 +165,9 @@ char* gaat_graph_replay(void* handle) {
   GAAT_END
 }
 
-void gaat_graph_free(void* handle) { delete static_cast<Recording*>(handle); }
+void gaat_graph_free(void* handle) {
+  quietly([handle] { delete static_cast<Recording*>(handle); });
+}
 
 // The point in time at which the device has done what it was told so far on the present stream.
 char* gaat_event_record(int device, void** out) {
@@ -183,5 +201,7 @@ char* gaat_cuda_peak(int device, double* bytes) {
   GAAT_END
 }
 
-void gaat_event_free(void* event) { delete static_cast<c10::Event*>(event); }
+void gaat_event_free(void* event) {
+  quietly([event] { delete static_cast<c10::Event*>(event); });
+}
 }

@@ -3,6 +3,7 @@
 #include <ATen/Version.h>
 #include <c10/util/Exception.h>
 #include <dlfcn.h>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 
@@ -10,9 +11,16 @@
 #define GAAT_END                                                                 \
   return nullptr;                                                                \
   }                                                                              \
-  catch (const c10::Error& e) { return strdup(e.what_without_backtrace()); }     \
-  catch (const std::exception& e) { return strdup(e.what()); }                   \
-  catch (...) { return strdup("unknown C++ exception"); }
+  catch (const c10::Error& e) { return message(e.what_without_backtrace()); }    \
+  catch (const std::exception& e) { return message(e.what()); }                  \
+  catch (...) { return message("unknown C++ exception"); }
+
+// nullptr would mean success: without memory for a message there is nothing left to do.
+inline char* message(const char* text) noexcept {
+  char* copy = strdup(text);
+  if (copy == nullptr) std::abort();
+  return copy;
+}
 
 // The file that libtorch was loaded from.
 inline const char* own_library() {

@@ -6,27 +6,54 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/variable.h>
+#include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
+#include "checks.h"
 #include "entry.h"
 
 // What registers itself with libtorch nobody need call, and a linker leaves out what nobody names.
 extern "C" char* gaat_route_convolutions(int on);
 __attribute__((used)) static auto* const named = &gaat_route_convolutions;
 
-static std::vector<at::Tensor> list(at::Tensor** items, int count) {
+static std::vector<at::Tensor> list(at::Tensor** items, int count, const char* what) {
   std::vector<at::Tensor> out;
   out.reserve(count);
-  for (int i = 0; i < count; i++) out.push_back(items[i]->detach());
+  for (int i = 0; i < count; i++) {
+    check_plain(*items[i], what);
+    out.push_back(items[i]->detach());
+  }
   return out;
+}
+
+// Memories of an optimiser, one a parameter.
+static std::vector<at::Tensor> memories(const std::vector<at::Tensor>& parameters, at::Tensor** items, int count,
+                                        const char* what) {
+  auto found = list(items, count, what);
+  for (int i = 0; i < count; i++) check_memory(found[i], parameters[i], what);
+  return found;
+}
+
+// The kernels take one group of one dtype on one device.
+static void check_group(const std::vector<at::Tensor>& parameters, const at::Tensor& is_void) {
+  for (const auto& parameter : parameters) {
+    check_packed(parameter, "parameter");
+    check_device(parameter, parameters[0], "parameter");
+    TORCH_CHECK(parameter.scalar_type() == parameters[0].scalar_type(), "parameter: expected ", parameters[0].scalar_type(),
+                " like the first, found ", parameter.scalar_type());
+  }
+  check_number(is_void, parameters[0], "is_void");
 }
 
 // A gradient in the memory order of its parameter. The fused kernels walk raw memory, and the weight gradient of a
 // channels-last convolution comes back channels-last although the weight is not.
 static at::Tensor in_order_of(const at::Tensor& parameter, const at::Tensor& gradient) {
-  TORCH_CHECK(parameter.sizes() == gradient.sizes(), "a gradient of shape ", gradient.sizes(), " for a parameter of shape ",
-              parameter.sizes());
-  return parameter.strides() == gradient.strides() ? gradient : at::empty_like(parameter).copy_(gradient);
+  check_packed(parameter, "parameter");
+  check_like(gradient, parameter, "gradient");
+  return gradient.is_non_overlapping_and_dense() && same_order(parameter, gradient)
+             ? gradient
+             : at::empty_like(parameter).copy_(gradient);
 }
 
 static std::vector<at::Tensor> in_order_of(const std::vector<at::Tensor>& parameters, std::vector<at::Tensor> gradients) {
@@ -140,12 +167,17 @@ char* gaat_gradients(at::Tensor** outputs, at::Tensor** output_gradients, int ou
   torch::autograd::edge_list roots, leaves;
   torch::autograd::variable_list seeds;
   // The engine follows an edge without a node into nothing; Python's front looks first, and so do we.
+  // Without inputs the engine would add to the gradients of all leaves.
+  TORCH_CHECK(output_count > 0 && input_count > 0, "at least one output and one input are needed");
   for (int i = 0; i < output_count; i++) {
+    check_plain(*outputs[i], "output");
+    if (output_gradients) check_like(*output_gradients[i], *outputs[i], "output gradient");
     TORCH_CHECK(outputs[i]->requires_grad(), "output ", i, " does not require a gradient");
     roots.push_back(torch::autograd::impl::gradient_edge(*outputs[i]));
     seeds.push_back(output_gradients ? *output_gradients[i] : at::ones_like(*outputs[i]));
   }
   for (int i = 0; i < input_count; i++) {
+    check_plain(*inputs[i], "input");
     TORCH_CHECK(inputs[i]->requires_grad(), "input ", i, " does not require a gradient");
     leaves.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
   }
@@ -159,6 +191,17 @@ char* gaat_gradients(at::Tensor** outputs, at::Tensor** output_gradients, int ou
 char* gaat_running_norm(at::Tensor* input, at::Tensor* scale, at::Tensor* shift, at::Tensor* mean, at::Tensor* variance,
                         double epsilon, at::Tensor** result) {
   GAAT_TRY
+  check_floating(*input, "input");
+  TORCH_CHECK(input->dim() >= 2, "input: expected [N, C, ...], found the shape ", input->sizes());
+  check_floating(*scale, "scale");
+  check_device(*scale, *input, "scale");
+  TORCH_CHECK(scale->dim() == 1 && scale->size(0) == input->size(1), "scale: expected the shape [", input->size(1),
+              "], found ", scale->sizes());
+  for (const auto& [tensor, what] : {std::make_pair(shift, "shift"), {mean, "mean"}, {variance, "variance"}})
+    check_like(*tensor, *scale, what);
+  TORCH_CHECK(input->scalar_type() == scale->scalar_type() || at::isReducedFloatingType(input->scalar_type()),
+              "input: expected ", scale->scalar_type(), " or half of its width, found ", input->scalar_type());
+  TORCH_CHECK(std::isfinite(epsilon) && epsilon >= 0, "epsilon: expected a number from 0 up, found ", epsilon);
   *result = new at::Tensor(RunningNorm::apply(*input, *scale, *shift, *mean, *variance, epsilon));
   GAAT_END
 }
@@ -166,6 +209,24 @@ char* gaat_running_norm(at::Tensor* input, at::Tensor* scale, at::Tensor* shift,
 // torch.nn.functional.conv2d(input, weight, bias, stride=2, padding=1).
 char* gaat_halving_conv(at::Tensor* input, at::Tensor* weight, at::Tensor* bias, at::Tensor* order, at::Tensor** result) {
   GAAT_TRY
+  check_floating(*input, "input");
+  TORCH_CHECK(input->dim() == 4 && input->size(2) > 0 && input->size(3) > 0 && input->size(2) % 2 == 0 && input->size(3) % 2 == 0,
+              "input: expected [N, C, H, W] with even sides, found the shape ", input->sizes());
+  check_plain(*weight, "weight");
+  check_device(*weight, *input, "weight");
+  TORCH_CHECK(weight->dim() == 4 && weight->size(1) == input->size(1) && weight->size(2) == 4 && weight->size(3) == 4,
+              "weight: expected [outputs, ", input->size(1), ", 4, 4], found the shape ", weight->sizes());
+  TORCH_CHECK(weight->scalar_type() == input->scalar_type(), "weight: expected ", input->scalar_type(), ", found ",
+              weight->scalar_type());
+  check_plain(*bias, "bias");
+  check_device(*bias, *input, "bias");
+  TORCH_CHECK(bias->dim() == 1 && bias->size(0) == weight->size(0) && bias->scalar_type() == weight->scalar_type(),
+              "bias: expected [", weight->size(0), "] of ", weight->scalar_type(), ", found ", bias->sizes(), " of ",
+              bias->scalar_type());
+  check_plain(*order, "order");
+  check_device(*order, *input, "order");
+  TORCH_CHECK(order->dim() == 1 && order->size(0) == weight->numel() && order->scalar_type() == at::kLong,
+              "order: expected [", weight->numel(), "] of Long, found ", order->sizes(), " of ", order->scalar_type());
   *result = new at::Tensor(HalvingConv::apply(*input, *weight, *bias, *order));
   GAAT_END
 }
@@ -173,12 +234,17 @@ char* gaat_halving_conv(at::Tensor* input, at::Tensor* weight, at::Tensor* bias,
 // torch.relu_(input).
 char* gaat_ordered_relu(at::Tensor* input, at::Tensor** result) {
   GAAT_TRY
+  check_floating(*input, "input");
+  TORCH_CHECK(!(input->requires_grad() && input->is_leaf() && at::GradMode::is_enabled()),
+              "input: a leaf that requires a gradient cannot be changed in place");
   *result = new at::Tensor(OrderedRelu::apply(*input));
   GAAT_END
 }
 
 char* gaat_channels_last(at::Tensor* tensor, at::Tensor** result) {
   GAAT_TRY
+  check_plain(*tensor, "tensor");
+  TORCH_CHECK(tensor->dim() == 4, "tensor: expected [N, C, H, W], found the shape ", tensor->sizes());
   *result = new at::Tensor(tensor->contiguous(at::MemoryFormat::ChannelsLast));
   GAAT_END
 }
@@ -186,6 +252,8 @@ char* gaat_channels_last(at::Tensor* tensor, at::Tensor** result) {
 char* gaat_in_order_of(at::Tensor* parameter, at::Tensor* gradient, at::Tensor** result) {
   GAAT_TRY
   at::NoGradGuard no_grad;
+  check_plain(*parameter, "parameter");
+  check_plain(*gradient, "gradient");
   *result = new at::Tensor(in_order_of(parameter->detach(), *gradient));
   GAAT_END
 }
@@ -195,7 +263,15 @@ char* gaat_in_order_of(at::Tensor* parameter, at::Tensor* gradient, at::Tensor**
 char* gaat_are_finite(at::Tensor** tensors, int count, at::Tensor** result) {
   GAAT_TRY
   at::NoGradGuard no_grad;
-  auto largest = at::_foreach_norm(list(tensors, count), std::numeric_limits<double>::infinity());
+  TORCH_CHECK(count > 0, "at least one tensor is needed");
+  const auto all = list(tensors, count, "tensor");
+  for (const auto& tensor : all) {
+    check_floating(tensor, "tensor");
+    check_device(tensor, all[0], "tensor");
+    TORCH_CHECK(tensor.numel() > 0 && tensor.scalar_type() == all[0].scalar_type(), "tensor: expected numbers of ",
+                all[0].scalar_type(), " like the first, found ", tensor.numel(), " of ", tensor.scalar_type());
+  }
+  auto largest = at::_foreach_norm(all, std::numeric_limits<double>::infinity());
   *result = new at::Tensor(at::stack(largest).isfinite());
   GAAT_END
 }
@@ -207,7 +283,9 @@ char* gaat_fused_sgd(at::Tensor** parameters, at::Tensor** gradients, at::Tensor
                      at::Tensor* is_void) {
   GAAT_TRY
   at::NoGradGuard no_grad;
-  auto p = list(parameters, count), g = list(gradients, count), m = list(momenta, momentum_count);
+  auto p = list(parameters, count, "parameter"), g = list(gradients, count, "gradient");
+  check_group(p, *is_void);
+  auto m = memories(p, momenta, momentum_count, "momentum");
   g = in_order_of(p, g);
   at::_fused_sgd_(p, g, m, weight_decay, momentum, learning_rate, /*dampening=*/0.0, nesterov, /*maximize=*/false,
                   is_first_step, /*grad_scale=*/{}, *is_void);
@@ -220,8 +298,10 @@ char* gaat_fused_adam(at::Tensor** parameters, at::Tensor** gradients, at::Tenso
                       double epsilon, at::Tensor* is_void) {
   GAAT_TRY
   at::NoGradGuard no_grad;
-  auto p = list(parameters, count), g = list(gradients, count), a = list(first, count), b = list(second, count),
-       s = list(steps, count);
+  auto p = list(parameters, count, "parameter"), g = list(gradients, count, "gradient"), s = list(steps, count, "step");
+  check_group(p, *is_void);
+  for (const auto& step : s) check_number(step, p[0], "step");
+  auto a = memories(p, first, count, "first moment"), b = memories(p, second, count, "second moment");
   g = in_order_of(p, g);
   at::_fused_adam_(p, g, a, b, /*max_exp_avg_sqs=*/{}, s, learning_rate, beta1, beta2, weight_decay, epsilon,
                    /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{}, *is_void);

@@ -1,8 +1,8 @@
 //! What tch 0.24 leaves out of libtorch, through C++ files linked to the same library.
 //!
 //! Every call returns a [`Result`]: the C++ side catches its exceptions and hands over their first message, so
-//! nothing unwinds through Rust. This is the only crate of the project with `unsafe` code.
-#![deny(missing_docs)]
+//! nothing unwinds through Rust. What is passed is checked there first, so that no call of a safe function can do harm.
+#![allow(unsafe_code, reason = "this crate is where the project calls C++, and the only one with `unsafe`")]
 
 mod convolution;
 mod cuda;
@@ -103,6 +103,7 @@ fn check(message: *mut c_char) -> Result<()> {
 unsafe fn taken(text: *mut c_char) -> String {
     // SAFETY: as the caller promises.
     let owned = unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned();
+    // SAFETY: it comes from malloc, and this is the last look at it.
     unsafe { libc::free(text.cast()) };
     owned
 }
@@ -163,16 +164,17 @@ pub fn gradients(
     if output_gradients.is_some_and(|seeds| seeds.len() != outputs.len()) {
         return Err(LibtorchError("one output gradient is needed per output".to_owned()));
     }
+    let (output_count, input_count) = (count(outputs)?, count(inputs)?);
     let seeds = output_gradients.map(handles);
     let mut results: Vec<Handle> = vec![std::ptr::null_mut(); inputs.len()];
     // SAFETY: all pointers belong to live tensors and arrays of the lengths given.
     check(unsafe {
         gaat_gradients(
             handles(outputs).as_ptr(),
-            seeds.as_ref().map_or(std::ptr::null(), |seeds| seeds.as_ptr()),
-            outputs.len() as c_int,
+            seeds.as_ref().map_or(std::ptr::null(), Vec::as_ptr),
+            output_count,
             handles(inputs).as_ptr(),
-            inputs.len() as c_int,
+            input_count,
             c_int::from(graph != Graph::Free),
             c_int::from(graph == Graph::Record),
             results.as_mut_ptr(),
@@ -236,7 +238,10 @@ pub fn running_norm(input: &Tensor, norm: RunningNorm<'_>) -> Result<Tensor> {
 /// # Errors
 /// When libtorch has no room.
 pub fn halving_order(outputs: i64, channels: i64) -> std::result::Result<Tensor, TchError> {
-    let places = Tensor::f_arange(16 * outputs * channels, (Kind::Int64, Device::Cpu))?;
+    let count = outputs.checked_mul(channels).and_then(|count| count.checked_mul(16));
+    let count = count.filter(|count| outputs > 0 && channels > 0 && *count > 0);
+    let count = count.ok_or_else(|| TchError::Shape(format!("a weight of [{outputs}, {channels}, 4, 4]")))?;
+    let places = Tensor::f_arange(count, (Kind::Int64, Device::Cpu))?;
     // Row 2a + p and column 2b + q of the kernel: phase (p, q) at the places a, b, backwards as in every gradient.
     let places = places.f_view([outputs, channels, 2, 2, 2, 2])?.f_flip([2, 4])?;
     places.f_permute([3, 5, 1, 0, 2, 4])?.f_reshape([-1])
@@ -301,7 +306,7 @@ pub struct SgdStep {
 pub fn are_finite(tensors: &[&Tensor]) -> Result<Tensor> {
     let mut result: Handle = std::ptr::null_mut();
     // SAFETY: the array has `tensors.len()` live tensors; on success the result is a new tensor.
-    check(unsafe { gaat_are_finite(handles(tensors).as_ptr(), tensors.len() as c_int, &raw mut result) })?;
+    check(unsafe { gaat_are_finite(handles(tensors).as_ptr(), count(tensors)?, &raw mut result) })?;
     Ok(unsafe { Tensor::from_ptr(result.cast()) })
 }
 
@@ -321,14 +326,17 @@ pub fn fused_sgd(
     let momentum_count = if step.momentum == 0.0 { 0 } else { parameters.len() };
     same_length(&[parameters.len(), gradients.len()])?;
     same_length(&[momentum_count, momenta.len()])?;
+    if parameters.is_empty() {
+        return Ok(());
+    }
     // SAFETY: the arrays have `parameters.len()` live tensors each, the momenta `momentum_count`.
     check(unsafe {
         gaat_fused_sgd(
             handles(parameters).as_ptr(),
             handles(gradients).as_ptr(),
             handles(momenta).as_ptr(),
-            parameters.len() as c_int,
-            momentum_count as c_int,
+            count(parameters)?,
+            count(momenta)?,
             step.weight_decay,
             step.momentum,
             step.learning_rate,
@@ -375,6 +383,9 @@ pub fn fused_adam(
         second_moments.len(),
         steps.len(),
     ])?;
+    if parameters.is_empty() {
+        return Ok(());
+    }
     // SAFETY: the arrays have `parameters.len()` live tensors each.
     check(unsafe {
         gaat_fused_adam(
@@ -383,7 +394,7 @@ pub fn fused_adam(
             handles(first_moments).as_ptr(),
             handles(second_moments).as_ptr(),
             handles(steps).as_ptr(),
-            parameters.len() as c_int,
+            count(parameters)?,
             step.learning_rate,
             step.beta1,
             step.beta2,
@@ -392,6 +403,11 @@ pub fn fused_adam(
             handle(is_void),
         )
     })
+}
+
+/// The length of a list, as C++ counts it.
+fn count(list: &[&Tensor]) -> Result<c_int> {
+    c_int::try_from(list.len()).map_err(|_| LibtorchError(format!("a list of {} tensors", list.len())))
 }
 
 fn same_length(lengths: &[usize]) -> Result<()> {

@@ -1,0 +1,4 @@
+//! The target `recipe` of gaat-fuzz under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gaat_fuzz::run("recipe", bytes));
