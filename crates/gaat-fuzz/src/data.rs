@@ -3,13 +3,28 @@
 use crate::{put, told};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gaat_data::{DatasetName, Places, Source, info_with, load_with, read_state_dict, verify_with};
+use gaat_data::{CheckpointFile, DatasetName, Places, Source, info_with, load_with, verify_with};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use std::io::{Cursor, Write as _};
 use std::path::Path;
 
 pub(crate) fn pickle(bytes: &[u8], scratch: &Path) -> Result<(), String> {
-    told(read_state_dict(&put(scratch, "weights.pth", bytes)))
+    let path = put(scratch, "weights.pth", bytes);
+    let read = || -> gaat_data::Result<()> {
+        let file = CheckpointFile::open(&path)?;
+        let checkpoint = file.parse()?;
+        checkpoint.closed();
+        let dicts = checkpoint.state_dicts(&|_| true)?;
+        if dicts.is_empty() {
+            return Err(checkpoint.without_tensors());
+        }
+        for dict in &dicts {
+            let places: Vec<usize> = (0..dict.tensors.len()).collect();
+            checkpoint.tensors(dict, &places)?;
+        }
+        Ok(())
+    };
+    told(read())
 }
 
 pub(crate) fn pickle_seeds() -> Vec<Vec<u8>> {
