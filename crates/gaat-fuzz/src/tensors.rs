@@ -10,7 +10,7 @@ use gaat_spec::{ModelName, Norm, ThreatModel};
 use std::path::Path;
 use tch::{Device, Kind};
 
-fn network() -> (ModelName, Box<dyn Classifier>) {
+fn network() -> Box<dyn Classifier> {
     let model: ModelName = "mlp".parse().unwrap();
     let options = BuildOptions {
         device: Device::Cpu,
@@ -20,7 +20,7 @@ fn network() -> (ModelName, Box<dyn Classifier>) {
         normalization: Normalization { mean: vec![0.5], std: vec![0.5] },
     };
     let input = InputShape { channels: 1, height: 8, width: 8 };
-    (model, build(&model, input, 10, &options).unwrap())
+    build(&model, input, 10, &options).unwrap()
 }
 
 pub(crate) fn safetensors(bytes: &[u8], scratch: &Path) -> Result<(), String> {
@@ -28,11 +28,12 @@ pub(crate) fn safetensors(bytes: &[u8], scratch: &Path) -> Result<(), String> {
 }
 
 pub(crate) fn safetensors_seeds() -> Vec<Vec<u8>> {
-    let (model, network) = network();
+    let network = network();
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("weights.safetensors");
     let names: Vec<String> = (0..10).map(|class| class.to_string()).collect();
-    weights::save(&path, network.as_ref(), &Description::new(network.as_ref(), model, &names, 1)).unwrap();
+    let description = Description::new(network.as_ref(), &names, 1).unwrap();
+    weights::save(&path, network.as_ref(), &description).unwrap();
     vec![fs_err::read(path).unwrap()]
 }
 
@@ -73,7 +74,7 @@ impl Judging {
             Vec::new(),
             2,
         );
-        Self { network: network().1, images, options }
+        Self { network: network(), images, options }
     }
 
     fn run(&self, state: &Path) -> Result<(), String> {
