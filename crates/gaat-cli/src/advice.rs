@@ -70,6 +70,7 @@ mod tests {
             dataset,
             searched: Vec::new(),
             expected: "files".to_owned(),
+            seen: Vec::new(),
         };
         let error = Err::<(), _>(missing(DatasetName::Cifar10)).context("while training").unwrap_err();
         assert!(about(&error, |_| None).unwrap().contains("`gaat data fetch cifar10`"));

@@ -3,9 +3,11 @@
 //! Part of both binaries: what it uses must not need libtorch.
 
 mod data;
+mod judge;
 mod machine;
 
 pub(crate) use data::{DataAction, DataArguments, FetchArguments, LookArguments};
+pub(crate) use judge::JudgeArguments;
 pub(crate) use machine::{CompletionsArguments, DoctorArguments, ManArguments};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -175,8 +177,11 @@ pub(crate) struct AttackedArguments {
     #[arg(long)]
     pub(crate) norm: Option<Norm>,
     /// Take only this many test images: a subset fixed by the seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "first")]
     pub(crate) limit: Option<usize>,
+    /// Take only the test images that come first, as benchmarks of robustness do
+    #[arg(long, value_name = "N")]
+    pub(crate) first: Option<usize>,
     /// Images per batch
     #[arg(long, value_name = "N", default_value_t = BATCH_SIZE)]
     pub(crate) batch_size: usize,
@@ -195,7 +200,10 @@ pub(crate) enum GradientChoice {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The file holds clean, perturbed, labels, clean_predictions and predictions.")]
+#[command(
+    after_help = "The file of --out holds clean, perturbed, labels, clean_predictions and predictions in full precision. \
+                        Images of 8 bits are rounded towards the clean ones, so that they lie in the ball, and judged again."
+)]
 pub(crate) struct AttackArguments {
     #[command(flatten)]
     pub(crate) attacked: AttackedArguments,
@@ -213,9 +221,13 @@ pub(crate) struct AttackArguments {
     /// Expansions of the Taylor model in the steps of the attack, spread evenly [default: 1]
     #[arg(long, value_name = "N")]
     pub(crate) refreshes: Option<usize>,
-    /// Arrays to write, for numpy.load
-    #[arg(long, value_name = "FILE.npz")]
-    pub(crate) out: PathBuf,
+    /// Arrays to write, for numpy.load; not needed with --images
+    #[arg(long, value_name = "FILE.npz", required_unless_present = "images")]
+    pub(crate) out: Option<PathBuf>,
+    /// Directory for each perturbed image as an 8-bit PNG under its class and index, with a listing, images.csv; must be new
+    /// or empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) images: Option<PathBuf>,
     /// Picture to write: clean, perturbed, amplified difference
     #[arg(long, value_name = "GRID.png")]
     pub(crate) png: Option<PathBuf>,
@@ -301,29 +313,6 @@ pub(crate) struct CompareArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Judging")]
-pub(crate) struct JudgeArguments {
-    /// Attacks to judge by, separated by commas
-    #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
-    pub(crate) judge: Vec<AttackName>,
-    /// Steps of the judging attacks [default: as customary, 50 for pgd]
-    #[arg(long, value_name = "K")]
-    pub(crate) judge_steps: Option<usize>,
-    /// Random starts of the judging attacks [default: as customary, 10 for pgd]
-    #[arg(long, value_name = "N")]
-    pub(crate) judge_restarts: Option<usize>,
-    /// Step of the judging pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
-    #[arg(long, value_name = "LENGTH")]
-    pub(crate) judge_step_size: Option<PixelLength>,
-    /// Judge on only this many test images
-    #[arg(long, value_name = "N")]
-    pub(crate) judge_limit: Option<usize>,
-    /// Which weights of each run to judge
-    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
-    pub(crate) checkpoint: CheckpointChoice,
-}
-
-#[derive(Debug, Args)]
 #[command(
     after_help = "Every attack takes the same steps of 2.5 epsilon / steps from the same random starts; pgd takes \
                         them with exact gradients. Robust accuracy is always the network's own verdict. The directory of \
@@ -350,9 +339,12 @@ pub(crate) struct AnalyzeArguments {
     /// Where each model is expanded: clean or random-start
     #[arg(long, default_value_t = Anchor::Clean)]
     pub(crate) anchor: Anchor,
-    /// Test images
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    /// Test images: a subset fixed by the seed
+    #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "first")]
     pub(crate) limit: usize,
+    /// The test images that come first, in place of a subset
+    #[arg(long, value_name = "N")]
+    pub(crate) first: Option<usize>,
     /// Attack steps
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub(crate) steps: usize,
@@ -381,9 +373,12 @@ pub(crate) struct ExplainArguments {
     /// Saliency methods, separated by commas [default: all that every run has]
     #[arg(long, value_delimiter = ',', value_name = "METHODS")]
     pub(crate) method: Vec<SaliencyName>,
-    /// Test images looked at; those count that every run classifies rightly
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    /// Test images looked at, a subset fixed by the seed; those count that every run classifies rightly
+    #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "first")]
     pub(crate) limit: usize,
+    /// The test images that come first, in place of a subset
+    #[arg(long, value_name = "N")]
+    pub(crate) first: Option<usize>,
     /// Root of the choice of images and of the noise of smoothgrad
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

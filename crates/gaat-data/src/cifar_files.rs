@@ -8,6 +8,7 @@ use crate::cifar::{Layout, check_length};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gzip::{self, read_exactly};
+use crate::seen::seen;
 
 /// Members of an archive that are looked at.
 const MOST_MEMBERS: usize = 1000;
@@ -57,6 +58,7 @@ impl Store {
                 layout.record_files().collect::<Vec<_>>().join(", "),
                 layout.archive,
             ),
+            seen: seen(roots, layout.dataset),
         })
     }
 

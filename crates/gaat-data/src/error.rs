@@ -23,8 +23,9 @@ pub enum Error {
 
     /// No place that was searched holds the data set.
     #[error(
-        "no {dataset} data found. Searched:{}\nExpected: {expected}.\nPut the files in one of these places, or name their directory (data-dir, or the variable GAAT_DATA).",
-        list(searched)
+        "no {dataset} data found. Searched:{}\n{}Expected: {expected}.\nPut the files in one of these places, or name their directory (data-dir, or the variable GAAT_DATA).",
+        list(searched),
+        there(seen)
     )]
     Missing {
         /// The data set that was asked for.
@@ -33,6 +34,8 @@ pub enum Error {
         searched: Vec<PathBuf>,
         /// The files that would have been accepted.
         expected: String,
+        /// What lies there instead, and what to do about it; a line each.
+        seen: Vec<String>,
     },
 
     /// A data set is there, but some of its parts are not.
@@ -214,6 +217,10 @@ pub(crate) fn names(all: &[impl AsRef<str>]) -> String {
     let more = all.len().saturating_sub(NAMED);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     format!("{}{more}", named.join(", "))
+}
+
+fn there(seen: &[String]) -> String {
+    if seen.is_empty() { String::new() } else { format!("Found there instead:\n  {}\n", seen.join("\n  ")) }
 }
 
 fn several(errors: &[Error], count: usize) -> String {

@@ -12,6 +12,7 @@ use crate::gzip;
 use crate::idx::{Images, LONGEST, read_images, read_labels};
 use crate::image_set::{ImageSet, ImageShape};
 use crate::official::{self, OfficialFile};
+use crate::seen::{namesake, seen};
 use gaat_spec::{DatasetName, visible_path};
 
 const CLASSES: usize = 10;
@@ -87,10 +88,20 @@ pub(crate) struct Judged {
 impl Layout {
     /// The directories in which files are looked for, in order.
     pub(crate) fn candidates(&self, roots: &[PathBuf]) -> Vec<PathBuf> {
+        // The root may be that of all data sets, as torchvision keeps them, or the folder of this one.
         let below = |root: &PathBuf| {
-            [root.join(self.dataset.as_str()), root.join(self.torchvision).join("raw"), root.clone()]
+            let own = root.join(self.dataset.as_str());
+            let (inner, kept) = (own.join(self.torchvision).join("raw"), root.join(self.torchvision));
+            [own, inner, kept.join("raw"), kept, root.join("raw"), root.clone()]
         };
-        roots.iter().flat_map(below).collect()
+        let mut places: Vec<PathBuf> = Vec::new();
+        for place in roots.iter().flat_map(below) {
+            // `mnist` and `MNIST` are one folder on some file systems, and a root that is searched twice helps nobody.
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        places
     }
 
     /// The files in the first directory that has any of them.
@@ -116,12 +127,20 @@ impl Layout {
         let expected = format!(
             "{names}, each with or without .gz, in the directory itself, in {folder}/ or in {torchvision}/raw/"
         );
-        Err(Error::Missing { dataset: self.dataset, searched, expected })
+        let seen = seen(roots, self.dataset);
+        Err(Error::Missing { dataset: self.dataset, searched, expected, seen })
     }
 
     /// Refuses the files of the other set, which have the same names: their test labels are short and give
     /// them away. What nobody publishes passes.
     fn check_identity(&self, files: &Files) -> Result<()> {
+        if let Some(other) = namesake(&files.directory) {
+            let found = format!(
+                "files of {other}, which have the same names; gaat does not read {other}: write its images as \
+                 train/CLASS/*.png and test/CLASS/*.png, the data set folder"
+            );
+            return Err(Error::malformed(&files.directory, format!("the files of {}", self.dataset), found));
+        }
         let other = if self.dataset == DatasetName::Mnist { &FASHION_MNIST } else { &MNIST };
         let labels = &files.paths[3];
         if other.judge(3, labels)?.official == Some(true) {

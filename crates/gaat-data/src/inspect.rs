@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use crate::cifar::{CIFAR10, CIFAR100, Layout};
 use crate::cifar_files::Store;
 use crate::digest::digest_of_file;
+use crate::duplicates::{Duplicates, duplicates};
 use crate::error::{Error, Remedy, Result};
 use crate::files;
-use crate::folder;
+use crate::folder::{self, ImageFile};
 use crate::idx_files::{self, FASHION_MNIST, Judged, MNIST};
 use crate::image_set::ImageShape;
 use crate::load::{Loaded, Location, Source, load_with};
 use crate::official::official_files;
 use crate::places::Places;
-use gaat_spec::DatasetName;
+use gaat_spec::{DatasetName, visible_path};
 
 /// What is known of one data set.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct DatasetReport {
     pub contents: Option<Contents>,
     /// The conclusion.
     pub verdict: Verdict,
+    /// Images that are in both parts; only after [`verify`].
+    pub duplicates: Option<Duplicates>,
     /// What else the user should hear.
     pub notes: Vec<String>,
 }
@@ -136,6 +139,7 @@ fn inspect(source: &Source, places: &Places, depth: Depth) -> DatasetReport {
         files: Vec::new(),
         contents: None,
         verdict: Verdict::Readable,
+        duplicates: None,
         notes: Vec::new(),
     };
     if let Err(error) = fill(&mut report, source, places, depth) {
@@ -161,6 +165,7 @@ fn searched(dataset: DatasetName, roots: &[PathBuf]) -> Vec<PathBuf> {
 
 fn fill(report: &mut DatasetReport, source: &Source, places: &Places, depth: Depth) -> Result<()> {
     let roots = source.roots(places);
+    let mut names = None;
     match source.dataset {
         DatasetName::Digits => report.verdict = Verdict::Official,
         DatasetName::Mnist => fill_idx(report, &MNIST, &roots, depth)?,
@@ -170,7 +175,7 @@ fn fill(report: &mut DatasetReport, source: &Source, places: &Places, depth: Dep
         DatasetName::Folder => {
             let root = folder::find(&roots)?;
             report.location = Some(Location::Path(root.clone()));
-            fill_folder(report, &root)?;
+            names = Some(fill_folder(report, &root)?);
             if depth == Depth::Quick {
                 return Ok(());
             }
@@ -184,7 +189,27 @@ fn fill(report: &mut DatasetReport, source: &Source, places: &Places, depth: Dep
     report.location = Some(loaded.location.clone());
     report.contents = Some(contents(&loaded));
     note_partial(report);
+    if depth == Depth::Full {
+        find_duplicates(report, &loaded, names.as_ref());
+    }
     Ok(())
+}
+
+/// Paths of the images of a folder, training and test.
+type Names = (Vec<PathBuf>, Vec<PathBuf>);
+
+/// Looks for images that are in both parts. `names` are the paths of a folder's images, in the order of the two sets.
+fn find_duplicates(report: &mut DatasetReport, loaded: &Loaded, names: Option<&Names>) {
+    let found = duplicates(&loaded.train, &loaded.test);
+    let name = |part: &str, place: usize| {
+        let paths = names.map(|(train, test)| if part == "train" { train } else { test });
+        match paths.and_then(|paths| paths.get(place)) {
+            Some(path) => visible_path(path),
+            None => format!("{part} image {place}"),
+        }
+    };
+    report.notes.extend(found.note(loaded.test.len(), name));
+    report.duplicates = Some(found);
 }
 
 fn contents(loaded: &Loaded) -> Contents {
@@ -265,7 +290,8 @@ fn verdict(files: &[FileReport]) -> Verdict {
     }
 }
 
-fn fill_folder(report: &mut DatasetReport, root: &Path) -> Result<()> {
+/// The paths of the images, below the root, training first.
+fn fill_folder(report: &mut DatasetReport, root: &Path) -> Result<Names> {
     let scan = folder::scan(root)?;
     let mut contents = Contents {
         train_per_class: vec![0; scan.class_names.len()],
@@ -295,8 +321,13 @@ fn fill_folder(report: &mut DatasetReport, root: &Path) -> Result<()> {
         }
     }
     report.notes = scan.warnings;
+    report.notes.extend(folder::unread(root));
     report.contents = Some(contents);
-    Ok(())
+    let below = |file: ImageFile| match file.path.strip_prefix(&scan.root) {
+        Ok(below) => below.to_path_buf(),
+        Err(_) => file.path,
+    };
+    Ok((scan.train.into_iter().map(below).collect(), scan.test.into_iter().map(below).collect()))
 }
 
 fn file_report(path: &Path) -> Result<FileReport> {

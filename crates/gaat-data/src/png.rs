@@ -1,5 +1,6 @@
-//! Pictures out: RGB bytes as a PNG file.
+//! Pictures out: grey or RGB bytes as a PNG file.
 
+use crate::image_set::ImageShape;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
@@ -18,9 +19,42 @@ pub fn png(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// The PNG file of one image of a set, `[C, H, W]` with 1 channel (grey) or 3 (red, green, blue), byte for byte.
+///
+/// # Errors
+/// When there are other channels, or not as many bytes as the shape says; the text says so.
+pub fn png_of_image(planes: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
+    let ImageShape { channels, height, width } = shape;
+    let area = height * width;
+    if ![1, 3].contains(&channels) || planes.len() != channels * area || planes.is_empty() {
+        return Err(format!("{} bytes for an image of {shape}; a picture has 1 or 3 channels", planes.len()));
+    }
+    let colour = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let interleaved: Vec<u8> = (0..area)
+        .flat_map(|pixel| (0..channels).map(move |channel| planes[channel * area + pixel]))
+        .collect();
+    let mut bytes = Vec::new();
+    let encoder = PngEncoder::new(&mut bytes);
+    encoder
+        .write_image(&interleaved, width as u32, height as u32, colour)
+        .map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn planes_come_back_in_their_places() {
+        let shape = ImageShape { channels: 3, height: 1, width: 2 };
+        let read = image::load_from_memory(&png_of_image(&[1, 2, 3, 4, 5, 6], shape).unwrap()).unwrap();
+        assert_eq!(read.into_rgb8().as_raw(), &[1, 3, 5, 2, 4, 6]);
+        let grey = ImageShape { channels: 1, ..shape };
+        let read = image::load_from_memory(&png_of_image(&[7, 9], grey).unwrap()).unwrap();
+        assert_eq!((read.color(), read.into_luma8().as_raw()), (image::ColorType::L8, &vec![7, 9]));
+        assert!(png_of_image(&[0; 4], ImageShape { channels: 2, ..shape }).unwrap_err().contains("1 or 3"));
+    }
 
     #[test]
     fn pictures_come_back_and_wrong_sizes_are_refused() {

@@ -204,6 +204,7 @@ mod tests {
         Analysis {
             schema: SCHEMA.to_owned(),
             examples: 100,
+            subset: None,
             clean_accuracy: 0.875,
             norm: Norm::Linf,
             anchor: Anchor::Clean,

@@ -3,7 +3,7 @@
 //! Ratios of time are taken seed by seed, since runs of one seed were made next to each other, and then averaged. A
 //! run that failed is counted and named, never dropped, and takes part in no mean.
 
-use crate::verdict::{Collapse, collapse};
+use gaat_spec::collapse::{Collapse, Training};
 use gaat_spec::method::BaseMethod;
 use gaat_spec::statistics::{mean, standard_deviation};
 use gaat_spec::{Evaluation, MethodName, RunRecord};
@@ -159,8 +159,11 @@ impl<'a> Finished<'a> {
     }
 
     fn collapse(&self) -> Option<CollapsedRun> {
-        let train_accuracy = self.record.epochs.last().map(|epoch| epoch.train_accuracy);
-        let collapse = collapse(self.method, self.evaluation, train_accuracy)?;
+        let threat = self.evaluation.threat;
+        // A comparison judges under the threat model of the training.
+        let training =
+            Training { method: Some(self.method), threat: Some(threat), ..Training::of(self.record) };
+        let collapse = training.collapse(self.evaluation)?;
         Some(CollapsedRun { seed: self.seed, collapse })
     }
 }
@@ -264,6 +267,7 @@ pub(crate) mod samples {
         });
         Evaluation {
             examples: 10_000,
+            subset: None,
             threat,
             precision: Some(ComputePrecision::Fp32),
             clean_accuracy: clean,

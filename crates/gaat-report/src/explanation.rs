@@ -219,6 +219,7 @@ pub(crate) mod tests {
         Explanation {
             schema: SCHEMA.to_owned(),
             candidates: 20,
+            subset: None,
             examples: 7,
             seed: 0,
             environment: Environment::default(),

@@ -16,7 +16,6 @@ pub mod frontier;
 pub mod page;
 pub mod plot;
 pub mod table;
-pub mod verdict;
 
 pub use analysis::{analysis_plots, analysis_text};
 pub use compare::{AttackRow, ComparedRun, Failure, Row, Spread, Summary, summarize};
@@ -28,4 +27,3 @@ pub use frontier::frontier;
 pub use page::{ComparisonPage, Judged, Report, RunPage};
 pub use plot::Plot;
 pub use table::{Align, Table};
-pub use verdict::{Collapse, collapse};

@@ -2,7 +2,7 @@
 
 use crate::method::{Anchor, Curvature};
 use crate::record::{Environment, Passes};
-use crate::{Error, Norm, PixelLength, Result};
+use crate::{Error, Norm, PixelLength, Result, Subset};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -136,6 +136,9 @@ pub struct Analysis {
     pub schema: String,
     /// Images.
     pub examples: usize,
+    /// Which images these are, where they are not all; also missing in documents of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<Subset>,
     /// Share of them classified rightly as they are.
     pub clean_accuracy: f64,
     /// Norm of the perturbations.

@@ -59,17 +59,37 @@ const PLUS_RESTARTS: usize = 5;
 #[serde(tag = "name")]
 #[allow(
     missing_docs,
-    reason = "the names say it: steps, restarts, targets (wrong classes), samples (gradients a step)"
+    reason = "the names say it: steps, restarts, targets (wrong classes), samples (gradients a step), random_start (else \
+              from the clean image)"
 )]
 pub enum AttackSpec {
     #[serde(rename = "fgsm")]
     Fgsm { step_size: PixelLength },
     #[serde(rename = "pgd")]
-    Pgd { steps: usize, restarts: usize, step_size: PixelLength },
+    Pgd {
+        steps: usize,
+        restarts: usize,
+        step_size: PixelLength,
+        #[serde(default = "at_random", skip_serializing_if = "is_at_random")]
+        random_start: bool,
+    },
     #[serde(rename = "pgd-margin")]
-    PgdMargin { steps: usize, restarts: usize, step_size: PixelLength },
+    PgdMargin {
+        steps: usize,
+        restarts: usize,
+        step_size: PixelLength,
+        #[serde(default = "at_random", skip_serializing_if = "is_at_random")]
+        random_start: bool,
+    },
     #[serde(rename = "pgd-t")]
-    PgdT { steps: usize, restarts: usize, step_size: PixelLength, targets: usize },
+    PgdT {
+        steps: usize,
+        restarts: usize,
+        step_size: PixelLength,
+        targets: usize,
+        #[serde(default = "at_random", skip_serializing_if = "is_at_random")]
+        random_start: bool,
+    },
     #[serde(rename = "mi-fgsm")]
     MiFgsm { steps: usize, step_size: PixelLength },
     #[serde(rename = "cw")]
@@ -118,7 +138,7 @@ impl AttackSpec {
         if step_size.value() == 0.0 && threat.epsilon() > 0.0 {
             return Err(Error::value("step-size", 0, "needs a length over 0"));
         }
-        Ok(Self::Pgd { steps, restarts, step_size })
+        Ok(Self::Pgd { steps, restarts, step_size, random_start: true })
     }
 
     /// An attack with the numbers of its authors; those made of plain steps with 50 steps and, where they start at
@@ -132,10 +152,12 @@ impl AttackSpec {
             AttackName::Fgsm => Self::fgsm(threat),
             AttackName::Pgd => Self::pgd(threat, 50, 10, None)?,
             AttackName::PgdMargin => {
-                Self::PgdMargin { steps: 50, restarts: 10, step_size: default_step(threat, 50) }
+                let step_size = default_step(threat, 50);
+                Self::PgdMargin { steps: 50, restarts: 10, step_size, random_start: true }
             }
             AttackName::PgdT => {
-                Self::PgdT { steps: 50, restarts, step_size: default_step(threat, 50), targets }
+                let step_size = default_step(threat, 50);
+                Self::PgdT { steps: 50, restarts, step_size, targets, random_start: true }
             }
             AttackName::MiFgsm => Self::MiFgsm { steps: 50, step_size: default_step(threat, 50) },
             AttackName::CarliniWagner if threat.norm() == Norm::Linf => {
@@ -237,6 +259,22 @@ impl AttackSpec {
         }
     }
 
+    /// Whether it starts at random, to be changed, of attacks that can do without.
+    pub(crate) fn random_start_mut(&mut self) -> Option<&mut bool> {
+        match self {
+            Self::Pgd { random_start, .. }
+            | Self::PgdMargin { random_start, .. }
+            | Self::PgdT { random_start, .. } => Some(random_start),
+            _ => None,
+        }
+    }
+
+    /// Whether it starts at the clean image though attacks of its name start at random.
+    pub fn is_still(&self) -> bool {
+        let mut copy = *self;
+        copy.random_start_mut().is_some_and(|random_start| !*random_start)
+    }
+
     /// The length of a step, to be changed: that of FGSM is always epsilon.
     pub(crate) fn step_size_mut(&mut self) -> Option<&mut PixelLength> {
         match self {
@@ -259,7 +297,8 @@ impl AttackSpec {
 
     /// Its numbers in words, such as `steps 50 of 0.01, starts 10`.
     pub fn numbers(&self) -> String {
-        let starts = self.restarts();
+        let starts =
+            if self.is_still() { "0, from the clean image".to_owned() } else { self.restarts().to_string() };
         match *self {
             Self::Fgsm { step_size } => format!("steps 1 of {:.5}, starts 1", step_size.value()),
             Self::Pgd { steps, step_size, .. }
@@ -350,12 +389,22 @@ impl AttackSpec {
             Self::FabT { steps, restarts, targets } => {
                 Self::FabT { steps, restarts, targets: targets.min(classes - 1) }
             }
-            Self::PgdT { steps, restarts, step_size, targets } => {
-                Self::PgdT { steps, restarts, step_size, targets: targets.min(classes - 1) }
+            Self::PgdT { steps, restarts, step_size, targets, random_start } => {
+                Self::PgdT { steps, restarts, step_size, targets: targets.min(classes - 1), random_start }
             }
             other => other,
         })
     }
+}
+
+/// What is left out of documents: attacks that can start at random do.
+fn at_random() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_at_random(random_start: &bool) -> bool {
+    *random_start
 }
 
 /// Steps of `2.5 epsilon / steps` cross the whole ball (Madry et al. 2018).
@@ -381,7 +430,8 @@ impl fmt::Display for AttackSpec {
         let number = number.map(|number| format!("-{number}")).unwrap_or_default();
         let restarts = self.restarts();
         let restarts = if restarts == 1 { String::new() } else { format!("x{restarts}") };
-        f.pad(&format!("{name}{number}{restarts}"))
+        let start = if self.is_still() { "-clean-start" } else { "" };
+        f.pad(&format!("{name}{number}{restarts}{start}"))
     }
 }
 
@@ -414,6 +464,7 @@ mod tests {
         let pgd = r#"{"name":"pgd","steps":50,"restarts":10,"step_size":"0.015"}"#;
         let pgd = serde_json::from_str::<AttackSpec>(pgd).unwrap();
         assert_eq!((pgd.to_string().as_str(), pgd.steps(), pgd.restarts()), ("pgd-50x10", Some(50), 10));
+        assert!(!pgd.is_still());
     }
 
     #[test]

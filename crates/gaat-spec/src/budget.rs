@@ -12,6 +12,9 @@ pub struct Budget {
     /// Random starts; an image counts only if it withstands all [default: as customary, 10 for pgd]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     pub restarts: Option<usize>,
+    /// Whether pgd, pgd-margin and pgd-t start at a random point of the ball; false: at the clean image, once [default: true]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL"))]
+    pub random_start: Option<bool>,
     /// Step of pgd, pgd-margin, pgd-t and mi-fgsm in pixel units [default: 2.5 epsilon / steps; for pgd 0.01 on MNIST at 0.3]
     #[cfg_attr(feature = "clap", arg(long, value_name = "LENGTH"))]
     pub step_size: Option<PixelLength>,
@@ -40,6 +43,9 @@ impl Budget {
         if let (Some(restarts), Some(own)) = (self.restarts, spec.restarts_mut()) {
             *own = restarts;
         }
+        if self.random_start == Some(false) && spec.random_start_mut().is_some() {
+            spec = self.still(spec)?;
+        }
         if let AttackSpec::Square { queries, .. } = &mut spec {
             *queries = self.queries.unwrap_or(*queries);
         }
@@ -53,6 +59,25 @@ impl Budget {
         Ok(spec)
     }
 
+    /// `spec` from the clean image: once, for every further start would be the same.
+    fn still(&self, mut spec: AttackSpec) -> Result<AttackSpec> {
+        if let Some(restarts) = self.restarts.filter(|restarts| *restarts > 1) {
+            let reason = format!(
+                "{} without a random start begins at the clean image each time, so that one start is all there is; leave \
+                 restarts out, or the random start on",
+                spec.name()
+            );
+            return Err(Error::value("restarts", restarts, reason));
+        }
+        if let Some(restarts) = spec.restarts_mut() {
+            *restarts = 1;
+        }
+        if let Some(random_start) = spec.random_start_mut() {
+            *random_start = false;
+        }
+        Ok(spec)
+    }
+
     /// Refuses numbers that none of the attacks `names` has.
     ///
     /// # Errors
@@ -60,9 +85,11 @@ impl Budget {
     pub fn check_used(&self, names: &[AttackName]) -> Result<()> {
         let count = |given: Option<usize>| given.map(|count| count.to_string());
         let step_size = self.step_size.map(|step_size| step_size.to_string());
-        let given: [Given; 5] = [
+        let random_start = self.random_start.map(|random_start| random_start.to_string());
+        let given: [Given; 6] = [
             (count(self.steps), "steps", "every attack but fgsm, square and autoattack", has_steps),
             (count(self.restarts), "restarts", "pgd, pgd-margin, pgd-t, apgd, fab and square", has_restarts),
+            (random_start, "random-start", "pgd, pgd-margin and pgd-t", has_random_start),
             (step_size, "step-size", "pgd, pgd-margin, pgd-t and mi-fgsm", has_step_size),
             (count(self.queries), "queries", "square", |name| name == AttackName::Square),
             (count(self.searches), "searches", "cw", |name| name == AttackName::CarliniWagner),
@@ -106,6 +133,10 @@ fn has_restarts(name: AttackName) -> bool {
     name == AttackName::Square || (has_steps(name) && !matches!(name, CarliniWagner | DeepFool | MiFgsm))
 }
 
+fn has_random_start(name: AttackName) -> bool {
+    matches!(name, AttackName::Pgd | AttackName::PgdMargin | AttackName::PgdT)
+}
+
 fn has_step_size(name: AttackName) -> bool {
     matches!(name, AttackName::Pgd | AttackName::PgdMargin | AttackName::PgdT | AttackName::MiFgsm)
 }
@@ -125,6 +156,7 @@ mod tests {
             steps: Some(7),
             restarts: Some(3),
             step_size: Some("0.125".parse().unwrap()),
+            random_start: Some(true),
             queries: Some(40),
             searches: Some(2),
         };
@@ -156,6 +188,27 @@ mod tests {
             let customary = AttackSpec::customary(*name, &threat).unwrap();
             assert_eq!(Budget::default().attack(*name, &threat).unwrap(), customary);
         }
+    }
+
+    #[test]
+    fn without_a_random_start_there_is_one_start_at_the_clean_image() {
+        let still = Budget { steps: Some(20), random_start: Some(false), ..Budget::default() };
+        for name in AttackName::ALL {
+            let threat = threat(Norm::L2);
+            let spec = still.attack(*name, &threat).unwrap();
+            assert_eq!(spec.is_still(), has_random_start(*name), "{name}");
+            if has_random_start(*name) {
+                assert_eq!((spec.restarts(), spec.to_string()), (1, format!("{name}-20-clean-start")));
+                let text = serde_json::to_string(&spec).unwrap();
+                assert!(text.contains("\"random_start\":false"), "{text}");
+                assert_eq!(serde_json::from_str::<AttackSpec>(&text).unwrap(), spec);
+                let error = Budget { restarts: Some(2), ..still }.attack(*name, &threat).unwrap_err();
+                assert!(error.to_string().contains("one start is all there is"), "{error}");
+                assert!(Budget { restarts: Some(1), ..still }.attack(*name, &threat).is_ok());
+            }
+        }
+        let error = still.check_used(&[AttackName::Fgsm, AttackName::ApgdCe]).unwrap_err().to_string();
+        assert!(error.contains("random-start") && error.contains("pgd-t alone"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a judgement found, as data.
 
 use crate::record::Passes;
-use crate::{AttackSpec, ComputePrecision, PixelLength, ThreatModel};
+use crate::{AttackSpec, ComputePrecision, PixelLength, Subset, ThreatModel};
 use serde::{Deserialize, Serialize};
 
 /// What one attack found.
@@ -106,6 +106,9 @@ pub struct BudgetProbe {
 pub struct Evaluation {
     /// Images judged.
     pub examples: usize,
+    /// Which images these are, where they are not all; also missing in verdicts of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<Subset>,
     /// Against what.
     pub threat: ThreatModel,
     /// In which precision the network computed; `None` in verdicts of older versions.

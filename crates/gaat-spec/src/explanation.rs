@@ -2,7 +2,7 @@
 
 use crate::names::named;
 use crate::record::Environment;
-use crate::{Error, Result};
+use crate::{Error, Result, Subset};
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of an explanation.
@@ -93,6 +93,9 @@ pub struct Explanation {
     pub schema: String,
     /// Images looked at.
     pub candidates: usize,
+    /// Which images these are, where they are not all; also missing in documents of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<Subset>,
     /// Those of them that every network classifies rightly: what the numbers are over.
     pub examples: usize,
     /// Root of the choice of images and of the noise.

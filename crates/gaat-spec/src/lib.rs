@@ -8,12 +8,14 @@ pub mod analysis;
 pub mod attack;
 pub mod bounds;
 pub mod budget;
+pub mod collapse;
 pub mod defaults;
 pub mod error;
 pub mod evaluation;
 pub mod event;
 pub mod explanation;
 pub mod gallery;
+pub mod long_step;
 pub mod method;
 pub mod model;
 pub mod names;
@@ -22,6 +24,7 @@ pub mod recipe;
 pub mod record;
 pub mod schedule;
 pub mod statistics;
+pub mod subset;
 pub mod threat;
 pub mod visible;
 
@@ -33,6 +36,7 @@ pub use evaluation::{AttackResult, ClassResult, Evaluation};
 pub use event::Event;
 pub use explanation::{Explanation, SaliencyName};
 pub use gallery::Gallery;
+pub use long_step::long_step;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
 pub use model::{ModelName, Nonlinearity, PreActForm, ShortcutInput};
 pub use names::{
@@ -42,5 +46,6 @@ pub use names::{
 pub use plan::Plan;
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};
+pub use subset::{Selection, Subset};
 pub use threat::{Norm, PixelLength, ThreatModel};
 pub use visible::{visible, visible_json, visible_lines, visible_path};

@@ -339,6 +339,23 @@ pub enum MethodSpec {
 }
 
 impl MethodSpec {
+    /// Length of a step of its attack; `None` for natural training.
+    pub fn step_size(&self) -> Option<PixelLength> {
+        Some(match *self {
+            Self::Natural => return None,
+            Self::Rat(PgdSpec { step_size, .. })
+            | Self::Gaat(GaatSpec { step_size, .. })
+            | Self::GaatMemory { step_size, .. }
+            | Self::FgsmRs { step_size }
+            | Self::NFgsm { step_size, .. }
+            | Self::Free { step_size, .. }
+            | Self::FgsmMep { step_size, .. }
+            | Self::GradAlign { step_size, .. }
+            | Self::Trades { attack: PgdSpec { step_size, .. }, .. }
+            | Self::Mart { attack: PgdSpec { step_size, .. }, .. } => step_size,
+        })
+    }
+
     /// How often in succession the method is given each batch.
     pub fn replays(&self) -> usize {
         if let Self::Free { replays, .. } = self { *replays } else { 1 }

@@ -1,10 +1,10 @@
 //! The numbers of a training: everything of a checked recipe that makes no part, such as a network or a data set.
 
-use crate::method::AwpSpec;
+use crate::method::{AwpSpec, BaseMethod};
 use crate::names::{AttackStatistics, CollapsePolicy};
 use crate::recipe::{AugmentationSpec, OptimizerSpec};
 use crate::schedule::Schedule;
-use crate::{Recipe, ThreatModel};
+use crate::{PixelLength, Recipe, ThreatModel, long_step};
 
 /// What the loop goes by. Only [`Recipe::check`] makes one, so that whoever holds a plan knows that it was checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +81,21 @@ impl Plan {
         &self.schedule
     }
 
+    /// What should be known before the run though it stops nothing: steps longer than the ball, where they are not those that
+    /// the method is published with.
+    pub fn notes(&self) -> Vec<String> {
+        let step_size = |recipe: Recipe| recipe.check().ok().and_then(|checked| checked.method.step_size());
+        let usual = step_size(Recipe { step_size: None, ..self.recipe.clone() }).map(PixelLength::value);
+        let own = step_size(self.recipe.clone()).filter(|step_size| Some(step_size.value()) != usual);
+        let who = self.recipe.method.map(|method| method.to_string()).unwrap_or_default();
+        own.and_then(|step_size| long_step(&who, step_size, &self.threat)).into_iter().collect()
+    }
+
+    /// Whether the method is natural training, which nothing attacks.
+    pub fn is_natural(&self) -> bool {
+        self.recipe.method.is_some_and(|method| method.base == BaseMethod::Natural)
+    }
+
     /// Size of the training attack, as a share of its full size, at `progress` in `[0, 1]` of the run. It grows from the
     /// end of the natural epochs on: no network should meet the full attack unprepared.
     pub fn attack_scale(&self, progress: f64) -> f64 {
@@ -93,5 +108,21 @@ impl Plan {
     /// The threat model at the size that the training attack has at `progress`.
     pub fn threat_at(&self, progress: f64) -> ThreatModel {
         self.threat.scaled(self.attack_scale(progress))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Recipe;
+
+    #[test]
+    fn a_step_longer_than_the_ball_is_noted_unless_it_is_the_usual_one() {
+        let notes = |text: &str| Recipe::from_toml(text).unwrap().check().unwrap().plan.notes();
+        assert_eq!(notes("method = \"fgsm-rs\"\nepsilon = 0.3"), [""; 0], "1.25 epsilon is published");
+        let found = notes("method = \"fgsm-rs\"\nepsilon = 0.3\nstep-size = 0.6");
+        assert!(found.len() == 1 && found[0].starts_with("fgsm-rs: a step of 0.6 is longer"), "{found:?}");
+        assert_eq!(notes("method = \"rat\"\nepsilon = 0.3\nstep-size = 0.3"), [""; 0]);
+        assert_eq!(notes("method = \"rat\"\nepsilon = \"8/255\"\nstep-size = 2").len(), 1);
+        assert_eq!(notes("method = \"natural\"\nepsilon = 0.3"), [""; 0]);
     }
 }

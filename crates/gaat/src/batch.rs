@@ -2,6 +2,7 @@
 
 use crate::Result;
 use gaat_data::{ImageSet, epoch_order};
+use gaat_spec::{Selection, Subset};
 use tch::{Device, Kind, Tensor};
 
 /// Some images with their labels, ready for a network.
@@ -25,6 +26,42 @@ impl Batch {
     }
 }
 
+/// Which images of a set are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// At most so many.
+    pub limit: usize,
+    /// How they are chosen.
+    pub selection: Selection,
+    /// What fixes the choice, where it is by seed.
+    pub seed: u64,
+}
+
+impl Choice {
+    /// Places of the images in a set of `count`, rising; `None` where all are taken.
+    pub fn places(&self, count: usize) -> Option<Vec<usize>> {
+        if self.limit >= count {
+            return None;
+        }
+        Some(match self.selection {
+            Selection::First => (0..self.limit).collect(),
+            Selection::Seeded => {
+                let mut order = epoch_order(self.seed, 0, count);
+                order.truncate(self.limit);
+                order.sort_unstable();
+                order
+            }
+        })
+    }
+
+    /// What a verdict says of the choice out of a set of `count`; `None` where all are taken.
+    pub fn subset(&self, count: usize) -> Option<Subset> {
+        let Self { limit, selection, seed } = *self;
+        let seed = (selection == Selection::Seeded).then_some(seed);
+        (limit < count).then_some(Subset { selection, images: limit, of: count, seed })
+    }
+}
+
 /// A whole image set on a device, as bytes.
 #[derive(Debug)]
 pub struct Images {
@@ -45,18 +82,15 @@ impl Images {
         Ok(Self { pixels, labels })
     }
 
-    /// Copies at most `limit` of `images` to `device`: a subset fixed by `seed`, in its old order.
+    /// Copies those of `images` that `choice` takes to `device`, in their old order.
     ///
     /// # Errors
     /// When the device has no room.
-    pub fn upload_some(images: &ImageSet, limit: usize, seed: u64, device: Device) -> Result<Self> {
-        if limit >= images.len() {
-            return Self::upload(images, device);
+    pub fn upload_some(images: &ImageSet, choice: Choice, device: Device) -> Result<Self> {
+        match choice.places(images.len()) {
+            Some(places) => Self::upload(&images.select(&places), device),
+            None => Self::upload(images, device),
         }
-        let mut order = epoch_order(seed, 0, images.len());
-        order.truncate(limit);
-        order.sort_unstable();
-        Self::upload(&images.select(&order), device)
     }
 
     /// Number of images.

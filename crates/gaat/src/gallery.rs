@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gaat_data::ImageSet;
 use gaat_spec::gallery::{Example, Picture, SCHEMA};
-use gaat_spec::{AttackSpec, Gallery, ThreatModel};
+use gaat_spec::{AttackSpec, Gallery, Selection, ThreatModel};
 use tch::Tensor;
 
 /// Images shown at most.
@@ -36,6 +36,7 @@ pub fn gallery(
         gradient: GradientSource::Exact,
         batch_size: MOST,
         limit: None,
+        selection: Selection::Seeded,
         seed,
     };
     let found = perturb(classifier, &chosen, &options)?;

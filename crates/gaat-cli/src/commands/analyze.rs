@@ -1,7 +1,7 @@
 //! `gaat analyze`.
 
 use super::Outcome;
-use super::subject::Subject;
+use super::subject::{Subject, selection};
 use crate::arguments::AnalyzeArguments;
 use crate::directory::write_whole;
 use crate::printer::Printer;
@@ -27,7 +27,8 @@ pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Out
         steps: arguments.steps,
         curvature_draws: arguments.curvature_draws,
         batch_size: arguments.batch_size,
-        limit: arguments.limit,
+        limit: arguments.first.unwrap_or(arguments.limit),
+        selection: selection(arguments.first),
         seed: arguments.seed,
     };
     let mut progress = AnalysisProgress::new(printer);
@@ -81,7 +82,7 @@ fn default_directory(run: &Path) -> PathBuf {
 }
 
 fn title(run: &Path, model: &str, trained: &gaat_spec::CheckedRecipe, analysis: &Analysis) -> String {
-    let images = count(analysis.examples as u64);
+    let images = analysis.subset.map_or_else(|| count(analysis.examples as u64), |subset| subset.words());
     let (dataset, anchor) = (trained.dataset, analysis.anchor);
     format!("{}: {model}, {images} test images of {dataset}, anchor {anchor}", run.display())
 }

@@ -1,26 +1,32 @@
 //! `gaat attack`.
 
 use super::Outcome;
-use super::subject::{Subject, threat};
+use super::subject::{Subject, selection, threat};
 use crate::arguments::{AttackArguments, GradientChoice};
+use crate::directory::is_free;
 use crate::judging::Attacks;
 use crate::printer::Printer;
 use anyhow::{Result, bail};
-use gaat::evaluate::{GradientSource, PerturbOptions, perturb};
+use gaat::evaluate::{GradientSource, PerturbOptions, PerturbedImages, Success, perturb};
 use gaat_report::format::duration;
-use gaat_spec::{ComputePrecision, Curvature, Passes};
+use gaat_spec::{ComputePrecision, Curvature, Passes, Subset, long_step};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 /// What the attack did.
 #[derive(Serialize)]
 struct Attempt {
-    file: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
     attack: String,
     gradient: &'static str,
     threat: String,
     precision: ComputePrecision,
     examples: usize,
+    /// Which images these are, where they are not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subset: Option<Subset>,
     clean_accuracy: f64,
     robust_accuracy: f64,
     /// Images that were rightly classified clean.
@@ -31,6 +37,22 @@ struct Attempt {
     mean_length: Option<f64>,
     passes: Passes,
     seconds: f64,
+    /// The images as files hold them, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eight_bit: Option<Written>,
+    /// What should be known of how it was done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+/// What became of the images when they were written with 8 bits.
+#[derive(Serialize)]
+struct Written {
+    directory: PathBuf,
+    listing: PathBuf,
+    robust_accuracy: f64,
+    fooled: usize,
+    mean_length: Option<f64>,
 }
 
 pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outcome> {
@@ -41,33 +63,37 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
     let attacks = Attacks { names: &[arguments.attack], budget: arguments.budget };
     let specs = attacks.specs(&threat, trained.dataset)?;
     let [attack] = specs.as_slice() else { bail!("one attack at a time") };
-    let gradient = match (arguments.gradient, arguments.curvature, arguments.refreshes) {
-        (GradientChoice::Exact, None, None) => GradientSource::Exact,
-        (GradientChoice::Exact, ..) => bail!("--curvature and --refreshes are of --gradient taylor"),
-        (GradientChoice::Taylor, curvature, refreshes) => GradientSource::Taylor {
-            curvature: curvature.unwrap_or(Curvature::None),
-            refreshes: refreshes.unwrap_or(1),
-        },
-    };
+    let gradient = gradient(arguments)?;
     let options = PerturbOptions {
         threat,
         attack: *attack,
         gradient,
         batch_size: attacked.batch_size,
-        limit: attacked.limit,
+        limit: attacked.limit.or(attacked.first),
+        selection: selection(attacked.first),
         seed: attacked.seed,
     };
-    let found = perturb(opened.classifier.as_ref(), test.images(), &options)?;
-    gaat::npz::write(
-        &arguments.out,
-        &[
-            ("clean", &found.clean),
-            ("perturbed", &found.perturbed),
-            ("labels", &found.labels),
-            ("clean_predictions", &found.clean_predictions),
-            ("predictions", &found.predictions),
-        ],
-    )?;
+    if let Some(directory) = &arguments.images
+        && !is_free(directory)?
+    {
+        bail!(
+            "{}: holds something already; name a new or empty directory with --images",
+            directory.display()
+        );
+    }
+    let classifier = opened.classifier.as_ref();
+    let found = perturb(classifier, test.images(), &options)?;
+    if let Some(out) = &arguments.out {
+        write_arrays(out, &found)?;
+    }
+    let write = |directory: &PathBuf| -> Result<Written> {
+        let eight_bit = found.eight_bit(classifier, &threat, attacked.batch_size)?;
+        let listing = eight_bit.write(&found, test.images().class_names(), directory)?;
+        let (robust_accuracy, Success { fooled, mean_length, .. }) =
+            eight_bit.verdict(&found, threat.norm())?;
+        Ok(Written { directory: directory.clone(), listing, robust_accuracy, fooled, mean_length })
+    };
+    let eight_bit = arguments.images.as_ref().map(write).transpose()?;
     if let Some(png) = &arguments.png {
         found.save_grid(png)?;
     }
@@ -75,6 +101,13 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
     let success = found.success(threat.norm())?;
     let attempt = Attempt {
         file: arguments.out.clone(),
+        subset: found.subset,
+        notes: attack
+            .step_size()
+            .and_then(|step| long_step(&attack.to_string(), step, &threat))
+            .into_iter()
+            .collect(),
+        eight_bit,
         attack: attack.to_string(),
         gradient: if gradient == GradientSource::Exact { "exact" } else { "taylor" },
         threat: threat.to_string(),
@@ -88,19 +121,64 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
         passes: found.passes,
         seconds: found.seconds,
     };
-    printer.result(&attempt, |attempt| {
-        let Attempt { file, attack, gradient, threat, precision, examples, .. } = attempt;
-        format!(
-            "{}: {examples} images under {attack}, {gradient} gradients, {threat}, in {precision}; accuracy {:.2} % clean, {:.2} % \
-             perturbed; {} of {} fooled{}, in {}\n",
-            file.display(),
-            100.0 * attempt.clean_accuracy,
-            100.0 * attempt.robust_accuracy,
-            attempt.fooled,
-            attempt.attacked,
-            attempt.mean_length.map(|length| format!(" at a mean length of {length:.4}")).unwrap_or_default(),
-            duration(attempt.seconds)
-        )
-    })?;
+    printer.result(&attempt, text)?;
     Ok(Outcome::Done)
+}
+
+/// Where the gradients are to come from.
+fn gradient(arguments: &AttackArguments) -> Result<GradientSource> {
+    Ok(match (arguments.gradient, arguments.curvature, arguments.refreshes) {
+        (GradientChoice::Exact, None, None) => GradientSource::Exact,
+        (GradientChoice::Exact, ..) => bail!("--curvature and --refreshes are of --gradient taylor"),
+        (GradientChoice::Taylor, curvature, refreshes) => GradientSource::Taylor {
+            curvature: curvature.unwrap_or(Curvature::None),
+            refreshes: refreshes.unwrap_or(1),
+        },
+    })
+}
+
+/// Everything in full precision, for numpy.
+fn write_arrays(out: &Path, found: &PerturbedImages) -> Result<()> {
+    let arrays = [
+        ("clean", &found.clean),
+        ("perturbed", &found.perturbed),
+        ("labels", &found.labels),
+        ("clean_predictions", &found.clean_predictions),
+        ("predictions", &found.predictions),
+    ];
+    Ok(gaat::npz::write(out, &arrays)?)
+}
+
+fn text(attempt: &Attempt) -> String {
+    let Attempt { file, attack, gradient, threat, precision, attacked, .. } = attempt;
+    let at = |length: Option<f64>| {
+        length.map(|length| format!(" at a mean length of {length:.4}")).unwrap_or_default()
+    };
+    let mut text = format!(
+        "{}{} images under {attack}, {gradient} gradients, {threat}, in {precision}; accuracy {:.2} % clean, {:.2} % perturbed; \
+         {} of {attacked} fooled{}, in {}\n",
+        file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default(),
+        attempt.subset.map_or_else(|| attempt.examples.to_string(), |subset| subset.words()),
+        100.0 * attempt.clean_accuracy,
+        100.0 * attempt.robust_accuracy,
+        attempt.fooled,
+        at(attempt.mean_length),
+        duration(attempt.seconds)
+    );
+    if let Some(Written { directory, listing, robust_accuracy, fooled, mean_length }) = &attempt.eight_bit {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{}: the same images with 8 bits, rounded towards the clean ones so that they lie in the ball; accuracy \
+             {:.2} %; {fooled} of {attacked} fooled{}; listed in {}",
+            directory.display(),
+            100.0 * robust_accuracy,
+            at(*mean_length),
+            listing.display()
+        );
+    }
+    for note in &attempt.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
 }

@@ -1,7 +1,7 @@
 //! `gaat evaluate`.
 
 use super::Outcome;
-use super::subject::{Subject, threat};
+use super::subject::{Subject, known_training, selection, threat};
 use crate::arguments::{CheckpointChoice, EvaluateArguments, SubjectArguments};
 use crate::directory::{command_line, write_whole};
 use crate::judging::Attacks;
@@ -31,14 +31,17 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
     printer.warnings(&warnings);
     let threat = threat(attacked, &trained)?;
     let attacks = Attacks { names: &arguments.attack, budget: arguments.budget };
+    let training = known_training(&attacked.subject.run, &opened)?;
     let options = EvaluateOptions {
         threat,
         attacks: attacks.specs(&threat, trained.dataset)?,
         batch_size: attacked.batch_size,
-        limit: attacked.limit,
+        limit: attacked.limit.or(attacked.first),
+        selection: selection(attacked.first),
         seed: attacked.seed,
         curve: curve(arguments, &threat)?,
         probes: Some(ProbeOptions { images: arguments.probe_images, noise_draws: arguments.noise_draws }),
+        training,
     };
     if arguments.svg.is_some() && options.curve.is_empty() {
         bail!("--svg draws robust accuracy over epsilon; add --curve or --epsilons");
@@ -149,11 +152,11 @@ fn speaks_for_the_run(
 fn title(run: &Path, opened: &OpenedRun, dataset: DatasetName, evaluation: &Evaluation) -> String {
     let method = opened.record.as_ref().and_then(|record| record.recipe.method);
     let method = method.map(|method| format!(", {method}")).unwrap_or_default();
+    let images = evaluation.subset.map_or_else(|| count(evaluation.examples as u64), |subset| subset.words());
     format!(
-        "{}: {}{method}, {} test images of {dataset}, {}, {}",
+        "{}: {}{method}, {images} test images of {dataset}, {}, {}",
         run.display(),
         opened.description.model,
-        count(evaluation.examples as u64),
         evaluation.threat,
         judged_in(evaluation.precision)
     )

@@ -1,7 +1,7 @@
 //! `gaat explain`.
 
 use super::Outcome;
-use super::subject::Subject;
+use super::subject::{Subject, selection};
 use crate::arguments::{ExplainArguments, SubjectArguments};
 use crate::directory::write_whole;
 use crate::interrupt;
@@ -19,8 +19,12 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> Result<Out
     // All look at the same images.
     printer.warnings(&first.warnings);
     let subjects: Vec<Network> = arguments.runs.iter().zip(&opened).map(network).collect();
-    let options =
-        ExplainOptions { methods: arguments.method.clone(), limit: arguments.limit, seed: arguments.seed };
+    let options = ExplainOptions {
+        methods: arguments.method.clone(),
+        limit: arguments.first.unwrap_or(arguments.limit),
+        selection: selection(arguments.first),
+        seed: arguments.seed,
+    };
     let mut observer = |now: &str| {
         printer.progress(now);
         if interrupt::requested() { Control::Stop } else { Control::Continue }

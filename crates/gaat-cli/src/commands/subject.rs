@@ -5,7 +5,8 @@ use crate::recipes;
 use anyhow::{Result, bail};
 use gaat::run::{Checkpoint, OpenedRun};
 use gaat_data::{ImageSet, TestSet};
-use gaat_spec::{CheckedRecipe, DatasetName, Norm, Recipe, ThreatModel, visible};
+use gaat_spec::collapse::Training;
+use gaat_spec::{CheckedRecipe, DatasetName, Norm, Recipe, Selection, ThreatModel, visible};
 use std::path::Path;
 
 impl From<CheckpointChoice> for Checkpoint {
@@ -78,6 +79,15 @@ pub(super) fn recipe_beside(checkpoint: &Path) -> Option<&Path> {
     checkpoint.parent().and_then(Path::parent).filter(|root| root.join("recipe.toml").exists())
 }
 
+/// What is known of how the network was trained: from its run, or from the run round a checkpoint.
+pub(super) fn known_training(run: &Path, opened: &OpenedRun) -> Result<Training> {
+    Ok(match (&opened.record, recipe_beside(run)) {
+        (Some(record), _) => Training::of(record),
+        (None, Some(root)) => Training::of_recipe(&gaat::run::recipe(root)?.check()?.resolved),
+        (None, None) => Training::default(),
+    })
+}
+
 /// Accuracy on images of other classes would be a number without a meaning.
 fn check_classes(images: &ImageSet, opened: &OpenedRun) -> Result<()> {
     let (found, expected) = (images.class_names(), &opened.description.class_names);
@@ -105,6 +115,11 @@ fn listed(classes: &[String]) -> String {
     let listed: Vec<_> = classes.iter().take(LISTED).map(|class| visible(class)).collect();
     let more = if classes.len() > LISTED { ", ..." } else { "" };
     format!("{}{more}", listed.join(", "))
+}
+
+/// How test images are chosen where the number of the first ones may be given.
+pub(super) fn selection(first: Option<usize>) -> Selection {
+    first.map_or(Selection::Seeded, |_| Selection::First)
 }
 
 /// The threat model asked for; else that of the training.

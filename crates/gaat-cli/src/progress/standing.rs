@@ -64,7 +64,7 @@ impl Standing {
                 self.alarms += 1;
                 self.alarm = Some(name.clone());
             }
-            Event::Recovered { .. } => self.alarm = None,
+            Event::Recovered { name, .. } => self.alarm = self.alarm.take().filter(|alarm| alarm != name),
             Event::Epoch { record, .. } => {
                 self.sums = Sums::default();
                 self.validation = validation(record);

@@ -26,6 +26,9 @@ struct Shown {
     train: Option<usize>,
     test: Option<usize>,
     files: Vec<ShownFile>,
+    /// Test images that are training images too; only after verifying.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<usize>,
     notes: Vec<String>,
 }
 
@@ -130,6 +133,7 @@ impl Shown {
             test: contents.map(gaat_data::Contents::test),
             classes,
             files: report.files.into_iter().map(ShownFile::of).collect(),
+            duplicates: report.duplicates.map(|found| found.images),
             notes: report.notes,
         }
     }

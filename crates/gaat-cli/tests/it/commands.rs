@@ -56,6 +56,8 @@ fn a_run_is_trained_judged_and_not_overwritten() {
     // Two expansions, each with a gradient for every class.
     assert_eq!(attacked["passes"]["input_backward"].as_u64(), Some(20 * right));
 
+    images_of_8_bits_are_written_and_judged_again(here, run);
+
     let missed = gaat(here, &format!("{judge} --limit 50 --require-robust 1.0"));
     assert_eq!(status(&missed), 1, "{}", stderr(&missed));
     assert_eq!(json(&stdout(&missed))["examples"], 50, "the result comes all the same");
@@ -82,6 +84,40 @@ fn a_run_is_trained_judged_and_not_overwritten() {
     // A finished run that is resumed is finished.
     let again = json(&success(here, &format!("train --resume {run} --json")));
     assert_eq!((&again["status"], &again["directory"]), (&"done".into(), &run.into()));
+}
+
+fn images_of_8_bits_are_written_and_judged_again(here: &Path, run: &str) {
+    let line = |rest: &str| {
+        format!(
+            "attack {run} --attack pgd --steps 3 --random-start false --step-size 0.2 --first 12 --threads 1 {rest}"
+        )
+    };
+    let found = json(&success(here, &line("--images written --json")));
+    let (full, written) = (&found["robust_accuracy"], &found["eight_bit"]);
+    assert!(
+        written["robust_accuracy"].as_f64() >= full.as_f64(),
+        "shorter perturbations do no more: {found}"
+    );
+    assert!(written["mean_length"].as_f64().unwrap() <= 0.1);
+    assert_eq!((&found["subset"]["selection"], &found["subset"]["images"]), (&"first".into(), &12.into()));
+    assert!(
+        found["notes"][0].as_str().unwrap().contains("a step of 0.2 is longer than epsilon, 0.1"),
+        "{found}"
+    );
+    let listing = read(&here.join("written/images.csv"));
+    let rows: Vec<&str> = listing.lines().collect();
+    assert_eq!(rows.len(), 13, "{listing}");
+    assert_eq!(rows[0], "file,index,class,prediction_clean,prediction_perturbed,prediction_8bit");
+    for (index, row) in rows[1..].iter().enumerate() {
+        let cells: Vec<&str> = row.split(',').collect();
+        assert_eq!(cells[..2], [format!("{}/{index:02}.png", cells[2]), index.to_string()], "{row}");
+        assert!(read_bytes(&here.join("written").join(cells[0])).starts_with(b"\x89PNG"), "{row}");
+    }
+    let text = refusal(here, &line("--images written"));
+    assert!(text.contains("written: holds something already"), "{text}");
+    let text = success(here, &line("--out b.npz --images again"));
+    assert!(text.contains("the first 12 of 359 images") && text.contains("with 8 bits"), "{text}");
+    assert!(refusal(here, &line("--limit 5 --out c.npz")).contains("--first"));
 }
 
 fn robust(point: &Value) -> f64 {

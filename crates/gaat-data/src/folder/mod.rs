@@ -16,14 +16,18 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
+use crate::seen::seen;
 use cache::{Cache, Entry};
-use gaat_spec::DatasetName;
-pub(crate) use scan::scan;
-use scan::{ImageFile, Scan, scan_settled};
+use gaat_spec::{DatasetName, visible_path};
+pub(crate) use scan::{ImageFile, scan};
+use scan::{Scan, scan_settled};
 
 /// What is expected, for a message.
 const EXPECTED: &str =
     "train/<class>/*.png, *.jpg or *.jpeg and test/<class>/..., in the directory itself or in folder/";
+
+/// Names under which others keep a part that gaat has not.
+const OTHER_PARTS: [&str; 5] = ["val", "valid", "validation", "dev", "eval"];
 
 /// The two parts of an image folder.
 #[derive(Debug)]
@@ -53,16 +57,39 @@ pub(crate) fn find(roots: &[PathBuf]) -> Result<PathBuf> {
                 return Err(Error::Incomplete {
                     dataset: DatasetName::Folder,
                     directory: directory.clone(),
-                    missing: missing.iter().map(|part| format!("the folder {part}/")).collect(),
+                    missing: missing.iter().map(|part| lacking(directory, part)).collect(),
                 });
             }
             _ => {}
         }
     }
-    match searched.iter().find_map(|directory| packed(directory)) {
-        Some(path) => Err(Error::Packed { path }),
-        None => Err(Error::Missing { dataset: DatasetName::Folder, searched, expected: EXPECTED.to_owned() }),
+    if let Some(path) = searched.iter().find_map(|directory| packed(directory)) {
+        return Err(Error::Packed { path });
     }
+    let (dataset, expected) = (DatasetName::Folder, EXPECTED.to_owned());
+    Err(Error::Missing { dataset, searched, expected, seen: seen(roots, dataset) })
+}
+
+/// A part that is not there; and the folder that may be meant for it.
+fn lacking(directory: &Path, part: &str) -> String {
+    let beside = OTHER_PARTS.iter().find(|other| part == "test" && directory.join(other).is_dir());
+    let beside = beside.map(|other| {
+        format!(" ({other}/ is there: name it test/ where its images are to be judged on, for gaat carves its own \
+                 validation images from train/)")
+    });
+    format!("the folder {part}/{}", beside.unwrap_or_default())
+}
+
+/// What is said of folders of images beside `train` and `test`, which nobody reads.
+pub(crate) fn unread(root: &Path) -> Option<String> {
+    let others: Vec<&str> = OTHER_PARTS.into_iter().filter(|other| root.join(other).is_dir()).collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "{}: {} is not read: validation images are carved from train/, and test/ is judged on",
+            visible_path(root),
+            others.join(", ")
+        )
+    })
 }
 
 /// An archive that stands where a directory of images was expected.
@@ -85,6 +112,7 @@ pub(crate) fn load(root: &Path, resize: Option<(usize, usize)>, cache: Option<&P
     let root = fs_err::canonicalize(root)?;
     let mut scan = if cache.is_some() { scan_settled(&root)? } else { scan(&root)? };
     let mut warnings = std::mem::take(&mut scan.warnings);
+    warnings.extend(unread(&root));
     let cache = cache.map(|directory| Cache::new(directory, &scan, resize));
     if cache.is_none() {
         warnings.push("decoded images are not kept: no cache directory is known; set GAAT_CACHE".to_owned());

@@ -11,3 +11,4 @@ mod inspect;
 mod missing;
 mod real_data;
 mod split;
+mod torchvision;

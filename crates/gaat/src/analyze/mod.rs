@@ -9,7 +9,7 @@ mod outcome;
 pub use crate::control::Control;
 
 use crate::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, Walk, run};
-use crate::batch::{Batch, Images};
+use crate::batch::{Batch, Choice, Images};
 use crate::nn::{Classifier, Mode, Rng};
 use crate::run::environment;
 use crate::taylor::TaylorModel;
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 use compared::{Compared, Path};
 use gaat_data::ImageSet;
 use gaat_spec::analysis::{Analysis, AttackOutcome, EpsilonAnalysis, LossModel, ModelAnalysis, SCHEMA};
-use gaat_spec::{Anchor, Norm, PixelLength, ThreatModel, bounds};
+use gaat_spec::{Anchor, Norm, PixelLength, Selection, ThreatModel, bounds};
 use outcome::{Clock, Misfit, Verdict};
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,10 @@ pub struct AnalyzeOptions {
     pub curvature_draws: usize,
     /// Images attacked at once, which `batch-fisher` mixes.
     pub batch_size: usize,
-    /// At most this many images: a subset fixed by the seed.
+    /// At most this many images.
     pub limit: usize,
+    /// Which images these are: a subset fixed by the seed, or the first ones.
+    pub selection: Selection,
     /// Root of the random starts and of the drawn labels.
     pub seed: u64,
 }
@@ -99,7 +101,9 @@ pub fn analyze(
         return Err(Error::Usage("an analysis needs at least one image".to_owned()));
     }
     let store = classifier.store();
-    let images = Images::upload_some(images, options.limit, options.seed, store.device())?;
+    let choice = Choice { limit: options.limit, selection: options.selection, seed: options.seed };
+    let subset = choice.subset(images.len());
+    let images = Images::upload_some(images, choice, store.device())?;
     let mut epsilons = options.epsilons.clone();
     epsilons.sort_by(|left, right| left.value().total_cmp(&right.value()));
     let batches = images.len().div_ceil(options.batch_size);
@@ -115,6 +119,7 @@ pub fn analyze(
     Ok(Analysis {
         schema: SCHEMA.to_owned(),
         examples: images.len(),
+        subset,
         clean_accuracy: lab.clean_accuracy()?,
         norm: options.norm,
         anchor: options.anchor,

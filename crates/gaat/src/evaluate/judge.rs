@@ -55,20 +55,24 @@ pub(super) fn build(spec: &AttackSpec, restart: usize) -> Result<Box<dyn Attack>
     // FAB starts at the image first and at random afterwards.
     let start = if restart == 0 { Start::Clean } else { Start::Random };
     let fab = |steps, boundary| Fab { steps, boundary, start, stop: StopRule::WhenFooled };
-    let pgd = |steps, step_size: PixelLength| Pgd {
+    let pgd = |steps, step_size: PixelLength, random_start: bool| Pgd {
         steps,
         step_size: step_size.value(),
-        start: Start::Random,
+        start: if random_start { Start::Random } else { Start::Clean },
         walk: Walk::InBox,
         stop: StopRule::WhenFooled,
     };
     let margin = |pgd, targets| MarginPgd { pgd, targets };
     Ok(match *spec {
         AttackSpec::Fgsm { .. } => Box::new(Fgsm),
-        AttackSpec::Pgd { steps, step_size, .. } => Box::new(pgd(steps, step_size)),
-        AttackSpec::PgdMargin { steps, step_size, .. } => Box::new(margin(pgd(steps, step_size), 0)),
-        AttackSpec::PgdT { steps, step_size, targets, .. } => {
-            Box::new(margin(pgd(steps, step_size), targets))
+        AttackSpec::Pgd { steps, step_size, random_start, .. } => {
+            Box::new(pgd(steps, step_size, random_start))
+        }
+        AttackSpec::PgdMargin { steps, step_size, random_start, .. } => {
+            Box::new(margin(pgd(steps, step_size, random_start), 0))
+        }
+        AttackSpec::PgdT { steps, step_size, targets, random_start, .. } => {
+            Box::new(margin(pgd(steps, step_size, random_start), targets))
         }
         AttackSpec::MiFgsm { steps, step_size } => {
             Box::new(MomentumFgsm { steps, step_size: step_size.value() })

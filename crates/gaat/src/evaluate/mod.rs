@@ -2,6 +2,7 @@
 
 mod alarms;
 mod classes;
+mod collapse;
 mod constant;
 mod crew;
 mod grid;
@@ -12,18 +13,21 @@ mod plan;
 mod probes;
 mod saved;
 mod verdict;
+mod written;
 
 pub use crate::control::Control;
 pub(crate) use grid::amplified;
 pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, Success, perturb};
 pub use probes::ProbeOptions;
+pub use written::EightBit;
 
-use crate::batch::{Batch, Images};
+use crate::batch::{Batch, Choice, Images};
 use crate::nn::{Classifier, Rng, try_algorithms};
 use crate::{Error, Result};
 use crew::Crew;
 use gaat_data::ImageSet;
-use gaat_spec::{AttackSpec, Evaluation, Passes, ThreatModel, bounds};
+use gaat_spec::collapse::Training;
+use gaat_spec::{AttackSpec, Evaluation, Passes, Selection, ThreatModel, bounds};
 use judge::Judge;
 use ledger::{Entry, Ledger};
 use plan::{Planned, Task};
@@ -44,8 +48,10 @@ pub struct EvaluateOptions {
     pub attacks: Vec<AttackSpec>,
     /// Images judged at once.
     pub batch_size: usize,
-    /// Judge only this many images: a subset fixed by the seed.
+    /// Judge only this many images.
     pub limit: Option<usize>,
+    /// Which images these are: a subset fixed by the seed, or the first ones.
+    pub selection: Selection,
     /// Root of the attacks' random starts.
     pub seed: u64,
     /// Attacks for accuracy over epsilon, the epsilons rising; none where it is not asked for. An image that fell within
@@ -53,12 +59,21 @@ pub struct EvaluateOptions {
     pub curve: Vec<CurveAttack>,
     /// What is tried beside the attacks, for the alarms.
     pub probes: Option<ProbeOptions>,
+    /// What is known of the training, to tell a collapse.
+    pub training: Training,
 }
 
 impl EvaluateOptions {
     /// Attacks alone on all images, seed 0, without curve and probes.
     pub fn new(threat: ThreatModel, attacks: Vec<AttackSpec>, batch_size: usize) -> Self {
-        Self { threat, attacks, batch_size, limit: None, seed: 0, curve: Vec::new(), probes: None }
+        let (curve, selection) = (Vec::new(), Selection::Seeded);
+        let training = Training::default();
+        Self { threat, attacks, batch_size, limit: None, selection, seed: 0, curve, probes: None, training }
+    }
+
+    /// Which images of a set of `count` are judged.
+    fn choice(&self, count: usize) -> Choice {
+        Choice { limit: self.limit.unwrap_or(count), selection: self.selection, seed: self.seed }
     }
 }
 
@@ -149,15 +164,17 @@ fn judge(
     try_algorithms(false);
     let classes = classifier.class_count() as usize;
     let plan = plan::plan(options, classes)?;
-    let notes = plan::notes(&options.attacks, classes, &options.threat)?;
-    let (limit, names) = (options.limit.unwrap_or(images.len()), images.class_names());
-    let images = Images::upload_some(images, limit, options.seed, classifier.store().device())?;
+    let notes = plan::notes(options, classes)?;
+    let (names, set) = (images.class_names(), images.len());
+    let choice = options.choice(set);
+    let images = Images::upload_some(images, choice, classifier.store().device())?;
     let mut ledger = saved.map_or_else(|| Ok(Ledger::default()), Saved::read)?;
     let run = Run { images: &images, plan: &plan, options, kind: classifier.store().kind(), saved };
     let mut crew = Crew::new(classifier, images.len().div_ceil(options.batch_size))?;
     run.stages(&mut crew, &mut ledger, observer)?;
     let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
     verdict.precision = Some(classifier.compute_precision());
+    verdict.subset = choice.subset(set);
     let stages = verdict::last_stages(&plan);
     verdict.classes = classes::classes(names, &images, options.batch_size, &ledger, &stages)?;
     verdict.alarms.extend(constant::alarm(classifier, &images, options.batch_size, &verdict.classes)?);

@@ -3,12 +3,12 @@
 use super::judge::build;
 use crate::attack::survival::{check_pixels, correct, standing_clean};
 use crate::attack::{Exact, GradientOracle, Taylor, ball, run};
-use crate::batch::{Batch, Images};
+use crate::batch::{Batch, Choice, Images};
 use crate::nn::{Classifier, Mode, Rng, answer};
 use crate::taylor::TaylorModel;
 use crate::{Error, Result};
 use gaat_data::ImageSet;
-use gaat_spec::{Anchor, AttackSpec, Curvature, Norm, Passes, ThreatModel, bounds};
+use gaat_spec::{Anchor, AttackSpec, Curvature, Norm, Passes, Selection, Subset, ThreatModel, bounds};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -38,8 +38,10 @@ pub struct PerturbOptions {
     pub gradient: GradientSource,
     /// Images at once.
     pub batch_size: usize,
-    /// Perturb only this many images: the subset that an evaluation with this seed judges.
+    /// Perturb only this many images: those that an evaluation with this limit, selection and seed judges.
     pub limit: Option<usize>,
+    /// Which images these are: a subset fixed by the seed, or the first ones.
+    pub selection: Selection,
     /// Root of the random starts.
     pub seed: u64,
 }
@@ -53,6 +55,10 @@ pub struct PerturbedImages {
     pub perturbed: Tensor,
     /// `[N]`, i64.
     pub labels: Tensor,
+    /// Place of each image in the set that it came from.
+    pub places: Vec<usize>,
+    /// Which images these are, where they are not all.
+    pub subset: Option<Subset>,
     /// What the network says of the clean images, `[N]`, i64.
     pub clean_predictions: Tensor,
     /// What it says of the perturbed ones, `[N]`, i64.
@@ -127,8 +133,10 @@ pub fn perturb(
     }
     options.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
 
-    let limit = options.limit.unwrap_or(images.len());
-    let images = Images::upload_some(images, limit, options.seed, classifier.store().device())?;
+    let count = images.len();
+    let PerturbOptions { limit, selection, seed, .. } = *options;
+    let choice = Choice { limit: limit.unwrap_or(count), selection, seed };
+    let images = Images::upload_some(images, choice, classifier.store().device())?;
     let kind = classifier.store().kind();
     let mut parts: [Vec<Tensor>; 5] = Default::default();
     let mut passes = Passes::default();
@@ -153,6 +161,8 @@ pub fn perturb(
         clean: join(clean)?,
         perturbed: join(perturbed)?,
         labels: join(labels)?,
+        places: choice.places(count).unwrap_or_else(|| (0..count).collect()),
+        subset: choice.subset(count),
         clean_predictions: join(clean_predictions)?,
         predictions: join(predictions)?,
         passes,

@@ -2,7 +2,7 @@
 
 use super::{CurveAttack, EvaluateOptions};
 use crate::{Error, Result};
-use gaat_spec::{AttackSpec, Norm, ThreatModel};
+use gaat_spec::{AttackSpec, Norm, ThreatModel, long_step};
 
 /// What a stage does.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,8 +69,21 @@ fn attacks(attacks: &[AttackSpec], threat: &ThreatModel, classes: usize) -> Resu
     Ok(stages)
 }
 
-/// What the plan does otherwise than the names of the attacks say, and why.
-pub(super) fn notes(attacks: &[AttackSpec], classes: usize, threat: &ThreatModel) -> Result<Vec<String>> {
+/// What the plan does otherwise than the names of the attacks say, and why; and steps that are longer than the ball.
+pub(super) fn notes(options: &EvaluateOptions, classes: usize) -> Result<Vec<String>> {
+    let EvaluateOptions { attacks, curve, threat, .. } = options;
+    let mut notes = fewer_targets(attacks, classes, threat)?;
+    let long = |attack: &AttackSpec, threat: &ThreatModel, who: &str| {
+        attack.step_size().and_then(|step_size| long_step(who, step_size, threat))
+    };
+    notes.extend(attacks.iter().filter_map(|attack| long(attack, threat, &attack.to_string())));
+    notes.extend(curve.iter().filter_map(|CurveAttack { attack, threat }| {
+        long(attack, threat, &format!("{attack} at {}", threat.epsilon_length()))
+    }));
+    Ok(notes)
+}
+
+fn fewer_targets(attacks: &[AttackSpec], classes: usize, threat: &ThreatModel) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for whole in attacks {
         let usual = if whole.is_ensemble() { *whole } else { AttackSpec::customary(whole.name(), threat)? };

@@ -6,6 +6,7 @@ use crate::files::write_atomically;
 use crate::nn::Classifier;
 use crate::{Error, Result};
 use gaat_data::ImageSet;
+use gaat_spec::Selection;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
@@ -33,11 +34,15 @@ impl Saved {
         images: &ImageSet,
         options: &EvaluateOptions,
     ) -> Result<Self> {
-        // What the probes look at does not go into the ledger.
-        let EvaluateOptions { threat, attacks, curve, batch_size, limit, seed, probes: _ } = options;
+        // What the probes look at does not go into the ledger, nor what is known of the training.
+        let EvaluateOptions { threat, attacks, curve, batch_size, limit, selection, seed, .. } = options;
         let attacks = serde_json::to_string(attacks).map_err(std::io::Error::from)?;
         let curve = serde_json::to_string(curve).map_err(std::io::Error::from)?;
-        let limit = limit.map_or_else(|| "all images".to_owned(), |limit| format!("limit {limit}"));
+        let limit = match (limit, selection) {
+            (None, _) => "all images".to_owned(),
+            (Some(limit), Selection::Seeded) => format!("limit {limit}"),
+            (Some(limit), Selection::First) => format!("the first {limit} images"),
+        };
         let judged = format!(
             "{} {} in {} with weights {:016x}, images {}, {threat}, attacks {attacks}, curve {curve}, batches of \
              {batch_size}, {limit}, seed {seed}",

@@ -2,6 +2,7 @@
 
 use super::EvaluateOptions;
 use super::alarms::alarms;
+use super::collapse;
 use super::ledger::{Entry, Ledger};
 use super::plan::{Planned, Task};
 use gaat_spec::evaluation::CurvePoint;
@@ -47,8 +48,9 @@ pub(super) fn verdict(
         _ => None,
     });
     let curve = curve.collect();
-    Evaluation {
+    let mut verdict = Evaluation {
         examples: total,
+        subset: None,
         threat: options.threat,
         precision: None,
         clean_accuracy: share(clean),
@@ -62,7 +64,10 @@ pub(super) fn verdict(
         curve,
         probes: None,
         seconds: ledger.stages.iter().map(|entry| entry.seconds).sum(),
-    }
+    };
+    verdict.alarms.extend(collapse::alarm(&options.training, &verdict));
+    verdict.notes.extend(collapse::note(&options.training, &verdict));
+    verdict
 }
 
 /// The stage of each attack that saw what all its others left.

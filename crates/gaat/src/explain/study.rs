@@ -1,17 +1,17 @@
 //! Several networks explained on the same images: statistics of their maps, and agreement of every two.
 
 use super::{attribution, measures, methods_for, saliency};
-use crate::batch::Images;
+use crate::batch::{Choice, Images};
 use crate::control::Control;
 use crate::nn::{Classifier, Mode, answer, finite};
 use crate::run::environment;
 use crate::{Error, Result};
 use gaat_data::ImageSet;
-use gaat_spec::bounds;
 use gaat_spec::explanation::{
     ExplainedRun, Explanation, MapAgreement, MapStatistics, Mean, Pair, SCHEMA, SaliencyName,
 };
 use gaat_spec::statistics::{mean, standard_deviation};
+use gaat_spec::{Selection, bounds};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
@@ -35,8 +35,10 @@ pub struct Subject<'a> {
 pub struct ExplainOptions {
     /// Methods; empty for all that every network has.
     pub methods: Vec<SaliencyName>,
-    /// Images looked at, a subset fixed by the seed, of which those count that every network classifies rightly.
+    /// Images looked at, of which those count that every network classifies rightly.
     pub limit: usize,
+    /// Which images these are: a subset fixed by the seed, or the first ones.
+    pub selection: Selection,
     /// Root of the choice of images and of the noise.
     pub seed: u64,
 }
@@ -77,7 +79,8 @@ pub fn explain(
         return Err(Error::Usage("an explanation needs at least one network".to_owned()));
     };
     let store = first.classifier.store();
-    let all = Images::upload_some(images, options.limit, options.seed, store.device())?;
+    let choice = Choice { limit: options.limit, selection: options.selection, seed: options.seed };
+    let all = Images::upload_some(images, choice, store.device())?;
     let candidates = all.len();
     let batch = all.range(0, candidates, store.kind())?;
     let (chosen, accuracies) = rightly_classified(subjects, &batch.pixels, &batch.labels)?;
@@ -122,6 +125,7 @@ pub fn explain(
     let explanation = Explanation {
         schema: SCHEMA.to_owned(),
         candidates,
+        subset: choice.subset(images.len()),
         examples: chosen.size()[0] as usize,
         seed: options.seed,
         environment: environment(first.classifier),

@@ -8,6 +8,7 @@ mod averaging;
 mod batches;
 mod books;
 mod calendar;
+mod chance;
 mod collapse;
 mod descent;
 mod directory;

@@ -2,6 +2,7 @@
 
 use super::books::Books;
 use super::calendar::Calendar;
+use super::chance::Chance;
 use super::collapse::Guard;
 use super::events::{Control, Observer};
 use super::feed::Feed;
@@ -26,6 +27,7 @@ pub(super) struct Run<'a> {
     pub(super) books: Books,
     pub(super) validation: Validation,
     pub(super) guard: Option<Guard>,
+    pub(super) chance: Chance,
     pub(super) class_names: Vec<String>,
     /// What the reader of the data and the maker of the run had to say.
     pub(super) warnings: Vec<String>,
@@ -86,9 +88,12 @@ impl Run<'_> {
         let accuracy = self.validation.judge(self.trained.judged());
         let accuracy = accuracy.map_err(|error| located(error, epoch, self.books.steps()))?;
         self.books.add_evaluation(started.elapsed().as_secs_f64());
-        let judged = self.validation.attacked.len();
-        let guard = self.guard.as_mut();
-        let alarm = guard.and_then(|guard| guard.after_epoch(accuracy.robust, judged, &mut self.books));
+        let alarm = match &mut self.guard {
+            Some(guard) => guard.after_epoch(accuracy, &self.validation, &self.trained, &mut self.books)?,
+            None => None,
+        };
+        let stuck =
+            self.chance.after_epoch(epoch, accuracy.clean, self.validation.images.len(), &mut self.books);
         let record = self.books.close_epoch(epoch, accuracy);
         let best = self.save_weights(epoch)?;
         if let Some(guard) = &mut self.guard {
@@ -96,7 +101,7 @@ impl Run<'_> {
         }
         self.save_state()?;
         let done = Event::Epoch { record, cost_ratio: self.books.record.cost_ratio };
-        for event in alarm.into_iter().chain([done, Event::Checkpoint { epoch, best }]) {
+        for event in alarm.into_iter().chain(stuck).chain([done, Event::Checkpoint { epoch, best }]) {
             control = control.or(self.tell(&event, observer)?);
         }
         Ok(control)

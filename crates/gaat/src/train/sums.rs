@@ -2,6 +2,7 @@
 
 use super::StepOutcome;
 use crate::taylor::GainRatio;
+use gaat_spec::collapse::Share;
 use gaat_spec::{EpochRecord, Seconds};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,11 @@ impl EpochSums {
         self.learning_rate = learning_rate;
     }
 
+    /// Share of the training images classified rightly as they were trained on.
+    pub(super) fn accuracy(&self) -> Share {
+        Share { share: self.correct as f64 / self.images.max(1) as f64, images: self.images }
+    }
+
     /// The record of the epoch, without its validation.
     pub(super) fn record(&self, epoch: usize) -> EpochRecord {
         let images = self.images.max(1) as f64;
@@ -40,7 +46,7 @@ impl EpochSums {
             epoch,
             seconds: self.seconds,
             loss: self.loss / images,
-            train_accuracy: self.correct as f64 / images,
+            train_accuracy: self.accuracy().share,
             validation_clean: None,
             validation_robust: None,
             learning_rate: self.learning_rate,

@@ -4,6 +4,7 @@ use super::averaging::Averaging;
 use super::batches::Batches;
 use super::books::Books;
 use super::calendar::Calendar;
+use super::chance::Chance;
 use super::collapse::Guard;
 use super::events::Observer;
 use super::feed::Feed;
@@ -142,11 +143,12 @@ impl Training {
         };
         let batches = Batches::of(&plan, train.len(), network.as_ref())?;
         let calendar = Calendar::new(&plan, batches, method.replays());
+        warnings.extend(plan.notes());
         // The split may keep the order of the files, class by class; the attacked part must not.
         let mut attacked = epoch_order(plan.seed(), 0, validation.len());
         attacked.truncate(plan.validation_limit());
         let guard = Guard::new(&plan, &setting, calendar)?;
-        if guard.is_some() && attacked.is_empty() {
+        if plan.on_collapse().is_some() && attacked.is_empty() {
             warnings.push(UNCONFIRMED.to_owned());
         }
         let upload = |images| Images::upload(images, setting.device);
@@ -156,6 +158,7 @@ impl Training {
             feed: Feed::new(upload(train)?, batches, &plan, setting.kind),
             method,
             guard,
+            chance: Chance::new(train, &plan, calendar),
             validation: Validation {
                 images: upload(validation)?,
                 attacked: upload(&validation.select(&attacked))?,

@@ -15,6 +15,7 @@ fn options(norm: Norm, epsilons: &[f64]) -> AnalyzeOptions {
         curvature_draws: 2,
         batch_size: 25,
         limit: 60,
+        selection: gaat_spec::Selection::Seeded,
         seed: 0,
     }
 }

@@ -131,7 +131,9 @@ fn an_attack_perturbs_the_images_that_an_evaluation_judges() {
             EvaluateOptions { limit: Some(20), seed, ..EvaluateOptions::new(threat, vec![attack], 64) };
         let verdict = evaluate(network.as_ref(), &images, &judged, &mut |_| Control::Continue).unwrap();
         let gradient = GradientSource::Exact;
-        let options = PerturbOptions { threat, attack, gradient, batch_size: 64, limit: Some(20), seed };
+        let selection = gaat_spec::Selection::Seeded;
+        let options =
+            PerturbOptions { threat, attack, gradient, batch_size: 64, limit: Some(20), selection, seed };
         let found = perturb(network.as_ref(), &images, &options).unwrap();
         let accuracies = found.accuracies().unwrap();
         assert_eq!(accuracies, (verdict.clean_accuracy, verdict.robust_accuracy), "seed {seed}");
@@ -154,7 +156,9 @@ fn refreshes_beyond_the_steps_and_curvatures_of_logits_are_refused_in_words() {
         let threat = threat(Norm::Linf, 0.1);
         let attack = AttackSpec::DeepFool { steps: 5 };
         let gradient = GradientSource::Taylor { curvature, refreshes };
-        let options = PerturbOptions { threat, attack, gradient, batch_size: 8, limit: None, seed: 0 };
+        let selection = gaat_spec::Selection::Seeded;
+        let options =
+            PerturbOptions { threat, attack, gradient, batch_size: 8, limit: None, selection, seed: 0 };
         perturb(network.as_ref(), &digits(8), &options).unwrap_err().to_string()
     };
     assert!(refused(Curvature::None, 6).contains("takes 5 steps"), "{}", refused(Curvature::None, 6));

@@ -3,11 +3,12 @@
 use crate::support::{digits, network, robust_network, threat};
 use gaat::attack::{Attack, Exact, Fgsm, GradientOracle, Pgd, Start, StopRule, Walk, run};
 use gaat::batch::Images;
-use gaat::evaluate::{Control, EvaluateOptions, Progress, Stage, evaluate, evaluate_resumable};
+use gaat::evaluate::{Control, CurveAttack, EvaluateOptions, Progress, Stage, evaluate, evaluate_resumable};
 use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore, Rng};
 use gaat::{Error, Result};
 use gaat_data::{ImageSet, ImageShape};
-use gaat_spec::{AttackSpec, Evaluation, Norm, ThreatModel};
+use gaat_spec::collapse::Training;
+use gaat_spec::{AttackSpec, Evaluation, Norm, Selection, Subset, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
 pub(crate) fn options(threat: ThreatModel, attacks: Vec<AttackSpec>) -> EvaluateOptions {
@@ -136,6 +137,29 @@ fn nothing_but_the_attack_changes_a_verdict() {
     assert!(subsets.iter().any(|subset| *subset != subsets[0]), "{subsets:?}: always the same images");
     assert_eq!(limited(3, 150, 64).1, still.clean_accuracy);
     assert_eq!(limited(3, 9999, 64).0, 150);
+
+    // The first ones are those that a list of them gives, whatever the seed.
+    for seed in [0, 5] {
+        let first = EvaluateOptions {
+            limit: Some(20),
+            selection: Selection::First,
+            seed,
+            ..options(bound, fgsm.clone())
+        };
+        let verdict = judge(network.as_ref(), &images, &first);
+        let listed = judge(
+            network.as_ref(),
+            &images.select(&(0..20).collect::<Vec<_>>()),
+            &options(bound, fgsm.clone()),
+        );
+        assert_eq!((verdict.clean_accuracy, &verdict.classes), (listed.clean_accuracy, &listed.classes));
+        let subset = Subset { selection: Selection::First, images: 20, of: 150, seed: None };
+        assert_eq!((verdict.subset, listed.subset), (Some(subset), None));
+        assert_eq!(subset.words(), "the first 20 of 150");
+    }
+    let seeded = EvaluateOptions { limit: Some(20), seed: 3, ..options(bound, fgsm.clone()) };
+    let subset = judge(network.as_ref(), &images, &seeded).subset.unwrap();
+    assert_eq!((subset.selection, subset.seed), (Selection::Seeded, Some(3)));
 
     let refused = |images: &ImageSet, limit: Option<usize>, batch_size: usize| {
         let options = EvaluateOptions { limit, batch_size, ..options(bound, fgsm.clone()) };
@@ -311,7 +335,8 @@ fn one_step_that_beats_many_raises_the_alarm() {
     // Many steps beating one is as it should be, and one attack alone has nothing to be compared with.
     let ditched = judge(&network, &images(64), &options(threat, both.clone()));
     assert_eq!(ditched.attacks[0].robust_accuracy, 0.0);
-    assert!(ditched.alarms.is_empty(), "{:?}", ditched.alarms);
+    let [alarm] = ditched.alarms.as_slice() else { panic!("{ditched:?}") };
+    assert!(alarm.starts_with("collapse: 100.0 % under one step, 0.0 % under many"), "{alarm}");
     for attack in both {
         assert!(judge(&network, &images(128), &options(threat, vec![attack])).alarms.is_empty());
     }
@@ -349,6 +374,20 @@ fn an_evaluation_that_was_stopped_goes_on_as_if_it_never_was() {
     for part in ["another evaluation", "all images, seed 0", "limit 20, seed 1"] {
         assert!(error.contains(part), "{part}: {error}");
     }
+    // Another choice of images, or of the start, is another evaluation.
+    let go = |options: &EvaluateOptions| {
+        evaluate_resumable(network.as_ref(), &images, options, &state, &mut |_| Control::Continue)
+    };
+    fs_err::remove_file(&state).unwrap();
+    let limited = EvaluateOptions { seed: 0, ..other };
+    go(&limited).unwrap();
+    let first = EvaluateOptions { selection: Selection::First, ..limited.clone() };
+    let error = go(&first).unwrap_err().to_string();
+    assert!(error.contains("limit 20, seed 0") && error.contains("the first 20 images"), "{error}");
+    let mut still = limited;
+    still.attacks[0] =
+        AttackSpec::Pgd { steps: 2, restarts: 1, step_size: threat.epsilon_length(), random_start: false };
+    assert!(go(&still).unwrap_err().to_string().contains("\"random_start\":false"));
 }
 
 #[test]
@@ -421,4 +460,72 @@ fn masked_gradients_raise_the_alarm_and_do_not_deceive_autoattack() {
     let robust = |verdict: &Evaluation, place: usize| verdict.attacks[place].robust_accuracy;
     assert!(robust(&masked, 0) > robust(&honest, 0) + 0.2, "PGD is deceived");
     assert!((robust(&masked, 1) - robust(&honest, 1)).abs() <= 0.05, "a ratio of logits is not");
+}
+
+#[test]
+fn without_a_random_start_the_walk_begins_at_the_image() {
+    tch::set_num_threads(1);
+    let (network, images) = (robust_network(), digits(80));
+    let threat = threat(Norm::Linf, 0.1);
+    let step_size = threat.epsilon_length();
+    let still = AttackSpec::Pgd { steps: 1, restarts: 1, step_size, random_start: false };
+    let verdict = judge(network.as_ref(), &images, &options(threat, vec![AttackSpec::fgsm(&threat), still]));
+    // One step of epsilon from the image is FGSM.
+    assert_eq!(verdict.attacks[0].robust_accuracy, verdict.attacks[1].robust_accuracy);
+    assert_eq!(verdict.attacks[1].name, "pgd-1-clean-start");
+    let of_seed = |attack, seed| {
+        judge(network.as_ref(), &images, &EvaluateOptions { seed, ..options(threat, vec![attack]) })
+            .robust_accuracy
+    };
+    let still =
+        AttackSpec::Pgd { steps: 3, restarts: 1, step_size: step_size.scaled(0.5), random_start: false };
+    let found: Vec<f64> = (0..6).map(|seed| of_seed(still, seed)).collect();
+    assert!(found.iter().all(|share| *share == found[0]), "{found:?}: nothing is drawn");
+}
+
+#[test]
+fn a_step_that_is_longer_than_the_ball_is_mentioned() {
+    tch::set_num_threads(1);
+    let (network, images) = (robust_network(), digits(20));
+    let threat = threat(Norm::Linf, 0.1);
+    let step = |length: &str| AttackSpec::pgd(&threat, 2, 1, Some(length.parse().unwrap())).unwrap();
+    let notes = |attack| judge(network.as_ref(), &images, &options(threat, vec![attack])).notes;
+    assert_eq!((notes(step("0.1")), notes(AttackSpec::fgsm(&threat))), (Vec::new(), Vec::new()));
+    let found = notes(step("2"));
+    assert!(found.len() == 1 && found[0].contains("a step of 2 is longer than epsilon, 0.1"), "{found:?}");
+    let curve = ["0.05", "0.2"].map(|epsilon| CurveAttack {
+        threat: ThreatModel::new(Norm::Linf, epsilon.parse().unwrap()).unwrap(),
+        attack: step("0.1"),
+    });
+    let over = EvaluateOptions { curve: curve.to_vec(), ..options(threat, Vec::new()) };
+    let found = judge(network.as_ref(), &images, &over).notes;
+    assert!(found.len() == 1 && found[0].starts_with("pgd-2 at 0.05: a step of 0.1"), "{found:?}");
+}
+
+#[test]
+fn a_collapse_is_an_alarm_and_natural_training_a_note() {
+    tch::set_num_threads(1);
+    // One step jumps across the ditch, and short ones fall into it.
+    let (network, images) = (Trap::new(), flat_images(&[(64, 0); 60]));
+    let threat = threat(Norm::Linf, 0.1);
+    let attacks = || vec![AttackSpec::fgsm(&threat), AttackSpec::pgd(&threat, 10, 2, None).unwrap()];
+    let of = |method: &str, trained: Option<ThreatModel>| {
+        let training = Training { method: method.parse().ok(), threat: trained, own: None };
+        judge(&network, &images, &EvaluateOptions { training, ..options(threat, attacks()) })
+    };
+    let named =
+        |verdict: &Evaluation| verdict.alarms.iter().find(|alarm| alarm.starts_with("collapse")).cloned();
+    let run = of("fgsm-rs", Some(threat));
+    let alarm = named(&run).unwrap();
+    assert!(alarm.contains("100.0 % under one step, 0.0 % under many: fgsm-rs has collapsed"), "{alarm}");
+    let natural = of("natural", Some(threat));
+    assert_eq!(named(&natural), None);
+    assert!(natural.notes.iter().any(|note| note.contains("no collapse")), "{:?}", natural.notes);
+    let unknown = named(&of("nobody knows", None)).unwrap();
+    assert!(unknown.contains("if it was trained by one step"), "{unknown}");
+    let smaller = crate::support::threat(Norm::Linf, 0.05);
+    assert_eq!(named(&of("fgsm-rs", Some(smaller))), None, "beyond the bound of the training");
+    // Three images prove nothing.
+    let few = judge(&network, &flat_images(&[(64, 0); 3]), &options(threat, attacks()));
+    assert_eq!(named(&few), None);
 }

@@ -130,7 +130,8 @@ fn a_network_agrees_with_itself_and_less_with_another() {
         seed: None,
         classifier,
     };
-    let options = ExplainOptions { methods: Vec::new(), limit: 120, seed: 0 };
+    let selection = gaat_spec::Selection::Seeded;
+    let options = ExplainOptions { methods: Vec::new(), limit: 120, selection, seed: 0 };
     let images = digits(200);
     let go = |subjects: &[Subject], options: &ExplainOptions| {
         explain(subjects, &images, options, &mut |_| Control::Continue)

@@ -8,7 +8,7 @@ use gaat::explain::{ExplainOptions, Subject, explain};
 use gaat::nn::{Classifier, Mode};
 use gaat::train::train;
 use gaat_data::ImageSet;
-use gaat_spec::{AttackSpec, Event, Norm};
+use gaat_spec::{AttackSpec, Event, Norm, Selection};
 use tch::{Kind, Tensor};
 
 /// What `network` makes of some digits in each command that asks it for answers.
@@ -21,6 +21,7 @@ fn refusals(network: &dyn Classifier, images: &ImageSet) -> Vec<(&'static str, S
         network,
         images,
         &PerturbOptions {
+            selection: Selection::Seeded,
             threat,
             attack,
             gradient: GradientSource::Exact,
@@ -31,7 +32,7 @@ fn refusals(network: &dyn Classifier, images: &ImageSet) -> Vec<(&'static str, S
     )
     .map(drop);
     let subject = Subject { run: "x".to_owned(), label: "x".to_owned(), seed: None, classifier: network };
-    let options = ExplainOptions { methods: Vec::new(), limit: 50, seed: 0 };
+    let options = ExplainOptions { methods: Vec::new(), limit: 50, selection: Selection::Seeded, seed: 0 };
     let explained = explain(&[subject], images, &options, &mut |_| Control::Continue).map(drop);
     [("evaluate", judged), ("attack", perturbed), ("explain", explained)]
         .map(|(name, outcome)| {
@@ -60,6 +61,7 @@ fn logits_that_are_not_finite_are_no_answers() {
             assert!(text.contains("logits that are not finite"), "{command}: {text}");
         }
         let options = AnalyzeOptions {
+            selection: Selection::Seeded,
             norm: Norm::Linf,
             epsilons: vec!["0.1".parse().unwrap()],
             models: gaat_spec::analysis::LossModel::all(&[1], gaat_spec::Curvature::ALL).unwrap(),

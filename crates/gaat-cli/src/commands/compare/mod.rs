@@ -21,6 +21,7 @@ use gaat::evaluate::EvaluateOptions;
 use gaat::train::{TrainOptions, train};
 use gaat_report::format::{duration, percent};
 use gaat_report::{ComparedRun, Document, Summary, frontier, summarize};
+use gaat_spec::collapse::Training;
 use gaat_spec::{ComputePrecision, Evaluation, RunRecord, Status};
 use plan::{Job, Judging, Plan};
 use saved::{Found, Judgement};
@@ -143,6 +144,8 @@ fn judged(job: &Job, plan: &Plan, prefix: &str, printer: &Printer) -> Result<End
     let test = gaat::run::test_images(&job.recipe.resolved, None)?;
     let options = EvaluateOptions {
         limit: judging.limit,
+        selection: judging.selection,
+        training: opened.record.as_ref().map(Training::of).unwrap_or_default(),
         seed: judging.seed,
         ..EvaluateOptions::new(judging.threat, judging.attacks.clone(), crate::arguments::BATCH_SIZE)
     };

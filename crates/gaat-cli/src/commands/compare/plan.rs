@@ -1,12 +1,13 @@
 //! Which runs a comparison consists of, all checked before the first begins.
 
 use crate::arguments::{CheckpointChoice, CompareArguments};
+use crate::commands::subject::selection;
 use crate::judging::Attacks;
 use crate::recipes;
 use anyhow::{Context, Result, bail};
 use gaat_spec::method::BaseMethod;
 use gaat_spec::{
-    AttackSpec, Budget, CheckedRecipe, ComputePrecision, MethodName, Recipe, ThreatModel, bounds,
+    AttackSpec, Budget, CheckedRecipe, ComputePrecision, MethodName, Recipe, Selection, ThreatModel, bounds,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,10 +20,18 @@ pub(super) struct Judging {
     pub(super) attacks: Vec<AttackSpec>,
     pub(super) checkpoint: CheckpointChoice,
     pub(super) limit: Option<usize>,
+    /// Which images these are.
+    #[serde(default = "seeded")]
+    pub(super) selection: Selection,
     pub(super) seed: u64,
     /// Older versions judged in that of the training and did not say so: such verdicts are found again.
     #[serde(default)]
     pub(super) precision: Option<ComputePrecision>,
+}
+
+/// How images were chosen before there was a choice.
+fn seeded() -> Selection {
+    Selection::Seeded
 }
 
 /// One run.
@@ -131,15 +140,18 @@ fn judging(arguments: &CompareArguments, shared: &CheckedRecipe) -> Result<Judgi
             steps: judge.judge_steps,
             restarts: judge.judge_restarts,
             step_size: judge.judge_step_size,
+            random_start: judge.judge_random_start,
             ..Budget::default()
         },
     };
-    judge.judge_limit.map(|limit| bounds::JUDGE_LIMIT.check(limit)).transpose()?;
+    let limit = judge.judge_limit.or(judge.judge_first);
+    limit.map(|limit| bounds::JUDGE_LIMIT.check(limit)).transpose()?;
     Ok(Judging {
         threat: shared.plan.threat(),
         attacks: attacks.specs(&shared.plan.threat(), shared.dataset)?,
         checkpoint: judge.checkpoint,
-        limit: judge.judge_limit,
+        limit,
+        selection: selection(judge.judge_first),
         seed: 0,
         precision: Some(ComputePrecision::Fp32),
     })

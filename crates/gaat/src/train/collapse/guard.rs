@@ -11,6 +11,8 @@ use crate::train::calendar::Calendar;
 use crate::train::methods;
 use crate::train::step::{Setting, StepOutcome, TrainingMethod};
 use crate::train::trained::Trained;
+use crate::train::validation::{Accuracy, Validation};
+use gaat_spec::collapse::{Share, is_suspicious, on_same_images, on_training_images};
 use gaat_spec::{CollapsePolicy, Event, MethodSpec, PgdSpec, PixelLength, Plan, Seconds, ThreatModel};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -64,6 +66,8 @@ pub(in crate::train) struct Guard {
     policy: CollapsePolicy,
     calendar: Calendar,
     rng: Rng,
+    /// The first step, from 0, from which on the training attack has its full size.
+    full_from: usize,
     /// Steps of the first burst.
     burst_length: usize,
     /// The loss of guessing.
@@ -77,14 +81,19 @@ pub(in crate::train) struct Guard {
 }
 
 impl Guard {
-    /// The guard that `plan` asks for.
+    /// The guard of adversarial training, which follows the policy of `plan`; without one it only warns.
     pub(in crate::train) fn new(plan: &Plan, setting: &Setting, calendar: Calendar) -> Result<Option<Self>> {
-        let Some(policy) = plan.on_collapse() else { return Ok(None) };
+        if plan.is_natural() {
+            return Ok(None);
+        }
+        let is_full =
+            |done: &usize| !calendar.is_natural(*done) && plan.attack_scale(calendar.progress(*done)) >= 1.0;
         let step_size = PixelLength::new(plan.threat().epsilon() / 4.0)?;
         let pgd = MethodSpec::Rat(PgdSpec { steps: STEPS, step_size, random_start: true });
         Ok(Some(Self {
-            policy,
+            policy: plan.on_collapse().unwrap_or(CollapsePolicy::Warn),
             calendar,
+            full_from: (0..calendar.total()).find(is_full).unwrap_or(calendar.total()),
             rng: Rng::new(plan.seed()),
             burst_length: (calendar.steps_per_epoch / 2).max(LEAST_BURST),
             guessing: (setting.classes as f64).ln(),
@@ -135,19 +144,71 @@ impl Guard {
         Ok(event)
     }
 
-    /// Judges the epoch just validated, before its record is kept, by its robust accuracy on `images` images. What is to be
-    /// done waits for [`act`](Self::act), so that the weights that are saved are those that were judged.
+    /// Judges the epoch just validated to `accuracy`, before its record is kept. What is to be done waits for
+    /// [`act`](Self::act), so that the weights that are saved are those that were judged.
     pub(in crate::train) fn after_epoch(
         &mut self,
-        robust: Option<f64>,
-        images: usize,
+        accuracy: Accuracy,
+        validation: &Validation,
+        trained: &Trained,
         books: &mut Books,
-    ) -> Option<Event> {
+    ) -> Result<Option<Event>> {
         if books.steps() <= self.calendar.natural_epochs * self.calendar.steps_per_epoch {
-            return None;
+            return Ok(None);
         }
-        let finding = self.judge_epoch(robust, books.best_robust(), images)?;
-        Some(self.tell(finding, books))
+        let finding = match self.hollow(accuracy, validation, trained, books)? {
+            Some(message) => self.may_raise().then(|| self.raise(message)),
+            None => self.judge_epoch(accuracy.robust, books.best_robust(), validation.attacked.len()),
+        };
+        Ok(finding.map(|finding| self.tell(finding, books)))
+    }
+
+    /// What shows that the accuracy under the training's own attack is hollow, by the rule of [`gaat_spec::collapse`]: it
+    /// stands far above that of PGD on validation images, and either nothing is left there though clean images are known, or one
+    /// step on the same images stands as far above, which overfitting does not explain.
+    fn hollow(
+        &self,
+        accuracy: Accuracy,
+        validation: &Validation,
+        trained: &Trained,
+        books: &mut Books,
+    ) -> Result<Option<String>> {
+        let (Some(robust), Some(clean)) = (accuracy.robust, accuracy.clean) else { return Ok(None) };
+        // While the training attack grows, that of the validation is another.
+        let is_full = books.steps().saturating_sub(self.calendar.steps_per_epoch) >= self.full_from;
+        if !is_full || self.state.burst_left > 0 {
+            return Ok(None);
+        }
+        let own = books.sums.accuracy();
+        let many = Share { share: robust, images: validation.attacked.len() };
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        if on_training_images(own, many, clean).is_some() {
+            return Ok(Some(format!(
+                "{} of the training images withstand the training's own attack, {} of {} validation images PGD-{}",
+                percent(own.share),
+                percent(robust),
+                many.images,
+                validation.steps
+            )));
+        }
+        if !is_suspicious(own, many) {
+            return Ok(None);
+        }
+        let Some(check) = self.check(trained, &validation.attacked, &validation.threat, books)? else {
+            return Ok(None);
+        };
+        let share = |share| Share { share, images: check.images };
+        let found = on_same_images(share(check.single), share(check.pgd));
+        Ok(found.map(|_| {
+            format!(
+                "{} of {} validation images withstand one step, {} PGD-{STEPS}; {} of the training images the training's own \
+                 attack",
+                percent(check.single),
+                check.images,
+                percent(check.pgd),
+                percent(own.share)
+            )
+        }))
     }
 
     /// Keeps the weights or goes back to those that were kept, where a finding asks for it.

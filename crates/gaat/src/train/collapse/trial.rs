@@ -35,15 +35,20 @@ impl TrainingMethod for Sabotage {
         let useless = (self.at..self.at + self.useless).contains(&done);
         let actual = if useless { 0.0 } else { images };
         let gain = UnreadGain { actual: Tensor::from(actual), predicted: Tensor::from(images) };
-        Ok(StepReport { gain: Some(gain), ..report })
+        // Under its own attack it claims nothing, so that the gain ratio and the validation alone speak.
+        Ok(StepReport { gain: Some(gain), correct: Tensor::from(0_i64), ..report })
     }
 }
 
 /// 18 steps an epoch, 40 validation images.
 fn recipe(text: &str) -> CheckedRecipe {
-    let common = "dataset = \"digits\"\nprecision = \"fp32\"\nmodel = \"mlp\"\nmethod = \"fgsm-rs\"\nlimit = 400\nbatch-size = 20\n\
+    recipe_of("fgsm-rs", text)
+}
+
+fn recipe_of(method: &str, text: &str) -> CheckedRecipe {
+    let common = "dataset = \"digits\"\nprecision = \"fp32\"\nmodel = \"mlp\"\nlimit = 400\nbatch-size = 20\n\
         schedule = \"constant\"\nlearning-rate = 2e-3\nvalidation-steps = 3\n";
-    Recipe::from_toml(&format!("{common}{text}")).unwrap().check().unwrap()
+    Recipe::from_toml(&format!("method = \"{method}\"\n{common}{text}")).unwrap().check().unwrap()
 }
 
 fn directory_of(recipe: &CheckedRecipe, place: &Path, resume: bool) -> KeptRun {
@@ -175,4 +180,91 @@ fn without_validation_images_the_signal_alone_raises_and_ends_the_alarm() {
     };
     assert!((41..=53).contains(raised) && action.starts_with("50 steps of PGD-10"), "{events:?}");
     assert_eq!(*over, raised + 50 + 10, "ten steps after the burst");
+}
+
+/// Natural training that claims to withstand an attack on `share` of the training images.
+struct Boast {
+    share: f64,
+}
+
+impl TrainingMethod for Boast {
+    fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
+        let report = Natural.step(context, batch)?;
+        Ok(StepReport { correct: Tensor::from((self.share * batch.len() as f64).round() as i64), ..report })
+    }
+}
+
+#[test]
+fn accuracy_under_the_training_attack_alone_is_an_alarm_that_the_policy_follows() {
+    tch::set_num_threads(1);
+    let boast = |method: &str, text: &str, share: f64| {
+        let recipe = recipe_of(method, &format!("epochs = 4\n{text}"));
+        let training = Training { method: Box::new(Boast { share }), ..Training::of(&recipe).unwrap() };
+        let mut nothing = Nothing;
+        let mut run = training.assemble(&mut nothing).unwrap();
+        let events = drive(&mut run, 4 * 18);
+        (events, run.books.record.epochs)
+    };
+    // A network of natural training falls to PGD at 0.4, and knows clean images.
+    let (events, epochs) = boast("fgsm-rs", "epsilon = 0.4\non-collapse = \"refine\"", 0.75);
+    let [Event::Alarm { epoch, name, message, action, .. }, ..] = &events[..] else { panic!("{epochs:?}") };
+    let epoch = *epoch;
+    println!("{message}");
+    assert_eq!(name, "collapse");
+    assert!(message.starts_with("75.0 % of the training images withstand the training's own attack, "));
+    assert!(message.ends_with(" of 40 validation images PGD-3"), "{message}");
+    assert!(action.starts_with("50 steps of PGD-10"), "{action}");
+    assert!(epochs[epoch - 1].alarms[0].contains(message.as_str()), "in the record of its epoch");
+    assert_eq!(epochs[epoch].refreshes, 10.0, "a burst of PGD follows");
+
+    // A method without a gain ratio has no policy, and warns once.
+    let (events, _) = boast("rat", "epsilon = 0.4\nsteps = 2", 0.75);
+    let [Event::Alarm { action, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(action, "nothing is done");
+
+    // While the attack grows it is another than that of the validation; and who claims little looks robust to nobody.
+    for (name, text, share) in
+        [("growing", "epsilon = 0.4\nepsilon-warmup = 1.0", 0.75), ("modest", "epsilon = 0.4", 0.4)]
+    {
+        let (events, epochs) = boast("fgsm-rs", text, share);
+        assert_eq!(events, [], "{name}: {epochs:?}");
+    }
+}
+
+#[test]
+fn a_run_that_learns_nothing_says_so_once_and_what_helps() {
+    let run = |name: &str, text: &str, epochs: usize| {
+        let recipe = Recipe::from_toml(&format!(
+            "dataset = \"digits\"\nprecision = \"fp32\"\nmodel = \"mlp\"\nlimit = 400\nbatch-size = 20\nschedule = \"constant\"\n\
+             validation-steps = 1\nsteps = 1\nepochs = {epochs}\n{text}"
+        ));
+        let recipe = recipe.unwrap().check().unwrap();
+        let mut nothing = Nothing;
+        let mut run = Training::of(&recipe).unwrap().assemble(&mut nothing).unwrap();
+        let events = drive(&mut run, epochs * 18);
+        println!("{name}: {:?}", run.books.record.epochs);
+        (events, run.books.record.epochs)
+    };
+    tch::set_num_threads(1);
+    let (events, epochs) = run("still", "method = \"rat\"\nlearning-rate = 1e-9\n", 13);
+    let [Event::Alarm { epoch: 12, step: 216, name, message, action }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert!(
+        name == "stuck" && message.starts_with("no better than guessing since the start: loss 2.3"),
+        "{message}"
+    );
+    assert!(
+        action.contains("a warm-up of epsilon") && action.contains("a smaller learning rate"),
+        "{action}"
+    );
+    assert!(!action.contains("more epochs") && epochs[11].alarms.len() == 1, "{action}");
+
+    // A short run is told of at its end; natural training has no attack to warm up.
+    let (events, _) = run("short", "method = \"natural\"\nlearning-rate = 1e-9\n", 2);
+    let [Event::Alarm { epoch: 2, action, .. }] = &events[..] else { panic!("{events:?}") };
+    assert!(action.contains("more epochs") && !action.contains("warm-up"), "{action}");
+
+    let (events, _) = run("learning", "method = \"natural\"\nlearning-rate = 2e-3\n", 13);
+    assert_eq!(events, []);
 }
