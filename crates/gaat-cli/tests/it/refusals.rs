@@ -93,7 +93,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("compare --methods rat,rot", "did you mean `rat`"),
         ("compare --methods rat,rat", "twice"),
         ("compare --methods rat --method gaat", "--methods"),
-        ("compare --methods rat --seeds 0", "--seeds"),
+        ("compare --methods rat --seeds 0", "seeds = 0: needs at least 1"),
         ("compare --methods rat,gaat --on-collapse warn", "rat reports no gain ratio"),
         ("compare --methods gaat,rat,n-fgsm --on-collapse warn", "[methods.gaat] and [methods.n-fgsm]"),
         ("compare --methods rat --on-collapse warn", "leave it out"),
