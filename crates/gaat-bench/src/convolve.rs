@@ -109,7 +109,8 @@ impl Case {
         let found = self.passes(&ordered(&pixels)?, &weight, &ordered(&seed)?, said)?;
         for ((pass, found), (_, expected)) in found.iter().zip(&expected) {
             let deviation = deviation(found, expected)?;
-            if !(deviation < self.tolerance()) {
+            // A deviation that is not a number is wrong too.
+            if deviation.is_nan() || deviation >= self.tolerance() {
                 println!("wrong {pass} {deviation}");
             }
         }

@@ -112,6 +112,7 @@ fn tensor(name: &str, sizes: &[u32], strides: &[u32]) -> Vec<u8> {
 }
 
 /// Pickles that are small for what they ask for.
+#[allow(clippy::too_many_lines, reason = "a table of bytes")]
 fn pickle_bombs() -> Vec<(&'static str, Vec<u8>)> {
     let often = |piece: &[u8], times: usize| piece.repeat(times);
     let pieces = |pieces: &[&[u8]]| pieces.concat();

@@ -19,7 +19,7 @@ pub(crate) fn recipe_seeds() -> Vec<Vec<u8>> {
 
 /// `run.json`, and the page of the run.
 pub(crate) fn record(bytes: &[u8], _: &Path) -> Result<(), String> {
-    let record: RunRecord = serde_json::from_slice(bytes).map_err(shown)?;
+    let record: RunRecord = serde_json::from_slice(bytes).map_err(|error| shown(&error))?;
     let page = RunPage {
         directory: "run",
         record: &record,
@@ -40,7 +40,7 @@ pub(crate) fn record_seeds() -> Vec<Vec<u8>> {
 }
 
 /// As the printer shows it: serde quotes keys as they are.
-fn shown(error: serde_json::Error) -> String {
+fn shown(error: &serde_json::Error) -> String {
     gaat_spec::visible_lines(&error.to_string()).into_owned()
 }
 
@@ -53,7 +53,7 @@ struct Comparison {
 
 /// `compare.json`, its table and its page.
 pub(crate) fn compare(bytes: &[u8], _: &Path) -> Result<(), String> {
-    let Comparison { title, planned, runs } = serde_json::from_slice(bytes).map_err(shown)?;
+    let Comparison { title, planned, runs } = serde_json::from_slice(bytes).map_err(|error| shown(&error))?;
     let summary = summarize(&runs);
     let document = Document { title: &title, planned, runs: &runs, summary: &summary };
     drop(document.to_text());

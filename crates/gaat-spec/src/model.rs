@@ -59,14 +59,14 @@ pub enum Nonlinearity {
     /// `max(x, 0)`.
     #[default]
     Relu,
-    /// `x / (1 + exp(-x))`, also called SiLU; names end with `-swish`.
+    /// `x / (1 + exp(-x))`, also called `SiLU`; names end with `-swish`.
     Swish,
 }
 
 /// What the 1x1 convolution of a shortcut is fed in a block that normalises first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ShortcutInput {
-    /// What the block is fed: locuslab/fast_adversarial, `RobustBench`'s `PreActBlock`.
+    /// What the block is fed: `locuslab/fast_adversarial`, `RobustBench`'s `PreActBlock`.
     #[default]
     Raw,
     /// The same after the first normalisation and nonlinearity: kuangliu/pytorch-cifar, `RobustBench`'s `PreActBlockV2`;
@@ -122,7 +122,7 @@ pub enum ModelName {
         /// The nonlinearity.
         nonlinearity: Nonlinearity,
     },
-    /// `dm-wide-resnet-D-K`: as DeepMind defines it, with other names and other padding where sides are halved.
+    /// `dm-wide-resnet-D-K`: as `DeepMind` defines it, with other names and other padding where sides are halved.
     DeepMindWideResNet {
         /// Depth D: 4 plus a multiple of 6.
         depth: u32,
@@ -131,7 +131,7 @@ pub enum ModelName {
         /// The nonlinearity.
         nonlinearity: Nonlinearity,
     },
-    /// `dm-preact-resnet-18`: as DeepMind defines it, with shortcuts of 3x3; with `-wW` another base width than 64.
+    /// `dm-preact-resnet-18`: as `DeepMind` defines it, with shortcuts of 3x3; with `-wW` another base width than 64.
     DeepMindPreActResNet18 {
         /// Channels of the first stage.
         width: u32,
@@ -167,7 +167,7 @@ impl ModelName {
             Self::WideResNet { nonlinearity, .. } => format!("as in TRADES, {}", nonlinearity.describe()),
             Self::DeepMindWideResNet { nonlinearity, .. }
             | Self::DeepMindPreActResNet18 { nonlinearity, .. } => {
-                format!("as DeepMind defines it, {}", nonlinearity.describe())
+                format!("as `DeepMind` defines it, {}", nonlinearity.describe())
             }
             Self::EfficientNetB0 => "a stem of stride 1, where torchvision's own has 2".to_owned(),
             Self::VitTiny => "patches of 4x4, three heads, exact GELU".to_owned(),

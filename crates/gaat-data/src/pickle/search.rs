@@ -152,17 +152,14 @@ fn dictionary(
 /// What a file without a single named tensor holds instead.
 pub(super) fn without_tensors(pickle: &Pickle<'_>) -> String {
     let mut keys = String::new();
-    match pickle.get(pickle.root) {
-        Value::Dict(items) => {
-            for (key, value) in items.iter().take(8) {
-                let _ = write!(keys, " {} ({})", brief(pickle.get(*key)), pickle.describe(*value));
-            }
-            format!("a dictionary without tensors, with the keys{keys}")
+    if let Value::Dict(items) = pickle.get(pickle.root) {
+        for (key, value) in items.iter().take(8) {
+            let _ = write!(keys, " {} ({})", brief(pickle.get(*key)), pickle.describe(*value));
         }
-        _ => {
-            let found = pickle.describe(pickle.root);
-            format!("{found}, which is code and not numbers; save the state dict alone, model.state_dict()")
-        }
+        format!("a dictionary without tensors, with the keys{keys}")
+    } else {
+        let found = pickle.describe(pickle.root);
+        format!("{found}, which is code and not numbers; save the state dict alone, model.state_dict()")
     }
 }
 

@@ -3,7 +3,6 @@
 use super::names::{all_plain, plain, prefix_of};
 use super::scaling::{self, Scaling};
 use super::source::{Info, Offer};
-use crate::Result;
 use crate::nn::{InputShape, Outline, Sized, head, is_ignored, misfits};
 use gaat_spec::{ModelName, visible};
 use std::collections::{HashMap, HashSet};
@@ -70,7 +69,7 @@ pub(super) fn fits(
     offer: &Offer,
     inputs: &[InputShape],
     classes: Option<usize>,
-) -> Result<Vec<Fit>> {
+) -> Vec<Fit> {
     let names = all_plain(offer.tensors.iter().map(|tensor| tensor.name.as_str()));
     let anchor = anchor(outlines.model);
     let mut found: Vec<Fit> = Vec::new();
@@ -99,7 +98,7 @@ pub(super) fn fits(
         found.extend(best);
     }
     settle(outlines.model, &mut found, &names, &offer.tensors);
-    Ok(found)
+    found
 }
 
 impl Fit {

@@ -9,6 +9,7 @@ use crate::weights::Description;
 use crate::{Error, Result};
 use gaat_data::CheckpointFile;
 use gaat_spec::{ModelName, visible};
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -91,7 +92,7 @@ fn taken(path: &Path, source: &Source<'_>, options: &ImportOptions) -> Result<Im
     let mut outlines = Outlines::new(&options.model);
     let mut found = Vec::new();
     for (place, offer) in offers.offers.iter().enumerate() {
-        found.extend(fits(&mut outlines, place, offer, &inputs, names.as_ref().map(Vec::len))?);
+        found.extend(fits(&mut outlines, place, offer, &inputs, names.as_ref().map(Vec::len)));
     }
     let mut places: Vec<usize> = match &options.key {
         Some(wanted) => named(&found, &offers, wanted),
@@ -236,8 +237,9 @@ fn refusal(fit: &Fit, offers: &Offers, options: &ImportOptions) -> String {
     for sibling in model.siblings() {
         let offer = &offers.offers[fit.offer];
         let found = fits(&mut Outlines::new(&sibling), fit.offer, offer, &[input], Some(classes as usize));
-        if found.is_ok_and(|found| found.iter().any(|fit| fit.faults.is_empty())) {
-            text.push_str(&format!("; it fits {sibling}: {}", sibling.definition()));
+        if found.iter().any(|fit| fit.faults.is_empty()) {
+            // Writing to a String does not fail.
+            let _ = write!(text, "; it fits {sibling}: {}", sibling.definition());
             break;
         }
     }
@@ -253,18 +255,15 @@ fn nothing(path: &Path, source: &Source<'_>, options: &ImportOptions) -> Result<
     };
     let (name, model) = (anchor(&options.model), options.model);
     let opaque = largest.others.iter().find(|(other, _)| plain(other).ends_with(&name));
-    let reason = match opaque {
-        Some((name, what)) => {
-            format!("`{}`, the last bias of {model}, is {what} and no tensor", visible(name))
-        }
-        None => {
-            let names: Vec<_> = largest.tensors.iter().take(4).map(|tensor| visible(&tensor.name)).collect();
-            format!(
-                "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another model?",
-                largest.tensors.len(),
-                names.join("`, `")
-            )
-        }
+    let reason = if let Some((name, what)) = opaque {
+        format!("`{}`, the last bias of {model}, is {what} and no tensor", visible(name))
+    } else {
+        let names: Vec<_> = largest.tensors.iter().take(4).map(|tensor| visible(&tensor.name)).collect();
+        format!(
+            "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another model?",
+            largest.tensors.len(),
+            names.join("`, `")
+        )
     };
     Ok(Error::File { path: path.to_owned(), reason })
 }

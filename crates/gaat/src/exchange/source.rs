@@ -72,7 +72,7 @@ impl Source<'_> {
                 Ok(places.iter().map(|place| tensors[*place].1.shallow_clone()).collect())
             }
             Self::Checkpoint(checkpoint) => {
-                checkpoint.tensors(&offers.dicts[offer], places)?.into_iter().map(tensor).collect()
+                checkpoint.tensors(&offers.dicts[offer], places)?.iter().map(tensor).collect()
             }
         }
     }
@@ -128,7 +128,7 @@ fn offer(dict: &StateDict) -> Offer {
     }
 }
 
-fn tensor(named: NamedTensor) -> Result<Tensor> {
+fn tensor(named: &NamedTensor) -> Result<Tensor> {
     let flat = match &named.numbers {
         Numbers::Float(values) => Tensor::f_from_slice(values)?,
         Numbers::Double(values) => Tensor::f_from_slice(values)?,

@@ -125,7 +125,7 @@ impl ConvShape {
 
     /// 3x3 without bias; with stride 2 for maps that are padded before.
     pub(super) fn halving(inputs: i64, outputs: i64, stride: i64) -> Self {
-        let padding = if stride == 1 { 1 } else { 0 };
+        let padding = i64::from(stride == 1);
         Self { padding, ..Self::three(inputs, outputs, stride) }
     }
 

@@ -89,8 +89,7 @@ fn weights_that_are_not_finite_are_named_and_nothing_is_changed() {
         state[place].1 = flat.view(shape.as_slice());
         state
     };
-    for place in 0..before.len() {
-        let name = &before[place].0;
+    for (place, (name, _)) in before.iter().enumerate() {
         // The last fits f64 and not the network's f32.
         for (number, kind) in [
             (f64::NAN, Kind::Float),

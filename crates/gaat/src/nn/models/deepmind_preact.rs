@@ -1,4 +1,4 @@
-//! `dm-preact-resnet-18`: the pre-activation network of DeepMind, named as its PyTorch form and `RobustBench`'s `DMPreActResNet`
+//! `dm-preact-resnet-18`: the pre-activation network of `DeepMind`, named as its PyTorch form and `RobustBench`'s `DMPreActResNet`
 //! name it. Shortcuts are convolutions of 3x3 of the raw input; where sides are halved it pads below and to the right alone.
 //! Its mean and deviation are not parameters here but the network's normalisation of pixels.
 

@@ -1,4 +1,4 @@
-//! `dm-wide-resnet-D-K`: the wide residual network of DeepMind
+//! `dm-wide-resnet-D-K`: the wide residual network of `DeepMind`
 //! (<https://github.com/google-deepmind/deepmind-research/tree/master/adversarial_robustness>; Gowal et al. 2020, Rebuffi et al.
 //! 2021), named as its PyTorch form and `RobustBench`'s `DMWideResNet` name it. Where sides are halved it pads below and to the
 //! right alone. Its mean and deviation are not parameters here but the network's normalisation of pixels.
