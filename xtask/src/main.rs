@@ -7,6 +7,7 @@ compile_error!("gaat is built on Linux and macOS; on Windows use the Windows Sub
 
 mod bench;
 mod install;
+mod kills;
 mod libtorch;
 mod prerequisites;
 #[cfg(test)]
@@ -35,13 +36,15 @@ usage: cargo xtask <command>
                         or nextest) just those tests
   ci                    format, tidy, clippy, tests, documentation: what a change must pass
   bench [options]       gaat beside PyTorch on the same work; `bench --help` lists the options
+  kills [options]       kill trainings at random moments and resume them: [--seconds N]; or
+                        before every file system call: --points [--stride N], needs strace
   sweep [options]       convolutions and trainings under a checker of memory; `sweep --help`
                         lists the options
   tidy                  the rules of this repository that clippy does not know
   install [--root DIR]  put `gaat` on the PATH, with the libraries that it needs
   help                  this text
 
-setup is part of demo, test, ci, bench, sweep and install.";
+setup is part of demo, test, ci, bench, kills, sweep and install.";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -51,6 +54,7 @@ enum Task {
     Test(Vec<OsString>),
     Ci,
     Bench(Vec<OsString>),
+    Kills(Vec<OsString>),
     Sweep(Vec<OsString>),
     Tidy,
     Install(Option<PathBuf>),
@@ -83,6 +87,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Test(arguments) => tasks::test(&setup, &arguments),
         Task::Ci => tasks::ci(&setup),
         Task::Bench(arguments) => bench::bench(&setup, &arguments),
+        Task::Kills(arguments) => kills::kills(&setup, &arguments),
         Task::Sweep(arguments) => sweep::sweep(&setup, &arguments),
         Task::Tidy => tidy::run(&setup.root),
         Task::Install(root) => install::run_install(&setup, root),
@@ -106,6 +111,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Task> {
         ("test", _) => Ok(Task::Test(rest)),
         ("ci", []) => Ok(Task::Ci),
         ("bench", _) => Ok(Task::Bench(rest)),
+        ("kills", _) => Ok(Task::Kills(rest)),
         ("sweep", _) => Ok(Task::Sweep(rest)),
         ("tidy", []) => Ok(Task::Tidy),
         ("install", []) => Ok(Task::Install(None)),
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_usage_names_every_command() {
-        for name in ["setup", "demo", "test", "ci", "bench", "sweep", "tidy", "install", "help"] {
+        for name in ["setup", "demo", "test", "ci", "bench", "kills", "sweep", "tidy", "install", "help"] {
             assert!(USAGE.contains(&format!("\n  {name}")), "{name}");
         }
     }

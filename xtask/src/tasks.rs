@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 
+use crate::kills::kills;
 use crate::setup::Setup;
 use crate::shell::{Result, cargo, run, stage};
 use crate::tidy;
@@ -47,6 +48,7 @@ pub(crate) fn ci(setup: &Setup) -> Result<()> {
     stage("setup", || setup.ensure().map(drop))?;
     stage("clippy", || run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
     stage("test", || test(setup, &[]))?;
+    stage("kills", || kills(setup, &["--seconds".into(), "120".into()]))?;
     stage("doc", || {
         let mut doc = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))

@@ -107,7 +107,8 @@ fn complaint(path: &Path, text: &str) -> Vec<String> {
 /// Whether `path` is the source of a library crate, whose messages name no flag. Pages of a report say which command adds to
 /// them.
 fn is_library(path: &Path) -> bool {
-    let programs = ["crates/gaat-cli", "crates/gaat-bench", "crates/gaat-report/src/page"];
+    let programs =
+        ["crates/gaat-cli", "crates/gaat-bench", "crates/gaat-kills", "crates/gaat-report/src/page"];
     let is_test = ["tests.rs", "trial.rs"].iter().any(|name| path.ends_with(name));
     path.starts_with("crates")
         && path.iter().any(|part| part == "src")

@@ -59,6 +59,7 @@ pub(crate) fn joined(mut old: Vec<Verdict>, new: Vec<Verdict>) -> Vec<Verdict> {
 
 /// Adds `verdict` to those of `run`, in the place of one of its kind.
 pub(crate) fn keep(run: &Path, verdict: Verdict) -> Result<()> {
+    let _turn = gaat::lock::Writer::in_directory(run)?;
     let kept = joined(read(run)?, vec![verdict]);
     write_whole(&run.join(FILE), &(serde_json::to_string_pretty(&kept)? + "\n"))
 }

@@ -31,6 +31,7 @@ mod room;
 mod seen;
 mod split;
 mod stratify;
+mod temporary;
 mod whole_file;
 
 pub use digest::digest_of_file;
@@ -47,4 +48,5 @@ pub use places::Places;
 pub use png::{png, png_of_image};
 pub use room::memory as free_memory;
 pub use split::{SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};
+pub use temporary::{abandon_writes, sweep};
 pub use whole_file::write_whole;

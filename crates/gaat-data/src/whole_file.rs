@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::temporary::Temporary;
+
 /// Replaces the file at `path` by `bytes`, its folders made where they are missing; a crash leaves the old file or the new
 /// one. Others may read it as far as the mask of the process lets them.
 ///
@@ -18,29 +20,16 @@ pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut File) -> io::Resul
     // A name without a folder has an empty one.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
-    let mut file = builder().tempfile_in(folder)?;
-    write(file.as_file_mut())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
+    let mut temporary = Temporary::new(folder)?;
+    let file = temporary.file()?;
+    write(file)?;
+    file.sync_all()?;
+    temporary.rename(path)?;
     // The rename itself is only safe once the folder is; not every file system can sync folders.
     if let Ok(folder) = fs_err::File::open(folder) {
         let _ = folder.sync_all();
     }
     Ok(())
-}
-
-/// Temporary files are for their owner alone; these become files like all others.
-#[cfg(unix)]
-fn builder() -> tempfile::Builder<'static, 'static> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mut builder = tempfile::Builder::new();
-    builder.permissions(std::fs::Permissions::from_mode(0o666));
-    builder
-}
-
-#[cfg(not(unix))]
-fn builder() -> tempfile::Builder<'static, 'static> {
-    tempfile::Builder::new()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One file: asked for at each source in turn, gone on from where it broke off, and kept only if it is the right one.
 
-use crate::part::Part;
+use crate::part::{self, Part};
 use crate::{Error, Observer, Patience, Progress, Result, client};
 use gaat_data::{OfficialFile, digest_of_file};
 use std::io::Read;
@@ -45,6 +45,7 @@ pub fn download(
     if place.exists() {
         let found = digest_of_file(&place)?;
         if found == file.sha256 {
+            part::forget(directory, file.name);
             return Ok(None);
         }
         return Err(Error::Taken { path: place, found, expected: file.sha256 });

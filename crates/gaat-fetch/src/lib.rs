@@ -94,6 +94,9 @@ pub fn fetch(
     }
     let directory = root.join(dataset.as_str());
     if let Some(location) = already_there(dataset, root, &directory)? {
+        for file in files {
+            part::forget(&directory, file.name);
+        }
         return Ok(Fetched { location, downloaded: Vec::new() });
     }
     let bases: Vec<&str> = mirror.map_or_else(|| sources(dataset).to_vec(), |mirror| vec![mirror]);

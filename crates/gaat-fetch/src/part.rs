@@ -65,3 +65,13 @@ impl Part {
         Ok(self.length)
     }
 }
+
+/// Removes what an earlier download of `name` has left, where the whole file is there by now and nobody is downloading it.
+pub(crate) fn forget(directory: &Path, name: &str) {
+    let path = directory.join(format!("{name}.part"));
+    let is_idle = gaat_data::files::open(&path).is_ok_and(|file| file.file().try_lock().is_ok());
+    if is_idle {
+        // What cannot be removed takes room and does no harm.
+        let _ = fs_err::remove_file(&path);
+    }
+}

@@ -51,6 +51,29 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// Another process works in a directory.
+    #[error(
+        "{}: in use by {holder}; wait for the end of that process, or choose another directory",
+        visible_path(path)
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// Who has it.
+        holder: String,
+    },
+    /// The state of a run is gone.
+    #[error(
+        "{}: is missing, but {there} tells that the run had come further; nothing was changed. Restore the state from a copy, or \
+         choose another directory to begin anew",
+        visible_path(path)
+    )]
+    StateGone {
+        /// Where the state belongs.
+        path: PathBuf,
+        /// What tells of it.
+        there: String,
+    },
     /// A file of PyTorch where weights of this library are needed.
     #[error("{}: is a file of PyTorch and not of gaat; import the file first", visible_path(path))]
     Foreign {

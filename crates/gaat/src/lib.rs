@@ -35,6 +35,7 @@ pub mod explain;
 mod files;
 pub mod gallery;
 pub mod guide;
+pub mod lock;
 pub mod machine;
 pub mod nn;
 pub mod npz;

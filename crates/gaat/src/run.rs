@@ -3,9 +3,10 @@
 
 use crate::dataset::{self, Dataset};
 use crate::files::write_atomically;
+use crate::lock::{self, Owner, Writer};
 use crate::nn::{Classifier, ComputePrecision, InputShape, PrecisionRequest, has_bf16};
 use crate::weights::{self, Description};
-use crate::{Error, Result};
+use crate::{Error, Result, tensors};
 use gaat_data::TestSet;
 use gaat_spec::record::{Environment, LIBTORCH_VERSION, TestRecord};
 use gaat_spec::{CheckedRecipe, Evaluation, ModelName, Recipe, RunRecord};
@@ -146,6 +147,8 @@ pub fn cpu_name() -> String {
 
 pub use crate::weights::Checkpoint;
 
+const CHECKPOINTS: &str = "checkpoints";
+
 /// The layout of a run directory.
 #[derive(Debug, Clone)]
 pub(crate) struct RunDirectory {
@@ -162,11 +165,11 @@ impl RunDirectory {
             Checkpoint::Best => "best",
             Checkpoint::Last => "last",
         };
-        self.root.join("checkpoints").join(format!("{name}.safetensors"))
+        self.root.join(CHECKPOINTS).join(format!("{name}.safetensors"))
     }
 
     pub(crate) fn state(&self) -> PathBuf {
-        self.root.join("checkpoints").join("state.safetensors")
+        self.root.join(CHECKPOINTS).join("state.safetensors")
     }
 
     pub(crate) fn events(&self) -> PathBuf {
@@ -186,37 +189,95 @@ impl RunDirectory {
         self.root.join("run.json")
     }
 
-    /// Refuses a directory that holds anything.
+    /// Refuses a directory that holds anything but what a run leaves that was killed as it began.
     pub(crate) fn check_vacant(&self) -> Result<()> {
-        let taken =
-            self.root.exists() && (!self.root.is_dir() || fs_err::read_dir(&self.root)?.next().is_some());
-        if taken {
-            return Err(Error::Occupied { path: self.root.clone() });
-        }
-        Ok(())
+        if self.is_vacant()? { Ok(()) } else { Err(Error::Occupied { path: self.root.clone() }) }
     }
 
-    /// Whether there is a state to go on from; refuses a directory of another recipe.
-    pub(crate) fn check_resumable(&self, recipe: &CheckedRecipe) -> Result<bool> {
-        if !self.recipe().exists() {
-            self.check_vacant()?;
+    fn is_vacant(&self) -> Result<bool> {
+        if !self.root.exists() {
+            return Ok(true);
+        }
+        if !self.root.is_dir() {
             return Ok(false);
         }
-        let saved = self.read_recipe()?;
-        let differing = differing_keys(&saved, &recipe.resolved)?;
-        if !differing.is_empty() {
-            let reason = format!(
-                "was started with another recipe ({}); resume with the same recipe, or choose another directory",
-                differing.join(", ")
-            );
-            return Err(Error::File { path: self.recipe(), reason });
+        self.sweep();
+        for entry in fs_err::read_dir(&self.root)? {
+            let entry = entry?;
+            let is_empty =
+                |path: &Path| Ok::<_, Error>(path.is_dir() && fs_err::read_dir(path)?.next().is_none());
+            let name = entry.file_name();
+            if name != lock::FILE && !(name == CHECKPOINTS && is_empty(&entry.path())?) {
+                return Ok(false);
+            }
         }
-        Ok(self.state().exists())
+        Ok(true)
+    }
+
+    /// Removes the temporary files of writers that were killed here.
+    pub(crate) fn sweep(&self) {
+        for folder in ["", CHECKPOINTS, "plots", "analysis", "explanation"] {
+            gaat_data::sweep(&self.root.join(folder));
+        }
+    }
+
+    /// The record in the state to go on from, of the very `recipe`; `None` where the run has to begin.
+    ///
+    /// # Errors
+    /// When the directory is of another recipe, holds something else than a run, or when the state is damaged or gone.
+    pub(crate) fn find_state(&self, recipe: &CheckedRecipe) -> Result<Option<RunRecord>> {
+        let state = self.state();
+        if state.exists() {
+            if self.recipe().exists() {
+                check_recipe(&self.recipe(), &self.read_recipe()?, recipe)?;
+            }
+            let record = read_state_record(&state)?;
+            check_recipe(&state, &record.recipe, recipe)?;
+            return Ok(Some(record));
+        }
+        if self.is_vacant()? {
+            return Ok(None);
+        }
+        if !self.recipe().exists() {
+            return Err(Error::Occupied { path: self.root.clone() });
+        }
+        check_recipe(&self.recipe(), &self.read_recipe()?, recipe)?;
+        match self.further_than_the_start()? {
+            Some(there) => Err(Error::StateGone { path: state, there }),
+            None => Ok(None),
+        }
+    }
+
+    /// What tells that there was a state once.
+    fn further_than_the_start(&self) -> Result<Option<String>> {
+        for (which, name) in [(Checkpoint::Last, "last"), (Checkpoint::Best, "best")] {
+            if self.weights(which).exists() {
+                return Ok(Some(format!("{CHECKPOINTS}/{name}.safetensors")));
+            }
+        }
+        let has_epochs = self.record().exists() && !self.read_record()?.epochs.is_empty();
+        Ok(has_epochs.then(|| "run.json".to_owned()))
     }
 
     pub(crate) fn create(&self, recipe: &CheckedRecipe) -> Result<()> {
-        fs_err::create_dir_all(self.root.join("checkpoints"))?;
+        fs_err::create_dir_all(self.root.join(CHECKPOINTS))?;
         write_atomically(&self.recipe(), recipe.resolved.to_toml()?.as_bytes())
+    }
+
+    /// Makes recipe and record again where a kill has kept them from being written after the last `record` of the state; the
+    /// verdict on the test images stays. Hands back the record.
+    pub(crate) fn complete(&self, recipe: &CheckedRecipe, record: RunRecord) -> Result<RunRecord> {
+        if !self.recipe().exists() {
+            self.create(recipe)?;
+        }
+        let there = self.record().exists().then(|| self.read_record()).transpose()?;
+        if let Some(there) = there
+            && (RunRecord { test: None, ..there.clone() }) == record
+        {
+            return Ok(there);
+        }
+        self.write_record(&record)?;
+        Ok(record)
     }
 
     pub(crate) fn write_record(&self, record: &RunRecord) -> Result<()> {
@@ -237,6 +298,41 @@ impl RunDirectory {
         let text = gaat_data::files::read_text(&path)?;
         Recipe::from_toml(&text).map_err(|error| Error::File { path, reason: error.to_string() })
     }
+}
+
+/// What a state without a checksum is told.
+pub(crate) const WITHOUT_CHECKSUM: &str = "is the state of a run without a checksum: of an early version, or damaged; finish the run \
+    with the version that began it, or begin anew in another directory";
+
+/// Where the state of a run keeps its numbers in the metadata.
+pub(crate) const STATE_KEY: &str = "gaat-training-state";
+
+/// The record in the state at `path`.
+fn read_state_record(path: &Path) -> Result<RunRecord> {
+    /// What is needed here of the numbers.
+    #[derive(serde::Deserialize)]
+    struct Numbers {
+        record: RunRecord,
+    }
+    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
+    let metadata = tensors::read_metadata(path)?.ok_or_else(|| failed(WITHOUT_CHECKSUM.to_owned()))?;
+    let text = metadata.get(STATE_KEY).ok_or_else(|| failed("is not the state of a run".to_owned()))?;
+    let numbers: Numbers =
+        serde_json::from_str(text).map_err(|error| failed(format!("its state cannot be read: {error}")))?;
+    Ok(numbers.record)
+}
+
+/// Refuses another recipe than the one `saved` in the file at `path`.
+fn check_recipe(path: &Path, saved: &Recipe, recipe: &CheckedRecipe) -> Result<()> {
+    let differing = differing_keys(saved, &recipe.resolved)?;
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let reason = format!(
+        "was started with another recipe ({}); resume with the same recipe, or choose another directory",
+        differing.join(", ")
+    );
+    Err(Error::File { path: path.to_owned(), reason })
 }
 
 /// Keys that may change between the parts of a run: where it computes and where the data lies.
@@ -262,6 +358,14 @@ pub struct OpenedRun {
     pub description: Description,
     /// The record, when a run directory was opened.
     pub record: Option<RunRecord>,
+}
+
+impl OpenedRun {
+    /// A warning where the weights are of an early version, whose files carry no checksum.
+    pub fn without_checksum(&self) -> Option<String> {
+        let note = "the weights were saved without a checksum, by an early version: damage would not show";
+        (!self.description.carries_checksum()).then(|| note.to_owned())
+    }
 }
 
 /// Opens a run directory, or a weights file saved by [`weights::save`].
@@ -315,20 +419,38 @@ pub fn test_images_with_warnings(
     Ok((splits.test, warnings))
 }
 
-/// The resolved recipe of a run directory.
+/// Whether there is nothing at `run_dir`, or only what a run leaves that was killed as it began.
 ///
 /// # Errors
-/// When it is missing or damaged.
-pub fn recipe(run_dir: &Path) -> Result<Recipe> {
-    RunDirectory::new(run_dir).read_recipe()
+/// When it cannot be looked at.
+pub fn is_vacant(run_dir: &Path) -> Result<bool> {
+    RunDirectory::new(run_dir).is_vacant()
 }
 
-/// The record of a run directory.
+/// The resolved recipe of a run directory: that of its state, where there is one; `None` where no run was begun.
+///
+/// # Errors
+/// When the state or the recipe is damaged.
+pub fn recipe(run_dir: &Path) -> Result<Option<Recipe>> {
+    let directory = RunDirectory::new(run_dir);
+    if directory.recipe().exists() {
+        return directory.read_recipe().map(Some);
+    }
+    let state = directory.state();
+    if state.exists() { Ok(Some(read_state_record(&state)?.recipe)) } else { Ok(None) }
+}
+
+/// The record of a run directory; that of its state where a kill has kept the record from being written.
 ///
 /// # Errors
 /// When it is missing or damaged.
 pub fn record(run_dir: &Path) -> Result<RunRecord> {
-    RunDirectory::new(run_dir).read_record()
+    let directory = RunDirectory::new(run_dir);
+    let state = directory.state();
+    if !directory.record().exists() && state.exists() {
+        return read_state_record(&state);
+    }
+    directory.read_record()
 }
 
 /// Writes a verdict on the test images into the record of a run directory.
@@ -337,6 +459,9 @@ pub fn record(run_dir: &Path) -> Result<RunRecord> {
 /// When the record cannot be read or written.
 pub fn record_test(run_dir: &Path, evaluation: &Evaluation) -> Result<()> {
     let directory = RunDirectory::new(run_dir);
+    // A training writes the record too, and would lose the verdict or be lost itself.
+    let _turn = Writer::in_directory(run_dir)?;
+    let _owner = Owner::of(run_dir, "entering a verdict")?;
     let mut record = directory.read_record()?;
     record.test = Some(TestRecord {
         examples: evaluation.examples,

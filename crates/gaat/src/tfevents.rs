@@ -46,22 +46,24 @@ struct Scalar {
 #[derive(Debug)]
 pub(crate) struct EventFile {
     file: BufWriter<fs_err::File>,
+    /// Records so far.
+    length: usize,
 }
 
 impl EventFile {
-    /// Opens the file at `path`, or begins it at `wall_time` (seconds since 1970). Records of later steps than `last_step`
-    /// are dropped, for they will come again, and so is what a killed process left half written.
-    pub(crate) fn append_to(path: &Path, last_step: usize, wall_time: f64) -> Result<Self> {
+    /// Opens the file at `path`, or begins it at `wall_time` (seconds since 1970), and goes on after its first `length` records.
+    /// What follows is dropped, for it will come again, and so is what a killed process left half written.
+    pub(crate) fn append_to(path: &Path, length: usize, wall_time: f64) -> Result<Self> {
         let file = gaat_data::files::append(path)?;
         let bytes = gaat_data::files::read(path)?;
-        let kept = kept(&bytes, last_step as i64);
+        let (kept, length) = kept(&bytes, length);
         if is_foreign(&bytes) {
             let reason =
                 "is not an event file of TensorBoard; remove it, or choose another directory".to_owned();
             return Err(Error::File { path: path.to_owned(), reason });
         }
         file.file().set_len(kept as u64)?;
-        let mut events = Self { file: BufWriter::new(file) };
+        let mut events = Self { file: BufWriter::new(file), length };
         if kept == 0 {
             events.write(&Event { wall_time, file_version: Some(VERSION.to_owned()), ..Event::default() })?;
             events.flush()?;
@@ -79,13 +81,26 @@ impl EventFile {
         self.write(&Event { wall_time, step: step as i64, file_version: None, summary })
     }
 
+    /// Records so far, with the one that every file begins with.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Brings all records to the disk.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        self.file.flush()?;
+        Ok(self.file.get_ref().sync_data()?)
+    }
+
     /// Lets readers see what was written.
     pub(crate) fn flush(&mut self) -> Result<()> {
         Ok(self.file.flush()?)
     }
 
     fn write(&mut self, event: &Event) -> Result<()> {
-        Ok(self.file.write_all(&record(&event.encode_to_vec()))?)
+        self.file.write_all(&record(&event.encode_to_vec()))?;
+        self.length += 1;
+        Ok(())
     }
 }
 
@@ -99,16 +114,16 @@ fn masked_checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
-/// Length of the whole records at the start that are not of later steps than `last_step`.
-fn kept(bytes: &[u8], last_step: i64) -> usize {
-    let mut end = 0;
-    while let Some((data, length)) = first_record(&bytes[end..]) {
-        match Event::decode(data) {
-            Ok(event) if event.step <= last_step => end += length,
-            _ => break,
-        }
+/// Bytes of the whole records at the start, at most `most` of them, and how many these are.
+fn kept(bytes: &[u8], most: usize) -> (usize, usize) {
+    let (mut end, mut length) = (0, 0);
+    while length < most
+        && let Some((data, size)) = first_record(&bytes[end..])
+        && Event::decode(data).is_ok()
+    {
+        (end, length) = (end + size, length + 1);
     }
-    end
+    (end, length)
 }
 
 /// Whether a file begins as no event file does, cut short or not.
@@ -134,8 +149,8 @@ fn first_record(bytes: &[u8]) -> Option<(&[u8], usize)> {
 mod tests {
     use super::*;
 
-    fn written(path: &Path, last_step: usize, steps: std::ops::RangeInclusive<usize>) -> Vec<u8> {
-        let mut file = EventFile::append_to(path, last_step, 1.5e9).unwrap();
+    fn written(path: &Path, length: usize, steps: std::ops::RangeInclusive<usize>) -> Vec<u8> {
+        let mut file = EventFile::append_to(path, length, 1.5e9).unwrap();
         for step in steps {
             file.scalars(1.5e9 + step as f64, step, &[("a/b", 0.5), ("c", 0.0)]).unwrap();
         }
@@ -162,7 +177,8 @@ mod tests {
         let first = written(&path, 0, 1..=6);
         // Killed in the middle of a record after step 6; the checkpoint is of step 4.
         fs_err::write(&path, [&first[..], &first[..20]].concat()).unwrap();
-        assert_eq!(written(&path, 4, 5..=9), whole);
+        // The first record is that of the file.
+        assert_eq!(written(&path, 5, 5..=9), whole);
         // Killed before the first record was whole.
         fs_err::write(&path, &whole[..30]).unwrap();
         assert_eq!(written(&path, 0, 1..=9), whole);
@@ -170,7 +186,8 @@ mod tests {
         let mut damaged = whole.clone();
         let middle = damaged.len() / 2;
         damaged[middle] ^= 1;
-        let kept = kept(&damaged, 9);
+        let (kept, length) = kept(&damaged, 10);
+        assert!(0 < length && length < 10);
         assert!(0 < kept && kept <= middle && damaged[..kept] == whole[..kept]);
     }
 

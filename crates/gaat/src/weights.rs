@@ -4,16 +4,19 @@ use crate::nn::{
     BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, Outline, Sized, build,
 };
 use crate::run::Place;
-use crate::{Error, Result, tensors};
-use gaat_spec::ModelName;
+use crate::tensors::{self, Document};
+use crate::{Error, Result};
+use gaat_spec::{ModelName, visible};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
 /// Key of the description in the metadata of the file.
 const KEY: &str = "gaat";
-const SCHEMA: &str = "gaat-weights-1";
+const SCHEMA: &str = "gaat-weights-2";
+/// The layout before files carried a checksum.
+const UNCHECKED: &str = "gaat-weights-1";
 /// What PyTorch's own writers put there: names and layouts are those of PyTorch.
 const FORMAT: (&str, &str) = ("format", "pt");
 
@@ -61,17 +64,23 @@ impl Description {
         })
     }
 
-    /// The description in the `metadata` of the file at `path`; `None` where this library did not write it.
+    /// The description in the `document` read from `path`; `None` where this library did not write it.
     ///
     /// # Errors
-    /// When it cannot be read or is of a newer layout.
-    pub(crate) fn of(path: &Path, metadata: &HashMap<String, String>) -> Result<Option<Self>> {
+    /// When it cannot be read, is of a newer layout, or lacks the checksum that files of its layout have.
+    pub(crate) fn of(path: &Path, document: &Document) -> Result<Option<Self>> {
         let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-        let Some(text) = metadata.get(KEY) else { return Ok(None) };
+        let Some(text) = document.metadata.get(KEY) else { return Ok(None) };
         let description: Self = serde_json::from_str(text)
             .map_err(|error| failed(format!("its description cannot be read: {error}")))?;
-        if description.schema != SCHEMA {
-            return Err(failed(format!("has layout {}, this version reads {SCHEMA}", description.schema)));
+        if description.schema != SCHEMA && description.schema != UNCHECKED {
+            let found = visible(&description.schema);
+            return Err(failed(format!("has layout {found}, this version reads {SCHEMA} and {UNCHECKED}")));
+        }
+        if description.carries_checksum() && !document.is_checked {
+            let reason = "has lost its checksum: the file is damaged, or was changed by another program; restore the file \
+                          from a copy";
+            return Err(failed(reason.to_owned()));
         }
         Ok(Some(description))
     }
@@ -83,6 +92,11 @@ impl Description {
         } else {
             names == self.class_names
         }
+    }
+
+    /// Whether the file carries a checksum, as all do but those of early versions.
+    pub fn carries_checksum(&self) -> bool {
+        self.schema != UNCHECKED
     }
 
     /// Shape of the images.
@@ -131,9 +145,10 @@ pub enum Checkpoint {
 /// # Errors
 /// When the file cannot be written.
 pub fn save(path: &Path, classifier: &dyn Classifier, description: &Description) -> Result<()> {
-    let text = serde_json::to_string(description).map_err(std::io::Error::from)?;
-    let metadata = HashMap::from([(KEY.to_owned(), text), (FORMAT.0.to_owned(), FORMAT.1.to_owned())]);
-    tensors::write(path, &classifier.store().state()?, metadata)
+    let description = Description { schema: SCHEMA.to_owned(), ..description.clone() };
+    let text = serde_json::to_string(&description).map_err(std::io::Error::from)?;
+    let metadata = BTreeMap::from([(KEY, text), (FORMAT.0, FORMAT.1.to_owned())]);
+    tensors::write(path, &classifier.store().state()?, &metadata)
 }
 
 /// Reads a description and weights that fit each other: nothing is built by what a description says alone.
@@ -142,7 +157,7 @@ pub fn save(path: &Path, classifier: &dyn Classifier, description: &Description)
 /// When the file is damaged, is not from [`save`], is of a newer layout, or describes another network than its weights are of.
 pub fn load(path: &Path) -> Result<(Description, Vec<(String, Tensor)>)> {
     let document = tensors::read(path)?;
-    match Description::of(path, &document.metadata)? {
+    match Description::of(path, &document)? {
         Some(description) => {
             let fits = description.check(&document.tensors);
             fits.map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;

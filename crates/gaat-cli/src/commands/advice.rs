@@ -14,6 +14,7 @@ pub(crate) fn of_engine(cause: &(dyn Error + 'static)) -> Option<String> {
         }
         gaat::Error::Occupied { .. } => "--resume resumes the run there, --out chooses another directory",
         gaat::Error::Choice { keys, .. } => return keys.first().map(|key| format!("--key {}", visible(key))),
+        gaat::Error::InUse { .. } | gaat::Error::StateGone { .. } => "--out chooses another directory",
         gaat::Error::Foreign { path } => {
             return Some(format!(
                 "`gaat import {} --model MODEL --out WEIGHTS.safetensors` makes weights of the file",

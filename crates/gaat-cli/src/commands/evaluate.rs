@@ -4,6 +4,7 @@ use super::Outcome;
 use super::subject::{Subject, known_training, selection, threat};
 use crate::arguments::{CheckpointChoice, EvaluateArguments, SubjectArguments};
 use crate::directory::{command_line, write_whole};
+use crate::interrupt;
 use crate::judging::Attacks;
 use crate::printer::Printer;
 use crate::progress::EvaluationProgress;
@@ -26,6 +27,9 @@ use std::path::Path;
 const CURVE_SHARES: [f64; 8] = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0];
 
 pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Outcome> {
+    if arguments.state.is_some() {
+        interrupt::advise("interrupted; the same command goes on from here");
+    }
     let attacked = &arguments.attacked;
     let Subject { opened, trained, test, warnings } = Subject::open(&attacked.subject)?;
     printer.warnings(&warnings);

@@ -38,10 +38,13 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outc
     }
     let opened =
         gaat::run::open(&arguments.run, arguments.checkpoint.into(), Some("cpu"), ComputePrecision::Fp32)?;
+    if let Some(warning) = opened.without_checksum() {
+        printer.warning(&warning);
+    }
     let (classifier, description) = (opened.classifier.as_ref(), &opened.description);
     let recipe = match opened.record {
         Some(record) => Some(record.recipe),
-        None => recipe_beside(&arguments.run).map(gaat::run::recipe).transpose()?,
+        None => recipe_beside(&arguments.run).map(gaat::run::recipe).transpose()?.flatten(),
     };
     let config = Config::new(description, recipe);
     let beside = if is_onnx {

@@ -39,9 +39,10 @@ impl Subject {
         if arguments.data_dir.is_none() {
             recipes::check_data_dir(&trained.resolved)?;
         }
-        let (test, warnings) =
+        let (test, mut warnings) =
             gaat::run::test_images_with_warnings(&trained.resolved, arguments.data_dir.clone())?;
         check_classes(test.images(), &opened)?;
+        warnings.extend(opened.without_checksum());
         Ok(Self { opened, trained, test, warnings })
     }
 }
@@ -60,7 +61,7 @@ fn check_there(run: &Path) -> Result<()> {
 fn recipe(arguments: &SubjectArguments, opened: &OpenedRun) -> Result<CheckedRecipe> {
     let recipe = match (&opened.record, recipe_beside(&arguments.run), arguments.dataset) {
         (Some(record), _, None) => record.recipe.clone(),
-        (None, Some(root), None) => gaat::run::recipe(root)?,
+        (None, Some(root), None) => gaat::run::recipe(root)?.unwrap_or_default(),
         (_, _, Some(dataset)) => Recipe {
             dataset: Some(dataset),
             resize: (dataset == DatasetName::Folder).then_some(opened.description.input.1 as usize),
@@ -83,7 +84,9 @@ pub(super) fn recipe_beside(checkpoint: &Path) -> Option<&Path> {
 pub(super) fn known_training(run: &Path, opened: &OpenedRun) -> Result<Training> {
     Ok(match (&opened.record, recipe_beside(run)) {
         (Some(record), _) => Training::of(record),
-        (None, Some(root)) => Training::of_recipe(&gaat::run::recipe(root)?.check()?.resolved),
+        (None, Some(root)) => {
+            Training::of_recipe(&gaat::run::recipe(root)?.unwrap_or_default().check()?.resolved)
+        }
         (None, None) => Training::default(),
     })
 }

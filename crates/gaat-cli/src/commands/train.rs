@@ -26,7 +26,12 @@ pub(crate) fn run(arguments: &TrainArguments, printer: &Printer) -> Result<Outco
     let (recipe, run_dir) = plan(arguments)?;
     gaat::run::prepare_process(recipe.resolved.threads)?;
     let options = TrainOptions { run_dir: run_dir.clone(), resume: arguments.resume };
-    let record = train(&recipe, &options, &mut TrainingProgress::new(printer, ""))?;
+    let mut progress = TrainingProgress::new(printer, "");
+    let record = train(&recipe, &options, &mut progress)?;
+    if !progress.has_begun() {
+        printer.notice(&format!("{}: finished already; nothing was left to train", run_dir.display()));
+    }
+    drop(progress);
     reports::refresh(&run_dir, printer);
     if record.status == Status::Interrupted {
         printer.notice(&format!("interrupted; go on with: gaat train --resume --out {}", typed(&run_dir)));
@@ -54,8 +59,8 @@ fn plan(arguments: &TrainArguments) -> Result<(CheckedRecipe, PathBuf)> {
         None => default_directory(&recipes::read(file, &arguments.recipe)?.check()?),
     };
     // Without a recipe of its own, the run goes on with the one that it was started with.
-    let recipe = if file.is_none() && run_dir.join("recipe.toml").exists() {
-        let saved = gaat::run::recipe(&run_dir)?;
+    let saved = if file.is_none() { gaat::run::recipe(&run_dir)? } else { None };
+    let recipe = if let Some(saved) = saved {
         // A run that is done needs no images any more.
         let is_done = gaat::run::record(&run_dir).is_ok_and(|record| record.status == Status::Done);
         if arguments.recipe.data_dir.is_none() && !is_done {

@@ -2,7 +2,7 @@
 
 use super::joined;
 use super::standing::{Standing, validation};
-use crate::interrupt;
+use crate::interrupt::{self, Waiting};
 use crate::printer::{PATIENCE, Printer};
 use gaat::train::{Control, Observer};
 use gaat_report::format::{duration, percent};
@@ -22,6 +22,8 @@ pub(crate) struct TrainingProgress<'a> {
     bar: Option<ProgressBar>,
     last_line: Instant,
     told_of_stop: bool,
+    /// While there is a checkpoint to write.
+    waiting: Option<Waiting>,
 }
 
 impl<'a> TrainingProgress<'a> {
@@ -35,7 +37,13 @@ impl<'a> TrainingProgress<'a> {
             bar: None,
             last_line: Instant::now(),
             told_of_stop: false,
+            waiting: None,
         }
+    }
+
+    /// Whether there was anything to train.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.epochs > 0
     }
 
     fn line(&mut self, text: &str) {
@@ -103,6 +111,11 @@ impl<'a> TrainingProgress<'a> {
 impl Observer for TrainingProgress<'_> {
     fn on_event(&mut self, event: &Event) -> gaat::Result<Control> {
         self.show(event);
+        match event {
+            Event::Started { .. } => self.waiting = Some(interrupt::wait_for_checkpoint()),
+            Event::Ended { .. } => self.waiting = None,
+            _ => {}
+        }
         if !interrupt::requested() {
             return Ok(Control::Continue);
         }

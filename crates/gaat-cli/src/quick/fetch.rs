@@ -3,6 +3,7 @@
 use super::download::DownloadProgress;
 use crate::arguments::FetchArguments;
 use crate::directory::typed;
+use crate::interrupt;
 use crate::printer::Printer;
 use crate::process::Outcome;
 use anyhow::{Context, Result};
@@ -29,6 +30,7 @@ struct ShownFile {
 }
 
 pub(crate) fn run(arguments: &FetchArguments, printer: &Printer) -> Result<Outcome> {
+    interrupt::advise("interrupted; the same command goes on from here");
     let FetchArguments { dataset, data_dir, mirror, .. } = arguments;
     let root = match data_dir {
         Some(root) => root.clone(),

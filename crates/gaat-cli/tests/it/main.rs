@@ -4,6 +4,7 @@
 mod around;
 mod commands;
 mod hostile;
+mod kept;
 mod refusals;
 
 use std::path::Path;

@@ -17,6 +17,7 @@ use crate::gzip::read_up_to;
 use crate::hexadecimal::hexadecimal;
 use crate::image_set::ImageShape;
 use crate::room::{self, in_words};
+use crate::temporary::sweep;
 use crate::whole_file::write_with;
 use gaat_spec::visible_path;
 
@@ -60,6 +61,8 @@ impl Cache {
 
     /// What is kept, if it still holds; the error is a warning for the user.
     pub(crate) fn read(&self) -> Result<Option<Entry>, String> {
+        // What a killed writer of the cache has left may be as large as the cache.
+        sweep(&self.directory);
         let unusable = |reason: String| {
             format!(
                 "{}: the cache is not usable ({reason}); the images are decoded anew",

@@ -1,6 +1,6 @@
 //! What a file from elsewhere offers: dictionaries of named tensors, whose numbers are read when they are wanted.
 
-use crate::tensors::{self, Document};
+use crate::tensors;
 use crate::weights::Description;
 use crate::{Error, Result};
 use gaat_data::{Checkpoint, NamedTensor, Numbers, StateDict};
@@ -32,8 +32,9 @@ pub(super) enum Source<'a> {
 impl Source<'_> {
     /// The safetensors file at `path`.
     pub(super) fn safetensors(path: &Path) -> Result<Self> {
-        let Document { tensors, metadata } = tensors::read(path)?;
-        Ok(Self::Safetensors { tensors, described: Description::of(path, &metadata)? })
+        let document = tensors::read(path)?;
+        let described = Description::of(path, &document)?;
+        Ok(Self::Safetensors { tensors: document.tensors, described })
     }
 
     /// What the file says of itself, where this library wrote it.

@@ -1,16 +1,20 @@
 //! A run directory as the keeper of a run, and training by a recipe into one.
 
-use super::events::{JsonLines, Observer};
+use super::events::Observer;
 use super::keeper::Keeper;
-use super::state_file::State;
-use super::tensorboard::TensorBoard;
+use super::logs::{Lengths, Logs};
+use super::state_file::{State, WeightsOnDisk};
 use super::training::Training;
-use crate::Result;
+use crate::lock::Owner;
 use crate::nn::Classifier;
 use crate::run::{RunDirectory, check_precision_kept, parse_device};
 use crate::weights::{self, Checkpoint, Description};
+use crate::{Error, Result};
 use gaat_spec::{CheckedRecipe, Event, RunRecord, Status};
 use std::path::PathBuf;
+
+/// Said where a run is to go on and has saved no state.
+const BEGINS: &str = "no state was saved yet: the run begins at the beginning";
 
 /// Where a run goes, and whether it goes on.
 #[derive(Debug, Clone)]
@@ -28,8 +32,8 @@ pub struct TrainOptions {
 /// count, on a GPU within rounding.
 ///
 /// # Errors
-/// When data, model or device cannot be had; when the run directory is taken or holds another recipe; when the loss is
-/// not a number. The last checkpoint stays whole and the record says what happened.
+/// When data, model or device cannot be had; when the run directory is taken, in use by another process, or holds another
+/// recipe; when its state is gone or damaged; when the loss is not a number. The last checkpoint stays whole and the record says what happened.
 pub fn train(
     recipe: &CheckedRecipe,
     options: &TrainOptions,
@@ -42,7 +46,7 @@ pub fn train(
     }
 }
 
-/// The directory of a run with its logs.
+/// The directory of a run with its logs, which nobody else writes into meanwhile.
 #[derive(Debug)]
 pub struct KeptRun {
     directory: RunDirectory,
@@ -51,35 +55,75 @@ pub struct KeptRun {
     has_state: bool,
     /// The record of a run that has nothing left to do.
     finished: Option<RunRecord>,
-    logs: Option<(JsonLines, TensorBoard)>,
+    logs: Option<Logs>,
+    warnings: Vec<String>,
+    _owner: Owner,
 }
 
 impl KeptRun {
     /// The directory that `options` name, for a run of `recipe`.
     ///
     /// # Errors
-    /// When the directory is taken, or holds a run of another recipe.
+    /// When the directory is taken, in use by another process, or holds a run of another recipe; when the state of the run is
+    /// damaged or gone.
     pub fn open(recipe: &CheckedRecipe, options: &TrainOptions) -> Result<Self> {
         let directory = RunDirectory::new(&options.run_dir);
-        let has_state = if options.resume {
-            directory.check_resumable(recipe)?
+        if !options.resume {
+            directory.check_vacant()?;
+        }
+        let owner = Owner::of(&options.run_dir, "training")?;
+        directory.sweep();
+        let saved = if options.resume {
+            directory.find_state(recipe)?
         } else {
             directory.check_vacant()?;
-            false
+            None
         };
-        let mut kept = Self { directory, recipe: recipe.clone(), has_state, finished: None, logs: None };
-        if has_state {
-            let record = kept.directory.read_record()?;
+        let begins = (options.resume && saved.is_none()).then(|| BEGINS.to_owned());
+        let mut kept = Self {
+            directory,
+            recipe: recipe.clone(),
+            has_state: saved.is_some(),
+            finished: None,
+            logs: None,
+            warnings: begins.into_iter().collect(),
+            _owner: owner,
+        };
+        if let Some(record) = saved {
             // `auto` may mean another one on this machine; a run keeps to what it started with.
             kept.recipe.precision.clone_from(&record.environment.precision);
             if record.status == Status::Done {
-                kept.finished = Some(record);
+                kept.finished = Some(kept.directory.complete(recipe, record)?);
             } else {
                 let device = parse_device(&recipe.device)?;
                 check_precision_kept(&options.run_dir, &kept.recipe.precision, device)?;
             }
         }
         Ok(kept)
+    }
+
+    /// Without the file of the best epoch so far, the best of the epochs to come is kept.
+    fn check_best(&mut self, state: &mut State) -> Result<()> {
+        let path = self.directory.weights(Checkpoint::Best);
+        let Some(epoch) = state.position.record.best_epoch else { return Ok(()) };
+        if state.position.weights == WeightsOnDisk::Outdated && epoch == state.position.record.epochs.len() {
+            return Ok(());
+        }
+        if !path.exists() {
+            self.warnings.push(format!(
+                "the weights of epoch {epoch}, the best so far, are gone: the best of the epochs to come is kept instead"
+            ));
+            state.position.record.best_epoch = None;
+            return Ok(());
+        }
+        let found = weights::load(&path)?.0.epoch;
+        if found != epoch {
+            let reason = format!(
+                "holds the weights of epoch {found}, where those of epoch {epoch} belong; restore the file"
+            );
+            return Err(Error::File { path, reason });
+        }
+        Ok(())
     }
 
     /// The recipe to train by: the one given, with the precision that an earlier part of the run began with.
@@ -90,11 +134,24 @@ impl KeptRun {
 
 impl Keeper for KeptRun {
     fn found(&mut self) -> Result<Option<State>> {
-        if self.has_state { State::read(&self.directory.state()).map(Some) } else { Ok(None) }
+        if !self.has_state {
+            return Ok(None);
+        }
+        let mut state = State::read(&self.directory.state())?;
+        self.check_best(&mut state)?;
+        let (logs, warning) = Logs::open(&self.directory, state.logs)?;
+        self.logs = Some(logs);
+        self.warnings.extend(warning);
+        Ok(Some(state))
+    }
+
+    fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     fn state(&mut self, state: &State) -> Result<()> {
-        state.write(&self.directory.state())
+        let logs = self.logs.as_mut().map(Logs::sync).transpose()?;
+        state.write_with(&self.directory.state(), logs.unwrap_or_default())
     }
 
     fn weights(&mut self, which: Checkpoint, network: &dyn Classifier, about: &Description) -> Result<()> {
@@ -108,13 +165,13 @@ impl Keeper for KeptRun {
     fn event(&mut self, event: &Event) -> Result<()> {
         if let Event::Started { steps_done, .. } = event {
             self.directory.create(&self.recipe)?;
-            let lines = JsonLines::append_to(&self.directory.events(), *steps_done)?;
-            self.logs = Some((lines, TensorBoard::append_to(&self.directory.curves(), *steps_done)?));
+            if *steps_done == 0 && !self.has_state {
+                self.logs = Some(Logs::open(&self.directory, Lengths::default())?.0);
+            }
         }
-        if let Some((lines, curves)) = &mut self.logs {
-            lines.on_event(event)?;
-            curves.on_event(event)?;
+        match &mut self.logs {
+            Some(logs) => logs.write(event),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

@@ -33,38 +33,57 @@ impl Observer for Quiet {
     }
 }
 
-/// Writes each event as one line of `events.jsonl`. A resumed run goes on after the steps that its state holds.
+/// Writes each event as one line of `events.jsonl`. A resumed run goes on where its state was saved.
 #[derive(Debug)]
 pub(super) struct JsonLines {
     file: std::io::BufWriter<fs_err::File>,
+    /// Lines that count.
+    length: usize,
 }
 
 impl JsonLines {
-    /// Goes on after `steps_done` steps.
-    pub(super) fn append_to(path: &Path, steps_done: usize) -> Result<Self> {
+    /// Goes on after the first `length` lines that count.
+    pub(super) fn append_to(path: &Path, length: usize) -> Result<Self> {
         let file = gaat_data::files::append(path)?;
-        let kept = kept(&gaat_data::files::read(path)?, steps_done);
+        let (kept, length) = kept(&gaat_data::files::read(path)?, length);
         file.file().set_len(kept as u64)?;
-        Ok(Self { file: std::io::BufWriter::new(file) })
+        Ok(Self { file: std::io::BufWriter::new(file), length })
+    }
+
+    /// Lines that count: all but those that say that the run was started or stopped.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Brings all lines to the disk.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        self.file.flush()?;
+        Ok(self.file.get_ref().sync_data()?)
     }
 }
 
-/// Bytes of `written` to keep: whole lines up to the first step after `steps_done`. A killed process may have left half a
-/// line, and steps that are done again.
-fn kept(written: &[u8], steps_done: usize) -> usize {
-    let is_kept = |line: &&[u8]| {
-        let is_later = |event: serde_json::Value| {
-            event["event"] == "step" && event["step"].as_u64().is_some_and(|step| step > steps_done as u64)
-        };
-        line.ends_with(b"\n") && !serde_json::from_slice(line).is_ok_and(is_later)
-    };
-    written.split_inclusive(|byte| *byte == b'\n').take_while(is_kept).map(<[u8]>::len).sum()
+/// Bytes of `written` up to the line that is the `most`-th to count, and how many count in them. What follows, half a line
+/// that a killed process has left perhaps, comes again.
+fn kept(written: &[u8], most: usize) -> (usize, usize) {
+    let (mut bytes, mut kept, mut length) = (0, 0, 0);
+    for line in written.split_inclusive(|byte| *byte == b'\n') {
+        if length == most || !line.ends_with(b"\n") {
+            break;
+        }
+        bytes += line.len();
+        let event: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+        if event["event"] != "started" && event["event"] != "ended" {
+            (kept, length) = (bytes, length + 1);
+        }
+    }
+    (kept, length)
 }
 
 impl Observer for JsonLines {
     fn on_event(&mut self, event: &Event) -> Result<Control> {
         serde_json::to_writer(&mut self.file, event).map_err(std::io::Error::from)?;
         self.file.write_all(b"\n")?;
+        self.length += usize::from(!matches!(event, Event::Started { .. } | Event::Ended { .. }));
         // Steps may wait in the buffer; whatever a reader would act on may not.
         if !matches!(event, Event::Step { .. }) {
             self.file.flush()?;
@@ -78,24 +97,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_a_line_and_steps_that_are_done_again_are_dropped() {
+    fn what_the_state_does_not_know_of_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        fs_err::write(&path, "{\"event\":\"validating\",\"epoch\":1}\n{\"event\":\"st").unwrap();
-        JsonLines::append_to(&path, 9).unwrap().on_event(&Event::Validating { epoch: 2 }).unwrap();
-        let text = fs_err::read_to_string(&path).unwrap();
-        let epochs: Vec<i64> = text
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["epoch"].as_i64().unwrap())
-            .collect();
-        assert_eq!(epochs, [1, 2]);
-
-        let step = |step: usize| format!("{{\"event\":\"step\",\"step\":{step}}}\n");
-        let text =
-            [step(1), step(2), step(3), "{\"event\":\"validating\",\"epoch\":1}\n".to_owned()].concat();
-        for (done, left) in [(0, 0), (2, 2), (3, 4)] {
-            let bytes = kept(text.as_bytes(), done);
-            assert_eq!(text[..bytes].lines().count(), left, "{done} steps done");
+        let line = |text: &str| format!("{{\"event\":\"{text}\"}}\n");
+        let written =
+            [line("started"), line("step"), line("ended"), line("started"), line("step"), line("ended")]
+                .concat();
+        // Bytes of so many lines from the start.
+        let bytes = |lines: usize| written.split_inclusive('\n').take(lines).map(str::len).sum::<usize>();
+        for (most, lines, length) in [(0, 0, 0), (1, 2, 1), (2, 5, 2), (9, 5, 2)] {
+            assert_eq!(kept(written.as_bytes(), most), (bytes(lines), length), "{most}");
         }
+        fs_err::write(&path, line("step") + "{\"event\":\"st").unwrap();
+        let mut lines = JsonLines::append_to(&path, 9).unwrap();
+        lines.on_event(&Event::Validating { epoch: 2 }).unwrap();
+        lines.sync().unwrap();
+        assert_eq!(lines.length(), 2);
+        let text = fs_err::read_to_string(&path).unwrap();
+        assert_eq!(text, line("step") + "{\"event\":\"validating\",\"epoch\":2}\n");
     }
 }

@@ -5,7 +5,7 @@ use super::events::{Control, Observer};
 use super::launch::located;
 use super::named::prefixed;
 use super::run::Run;
-use super::state_file::{Position, State};
+use super::state_file::{Position, STATE_SCHEMA, State, WeightsOnDisk};
 use crate::nn::finite;
 use crate::weights::{Checkpoint, Description};
 use crate::{Error, Result};
@@ -17,12 +17,13 @@ const METHOD: &str = "method.";
 const HEALTHY: &str = "healthy.";
 
 impl Run<'_> {
-    /// Goes to where `state` was saved.
+    /// Goes to where `state` was saved, and makes again what a kill has kept from being written after it.
     pub(super) fn restore(&mut self, state: State) -> Result<()> {
         let misfit = |error: Error| state.refuse(error.to_string());
         self.trained.load(&state.tensors, state.position.steps as u64).map_err(misfit)?;
         self.method.load_state(&state.part(METHOD)).map_err(misfit)?;
         let healthy = Snapshot::of(state.part(HEALTHY));
+        state.position.check(&self.calendar).map_err(|reason| state.refuse(reason))?;
         let (before, now) = (&state.position.record, &self.books.record);
         if before.data_digest != now.data_digest {
             return Err(state.refuse(format!(
@@ -45,8 +46,12 @@ impl Run<'_> {
             guard.state = position.guard.take().unwrap_or_default();
             guard.healthy = healthy;
         }
+        let weights = position.weights;
         self.books.resume(position);
-        Ok(())
+        match weights {
+            WeightsOnDisk::Outdated => self.follow_state(),
+            WeightsOnDisk::Current => self.keeper.record(&self.books.record),
+        }
     }
 
     /// Tells the keeper and then `observer` of `event`.
@@ -65,17 +70,21 @@ impl Run<'_> {
         }
     }
 
-    /// Saves the weights after the whole epoch `epoch`; tells whether it is the best by validation.
-    pub(super) fn save_weights(&mut self, epoch: usize) -> Result<bool> {
-        let is_best = self.books.is_last_best(self.method.is_natural());
+    /// Does what comes after the state of a whole epoch was saved: the network as it was judged goes into its files, the record
+    /// follows, and the guard acts.
+    pub(super) fn follow_state(&mut self) -> Result<()> {
+        let epoch = self.books.record.epochs.len();
         let judged = self.trained.judged();
         let about = Description::new(judged, &self.class_names, epoch)?;
         self.keeper.weights(Checkpoint::Last, judged, &about)?;
-        if is_best {
+        if self.books.record.best_epoch == Some(epoch) {
             self.keeper.weights(Checkpoint::Best, judged, &about)?;
-            self.books.record.best_epoch = Some(epoch);
         }
-        Ok(is_best)
+        self.keeper.record(&self.books.record)?;
+        match &mut self.guard {
+            Some(guard) => guard.act(&mut self.trained),
+            None => Ok(()),
+        }
     }
 
     /// All tensors that the next step depends on, by the names of the state file.
@@ -97,18 +106,19 @@ impl Run<'_> {
         checked.map_err(|error| located(error, self.calendar.epoch(steps.saturating_sub(1)), steps))
     }
 
-    /// Saves everything that the next step depends on, and the record.
-    pub(super) fn save_state(&mut self) -> Result<()> {
+    /// Saves everything that the next step depends on; `weights` says how far those beside it are.
+    pub(super) fn save_state(&mut self, weights: WeightsOnDisk) -> Result<()> {
         let guard = self.guard.as_ref();
         let tensors = self.tensors()?;
         let position = Position {
+            schema: STATE_SCHEMA.to_owned(),
             steps: self.books.steps(),
             sums: self.books.sums.clone(),
             record: self.books.record.clone(),
             guard: guard.map(|guard| guard.state.clone()),
+            weights,
         };
-        self.keeper.state(&State::new(position, tensors))?;
-        self.keeper.record(&self.books.record)
+        self.keeper.state(&State::new(position, tensors))
     }
 }
 

@@ -14,14 +14,20 @@ pub trait Keeper {
     /// When a state is there and cannot be read.
     fn found(&mut self) -> Result<Option<State>>;
 
-    /// Keeps all that the next step depends on. The tensors are those of the run, so that what stays in memory has to be a
+    /// What whoever watches should hear of what was found; asked once, after [`found`](Self::found).
+    fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Keeps all that the next step depends on, after the events that led to it. The tensors are those of the run, so that what stays in memory has to be a
     /// copy.
     ///
     /// # Errors
     /// When the state cannot be kept; the run ends with the error.
     fn state(&mut self, state: &State) -> Result<()>;
 
-    /// Keeps the weights of `network`, which `about` describes, after a whole epoch.
+    /// Keeps the weights of `network`, which `about` describes, after the state of a whole epoch; the same again where an
+    /// earlier part of the run was cut off before.
     ///
     /// # Errors
     /// As [`state`](Self::state).

@@ -17,6 +17,7 @@ mod feed;
 mod keep;
 mod keeper;
 mod launch;
+mod logs;
 mod mark;
 mod memory;
 mod methods;

@@ -8,6 +8,7 @@ use super::events::{Control, Observer};
 use super::feed::Feed;
 use super::keeper::Keeper;
 use super::launch::located;
+use super::state_file::WeightsOnDisk;
 use super::step::TrainingMethod;
 use super::trained::Trained;
 use super::validation::Validation;
@@ -78,7 +79,10 @@ impl Run<'_> {
         }
     }
 
-    /// Validates, closes the books of the epoch, saves the network as it was judged, and lets the guard act.
+    /// Validates, closes the books of the epoch, saves it, and lets the guard act.
+    ///
+    /// The state comes first, after all that leads to it: what a kill keeps from being written after it, weights and record,
+    /// is made again from it.
     pub(super) fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<Control> {
         let epoch = self.calendar.epoch(self.books.steps() - 1);
         self.check_finite()?;
@@ -95,14 +99,20 @@ impl Run<'_> {
         let stuck =
             self.chance.after_epoch(epoch, accuracy.clean, self.validation.images.len(), &mut self.books);
         let record = self.books.close_epoch(epoch, accuracy);
-        let best = self.save_weights(epoch)?;
-        if let Some(guard) = &mut self.guard {
-            guard.act(&mut self.trained)?;
+        let best = self.books.is_last_best(self.method.is_natural());
+        if best {
+            self.books.record.best_epoch = Some(epoch);
         }
-        self.save_state()?;
         let done = Event::Epoch { record, cost_ratio: self.books.record.cost_ratio };
-        for event in alarm.into_iter().chain(stuck).chain([done, Event::Checkpoint { epoch, best }]) {
-            control = control.or(self.tell(&event, observer)?);
+        let events: Vec<Event> =
+            alarm.into_iter().chain(stuck).chain([done, Event::Checkpoint { epoch, best }]).collect();
+        for event in &events {
+            self.keeper.event(event)?;
+        }
+        self.save_state(WeightsOnDisk::Outdated)?;
+        self.follow_state()?;
+        for event in &events {
+            control = control.or(observer.on_event(event)?);
         }
         Ok(control)
     }

@@ -39,6 +39,11 @@ impl EpochSums {
         Share { share: self.correct as f64 / self.images.max(1) as f64, images: self.images }
     }
 
+    /// Steps added up.
+    pub(super) fn steps(&self) -> usize {
+        self.steps
+    }
+
     /// The record of the epoch, without its validation.
     pub(super) fn record(&self, epoch: usize) -> EpochRecord {
         let images = self.images.max(1) as f64;

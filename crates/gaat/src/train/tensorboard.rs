@@ -16,9 +16,19 @@ pub(super) struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// Goes on after `steps_done` steps.
-    pub(super) fn append_to(path: &Path, steps_done: usize) -> Result<Self> {
-        Ok(Self { file: EventFile::append_to(path, steps_done, now())?, step: steps_done })
+    /// Goes on after the first `length` records.
+    pub(super) fn append_to(path: &Path, length: usize) -> Result<Self> {
+        Ok(Self { file: EventFile::append_to(path, length, now())?, step: 0 })
+    }
+
+    /// Records so far.
+    pub(super) fn length(&self) -> usize {
+        self.file.length()
+    }
+
+    /// Brings all records to the disk.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        self.file.sync()
     }
 
     fn write(&mut self, values: &[(&str, Option<f64>)]) -> Result<()> {

@@ -13,6 +13,7 @@ use super::methods;
 use super::optimizer::Optimizer;
 use super::run::Run;
 use super::start::Start;
+use super::state_file::WeightsOnDisk;
 use super::step::{Setting, TrainingMethod};
 use super::trained::Trained;
 use super::validation::Validation;
@@ -112,8 +113,12 @@ impl Training {
         match outcome {
             Ok(status) => {
                 run.books.record.status = status;
-                run.save_state()?;
-                run.tell(&ended(&run), observer)?;
+                // The logs are whole before the state is, and the record comes from the state.
+                let ended = ended(&run);
+                run.keeper.event(&ended)?;
+                run.save_state(WeightsOnDisk::Current)?;
+                run.keeper.record(&run.books.record)?;
+                observer.on_event(&ended)?;
                 Ok(run.books.record)
             }
             Err(error) => {
@@ -136,6 +141,7 @@ impl Training {
         check_fit(network.as_ref(), &plan, data.splits.train.images())?;
         let setting = Setting::of(&plan, &data, network.as_ref())?;
         let Dataset { splits, digest, mut warnings } = data;
+        warnings.extend(keeper.warnings());
         let (train, validation) = (splits.train.images(), splits.validation.images());
         let average = match plan.weight_averaging() {
             Some(decay) => Some(Averaging::of(network.as_ref(), decay)?),

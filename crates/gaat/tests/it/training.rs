@@ -233,7 +233,7 @@ fn a_state_that_is_not_whole_is_refused_by_name() {
         let place = whole.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
         let mut bytes = whole.clone();
         bytes[place..place + from.len()].copy_from_slice(to.as_bytes());
-        (bytes, "is missing")
+        (bytes, "is damaged")
     };
     let cases = [
         cut(0),

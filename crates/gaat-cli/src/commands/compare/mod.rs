@@ -78,10 +78,12 @@ enum Ended {
 }
 
 pub(crate) fn run(arguments: &CompareArguments, printer: &Printer) -> Result<Outcome> {
+    interrupt::advise("interrupted; the same command goes on from here");
     let plan = Plan::new(arguments)?;
     // A run of another recipe is found before hours of training, not after.
     let found =
         plan.jobs.iter().map(|job| saved::find(job, &plan.judging)).collect::<Result<Vec<Found>>>()?;
+    let _owner = gaat::lock::Owner::of(&plan.out, "comparing")?;
     gaat::run::prepare_process(plan.threads)?;
     let mut plan = plan;
     share_precision(&mut plan.jobs)?;

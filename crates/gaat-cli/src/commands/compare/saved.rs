@@ -2,7 +2,7 @@
 
 use super::plan::{Job, Judging};
 use crate::arguments::CheckpointChoice;
-use crate::directory::{is_free, write_whole};
+use crate::directory::write_whole;
 use crate::recipes;
 use anyhow::{Result, bail};
 use gaat_spec::{Evaluation, RunRecord, Status};
@@ -53,13 +53,12 @@ fn path(directory: &Path) -> PathBuf {
 /// Looks at the directory of `job`.
 pub(super) fn find(job: &Job, judging: &Judging) -> Result<Found> {
     let directory = &job.directory;
-    if is_free(directory)? {
+    if gaat::run::is_vacant(directory)? {
         return Ok(Found::Unfinished);
     }
-    if !directory.join("recipe.toml").exists() {
+    let Some(there) = gaat::run::recipe(directory)? else {
         bail!("{} holds something else than a run; choose another --out", directory.display());
-    }
-    let there = gaat::run::recipe(directory)?;
+    };
     let mut differences = recipes::differences(&there, &job.recipe.resolved)?;
     differences.retain(|difference| !FREE_KEYS.iter().any(|key| difference.starts_with(&format!("{key} "))));
     if !differences.is_empty() {

@@ -39,6 +39,9 @@ pub(in crate::train) struct GuardState {
     burst_left: usize,
     /// Bursts begun.
     bursts: u32,
+    /// The network now is as healthy as can be told.
+    snapshot_due: bool,
+    rollback_due: bool,
 }
 
 /// Why the guard wants a check.
@@ -75,9 +78,6 @@ pub(in crate::train) struct Guard {
     burst: Box<dyn TrainingMethod>,
     pub(in crate::train) state: GuardState,
     pub(in crate::train) healthy: Option<Snapshot>,
-    /// The network now is as healthy as can be told.
-    snapshot_due: bool,
-    rollback_due: bool,
 }
 
 impl Guard {
@@ -100,8 +100,6 @@ impl Guard {
             burst: methods::build(pgd, plan.awp(), setting)?,
             state: GuardState::default(),
             healthy: None,
-            snapshot_due: false,
-            rollback_due: false,
         }))
     }
 
@@ -214,10 +212,10 @@ impl Guard {
     /// Keeps the weights or goes back to those that were kept, where a finding asks for it.
     pub(in crate::train) fn act(&mut self, trained: &mut Trained) -> Result<()> {
         // Who only warns or refines goes back to nothing.
-        if std::mem::take(&mut self.snapshot_due) && self.policy == CollapsePolicy::Rollback {
+        if std::mem::take(&mut self.state.snapshot_due) && self.policy == CollapsePolicy::Rollback {
             self.healthy = Some(Snapshot::take(trained)?);
         }
-        if let (true, Some(healthy)) = (std::mem::take(&mut self.rollback_due), &self.healthy) {
+        if let (true, Some(healthy)) = (std::mem::take(&mut self.state.rollback_due), &self.healthy) {
             healthy.restore(trained)?;
         }
         Ok(())
@@ -281,14 +279,14 @@ impl Guard {
         if found.is_collapse() {
             return (question != Question::Improved).then(|| self.raise(message));
         }
-        self.snapshot_due |= found.is_clear();
+        self.state.snapshot_due |= found.is_clear();
         self.end(message)
     }
 
     /// Judges an epoch by its robust validation accuracy on `images` images and the best one before it.
     fn judge_epoch(&mut self, robust: Option<f64>, best: Option<f64>, images: usize) -> Option<Finding> {
         let Some(robust) = robust else {
-            self.snapshot_due |= !self.state.raised && self.state.gain.is_high();
+            self.state.snapshot_due |= !self.state.raised && self.state.gain.is_high();
             return None;
         };
         let chance = (-self.guessing).exp();
@@ -305,7 +303,7 @@ impl Guard {
         if robust < chance.max(best / 2.0) || self.state.gain.is_low() {
             return None;
         }
-        self.snapshot_due = true;
+        self.state.snapshot_due = true;
         self.end(message)
     }
 
@@ -322,8 +320,8 @@ impl Guard {
             _ if is_flat => "nothing is done while the loss is that of guessing".to_owned(),
             CollapsePolicy::Refine => self.begin_burst(),
             CollapsePolicy::Rollback => {
-                self.rollback_due = self.healthy.is_some();
-                let first = if self.rollback_due {
+                self.state.rollback_due = self.healthy.is_some();
+                let first = if self.state.rollback_due {
                     "back to the last healthy network"
                 } else {
                     "no healthy network to go back to yet"

@@ -8,6 +8,7 @@ use crate::train::events::{Control, Observer};
 use crate::train::keeper::{Keeper, Nothing};
 use crate::train::methods::Natural;
 use crate::train::run::Run;
+use crate::train::state_file::WeightsOnDisk;
 use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use crate::train::training::Training;
 use gaat_spec::{CheckedRecipe, EpochRecord, Event, Passes, Recipe, Seconds};
@@ -111,6 +112,7 @@ fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped()
     };
     assert_eq!(name, "collapse");
     assert_eq!(action, "back to the last healthy network; 50 steps of PGD-10 instead of the method's own");
+    whole.save_state(WeightsOnDisk::Current).unwrap();
     let state = state_of("whole");
     let kept = state.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("healthy.")?, bytes)));
     let kept: Vec<_> = kept.collect();
@@ -131,7 +133,8 @@ fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped()
     let mut keeper = directory_of(&recipe, &place, false);
     let mut stopped = run_of(&recipe, &mut keeper, TURNED);
     drive(&mut stopped, 80);
-    stopped.save_state().unwrap();
+    stopped.save_state(WeightsOnDisk::Current).unwrap();
+    drop(keeper);
     let mut keeper = directory_of(&recipe, &place, true);
     let mut resumed = run_of(&recipe, &mut keeper, TURNED);
     drive(&mut resumed, 126);
