@@ -1,21 +1,32 @@
-//! CIFAR-10 and CIFAR-100 in their binary layout.
+//! CIFAR-10 and CIFAR-100 in their binary and in their Python version, which torchvision keeps.
 //!
 //! Format: <https://www.cs.toronto.edu/~kriz/cifar.html>, "Binary version": records of one label byte (CIFAR-10) or two,
 //! coarse and fine (CIFAR-100; the fine label is used), then 1,024 bytes each of red, green and blue, row-major. Files with
-//! fewer records than the official ones are accepted. Not read: the Python and the Matlab versions.
+//! fewer records than the official ones are accepted. The Python
+//! version holds the same planes in pickled arrays, which are read and never run. Not read: the Matlab version.
 
 use std::path::Path;
 
 use crate::cifar_files::{Member, Members, Store};
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
+use crate::pickle::{Batch, read_batch, read_names};
 use gaat_spec::DatasetName;
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
-/// What tells the two data sets apart.
+/// How the files of a layout hold images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Binary,
+    /// Pickles: labels under the first key, the names of the classes, in their own file, under the second.
+    Python(&'static str, &'static str),
+}
+
+/// What tells the data sets and their versions apart.
 #[derive(Debug)]
 pub(crate) struct Layout {
+    pub(crate) format: Format,
     pub(crate) dataset: DatasetName,
     /// The directory inside the official archive.
     pub(crate) directory: &'static str,
@@ -34,6 +45,7 @@ const TEST_RECORDS: usize = 10_000;
 
 /// CIFAR-10.
 pub(crate) const CIFAR10: Layout = Layout {
+    format: Format::Binary,
     dataset: DatasetName::Cifar10,
     directory: "cifar-10-batches-bin",
     archive: "cifar-10-binary.tar.gz",
@@ -53,6 +65,7 @@ pub(crate) const CIFAR10: Layout = Layout {
 
 /// CIFAR-100.
 pub(crate) const CIFAR100: Layout = Layout {
+    format: Format::Binary,
     dataset: DatasetName::Cifar100,
     directory: "cifar-100-binary",
     archive: "cifar-100-binary.tar.gz",
@@ -63,6 +76,33 @@ pub(crate) const CIFAR100: Layout = Layout {
     classes: 100,
     train_records: 50_000,
 };
+
+/// CIFAR-10 for Python.
+pub(crate) const CIFAR10_PYTHON: Layout = Layout {
+    format: Format::Python("labels", "label_names"),
+    directory: "cifar-10-batches-py",
+    archive: "cifar-10-python.tar.gz",
+    train: &["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"],
+    test: "test_batch",
+    names: "batches.meta",
+    ..CIFAR10
+};
+
+/// CIFAR-100 for Python.
+pub(crate) const CIFAR100_PYTHON: Layout = Layout {
+    format: Format::Python("fine_labels", "fine_label_names"),
+    directory: "cifar-100-python",
+    archive: "cifar-100-python.tar.gz",
+    train: &["train"],
+    test: "test",
+    names: "meta",
+    ..CIFAR100
+};
+
+/// Every version of a data set, in the order in which they are looked for.
+pub(crate) const CIFAR10_VERSIONS: [&Layout; 2] = [&CIFAR10, &CIFAR10_PYTHON];
+/// As [`CIFAR10_VERSIONS`].
+pub(crate) const CIFAR100_VERSIONS: [&Layout; 2] = [&CIFAR100, &CIFAR100_PYTHON];
 
 impl Layout {
     /// The files with records, training first.
@@ -77,7 +117,12 @@ impl Layout {
     /// The longest that a file may be; what is longer is not unpacked into memory.
     pub(crate) fn longest(&self, file: &str) -> usize {
         let records = if file == self.test { TEST_RECORDS } else { self.train_records };
-        if file == self.names { 64 << 10 } else { records * self.record_bytes() }
+        match self.format {
+            _ if file == self.names => 64 << 10,
+            Format::Binary => records * self.record_bytes(),
+            // Python 3 writes bytes beyond 127 as two in protocol 2; names of files come on top.
+            Format::Python(..) => records * (2 * self.record_bytes() + 200) + (64 << 10),
+        }
     }
 
     /// The most that an archive may unpack to: all files at their longest, and as much again for what stands around them.
@@ -119,6 +164,11 @@ fn append_records(
     labels: &mut Vec<u16>,
 ) -> Result<()> {
     let Member { path, bytes } = member;
+    if let Format::Python(key, _) = layout.format {
+        let found = read_batch(bytes, SHAPE.bytes(), key);
+        let found = found.map_err(|found| Error::malformed(path, "a pickled batch of CIFAR", found))?;
+        return append_batch(layout, path, found, pixels, labels);
+    }
     let record_bytes = layout.record_bytes();
     if bytes.is_empty() || !bytes.len().is_multiple_of(record_bytes) {
         let expected = format!("a whole number of records of {record_bytes} bytes");
@@ -143,15 +193,39 @@ fn append_records(
     Ok(())
 }
 
+fn append_batch(
+    layout: &Layout,
+    path: &Path,
+    batch: Batch,
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u16>,
+) -> Result<()> {
+    if batch.labels.is_empty() {
+        return Err(Error::malformed(path, "at least one image", "none"));
+    }
+    let wrong = batch.labels.iter().enumerate().find(|(_, label)| **label >= layout.classes);
+    if let Some((index, label)) = wrong {
+        let expected = format!("labels from 0 to {}", layout.classes - 1);
+        return Err(Error::malformed(path, expected, format!("label {label} of image {index}")));
+    }
+    pixels.extend_from_slice(&batch.pixels);
+    labels.extend(batch.labels);
+    Ok(())
+}
+
 fn class_names(layout: &Layout, members: &Members) -> Result<Vec<String>> {
     let Some(Member { path, bytes }) = members.get(layout.names) else {
         return Ok(default_names(layout));
     };
     let expected = format!("{} class names, one a line", layout.classes);
     let malformed = |found: String| Error::malformed(path, expected.clone(), found);
-    let text = std::str::from_utf8(bytes).map_err(|_| malformed("bytes that are not UTF-8".to_owned()))?;
-    let names: Vec<String> =
-        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    let names: Vec<String> = if let Format::Python(_, key) = layout.format {
+        read_names(bytes, key).map_err(malformed)?
+    } else {
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| malformed("bytes that are not UTF-8".to_owned()))?;
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+    };
     if names.len() == usize::from(layout.classes) {
         Ok(names)
     } else {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::cifar::{Layout, check_length};
+use crate::cifar::{Format, Layout, check_length};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gzip::{self, read_exactly};
@@ -46,26 +46,31 @@ impl Store {
         stores
     }
 
-    /// The first candidate that is there.
-    pub(crate) fn find(layout: &Layout, roots: &[PathBuf]) -> Result<Self> {
-        let candidates = Self::candidates(layout, roots);
-        candidates.iter().find(|store| store.is_there(layout)).cloned().ok_or_else(|| Error::Missing {
-            dataset: layout.dataset,
-            searched: Self::searched(layout, roots),
-            expected: format!(
-                "the directory {} with {}, or {}",
-                layout.directory,
-                layout.record_files().collect::<Vec<_>>().join(", "),
-                layout.archive,
-            ),
-            seen: seen(roots, layout.dataset),
+    /// The first candidate of the first of some versions that is there.
+    pub(crate) fn find(versions: [&'static Layout; 2], roots: &[PathBuf]) -> Result<(&'static Layout, Self)> {
+        for layout in versions {
+            let found = Self::candidates(layout, roots).into_iter().find(|store| store.is_there(layout));
+            if let Some(store) = found {
+                return Ok((layout, store));
+            }
+        }
+        let files = |layout: &Layout| {
+            let files = layout.record_files().collect::<Vec<_>>().join(", ");
+            format!("the directory {} with {files}, or {}", layout.directory, layout.archive)
+        };
+        let dataset = versions[0].dataset;
+        Err(Error::Missing {
+            dataset,
+            searched: Self::searched(versions, roots),
+            expected: versions.map(files).join("; or "),
+            seen: seen(roots, dataset),
         })
     }
 
     /// The paths of the candidates, each once.
-    pub(crate) fn searched(layout: &Layout, roots: &[PathBuf]) -> Vec<PathBuf> {
+    pub(crate) fn searched(versions: [&'static Layout; 2], roots: &[PathBuf]) -> Vec<PathBuf> {
         let mut searched: Vec<PathBuf> = Vec::new();
-        for store in Self::candidates(layout, roots) {
+        for store in versions.iter().flat_map(|layout| Self::candidates(layout, roots)) {
             if !searched.iter().any(|path| path == store.path()) {
                 searched.push(store.path().to_path_buf());
             }
@@ -82,8 +87,14 @@ impl Store {
 
     fn is_there(&self, layout: &Layout) -> bool {
         match self {
-            Self::Directory(path) => layout.record_files().any(|file| path.join(file).exists()),
-            Self::Archive(path) => path.exists() && !path.is_dir(),
+            // A folder of images has folders of the names that the Python version gives to files.
+            Self::Directory(path) => layout.record_files().any(|file| file_of(path, file).is_some()),
+            // Whoever names an archive names its version.
+            Self::Archive(path) => {
+                let is_python =
+                    path.file_name().is_some_and(|name| name.to_string_lossy().contains("python"));
+                path.exists() && !path.is_dir() && is_python == (layout.format != Format::Binary)
+            }
         }
     }
 
@@ -105,14 +116,22 @@ impl Store {
 fn read_directory(layout: &Layout, directory: &Path) -> Result<Members> {
     let mut members = Members::new();
     for file in layout.record_files().chain([layout.names]) {
-        let path = directory.join(file);
-        if path.exists() {
-            check_length(layout, file, &path, files::regular(&path)?.len())?;
-            let bytes = files::read(&path)?;
-            members.insert(file.to_owned(), Member { path, bytes });
-        }
+        let Some(path) = file_of(directory, file) else { continue };
+        check_length(layout, file, &path, files::regular(&path)?.len())?;
+        let longest = layout.longest(file);
+        let mut reader = gzip::open(&path, longest as u64)?;
+        let bytes = gzip::read_up_to(&mut reader, longest + 1)
+            .map_err(|error| Error::reading(&path, "a file of CIFAR", error))?;
+        check_length(layout, file, &path, bytes.len() as u64)?;
+        members.insert(file.to_owned(), Member { path, bytes });
     }
     Ok(members)
+}
+
+/// A file of a directory, packed or not.
+pub(crate) fn file_of(directory: &Path, file: &str) -> Option<PathBuf> {
+    let names = [file.to_owned(), format!("{file}.gz")];
+    names.iter().map(|name| directory.join(name)).find(|path| path.exists() && !path.is_dir())
 }
 
 fn read_archive(layout: &Layout, path: &Path) -> Result<Members> {

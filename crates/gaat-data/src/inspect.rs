@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cifar::{CIFAR10, CIFAR100, Layout};
-use crate::cifar_files::Store;
+use crate::cifar::{CIFAR10, CIFAR10_VERSIONS, CIFAR100, CIFAR100_VERSIONS, Format, Layout};
+use crate::cifar_files::{Store, file_of};
 use crate::digest::digest_of_file;
 use crate::duplicates::{Duplicates, duplicates};
 use crate::error::{Error, Remedy, Result};
@@ -157,8 +157,8 @@ fn searched(dataset: DatasetName, roots: &[PathBuf]) -> Vec<PathBuf> {
         DatasetName::Digits => Vec::new(),
         DatasetName::Mnist => MNIST.candidates(roots),
         DatasetName::FashionMnist => FASHION_MNIST.candidates(roots),
-        DatasetName::Cifar10 => Store::searched(&CIFAR10, roots),
-        DatasetName::Cifar100 => Store::searched(&CIFAR100, roots),
+        DatasetName::Cifar10 => Store::searched(CIFAR10_VERSIONS, roots),
+        DatasetName::Cifar100 => Store::searched(CIFAR100_VERSIONS, roots),
         DatasetName::Folder => folder::candidates(roots),
     }
 }
@@ -170,8 +170,8 @@ fn fill(report: &mut DatasetReport, source: &Source, places: &Places, depth: Dep
         DatasetName::Digits => report.verdict = Verdict::Official,
         DatasetName::Mnist => fill_idx(report, &MNIST, &roots, depth)?,
         DatasetName::FashionMnist => fill_idx(report, &FASHION_MNIST, &roots, depth)?,
-        DatasetName::Cifar10 => fill_cifar(report, &CIFAR10, &roots, depth)?,
-        DatasetName::Cifar100 => fill_cifar(report, &CIFAR100, &roots, depth)?,
+        DatasetName::Cifar10 => fill_cifar(report, CIFAR10_VERSIONS, &roots, depth)?,
+        DatasetName::Cifar100 => fill_cifar(report, CIFAR100_VERSIONS, &roots, depth)?,
         DatasetName::Folder => {
             let root = folder::find(&roots)?;
             report.location = Some(Location::Path(root.clone()));
@@ -258,19 +258,25 @@ fn fill_idx(
     Ok(())
 }
 
-fn fill_cifar(report: &mut DatasetReport, layout: &Layout, roots: &[PathBuf], depth: Depth) -> Result<()> {
-    let store = Store::find(layout, roots)?;
+fn fill_cifar(
+    report: &mut DatasetReport,
+    versions: [&'static Layout; 2],
+    roots: &[PathBuf],
+    depth: Depth,
+) -> Result<()> {
+    let (layout, store) = Store::find(versions, roots)?;
     report.location = Some(Location::Path(store.path().to_path_buf()));
     report.files = match &store {
         Store::Archive(path) => vec![file_report(path)?],
         Store::Directory(path) => layout
             .record_files()
-            .map(|file| path.join(file))
-            .filter(|path| path.exists())
+            .filter_map(|file| file_of(path, file))
             .map(|path| file_report(&path))
             .collect::<Result<_>>()?,
     };
-    if let (Store::Archive(path), Depth::Full, [file]) = (&store, depth, report.files.as_mut_slice()) {
+    // The digests that are known are those of the binary version.
+    let is_known = layout.format == Format::Binary && depth == Depth::Full;
+    if let (Store::Archive(path), true, [file]) = (&store, is_known, report.files.as_mut_slice()) {
         let sha256 = digest_of_file(path)?;
         file.official = Some(official_files(layout.dataset).iter().any(|known| known.sha256 == sha256));
         file.sha256 = Some(sha256);

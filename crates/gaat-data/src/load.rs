@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::cifar::{self, CIFAR10, CIFAR100, Layout};
+use crate::cifar::{self, CIFAR10_VERSIONS, CIFAR100_VERSIONS, Layout};
 use crate::cifar_files::Store;
 use crate::error::{Error, Result, names};
 use crate::idx_files::{self, FASHION_MNIST, MNIST};
@@ -108,8 +108,8 @@ pub fn load_with(source: &Source, places: &Places) -> Result<Loaded> {
         DatasetName::Digits => (digits::load()?, Location::Embedded),
         DatasetName::Mnist => load_idx(&MNIST, &roots)?,
         DatasetName::FashionMnist => load_idx(&FASHION_MNIST, &roots)?,
-        DatasetName::Cifar10 => load_cifar(&CIFAR10, &roots)?,
-        DatasetName::Cifar100 => load_cifar(&CIFAR100, &roots)?,
+        DatasetName::Cifar10 => load_cifar(CIFAR10_VERSIONS, &roots)?,
+        DatasetName::Cifar100 => load_cifar(CIFAR100_VERSIONS, &roots)?,
         DatasetName::Folder => {
             let root = folder::find(&roots)?;
             let sets = folder::load(&root, source.resize, places.cache.as_deref())?;
@@ -138,8 +138,8 @@ fn load_idx(layout: &idx_files::Layout, roots: &[PathBuf]) -> Result<((ImageSet,
     Ok((layout.load(&files)?, Location::Path(files.directory)))
 }
 
-fn load_cifar(layout: &Layout, roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {
-    let store = Store::find(layout, roots)?;
+fn load_cifar(versions: [&'static Layout; 2], roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {
+    let (layout, store) = Store::find(versions, roots)?;
     Ok((cifar::load(layout, &store)?, Location::Path(store.path().to_path_buf())))
 }
 

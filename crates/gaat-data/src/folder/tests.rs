@@ -274,7 +274,8 @@ fn other_files_are_ignored_aloud_and_hidden_ones_in_silence() {
     fs_err::write(fixture.path("test/readme"), "").unwrap();
     fs_err::create_dir_all(fixture.path("validation/z")).unwrap();
     let warnings = fixture.load(None).unwrap().warnings;
-    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings.len(), 2);
+    assert!(warnings[1].contains("validation is not read"), "{warnings:?}");
     assert!(warnings[0].contains("2 entries") && warnings[0].contains("test/readme"), "{warnings:?}");
 }
 

@@ -95,7 +95,12 @@ impl Machine<'_> {
                     _ => Err(format!("{class:?} of {}", self.described(arguments))),
                 }
             }
-            (Class::Other(..) | Class::Storage(_), _) => self.push(Value::Object(callee)),
+            (Class::Other(..) | Class::Storage(_), _) => {
+                self.push(Value::Object(callee))?;
+                let object = *self.stack.last().ok_or("an empty stack")?;
+                self.arguments.insert(object, arguments);
+                Ok(())
+            }
             (class, _) => Err(format!("{class:?} of {}", self.described(arguments))),
         }
     }

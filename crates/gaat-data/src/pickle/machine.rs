@@ -19,6 +19,9 @@ pub(super) struct Pickle<'a> {
     pub(super) root: Id,
     /// Bytes read.
     pub(super) length: usize,
+    /// What closed objects were called with, and what they were given afterwards.
+    pub(super) arguments: HashMap<Id, Id>,
+    pub(super) states: HashMap<Id, Id>,
 }
 
 impl<'a> Pickle<'a> {
@@ -70,13 +73,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, String> {
         marks: Vec::new(),
         memo: HashMap::new(),
         copied: 0,
+        arguments: HashMap::new(),
+        states: HashMap::new(),
     };
     loop {
         let at = machine.position;
         let opcode = machine.byte()?;
         if opcode == b'.' {
             let root = machine.pop()?;
-            return Ok(Pickle { values: machine.values, root, length: machine.position });
+            let Machine { values, position: length, arguments, states, .. } = machine;
+            return Ok(Pickle { values, root, length, arguments, states });
         }
         machine.step(opcode).map_err(|reason| format!("{reason}, at byte {at}"))?;
     }
@@ -91,6 +97,8 @@ pub(super) struct Machine<'a> {
     memo: HashMap<usize, Id>,
     /// Items that calls took over from lists, which may be named again and again.
     copied: usize,
+    pub(super) arguments: HashMap<Id, Id>,
+    states: HashMap<Id, Id>,
 }
 
 impl<'a> Machine<'a> {
@@ -119,8 +127,8 @@ impl<'a> Machine<'a> {
             b'X' | 0x8c | 0x8d | b'V' | b'S' | b'T' | b'U' => self.text(opcode),
             b'C' | b'B' | 0x8e | 0x96 => {
                 let length = self.length(opcode)?;
-                self.take(length)?;
-                self.push(Value::Bytes)
+                let bytes = self.take(length)?;
+                self.push(Value::Bytes(bytes))
             }
             b'q' | b'r' | b'p' | 0x94 => self.remember(opcode),
             b'h' | b'j' | b'g' => self.recall(opcode),
@@ -264,7 +272,10 @@ impl<'a> Machine<'a> {
                 self.take(length)?
             }
         };
-        // Python 2 wrote bytes as text too.
+        // Python 2 wrote bytes as text too: pixels among them, which are no text and are kept as they are.
+        if opcode == b'T' && std::str::from_utf8(bytes).is_err() {
+            return self.push(Value::Bytes(bytes));
+        }
         let text = match opcode {
             b'S' | b'T' | b'U' => String::from_utf8_lossy(bytes),
             _ => Cow::Borrowed(std::str::from_utf8(bytes).map_err(|_| "text that is not UTF-8")?),
@@ -369,8 +380,11 @@ impl<'a> Machine<'a> {
 
     /// Attributes, such as the versions of the modules of a dictionary: of no use here.
     fn build(&mut self) -> Result<(), String> {
-        self.pop()?;
+        let state = self.pop()?;
         let id = *self.stack.last().ok_or("an empty stack")?;
+        if let Value::Object(_) = self.get(id) {
+            self.states.insert(id, state);
+        }
         match self.get(id) {
             Value::Dict(_) | Value::List(_) | Value::Object(_) | Value::Tensor(_) | Value::Class(_) => Ok(()),
             other => Err(format!("attributes for {}", brief(other))),

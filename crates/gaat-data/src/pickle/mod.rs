@@ -2,6 +2,7 @@
 //! run: what is not numbers in dictionaries stays closed.
 
 mod archive;
+mod batch;
 mod brief;
 mod calls;
 mod machine;
@@ -10,6 +11,7 @@ mod search;
 mod tensors;
 mod value;
 
+pub(crate) use batch::{Batch, read_batch, read_names};
 pub use tensors::{NamedTensor, Numbers, TensorInfo};
 
 use crate::error::{Error, Result};

@@ -17,7 +17,7 @@ pub(super) enum Value<'a> {
     Float(f64),
     Text(Cow<'a, str>),
     /// Bytes, whatever they say.
-    Bytes,
+    Bytes(&'a [u8]),
     List(Vec<Id>),
     Tuple(Vec<Id>),
     /// Also what a class of unknown kind was given key by key.

@@ -145,3 +145,66 @@ fn images_in_both_parts_are_found_by_their_pixels() {
     );
     assert!(!matches!(report.verdict, Verdict::Unusable { .. }));
 }
+
+fn golden(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/golden/cifar/{name}.pickle", env!("CARGO_MANIFEST_DIR"));
+    fs_err::read(path).unwrap()
+}
+
+/// CIFAR-10's Python version below `folder`, every batch as `name`.
+fn write_python(home: &Home, folder: &str, name: &str) {
+    for file in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+    {
+        home.write(&format!("{folder}/{file}"), &golden(name));
+    }
+}
+
+#[test]
+fn pickled_batches_are_read_whoever_wrote_them() {
+    let names = ["python2", "bytes-2", "bytes-3", "bytes-4", "bytes-5", "array-labels"];
+    for name in names {
+        let home = Home::new();
+        write_python(&home, "cifar-10-batches-py", name);
+        for place in ["", "cifar-10-batches-py"] {
+            let loaded = from(&home, DatasetName::Cifar10, place).unwrap();
+            assert_eq!((loaded.train.len(), loaded.test.len()), (10, 2), "{name}");
+            assert_eq!(loaded.test.labels(), [3, 9], "{name}");
+            for image in 0..2 {
+                let right =
+                    |index: usize| loaded.test.image(image)[index] == ((7 * index + 31 * image) % 256) as u8;
+                assert!((0..3072).all(right), "{name}, image {image}");
+            }
+            assert_eq!(loaded.test.class_names()[3], "cat");
+        }
+    }
+    // The names of its own file go first.
+    let home = Home::new();
+    write_python(&home, "cifar-10-batches-py", "python2");
+    home.write("cifar-10-batches-py/batches.meta", &golden("meta"));
+    assert_eq!(home.load(DatasetName::Cifar10).unwrap().test.class_names()[3], "class 3");
+    // Packed files will do.
+    let home = Home::new();
+    for file in ["train", "test"] {
+        home.write(&format!("cifar-100-python/{file}.gz"), &gzip(&golden("array-labels")));
+    }
+    for place in ["", "cifar-100-python"] {
+        assert_eq!(from(&home, DatasetName::Cifar100, place).unwrap().test.labels(), [3, 99], "{place}");
+    }
+}
+
+#[test]
+fn pickles_that_are_no_batch_say_what_they_are() {
+    let cases: [(&[u8], &str); 4] = [
+        (b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.", "not a dictionary"),
+        (b"\x80\x02}.", "a dictionary without data"),
+        (b"\x80\x02}X\x04\x00\x00\x00data]s.", "a list as data, not an array of numpy"),
+        (b"nonsense", "data_batch_1"),
+    ];
+    for (bytes, wanted) in cases {
+        let home = Home::new();
+        write_python(&home, "cifar-10-batches-py", "python2");
+        home.write("cifar-10-batches-py/data_batch_1", bytes);
+        let text = home.failure(DatasetName::Cifar10);
+        assert!(text.contains(wanted) && text.contains("data_batch_1"), "{text}");
+    }
+}
