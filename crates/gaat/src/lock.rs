@@ -23,8 +23,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Owner {
     path: PathBuf,
-    /// Where the directory was made for this.
-    made: Option<PathBuf>,
+    /// The directories that were made for this, the innermost first.
+    made: Vec<PathBuf>,
     _file: File,
 }
 
@@ -34,7 +34,8 @@ impl Owner {
     /// # Errors
     /// When another process has the directory; the message says which, and since when. When nothing can be written there.
     pub fn of(directory: &Path, purpose: &str) -> Result<Self> {
-        let made = (!directory.exists()).then(|| directory.to_owned());
+        let missing = directory.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+        let made = missing.map(Path::to_owned).collect();
         fs_err::create_dir_all(directory)?;
         let path = directory.join(FILE);
         let begun = Instant::now();
@@ -68,7 +69,7 @@ impl Drop for Owner {
         // Before the lock is given back, so that nobody locks a file that is about to go.
         let _ = fs_err::remove_file(&self.path);
         // Succeeds where nothing has come into the directory.
-        let _ = self.made.as_ref().map(fs_err::remove_dir);
+        let _ = self.made.iter().try_for_each(fs_err::remove_dir);
     }
 }
 

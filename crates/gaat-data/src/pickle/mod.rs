@@ -181,7 +181,7 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
         )
     } else if start.starts_with(b"version https://git-lfs") {
         Some("a pointer of Git LFS in place of the file; fetch the file itself, git lfs pull")
-    } else if start.len() > 1 && start[0] == b'<' && start[1].is_ascii_alphanumeric() || (start[1] == b'!') {
+    } else if start.len() > 1 && start[0] == b'<' && (start[1].is_ascii_alphanumeric() || start[1] == b'!') {
         Some("a page of HTML: a download that went wrong")
     } else {
         None
