@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// After so many kills a run may end.
 const MOST_KILLS: usize = 8;
 /// A process that was told to stop has stopped by then.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Kills for `time`; how many runs were lost or differ.
@@ -29,15 +29,14 @@ pub(crate) fn run(gaat: &Path, time: Duration, seed: u64) -> Result<usize> {
         }
         let kind = &KINDS[index];
         let whole = folder.path().join(format!("{}-whole", kind.name));
-        let length = match wholes[index] {
-            Some(length) => length,
-            None => {
-                let started = Instant::now();
-                let output = kind.command(gaat, &whole, false).output().context("starting gaat")?;
-                let text = String::from_utf8_lossy(&output.stderr);
-                ensure!(output.status.success(), "{}: the run that is not killed fails: {text}", kind.name);
-                *wholes[index].insert(started.elapsed())
-            }
+        let length = if let Some(length) = wholes[index] {
+            length
+        } else {
+            let started = Instant::now();
+            let output = kind.command(gaat, &whole, false).output().context("starting gaat")?;
+            let text = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "{}: the run that is not killed fails: {text}", kind.name);
+            *wholes[index].insert(started.elapsed())
         };
         let killed = folder.path().join(format!("{}-killed", kind.name));
         let (done, fault) = one(gaat, kind, &whole, &killed, length, &mut random)?;

@@ -14,7 +14,7 @@ pub(crate) const FILE: &str = "gaat.lock";
 /// Whoever adds to a record has done so in a moment; an owner is waited for no longer.
 const MOMENT: Duration = Duration::from_secs(2);
 /// How long one writer waits for others.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Bytes that are read of what an owner says of itself.
 const MOST_SAID: u64 = 200;
 const PAUSE: Duration = Duration::from_millis(20);

@@ -18,7 +18,7 @@ fn start(here: &Path, line: &str) -> Child {
 fn wait_for(path: &Path) {
     let begun = Instant::now();
     while !path.exists() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "{}", path.display());
+        assert!(begun.elapsed() < Duration::from_mins(2), "{}", path.display());
         std::thread::sleep(Duration::from_millis(10));
     }
 }
