@@ -19,7 +19,7 @@ pub fn correct(classifier: &dyn Classifier, pixels: &Tensor, labels: &Tensor) ->
 /// Refuses `pixels` that an attack has led to where one is not finite: what becomes of them is no verdict on the network.
 ///
 /// # Errors
-/// [`Error::NotFinite`](crate::Error::NotFinite).
+/// [`Error::NotFinite`].
 pub(crate) fn check_pixels(pixels: &Tensor) -> Result<()> {
     match finite::fault(pixels)? {
         None => Ok(()),
