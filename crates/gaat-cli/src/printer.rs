@@ -131,7 +131,7 @@ impl Printer {
 fn to_stdout(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
-        // Whoever closed the pipe has read enough.
+        // The reader closed the pipe and wants no more output: this is no error.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("writing the result to stdout"),
     }

@@ -21,7 +21,7 @@ const COMPARISON: &str = "compare.json";
 
 /// Writes the report of a run directory or a comparison, to `out` or into the directory; hands back where it lies.
 pub(crate) fn write(directory: &Path, out: Option<&Path>) -> Result<PathBuf> {
-    // Nobody adds to what is read until the page of it is written.
+    // No other process may change the files of the directory between reading them and writing the page.
     let _turn = gaat::lock::Writer::in_directory(directory)?;
     let report = if directory.join(RUN).exists() {
         of_run(directory)?

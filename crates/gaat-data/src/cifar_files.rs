@@ -89,7 +89,7 @@ impl Store {
         match self {
             // A folder of images has folders of the names that the Python version gives to files.
             Self::Directory(path) => layout.record_files().any(|file| file_of(path, file).is_some()),
-            // Whoever names an archive names its version.
+            // The name of an archive says which version of the data set the archive holds.
             Self::Archive(path) => {
                 let is_python =
                     path.file_name().is_some_and(|name| name.to_string_lossy().contains("python"));

@@ -80,7 +80,7 @@ fn lacking(directory: &Path, part: &str) -> String {
     format!("the folder {part}/{}", beside.unwrap_or_default())
 }
 
-/// What is said of folders of images beside `train` and `test`, which nobody reads.
+/// A warning about folders of images beside `train` and `test`: the program does not read these folders.
 pub(crate) fn unread(root: &Path) -> Option<String> {
     let others: Vec<&str> = OTHER_PARTS.into_iter().filter(|other| root.join(other).is_dir()).collect();
     (!others.is_empty()).then(|| {

@@ -31,7 +31,7 @@ pub(super) struct Decoded {
     pub(super) planes: Vec<u8>,
 }
 
-/// The format is told by content, since many a `.jpg` is a PNG.
+/// The content decides the format, not the file name: many files named `.jpg` are PNG files.
 ///
 /// # Errors
 /// When it is no whole image, or so large that it cannot be meant or held.
