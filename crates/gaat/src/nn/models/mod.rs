@@ -6,6 +6,7 @@ mod deepmind_wide;
 mod efficientnet;
 mod mlp;
 mod preact_resnet;
+mod preactivation;
 mod resnet;
 mod vgg;
 mod vit;
@@ -69,27 +70,49 @@ pub(crate) fn head(model: &ModelName) -> &'static str {
     }
 }
 
-/// The four stages of a residual network of depth 18, two blocks each: from the second on a stage doubles the channels,
-/// beginning with `width`, and halves the sides. The blocks made by `block` (of name, channels in and out, stride), and the
-/// channels that the last one leaves; `name` names the stages.
-fn four_stages<B>(
-    builder: &mut Builder,
+/// The stages of a residual network: from the second on a stage doubles the channels and halves the sides.
+struct Stages {
+    count: usize,
+    blocks_each: i64,
+    /// Channels that the first block is given.
+    inputs: i64,
+    /// Channels of the first stage.
     width: i64,
-    name: impl Fn(usize) -> String,
-    block: impl Fn(&mut Builder, &str, i64, i64, i64) -> Result<B>,
-) -> Result<(Vec<B>, i64)> {
-    let mut blocks = Vec::new();
-    let mut inputs = width;
-    for stage in 0..4 {
-        let outputs = width << stage;
-        for place in 0..2 {
-            let stride = if stage > 0 && place == 0 { 2 } else { 1 };
-            let name = format!("{}.{place}", name(stage));
-            blocks.push(block(builder, &name, inputs, outputs, stride)?);
-            inputs = outputs;
-        }
+}
+
+impl Stages {
+    /// Of depth 18: four stages of two blocks, the first of `width` channels, as it is given.
+    fn of_depth_18(width: i64) -> Self {
+        Self { count: 4, blocks_each: 2, inputs: width, width }
     }
-    Ok((blocks, inputs))
+
+    /// Of a wide residual network: three stages after 16 channels; two convolutions a block, four layers outside of them.
+    fn wide(depth: i64, widening: i64) -> Self {
+        const INPUTS: i64 = 16;
+        Self { count: 3, blocks_each: (depth - 4) / 6, inputs: INPUTS, width: INPUTS * widening }
+    }
+
+    /// The blocks made by `block` (of name, channels in and out, stride), and the channels that the last one leaves; `name`
+    /// names the stages.
+    fn build<B>(
+        &self,
+        builder: &mut Builder,
+        name: impl Fn(usize) -> String,
+        block: impl Fn(&mut Builder, &str, i64, i64, i64) -> Result<B>,
+    ) -> Result<(Vec<B>, i64)> {
+        let mut blocks = Vec::new();
+        let mut inputs = self.inputs;
+        for stage in 0..self.count {
+            let outputs = self.width << stage;
+            for place in 0..self.blocks_each {
+                let stride = if stage > 0 && place == 0 { 2 } else { 1 };
+                let name = format!("{}.{place}", name(stage));
+                blocks.push(block(builder, &name, inputs, outputs, stride)?);
+                inputs = outputs;
+            }
+        }
+        Ok((blocks, inputs))
+    }
 }
 
 /// Name of a stage in most definitions.
@@ -97,10 +120,12 @@ fn layer(stage: usize) -> String {
     format!("layer{}", stage + 1)
 }
 
-/// A convolution of [`ConvShape::halving`](super::builder::ConvShape::halving): zeros below and to the right where it halves the
-/// sides.
+/// A convolution; one of [`ConvShape::halving`](super::builder::ConvShape::halving) that halves the sides gets zeros below and to
+/// the right.
 fn padded_conv<F: Flow>(flow: &F, conv: &Conv, maps: &F::Value) -> Result<F::Value> {
-    if conv.stride == 1 { flow.conv(conv, maps) } else { flow.conv(conv, &flow.pad_end(maps)?) }
+    // A kernel of 1x1 needs no padding, and any other that has none of its own is such a one.
+    let pads_end = conv.padding == 0 && conv.weight.size()[2] > 1;
+    if pads_end { flow.conv(conv, &flow.pad_end(maps)?) } else { flow.conv(conv, maps) }
 }
 
 /// Refuses images with a side below `least`.

@@ -1,7 +1,7 @@
 //! `resnet-18`: He et al. 2015 in the CIFAR form of <https://github.com/kuangliu/pytorch-cifar>: a stem of 3x3 without
 //! pooling, shortcuts by 1x1 convolutions with batch normalisation. TRADES and `RobustBench` define the same.
 
-use super::{Parts, four_stages, layer, require_shrinking};
+use super::{Parts, Stages, layer, require_shrinking};
 use crate::Result;
 use crate::nn::InputShape;
 use crate::nn::builder::{Builder, ConvShape, Start};
@@ -35,7 +35,7 @@ pub(super) fn parts(
     require_shrinking(builder, input, 8 * stem_stride)?;
     let shape = ConvShape::three(input.channels, width, stem_stride);
     let stem = (builder.conv("conv1", shape, Start::Default)?, builder.batch_norm("bn1", width)?);
-    let (blocks, inputs) = four_stages(builder, width, layer, block)?;
+    let (blocks, inputs) = Stages::of_depth_18(width).build(builder, layer, block)?;
     let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
     Ok(Parts {
         body: Box::new(ResNet { stem, blocks, activation: nonlinearity.into() }),
