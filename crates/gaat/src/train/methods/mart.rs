@@ -85,22 +85,6 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_certain_has_a_loss_and_a_slope() {
-        // In f32 the clean probabilities of the other classes are exactly 0: 105 apart and more.
-        for distance in [80.0f32, 105.0, 300.0, 1e5] {
-            for label in 0..3i64 {
-                let clean = Tensor::from_slice(&[distance, 0.0, -3.0]).view([1, 3]).set_requires_grad(true);
-                let perturbed = Tensor::from_slice(&[-distance, 0.5, distance]).view([1, 3]);
-                let perturbed = perturbed.set_requires_grad(true);
-                let labels = Tensor::from_slice(&[label]);
-                let found = objective(&clean, &perturbed, &labels, 6.0).unwrap();
-                found.sum(tch::Kind::Float).backward();
-                for (what, tensor) in
-                    [("value", &found), ("clean slope", &clean.grad()), ("slope", &perturbed.grad())]
-                {
-                    let fault = crate::nn::finite::fault(tensor).unwrap();
-                    assert_eq!(fault, None, "{what} at {distance} for {label}");
-                }
-            }
-        }
+        super::super::trades::on_certain_answers(&objective, &|_, _, _| {});
     }
 }

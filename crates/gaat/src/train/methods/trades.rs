@@ -74,6 +74,32 @@ fn objective(clean: &Tensor, perturbed: &Tensor, labels: &Tensor, beta: f64) -> 
     Ok(losses(clean, labels)? + divergence * beta)
 }
 
+/// Holds that `objective` (of logits clean and perturbed, labels, weight 6) has a finite value and finite slopes where the clean
+/// answer is certain; `check` gets the distance of the logits, the label and the value.
+#[cfg(test)]
+pub(super) fn on_certain_answers(
+    objective: &dyn Fn(&Tensor, &Tensor, &Tensor, f64) -> Result<Tensor>,
+    check: &dyn Fn(f64, i64, f64),
+) {
+    // In f32 the clean probabilities of the other classes are exactly 0: 105 apart and more.
+    for distance in [80.0f32, 105.0, 300.0, 1e5] {
+        for label in 0..3i64 {
+            let clean = Tensor::from_slice(&[distance, 0.0, -3.0]).view([1, 3]).set_requires_grad(true);
+            let perturbed = Tensor::from_slice(&[-distance, 0.5, distance]).view([1, 3]);
+            let perturbed = perturbed.set_requires_grad(true);
+            let found = objective(&clean, &perturbed, &Tensor::from_slice(&[label]), 6.0).unwrap();
+            found.sum(tch::Kind::Float).backward();
+            for (what, tensor) in
+                [("value", &found), ("clean slope", &clean.grad()), ("slope", &perturbed.grad())]
+            {
+                let fault = crate::nn::finite::fault(tensor).unwrap();
+                assert_eq!(fault, None, "{what} at {distance} for {label}");
+            }
+            check(f64::from(distance), label, found.double_value(&[0]));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,28 +134,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_certain_has_a_loss_and_a_slope() {
-        // In f32 the clean probabilities of the other classes are exactly 0: 105 apart and more.
-        for distance in [80.0f32, 105.0, 300.0, 1e5] {
-            for label in 0..3i64 {
-                let clean = Tensor::from_slice(&[distance, 0.0, -3.0]).view([1, 3]).set_requires_grad(true);
-                let perturbed = Tensor::from_slice(&[-distance, 0.5, distance]).view([1, 3]);
-                let perturbed = perturbed.set_requires_grad(true);
-                let labels = Tensor::from_slice(&[label]);
-                let found = objective(&clean, &perturbed, &labels, 6.0).unwrap();
-                found.sum(tch::Kind::Float).backward();
-                for (what, tensor) in
-                    [("value", &found), ("clean slope", &clean.grad()), ("slope", &perturbed.grad())]
-                {
-                    let fault = crate::nn::finite::fault(tensor).unwrap();
-                    assert_eq!(fault, None, "{what} at {distance} for {label}");
-                }
-                // The clean answer is class 0, to which the perturbed one gives exp(-2 distance).
-                let own =
-                    if label == 0 { 0.0 } else { f64::from(distance) + if label == 2 { 3.0 } else { 0.0 } };
-                let expected = own + 6.0 * 2.0 * f64::from(distance);
-                let value = found.double_value(&[0]);
-                assert!((value / expected - 1.0).abs() < 1e-5, "{value} in place of {expected}");
-            }
-        }
+        on_certain_answers(&objective, &|distance, label, value| {
+            // The clean answer is class 0, to which the perturbed one gives exp(-2 distance).
+            let own = if label == 0 { 0.0 } else { distance + if label == 2 { 3.0 } else { 0.0 } };
+            let expected = own + 6.0 * 2.0 * distance;
+            assert!((value / expected - 1.0).abs() < 1e-5, "{value} in place of {expected}");
+        });
     }
 }
