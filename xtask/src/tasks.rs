@@ -49,6 +49,9 @@ pub(crate) fn ci(setup: &Setup) -> Result<()> {
     stage("clippy", || run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
     stage("test", || test(setup, &[]))?;
     stage("kills", || kills(setup, &["--seconds".into(), "120".into()]))?;
+    stage("example", || {
+        run(&mut cargo(["run", "--quiet", "--package", "gaat", "--example", "own_network"]))
+    })?;
     stage("doc", || {
         let mut doc = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))

@@ -1,4 +1,4 @@
-//! Names of networks: one closed list, the same words in TOML, on the command line and in saved files.
+//! Names of networks: those that are published, and words of one's own; the same in TOML, on the command line and in saved files.
 
 use crate::Error;
 use crate::names::nearest;
@@ -142,6 +142,52 @@ pub enum ModelName {
     EfficientNetB0,
     /// `vit-tiny`: a vision transformer of width 192 and depth 12 on patches of 4x4.
     VitTiny,
+    /// A network that its user has registered under a word of their own.
+    Own(OwnName),
+}
+
+/// Longest word of one's own.
+const MOST_LETTERS: usize = 40;
+
+/// A word in small letters, digits, `-`, `_` and `.`, beginning with a letter, of at most 40.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OwnName {
+    letters: [u8; MOST_LETTERS],
+    length: usize,
+}
+
+impl OwnName {
+    fn new(text: &str) -> Option<Self> {
+        let is_letter =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+        let begins_well = text.starts_with(|first: char| first.is_ascii_lowercase());
+        if !begins_well || text.len() > MOST_LETTERS || !text.bytes().all(is_letter) {
+            return None;
+        }
+        let mut letters = [0; MOST_LETTERS];
+        letters[..text.len()].copy_from_slice(text.as_bytes());
+        Some(Self { letters, length: text.len() })
+    }
+
+    fn as_str(&self) -> &str {
+        // Small letters of ASCII are whole text.
+        std::str::from_utf8(&self.letters[..self.length]).unwrap_or_default()
+    }
+}
+
+impl ModelName {
+    /// Refuses a word that no published network has, with what was meant perhaps.
+    ///
+    /// # Errors
+    /// For [`Own`](Self::Own) names.
+    pub fn published(self) -> Result<Self, Error> {
+        if matches!(self, Self::Own(_)) { Err(unknown(&self.to_string())) } else { Ok(self) }
+    }
+}
+
+fn unknown(text: &str) -> Error {
+    let near = nearest(text, &WELL_KNOWN).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+    refused(text, format!("{near}known: {ACCEPTED}"))
 }
 
 impl ModelName {
@@ -149,7 +195,7 @@ impl ModelName {
     pub fn definition(&self) -> String {
         let stem = |stride: &u32| if *stride == 2 { "a stem of stride 2" } else { "a stem of stride 1" };
         match self {
-            Self::ConvNet | Self::Mlp | Self::Vgg16 => String::new(),
+            Self::ConvNet | Self::Mlp | Self::Vgg16 | Self::Own(_) => String::new(),
             Self::PreActResNet18 { stem_stride, form, .. } => {
                 let shortcut = match form.shortcut {
                     ShortcutInput::Raw => "shortcut convolutions of the raw input (fast_adversarial)",
@@ -179,7 +225,8 @@ impl ModelName {
         const BOTH: [Nonlinearity; 2] = [Nonlinearity::Relu, Nonlinearity::Swish];
         let mut all = Vec::new();
         match *self {
-            Self::ConvNet | Self::Mlp | Self::Vgg16 | Self::EfficientNetB0 | Self::VitTiny => {}
+            Self::ConvNet | Self::Mlp | Self::Vgg16 | Self::EfficientNetB0 | Self::VitTiny | Self::Own(_) => {
+            }
             Self::PreActResNet18 { width, .. } => {
                 for shortcut in [ShortcutInput::Raw, ShortcutInput::Activated] {
                     for is_bare in [false, true] {
@@ -250,6 +297,7 @@ impl fmt::Display for ModelName {
             }
             Self::EfficientNetB0 => formatter.write_str("efficientnet-b0"),
             Self::VitTiny => formatter.write_str("vit-tiny"),
+            Self::Own(name) => formatter.write_str(name.as_str()),
         }
     }
 }
@@ -338,9 +386,8 @@ impl FromStr for ModelName {
                 _ => Err(refused(text, format!("`{DEEPMIND_PREACT}` has a stem of stride 1"))),
             };
         }
-        let near =
-            nearest(text, &WELL_KNOWN).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
-        Err(refused(text, format!("{near}known: {ACCEPTED}")))
+        // Whether somebody has registered it, the catalogue of networks knows.
+        OwnName::new(text).map(Self::Own).ok_or_else(|| unknown(text))
     }
 }
 
@@ -418,6 +465,16 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_ones_own_is_a_name_and_anything_else_is_not() {
+        for text in ["my-net", "a", "net_2.b"] {
+            assert_eq!(text.parse::<ModelName>().unwrap().to_string(), text);
+        }
+        for text in ["My-net", "2net", "my net", "n\u{e9}t", &"n".repeat(41)] {
+            assert!(text.parse::<ModelName>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_wrong_name_is_told_what_is_right() {
         for (text, hint) in [
             ("vgg16", "did you mean `vgg-16`?"),
@@ -442,7 +499,7 @@ mod tests {
             ("vittiny", "did you mean `vit-tiny`?"),
             ("", "known: convnet"),
         ] {
-            let message = text.parse::<ModelName>().unwrap_err().to_string();
+            let message = text.parse::<ModelName>().and_then(ModelName::published).unwrap_err().to_string();
             assert!(message.contains(hint), "{text}: {message}");
         }
     }

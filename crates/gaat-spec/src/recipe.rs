@@ -285,13 +285,25 @@ impl Recipe {
     /// # Errors
     /// Naming the first key whose value cannot be used, and why.
     pub fn check(&self) -> Result<CheckedRecipe> {
+        self.check_with(&|_| false)
+    }
+
+    /// The same, where `is_own` says which models beside the published ones there are.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_with(&self, is_own: &dyn Fn(&ModelName) -> bool) -> Result<CheckedRecipe> {
         let method = self.method.unwrap_or(MethodName::plain(BaseMethod::Gaat));
         let written = self.for_method(method)?;
         check_place(&written)?;
         let dataset = written.dataset.unwrap_or(DatasetName::Digits);
         let general = defaults::of_dataset(dataset).overlaid_with(&written)?;
         let filled = defaults::of_method(&general, method).overlaid_with(&general)?;
-        CheckedRecipe::new(&filled, method)
+        let checked = CheckedRecipe::new(&filled, method)?;
+        if !is_own(&checked.model) {
+            checked.model.published()?;
+        }
+        Ok(checked)
     }
 }
 

@@ -36,11 +36,12 @@
 //!
 //! # A model of your own
 //!
-//! Whatever implements [`Classifier`](crate::nn::Classifier) can be judged, attacked and expanded. Training builds its networks from a
-//! recipe: a model that shall be trained goes into `nn/models` (docs/adding-a-model.md).
+//! Whatever implements [`Classifier`](crate::nn::Classifier) can be trained ([`Training`](crate::train::Training)), judged, attacked
+//! and expanded: four methods are needed. An [`Architecture`](crate::nn::Architecture) in a [`Catalogue`](crate::nn::Catalogue) gives
+//! a network a name, by which recipes ask for the network and run directories open; the example `own_network` has one.
 //!
 //! ```
-//! use gaat::nn::{ComputePrecision, Normalization, ParameterStore, Role};
+//! use gaat::nn::{ParameterStore, Role};
 //! use gaat::prelude::*;
 //! use tch::{Device, Kind, Tensor};
 //!
@@ -48,7 +49,6 @@
 //! struct Linear {
 //!     weight: Tensor,
 //!     store: ParameterStore,
-//!     normalization: Normalization,
 //! }
 //!
 //! impl Linear {
@@ -56,7 +56,7 @@
 //!         let mut store = ParameterStore::new(Device::Cpu, Kind::Float);
 //!         let initial = Rng::new(1).seeded("weight", 0).normal(&[64, 10], 0.0, 0.1, Kind::Float, Device::Cpu)?;
 //!         let weight = store.add("weight", &initial, Role::Weight)?;
-//!         Ok(Self { weight, store, normalization: Normalization::identity(1) })
+//!         Ok(Self { weight, store })
 //!     }
 //! }
 //!
@@ -64,23 +64,11 @@
 //!     fn logits(&self, pixels: &Tensor, _mode: Mode) -> Result<Tensor> {
 //!         Ok(pixels.f_flatten(1, -1)?.f_matmul(&self.weight)?)
 //!     }
-//!     fn name(&self) -> String {
-//!         "linear".to_owned()
-//!     }
-//!     fn variant(&self) -> &'static str {
-//!         ""
-//!     }
 //!     fn input_shape(&self) -> InputShape {
 //!         InputShape { channels: 1, height: 8, width: 8 }
 //!     }
 //!     fn class_count(&self) -> i64 {
 //!         10
-//!     }
-//!     fn compute_precision(&self) -> ComputePrecision {
-//!         ComputePrecision::Fp32
-//!     }
-//!     fn normalization(&self) -> &Normalization {
-//!         &self.normalization
 //!     }
 //!     fn store(&self) -> &ParameterStore {
 //!         &self.store

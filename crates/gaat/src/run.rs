@@ -4,7 +4,7 @@
 use crate::dataset::{self, Dataset};
 use crate::files::write_atomically;
 use crate::lock::{self, Owner, Writer};
-use crate::nn::{Classifier, ComputePrecision, InputShape, PrecisionRequest, has_bf16};
+use crate::nn::{Catalogue, Classifier, ComputePrecision, InputShape, PrecisionRequest, has_bf16};
 use crate::weights::{self, Description};
 use crate::{Error, Result, tensors};
 use gaat_data::TestSet;
@@ -381,6 +381,42 @@ pub fn open(
     device: Option<&str>,
     precision: ComputePrecision,
 ) -> Result<OpenedRun> {
+    open_of(&Catalogue::standard(), path, checkpoint, device, precision)
+}
+
+/// The same, of a network of `catalogue`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_of(
+    catalogue: &Catalogue,
+    path: &Path,
+    checkpoint: Checkpoint,
+    device: Option<&str>,
+    precision: ComputePrecision,
+) -> Result<OpenedRun> {
+    let (file, record) = saved(path, checkpoint)?;
+    let recipe = record.as_ref().map(|record| &record.recipe);
+    let (description, state) = weights::load(&file)?;
+    let device = device.or(recipe.and_then(|recipe| recipe.device.as_deref())).unwrap_or("cpu");
+    let place = Place::judging(device, precision, &description.model, description.shape())?;
+    let classifier = weights::build_network(&file, &description, &state, catalogue, place)?;
+    Ok(OpenedRun { classifier, description, record })
+}
+
+/// The same, with the weights set in `network`, which no catalogue needs to know.
+///
+/// # Errors
+/// As [`open`], and when the weights are not those of such a network.
+pub fn open_with(network: Box<dyn Classifier>, path: &Path, checkpoint: Checkpoint) -> Result<OpenedRun> {
+    let (file, record) = saved(path, checkpoint)?;
+    let (description, state) = weights::load(&file)?;
+    weights::fill(&file, &description, &state, network.as_ref())?;
+    Ok(OpenedRun { classifier: network, description, record })
+}
+
+/// The file of weights that is meant, and the record beside it.
+fn saved(path: &Path, checkpoint: Checkpoint) -> Result<(PathBuf, Option<RunRecord>)> {
     let directory = RunDirectory::new(path);
     let record = if path.is_dir() { Some(directory.read_record()?) } else { None };
     let file = match (&record, checkpoint) {
@@ -391,12 +427,7 @@ pub fn open(
         let reason = "is missing: the run has not finished an epoch; resume the training first";
         return Err(Error::File { path: file, reason: reason.to_owned() });
     }
-    let recipe = record.as_ref().map(|record| &record.recipe);
-    let (description, state) = weights::load(&file)?;
-    let device = device.or(recipe.and_then(|recipe| recipe.device.as_deref())).unwrap_or("cpu");
-    let place = Place::judging(device, precision, &description.model, description.shape())?;
-    let classifier = weights::build_network(&file, &description, &state, place)?;
-    Ok(OpenedRun { classifier, description, record })
+    Ok((file, record))
 }
 
 /// The test images of a recipe.
@@ -415,7 +446,7 @@ pub fn test_images_with_warnings(
     recipe: &Recipe,
     data_dir: Option<PathBuf>,
 ) -> Result<(TestSet, Vec<String>)> {
-    let Dataset { splits, warnings, .. } = dataset::load(&recipe.check()?, data_dir)?;
+    let Dataset { splits, warnings, .. } = dataset::load(&recipe.check_with(&|_| true)?, data_dir)?;
     Ok((splits.test, warnings))
 }
 

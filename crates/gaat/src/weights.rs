@@ -1,7 +1,7 @@
 //! Weights on disk: a safetensors file with public PyTorch names that says which network it belongs to.
 
 use crate::nn::{
-    BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, Outline, Sized, build,
+    BuildOptions, Catalogue, Classifier, ComputePrecision, InputShape, Normalization, Outline, Sized,
 };
 use crate::run::Place;
 use crate::tensors::{self, Document};
@@ -50,7 +50,7 @@ impl Description {
     /// When the classifier has a name that no model can have.
     pub fn new(classifier: &dyn Classifier, class_names: &[String], epoch: usize) -> Result<Self> {
         let InputShape { channels, height, width } = classifier.input_shape();
-        let Normalization { mean, std } = classifier.normalization().clone();
+        let Normalization { mean, std } = classifier.normalization();
         Ok(Self {
             schema: SCHEMA.to_owned(),
             model: classifier.name().parse()?,
@@ -105,8 +105,12 @@ impl Description {
         InputShape { channels, height, width }
     }
 
-    /// Holds the tensors of a file against the described network.
+    /// Holds the tensors of a file against the described network, where it is a published one: nobody else's sizes are known
+    /// before it is built.
     fn check(&self, state: &[(String, Tensor)]) -> Result<()> {
+        if self.model.published().is_err() {
+            return Ok(());
+        }
         let outline = Outline::of(&self.model, self.shape(), self.class_names.len() as i64)?;
         let sizes: Vec<Vec<i64>> = state.iter().map(|(_, tensor)| tensor.size()).collect();
         outline.check(state.iter().zip(&sizes).map(|((name, tensor), size)| {
@@ -125,9 +129,23 @@ impl Description {
         precision: ComputePrecision,
         seed: u64,
     ) -> Result<Box<dyn Classifier>> {
+        self.build_of(&Catalogue::standard(), device, precision, seed)
+    }
+
+    /// The same, of a network of `catalogue`.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_of(
+        &self,
+        catalogue: &Catalogue,
+        device: Device,
+        precision: ComputePrecision,
+        seed: u64,
+    ) -> Result<Box<dyn Classifier>> {
         let normalization = Normalization { mean: self.mean.clone(), std: self.std.clone() };
         let options = BuildOptions { device, precision, kind: Kind::Float, seed, normalization };
-        build(&self.model, self.shape(), self.class_names.len() as i64, &options)
+        catalogue.build(&self.model, self.shape(), self.class_names.len() as i64, &options)
     }
 }
 
@@ -177,16 +195,28 @@ pub(crate) fn build_network(
     path: &Path,
     description: &Description,
     state: &[(String, Tensor)],
+    catalogue: &Catalogue,
     place: Place,
 ) -> Result<Box<dyn Classifier>> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-    let built = description.build(place.device, place.precision, 0);
+    let built = description.build_of(catalogue, place.device, place.precision, 0);
     let classifier = built.map_err(|error| failed(error.to_string()))?;
+    fill(path, description, state, classifier.as_ref())?;
+    Ok(classifier)
+}
+
+/// Loads the weights of the file at `path` into `classifier`, which is the described network.
+pub(crate) fn fill(
+    path: &Path,
+    description: &Description,
+    state: &[(String, Tensor)],
+    classifier: &dyn Classifier,
+) -> Result<()> {
+    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     if classifier.variant() != description.variant {
         let (found, ours) = (&description.variant, classifier.variant());
         let model = description.model;
         return Err(failed(format!("holds the variant `{found}` of {model}, this version builds `{ours}`")));
     }
-    classifier.store().load(state).map_err(|error| failed(error.to_string()))?;
-    Ok(classifier)
+    classifier.store().load(state).map_err(|error| failed(error.to_string()))
 }

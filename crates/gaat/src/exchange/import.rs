@@ -61,6 +61,7 @@ pub const USUAL_INPUTS: [InputShape; 3] = [
 /// When the file is no checkpoint, no names and shapes in it are those of the model, a number is not finite, or several networks in it fit and
 /// nothing says which one is meant.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
+    options.model.published()?;
     if is_safetensors(path)? {
         return taken(path, &Source::safetensors(path)?, options);
     }

@@ -1,12 +1,13 @@
-//! Builds a network by name.
+//! Makes layers with their first weights, and puts a network together.
 
-use super::input::InputStage;
-use super::layers::{BatchNorm, Conv, LayerNorm, Linear, TokenEmbedding};
-use super::models;
-use super::network::Network;
-use super::{Classifier, ComputePrecision, InputShape, Normalization, ParameterStore, Recordings, Rng, Role};
+use super::catalogue::Architecture;
+use super::input::{InputStage, Normalization};
+use super::layers::{BatchNorm, BlockConv, Conv, LayerNorm, Linear, TokenEmbedding};
+use super::network::{Body, Network};
+use super::{Classifier, ComputePrecision, InputShape, ParameterStore, Recordings, Rng, Role};
 use crate::{Error, Result};
 use gaat_spec::ModelName;
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 /// How to build a network.
@@ -22,43 +23,6 @@ pub struct BuildOptions {
     pub seed: u64,
     /// What is done to the pixels first.
     pub normalization: Normalization,
-}
-
-/// Builds `model` for images of shape `input` and `classes` classes, freshly initialised.
-///
-/// Each parameter's first value depends on seed and parameter name only, and is the same on every device.
-///
-/// # Errors
-/// When the model cannot take such images, with what to use instead; when the options contradict each other.
-pub fn build(
-    model: &ModelName,
-    input: InputShape,
-    classes: i64,
-    options: &BuildOptions,
-) -> Result<Box<dyn Classifier>> {
-    check_sizes(model, input, classes)?;
-    let refuse = |reason: String| Err(Error::Model { model: model.to_string(), reason });
-    match (options.kind, options.precision) {
-        (Kind::Float, _) | (Kind::Double, ComputePrecision::Fp32) => {}
-        (kind, precision) => return refuse(format!("parameters of {kind:?} with {precision} computation")),
-    }
-    let mut builder = Builder {
-        store: ParameterStore::new(options.device, options.kind),
-        rng: Rng::new(options.seed),
-        model: *model,
-        is_outline: false,
-    };
-    let models::Parts { body, head, is_spatial } = models::parts(&mut builder, input, classes)?;
-    let input = InputStage::new(
-        input,
-        options.normalization.clone(),
-        options.precision,
-        options.kind,
-        options.device,
-        is_spatial,
-    )?;
-    let recordings = Recordings::of(options.device)?;
-    Ok(Box::new(Network { model: *model, classes, store: builder.store, input, body, head, recordings }))
 }
 
 /// Images beyond these would overflow the sizes of layers long before they filled the memory.
@@ -85,9 +49,9 @@ fn check_sizes(model: &ModelName, input: InputShape, classes: i64) -> Result<()>
     Ok(())
 }
 
-/// How a weight starts out.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Start {
+/// How a weight is drawn at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initial {
     /// PyTorch's own: uniform in plus or minus `1 / sqrt(fan_in)`, for weight and bias alike.
     Default,
     /// He et al. 2015 over the outputs: normal with variance `2 / fan_out`; bias zero.
@@ -100,26 +64,33 @@ pub(super) enum Start {
     Narrow,
 }
 
-/// See [`Start::Narrow`]. timm cuts it off at a hundred deviations.
+/// See [`Initial::Narrow`]. timm cuts it off at a hundred deviations.
 const NARROW: f64 = 0.02;
 /// timm's for class tokens.
 const NARROWEST: f64 = 1e-6;
 
 /// Shape of a convolution.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ConvShape {
-    pub(super) inputs: i64,
-    pub(super) outputs: i64,
-    pub(super) kernel: i64,
-    pub(super) stride: i64,
-    pub(super) padding: i64,
-    pub(super) groups: i64,
-    pub(super) has_bias: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Channels in.
+    pub inputs: i64,
+    /// Channels out.
+    pub outputs: i64,
+    /// Side of the square kernel.
+    pub kernel: i64,
+    /// Pixels from one output to the next.
+    pub stride: i64,
+    /// Zeros on each side.
+    pub padding: i64,
+    /// Groups of channels that do not see each other.
+    pub groups: i64,
+    /// Whether each output has a number of its own added.
+    pub has_bias: bool,
 }
 
 impl ConvShape {
     /// 3x3, padded to keep the size, without bias.
-    pub(super) fn three(inputs: i64, outputs: i64, stride: i64) -> Self {
+    pub fn three(inputs: i64, outputs: i64, stride: i64) -> Self {
         Self { inputs, outputs, kernel: 3, stride, padding: 1, groups: 1, has_bias: false }
     }
 
@@ -130,26 +101,65 @@ impl ConvShape {
     }
 
     /// 1x1 without bias.
-    pub(super) fn one(inputs: i64, outputs: i64, stride: i64) -> Self {
+    pub fn one(inputs: i64, outputs: i64, stride: i64) -> Self {
         Self { inputs, outputs, kernel: 1, stride, padding: 0, groups: 1, has_bias: false }
     }
 }
 
-/// Makes layers and enters their parameters into the store.
-pub(super) struct Builder {
+/// Makes layers and enters their parameters into the store of one network, in the order of the calls.
+///
+/// Each parameter's first value depends on seed and parameter name only, and is the same on every device.
+pub struct Builder {
     store: ParameterStore,
     rng: Rng,
     model: ModelName,
+    architecture: Arc<dyn Architecture>,
+    input: InputShape,
+    classes: i64,
+    options: BuildOptions,
     /// Whether tensors are to have their sizes and no memory.
     is_outline: bool,
 }
 
 impl Builder {
-    /// A builder of layers that have their sizes and no memory.
+    /// A builder of `model`, of `architecture`, for images of shape `input` and `classes` classes.
+    ///
+    /// # Errors
+    /// When there is nothing to see or to tell apart, or the options contradict each other.
+    pub(super) fn new(
+        model: ModelName,
+        architecture: Arc<dyn Architecture>,
+        input: InputShape,
+        classes: i64,
+        options: &BuildOptions,
+    ) -> Result<Self> {
+        check_sizes(&model, input, classes)?;
+        let refuse = |reason: String| Err(Error::Model { model: model.to_string(), reason });
+        match (options.kind, options.precision) {
+            (Kind::Float, _) | (Kind::Double, ComputePrecision::Fp32) => {}
+            (kind, precision) => {
+                return refuse(format!("parameters of {kind:?} with {precision} computation"));
+            }
+        }
+        Ok(Self {
+            store: ParameterStore::new(options.device, options.kind),
+            rng: Rng::new(options.seed),
+            model,
+            architecture,
+            input,
+            classes,
+            options: options.clone(),
+            is_outline: false,
+        })
+    }
+
+    /// A builder of the layers of a published network that have their sizes and no memory.
     pub(super) fn outline(model: &ModelName, input: InputShape, classes: i64) -> Result<Self> {
-        check_sizes(model, input, classes)?;
-        let store = ParameterStore::new(Device::Cpu, Kind::Float);
-        Ok(Self { store, rng: Rng::new(0), model: *model, is_outline: true })
+        let normalization = Normalization { mean: Vec::new(), std: Vec::new() };
+        let (device, precision, kind) = (Device::Cpu, ComputePrecision::Fp32, Kind::Float);
+        let options = BuildOptions { device, precision, kind, seed: 0, normalization };
+        let published = Arc::new(super::models::Published);
+        Ok(Self { is_outline: true, ..Self::new(*model, published, input, classes, &options)? })
     }
 
     pub(super) fn into_store(self) -> ParameterStore {
@@ -161,11 +171,59 @@ impl Builder {
         Ok(Tensor::f_zeros(1, (Kind::Float, Device::Cpu))?.f_expand(size, false)?)
     }
 
-    pub(super) fn model(&self) -> ModelName {
+    /// The network asked for.
+    pub fn model(&self) -> ModelName {
         self.model
     }
 
-    pub(super) fn conv(&mut self, name: &str, shape: ConvShape, start: Start) -> Result<Conv> {
+    /// Shape of the images.
+    pub fn input(&self) -> InputShape {
+        self.input
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> i64 {
+        self.classes
+    }
+
+    /// Device, dtype, precision and normalisation, for a network that does without [`network`](Self::network).
+    pub fn options(&self) -> &BuildOptions {
+        &self.options
+    }
+
+    /// A network of the layers in `body` and a last linear layer, `head`. `is_spatial` where the body begins with a
+    /// convolution.
+    ///
+    /// # Errors
+    /// When the normalisation does not fit the images, or libtorch has no room.
+    pub fn network(
+        self,
+        body: impl Body + 'static,
+        head: Linear,
+        is_spatial: bool,
+    ) -> Result<Box<dyn Classifier>> {
+        self.boxed(Box::new(body), head, is_spatial)
+    }
+
+    pub(super) fn boxed(
+        self,
+        body: Box<dyn super::network::Layered>,
+        head: Linear,
+        is_spatial: bool,
+    ) -> Result<Box<dyn Classifier>> {
+        let Self { store, model, architecture, input, classes, options, .. } = self;
+        let BuildOptions { device, precision, kind, .. } = options;
+        let stage =
+            InputStage::new(input, options.normalization.clone(), precision, kind, device, is_spatial)?;
+        let recordings = Recordings::of(device)?;
+        Ok(Box::new(Network { model, architecture, classes, store, input: stage, body, head, recordings }))
+    }
+
+    /// A convolution called `name`.
+    ///
+    /// # Errors
+    /// When the name is taken, or libtorch has no room; as all layers.
+    pub fn conv(&mut self, name: &str, shape: ConvShape, start: Initial) -> Result<Conv> {
         let ConvShape { inputs, outputs, kernel, stride, padding, groups, has_bias } = shape;
         let size = [outputs, inputs / groups, kernel, kernel];
         // PyTorch takes the fans of a grouped convolution from the shape of its weight.
@@ -179,13 +237,29 @@ impl Builder {
         Ok(Conv { name: name.to_owned(), weight, bias, stride, padding, groups, halving_order })
     }
 
-    pub(super) fn linear(&mut self, name: &str, inputs: i64, outputs: i64, start: Start) -> Result<Linear> {
+    /// The same convolution, computed on blocks of 2x2 pixels where that is faster: for kernels of 4, stride 2, padding 1.
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn block_conv(&mut self, name: &str, shape: ConvShape, start: Initial) -> Result<BlockConv> {
+        Ok(BlockConv { conv: self.conv(name, shape, start)? })
+    }
+
+    /// A linear layer with bias, `[outputs, inputs]`.
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn linear(&mut self, name: &str, inputs: i64, outputs: i64, start: Initial) -> Result<Linear> {
         let weight = self.weight(name, &[outputs, inputs], inputs, outputs, start)?;
         let bias = self.bias(name, outputs, inputs, start)?;
         Ok(Linear { name: name.to_owned(), weight, bias })
     }
 
-    pub(super) fn batch_norm(&mut self, name: &str, channels: i64) -> Result<BatchNorm> {
+    /// Batch normalisation of so many channels.
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn batch_norm(&mut self, name: &str, channels: i64) -> Result<BatchNorm> {
         let ones = || Tensor::f_ones(channels, (Kind::Float, Device::Cpu));
         let zeros = || Tensor::f_zeros(channels, (Kind::Float, Device::Cpu));
         let mut add =
@@ -199,7 +273,11 @@ impl Builder {
         })
     }
 
-    pub(super) fn layer_norm(&mut self, name: &str, width: i64) -> Result<LayerNorm> {
+    /// Layer normalisation over an axis of `width`.
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn layer_norm(&mut self, name: &str, width: i64) -> Result<LayerNorm> {
         let ones = Tensor::f_ones(width, (Kind::Float, Device::Cpu))?;
         let zeros = Tensor::f_zeros(width, (Kind::Float, Device::Cpu))?;
         Ok(LayerNorm {
@@ -210,7 +288,10 @@ impl Builder {
     }
 
     /// A class token and positions for it and `patches` others.
-    pub(super) fn tokens(&mut self, patches: i64, width: i64) -> Result<TokenEmbedding> {
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn tokens(&mut self, patches: i64, width: i64) -> Result<TokenEmbedding> {
         let mut add = |name: &str, count, deviation| {
             let size = [1, count, width];
             let values = if self.is_outline {
@@ -231,7 +312,7 @@ impl Builder {
         size: &[i64],
         fan_in: i64,
         fan_out: i64,
-        start: Start,
+        start: Initial,
     ) -> Result<Tensor> {
         let name = format!("{name}.weight");
         if self.is_outline {
@@ -240,34 +321,34 @@ impl Builder {
         let draws = self.rng.seeded(&format!("init/{name}"), 0);
         // Always drawn as f32 on the CPU, so that device and dtype do not change the start.
         let values = match start {
-            Start::Default | Start::ZeroBias => {
+            Initial::Default | Initial::ZeroBias => {
                 let bound = (fan_in as f64).sqrt().recip();
                 draws.uniform(size, -bound, bound, Kind::Float, Device::Cpu)?
             }
-            Start::UniformFanOut => {
+            Initial::UniformFanOut => {
                 let bound = (fan_out as f64).sqrt().recip();
                 draws.uniform(size, -bound, bound, Kind::Float, Device::Cpu)?
             }
-            Start::KaimingFanOut => {
+            Initial::KaimingFanOut => {
                 draws.normal(size, 0.0, (2.0 / fan_out as f64).sqrt(), Kind::Float, Device::Cpu)?
             }
-            Start::Narrow => draws.normal(size, 0.0, NARROW, Kind::Float, Device::Cpu)?,
+            Initial::Narrow => draws.normal(size, 0.0, NARROW, Kind::Float, Device::Cpu)?,
         };
         self.store.add(&name, &values, Role::Weight)
     }
 
-    fn bias(&mut self, name: &str, outputs: i64, fan_in: i64, start: Start) -> Result<Tensor> {
+    fn bias(&mut self, name: &str, outputs: i64, fan_in: i64, start: Initial) -> Result<Tensor> {
         let name = format!("{name}.bias");
         if self.is_outline {
             return self.store.add(&name, &Self::without_memory(&[outputs])?, Role::Bias);
         }
         let values = match start {
-            Start::Default => {
+            Initial::Default => {
                 let bound = (fan_in as f64).sqrt().recip();
                 let draws = self.rng.seeded(&format!("init/{name}"), 0);
                 draws.uniform(&[outputs], -bound, bound, Kind::Float, Device::Cpu)?
             }
-            Start::KaimingFanOut | Start::ZeroBias | Start::UniformFanOut | Start::Narrow => {
+            Initial::KaimingFanOut | Initial::ZeroBias | Initial::UniformFanOut | Initial::Narrow => {
                 Tensor::f_zeros(outputs, (Kind::Float, Device::Cpu))?
             }
         };

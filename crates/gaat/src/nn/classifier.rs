@@ -55,7 +55,7 @@ pub struct FeatureMaps {
     pub logits: Tensor,
 }
 
-/// A network that tells classes apart.
+/// A network that tells classes apart. Four methods are needed; the others have defaults that fit a plain network in f32.
 pub trait Classifier: Send {
     /// Logits of `pixels`, differentiable in the pixels and in the parameters.
     ///
@@ -77,18 +77,22 @@ pub trait Classifier: Send {
 
     /// The layer or stage that its last feature maps come from, by its PyTorch name; `None` for a network without
     /// convolutions.
-    fn feature_layer(&self) -> Option<&'static str> {
+    fn feature_layer(&self) -> Option<&str> {
         None
     }
 
-    /// Name of the model, such as `wide-resnet-28-4`.
-    fn name(&self) -> String;
+    /// Name of the model, such as `wide-resnet-28-4`. By default that of its type, `MyNet` as `my-net`.
+    fn name(&self) -> String {
+        kebab(std::any::type_name::<Self>())
+    }
 
     /// What of the definition the name leaves open, such as `raw-shortcut, final-batchnorm`; empty if nothing.
     ///
     /// Two variants of one model can share all parameter names and shapes and yet compute different things:
     /// a saved file records it.
-    fn variant(&self) -> &'static str;
+    fn variant(&self) -> &str {
+        ""
+    }
 
     /// Shape of the images that it takes.
     fn input_shape(&self) -> InputShape;
@@ -96,11 +100,15 @@ pub trait Classifier: Send {
     /// Number of classes.
     fn class_count(&self) -> i64;
 
-    /// Precision of its convolutions.
-    fn compute_precision(&self) -> ComputePrecision;
+    /// Precision of its convolutions; f32 by default.
+    fn compute_precision(&self) -> ComputePrecision {
+        ComputePrecision::Fp32
+    }
 
-    /// What is done to the pixels first.
-    fn normalization(&self) -> &Normalization;
+    /// What is done to the pixels first; nothing by default.
+    fn normalization(&self) -> Normalization {
+        Normalization::identity(self.input_shape().channels)
+    }
 
     /// Its parameters and buffers.
     fn store(&self) -> &ParameterStore;
@@ -143,5 +151,30 @@ pub trait Classifier: Send {
         let reason = "does not say what it computes layer by layer, so it cannot be exported; give it a \
                       Classifier::trace";
         Err(Error::Model { model: self.name(), reason: reason.to_owned() })
+    }
+}
+
+/// The last word of a type's path in small letters: `a::MyNet<T>` as `my-net`.
+fn kebab(path: &str) -> String {
+    let plain = path.split('<').next().unwrap_or_default();
+    let mut name = String::new();
+    for letter in plain.rsplit("::").next().unwrap_or_default().chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() && !name.ends_with('-') {
+            name.push('-');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_gives_its_network_a_name() {
+        assert_eq!(kebab("a::b::MyNet"), "my-net");
+        assert_eq!(kebab("Linear<f64, c::D>"), "linear");
+        assert!(kebab("a::MyNet2").parse::<gaat_spec::ModelName>().is_ok());
     }
 }

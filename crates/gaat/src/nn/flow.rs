@@ -30,46 +30,92 @@ impl From<Nonlinearity> for Activation {
 ///
 /// Maps are `[N, C, H, W]`, tokens `[N, T, D]`, features `[N, F]`. A value that is given away may be overwritten: the
 /// backward pass of what made it must not need it.
-pub(super) trait Flow {
+pub trait Flow {
     /// An activation.
     type Value;
 
+    /// A convolution of maps.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn conv(&self, layer: &Conv, input: &Self::Value) -> Result<Self::Value>;
 
     /// The same sums as [`conv`](Self::conv), computed on blocks.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn block_conv(&self, layer: &BlockConv, input: &Self::Value) -> Result<Self::Value>;
 
+    /// Batch normalisation of maps, by the statistics of the mode.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn batch_norm(&self, layer: &BatchNorm, input: &Self::Value) -> Result<Self::Value>;
 
     /// Over the last axis.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn layer_norm(&self, layer: &LayerNorm, input: &Self::Value) -> Result<Self::Value>;
 
     /// Over the last axis.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn linear(&self, layer: &Linear, input: &Self::Value) -> Result<Self::Value>;
 
+    /// `activation` of each number.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn activate(&self, activation: Activation, input: Self::Value) -> Result<Self::Value>;
 
+    /// The sum of two values of one shape.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn add(&self, sum: Self::Value, other: &Self::Value) -> Result<Self::Value>;
 
     /// Maps times one factor `[N, C, 1, 1]` a channel.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn scale(&self, maps: &Self::Value, factors: &Self::Value) -> Result<Self::Value>;
 
     /// The largest of each 2x2 pixels.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn max_pool(&self, maps: &Self::Value) -> Result<Self::Value>;
 
     /// Means over the pixels, as maps `[N, C, 1, 1]`.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn channel_means(&self, maps: &Self::Value) -> Result<Self::Value>;
 
     /// Means over the pixels, as features in the dtype of the store.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn global_average(&self, maps: &Self::Value) -> Result<Self::Value>;
 
     /// Maps as features: by channel, row, column, whatever the order in memory.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn flatten(&self, maps: &Self::Value) -> Result<Self::Value>;
 
     /// Pixels of maps as tokens, the class token before them, positions added.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn tokens(&self, layer: &TokenEmbedding, maps: &Self::Value) -> Result<Self::Value>;
 
     /// Multi-head self-attention (Vaswani et al. 2017) of queries, keys and values `[N, T, 3 D]`, one after the other.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn attention(&self, heads: Heads, queries_keys_values: &Self::Value) -> Result<Self::Value>;
 
     /// Takes note of maps for whoever wants to look at them; those of the last call count.
@@ -78,16 +124,30 @@ pub(super) trait Flow {
     }
 
     /// The first token as features.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn first_token(&self, tokens: &Self::Value) -> Result<Self::Value>;
 
     /// Maps with a row of zeros below and a column of zeros to the right, as TensorFlow pads before a convolution of kernel 3
     /// and stride 2 on maps of even sides.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn pad_end(&self, maps: &Self::Value) -> Result<Self::Value>;
 
+    /// Batch normalisation, then ReLU.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn norm_relu(&self, layer: &BatchNorm, input: &Self::Value) -> Result<Self::Value> {
         self.norm_activate(layer, Activation::Relu, input)
     }
 
+    /// Batch normalisation, then `activation`.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn norm_activate(
         &self,
         layer: &BatchNorm,

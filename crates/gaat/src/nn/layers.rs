@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 
 /// A convolution with square kernel and no dilation. `name` is that of its module in PyTorch, as in all layers.
 #[derive(Debug)]
-pub(super) struct Conv {
+pub struct Conv {
     pub(super) name: String,
     pub(super) weight: Tensor,
     pub(super) bias: Option<Tensor>,
@@ -45,7 +45,7 @@ fn is_differentiated(input: &Tensor) -> bool {
 /// pixels takes most of an attack's time; this form takes a third off it. Where nobody asks for that gradient, as in a
 /// descent, or on a GPU, the strided form is taken.
 #[derive(Debug)]
-pub(super) struct BlockConv {
+pub struct BlockConv {
     pub(super) conv: Conv,
 }
 
@@ -73,7 +73,7 @@ impl BlockConv {
 
 /// A linear layer with bias.
 #[derive(Debug)]
-pub(super) struct Linear {
+pub struct Linear {
     pub(super) name: String,
     pub(super) weight: Tensor,
     pub(super) bias: Tensor,
@@ -93,7 +93,7 @@ impl Linear {
 
 /// Batch normalisation over images and pixels.
 #[derive(Debug)]
-pub(super) struct BatchNorm {
+pub struct BatchNorm {
     pub(super) name: String,
     pub(super) scale: Tensor,
     pub(super) shift: Tensor,
@@ -129,7 +129,7 @@ impl BatchNorm {
 
 /// Layer normalisation over the last axis, computed in the dtype of the store.
 #[derive(Debug)]
-pub(super) struct LayerNorm {
+pub struct LayerNorm {
     pub(super) name: String,
     pub(super) scale: Tensor,
     pub(super) shift: Tensor,
@@ -149,15 +149,16 @@ impl LayerNorm {
 
 /// How attention cuts up its values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Heads {
-    pub(super) count: i64,
+pub struct Heads {
+    /// How many.
+    pub count: i64,
     /// Numbers of each.
-    pub(super) depth: i64,
+    pub depth: i64,
 }
 
 /// What turns patches of an image into tokens: a token of its own for the class, and a place for each.
 #[derive(Debug)]
-pub(super) struct TokenEmbedding {
+pub struct TokenEmbedding {
     /// `[1, 1, D]`.
     pub(super) class: Tensor,
     /// `[1, T, D]`.

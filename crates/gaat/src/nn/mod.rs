@@ -6,6 +6,7 @@
 
 pub(crate) mod answer;
 mod builder;
+mod catalogue;
 mod classifier;
 mod eager;
 pub(crate) mod finite;
@@ -22,11 +23,14 @@ mod rng;
 mod store;
 mod trace;
 
-pub use builder::{BuildOptions, build};
+pub use builder::{BuildOptions, Builder, ConvShape, Initial};
+pub use catalogue::{Architecture, Catalogue, build};
 pub use classifier::{Classifier, FeatureMaps, InputShape, Mode};
-pub use flow::Activation;
+pub use flow::{Activation, Flow};
 pub use input::Normalization;
+pub use layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbedding};
 pub(crate) use models::head;
+pub use network::Body;
 pub(crate) use outline::{Outline, Sized, is_ignored, misfit, misfits};
 pub(crate) use pixel_pass::{PixelPass, pixel_pass};
 pub use precision::{ComputePrecision, PrecisionRequest, has_bf16};

@@ -1,6 +1,7 @@
 //! A classifier out of an input stage, a body and a last linear layer.
 
-use super::builder::{BuildOptions, build};
+use super::builder::{BuildOptions, Builder};
+use super::catalogue::Architecture;
 use super::eager::Eager;
 use super::flow::Flow;
 use super::input::InputStage;
@@ -11,36 +12,41 @@ use super::{
 };
 use crate::Result;
 use gaat_spec::ModelName;
+use std::sync::Arc;
 use tch::Tensor;
 
-/// What differs from one architecture to the next: its layers, said once.
-pub(super) trait Architecture: Send {
-    /// Features `[N, F]` for the last layer.
+/// What differs from one architecture to the next: its layers, said once to a [`Flow`], which computes them or writes them
+/// down for an export.
+pub trait Body: Send {
+    /// Features `[N, F]` for the last layer, from images `[N, C, H, W]` as normalised.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value>;
 
     /// See [`Classifier::feature_layer`].
-    fn feature_layer(&self) -> Option<&'static str> {
+    fn feature_layer(&self) -> Option<&str> {
         None
     }
 
     /// See [`Classifier::variant`].
-    fn variant(&self) -> &'static str {
+    fn variant(&self) -> &str {
         ""
     }
 }
 
-/// An [`Architecture`] behind a pointer, with each of the flows that there are.
-pub(super) trait Body: Send {
+/// A [`Body`] behind a pointer, with each of the flows that there are.
+pub(super) trait Layered: Send {
     fn compute(&self, flow: &Eager, input: Tensor) -> Result<Tensor>;
 
     fn write_down(&self, flow: &Tracer, input: Place) -> Result<Place>;
 
-    fn feature_layer(&self) -> Option<&'static str>;
+    fn feature_layer(&self) -> Option<&str>;
 
-    fn variant(&self) -> &'static str;
+    fn variant(&self) -> &str;
 }
 
-impl<A: Architecture> Body for A {
+impl<B: Body> Layered for B {
     fn compute(&self, flow: &Eager, input: Tensor) -> Result<Tensor> {
         self.features(flow, input)
     }
@@ -49,22 +55,24 @@ impl<A: Architecture> Body for A {
         self.features(flow, input)
     }
 
-    fn feature_layer(&self) -> Option<&'static str> {
-        Architecture::feature_layer(self)
+    fn feature_layer(&self) -> Option<&str> {
+        Body::feature_layer(self)
     }
 
-    fn variant(&self) -> &'static str {
-        Architecture::variant(self)
+    fn variant(&self) -> &str {
+        Body::variant(self)
     }
 }
 
-/// The one implementation of [`Classifier`].
+/// The implementation of [`Classifier`] that a [`Builder`] makes.
 pub(super) struct Network {
     pub(super) model: ModelName,
+    /// Builds the network once more.
+    pub(super) architecture: Arc<dyn Architecture>,
     pub(super) classes: i64,
     pub(super) store: ParameterStore,
     pub(super) input: InputStage,
-    pub(super) body: Box<dyn Body>,
+    pub(super) body: Box<dyn Layered>,
     pub(super) head: Linear,
     pub(super) recordings: Option<Recordings>,
 }
@@ -79,7 +87,10 @@ impl Network {
             seed: 0,
             normalization: self.input.normalization.clone(),
         };
-        build(&self.model, self.input.shape, self.classes, &options)
+        let architecture = Arc::clone(&self.architecture);
+        let builder =
+            Builder::new(self.model, Arc::clone(&architecture), self.input.shape, self.classes, &options)?;
+        architecture.build(builder)
     }
 
     /// Logits, and the feature maps that they come from where there are any.
@@ -101,7 +112,7 @@ impl Classifier for Network {
         Ok(maps.map(|maps| FeatureMaps { maps, logits }))
     }
 
-    fn feature_layer(&self) -> Option<&'static str> {
+    fn feature_layer(&self) -> Option<&str> {
         self.body.feature_layer()
     }
 
@@ -109,7 +120,7 @@ impl Classifier for Network {
         self.model.to_string()
     }
 
-    fn variant(&self) -> &'static str {
+    fn variant(&self) -> &str {
         self.body.variant()
     }
 
@@ -125,8 +136,8 @@ impl Classifier for Network {
         self.input.precision
     }
 
-    fn normalization(&self) -> &Normalization {
-        &self.input.normalization
+    fn normalization(&self) -> Normalization {
+        self.input.normalization.clone()
     }
 
     fn store(&self) -> &ParameterStore {

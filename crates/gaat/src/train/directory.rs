@@ -6,7 +6,7 @@ use super::logs::{Lengths, Logs};
 use super::state_file::{State, WeightsOnDisk};
 use super::training::Training;
 use crate::lock::Owner;
-use crate::nn::Classifier;
+use crate::nn::{Catalogue, Classifier};
 use crate::run::{RunDirectory, check_precision_kept, parse_device};
 use crate::weights::{self, Checkpoint, Description};
 use crate::{Error, Result};
@@ -39,10 +39,23 @@ pub fn train(
     options: &TrainOptions,
     observer: &mut dyn Observer,
 ) -> Result<RunRecord> {
+    train_of(&Catalogue::standard(), recipe, options, observer)
+}
+
+/// The same, of a network of `catalogue`.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_of(
+    catalogue: &Catalogue,
+    recipe: &CheckedRecipe,
+    options: &TrainOptions,
+    observer: &mut dyn Observer,
+) -> Result<RunRecord> {
     let mut kept = KeptRun::open(recipe, options)?;
     match kept.finished.take() {
         Some(record) => Ok(record),
-        None => Training::of(&kept.recipe)?.run(&mut kept, observer),
+        None => Training::of(&kept.recipe, catalogue)?.run(&mut kept, observer),
     }
 }
 

@@ -125,7 +125,7 @@ impl Run<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Classifier;
+    use crate::nn::{Catalogue, Classifier};
     use crate::train::directory::{KeptRun, TrainOptions};
     use crate::train::events::Quiet;
     use crate::train::training::Training;
@@ -140,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = TrainOptions { run_dir: folder.path().to_owned(), resume: false };
         let mut kept = KeptRun::open(&recipe, &options).unwrap();
-        let mut run = Training::of(&recipe).unwrap().assemble(&mut kept).unwrap();
+        let mut run = Training::of(&recipe, &Catalogue::standard()).unwrap().assemble(&mut kept).unwrap();
         assert_eq!(run.run(&mut Quiet).unwrap(), Status::Done);
         let paths = ["best", "last", "state"]
             .map(|name| folder.path().join("checkpoints").join(format!("{name}.safetensors")));

@@ -40,7 +40,7 @@ mod validation;
 
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};
-pub use directory::{KeptRun, TrainOptions, train};
+pub use directory::{KeptRun, TrainOptions, train, train_of};
 pub use events::{Control, Observer, Quiet};
 pub use keeper::{Keeper, Nothing};
 pub use memory::{ImageMemory, ScalarMemory};

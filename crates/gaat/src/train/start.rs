@@ -63,7 +63,7 @@ impl Start {
     /// When the weights do not fit the network, or were trained under another normalisation.
     pub(super) fn apply(&self, network: &dyn Classifier) -> Result<()> {
         let Self::From { weights, head } = self else { return Ok(()) };
-        let (given, own) = (&weights.normalization, network.normalization());
+        let (given, own) = (&weights.normalization, &network.normalization());
         if given != own {
             return Err(Error::Usage(format!(
                 "the given weights were trained under another normalisation (mean {:?}, deviation {:?}) than that of the \

@@ -19,7 +19,7 @@ use super::trained::Trained;
 use super::validation::Validation;
 use crate::batch::Images;
 use crate::dataset::{self, Dataset};
-use crate::nn::{BuildOptions, Classifier, InputShape, Rng, build};
+use crate::nn::{BuildOptions, Catalogue, Classifier, InputShape, Rng};
 use crate::run::{Place, environment, parse_device};
 use crate::{Error, Result};
 use gaat_data::{ImageSet, epoch_order};
@@ -35,10 +35,11 @@ const UNCONFIRMED: &str = "without validation images no check can confirm a coll
 /// The parts of a training. A recipe is one way to make them; whoever has a better one puts it in.
 ///
 /// ```no_run
+/// use gaat::nn::Catalogue;
 /// use gaat::train::{Nothing, Quiet, Training};
 ///
 /// let recipe = gaat::spec::Recipe::from_toml("method = \"gaat\"\nepochs = 5")?.check()?;
-/// let record = Training::of(&recipe)?.run(&mut Nothing, &mut Quiet)?;
+/// let record = Training::of(&recipe, &Catalogue::standard())?.run(&mut Nothing, &mut Quiet)?;
 /// # Ok::<(), gaat::Error>(())
 /// ```
 pub struct Training {
@@ -55,12 +56,12 @@ pub struct Training {
 }
 
 impl Training {
-    /// Every part as `recipe` says.
+    /// Every part as `recipe` says, the network from `catalogue`.
     ///
     /// # Errors
     /// When data, model or device cannot be had.
-    pub fn of(recipe: &CheckedRecipe) -> Result<Self> {
-        Self::starting(recipe, Start::Fresh)
+    pub fn of(recipe: &CheckedRecipe, catalogue: &Catalogue) -> Result<Self> {
+        Self::starting(recipe, catalogue, Start::Fresh)
     }
 
     /// Every part as `recipe` says, with given weights: the network takes their normalisation, without which they mean
@@ -68,7 +69,7 @@ impl Training {
     ///
     /// # Errors
     /// As [`of`](Self::of). Weights that do not fit are refused by [`run`](Self::run).
-    pub fn starting(recipe: &CheckedRecipe, start: Start) -> Result<Self> {
+    pub fn starting(recipe: &CheckedRecipe, catalogue: &Catalogue, start: Start) -> Result<Self> {
         // Before the data is read, which may take a while.
         parse_device(&recipe.device)?;
         let data = dataset::load(recipe, None)?;
@@ -86,7 +87,7 @@ impl Training {
             seed: recipe.plan.seed(),
             normalization,
         };
-        let network = build(&recipe.model, input, train.class_count() as i64, &options)?;
+        let network = catalogue.build(&recipe.model, input, train.class_count() as i64, &options)?;
         let setting = Setting::of(&recipe.plan, &data, network.as_ref())?;
         let method = methods::build(recipe.method, recipe.plan.awp(), &setting)?;
         Ok(Self { network, data, method, plan: recipe.plan.clone(), start })

@@ -300,8 +300,8 @@ impl Classifier for Trap {
         ComputePrecision::Fp32
     }
 
-    fn normalization(&self) -> &Normalization {
-        &self.normalization
+    fn normalization(&self) -> Normalization {
+        self.normalization.clone()
     }
 
     fn store(&self) -> &ParameterStore {
@@ -437,7 +437,7 @@ impl Classifier for Steep {
         ComputePrecision::Fp32
     }
 
-    fn normalization(&self) -> &Normalization {
+    fn normalization(&self) -> Normalization {
         self.0.normalization()
     }
 

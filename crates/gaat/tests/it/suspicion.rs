@@ -173,7 +173,7 @@ impl Classifier for Biased {
         ComputePrecision::Fp32
     }
 
-    fn normalization(&self) -> &Normalization {
+    fn normalization(&self) -> Normalization {
         self.inner.normalization()
     }
 

@@ -60,7 +60,7 @@ impl Classifier for Smooth {
         self.shell.compute_precision()
     }
 
-    fn normalization(&self) -> &Normalization {
+    fn normalization(&self) -> Normalization {
         self.shell.normalization()
     }
 

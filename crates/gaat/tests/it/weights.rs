@@ -111,7 +111,8 @@ fn a_file_that_does_not_fit_is_named_with_the_reason() {
         assert!(parts.iter().all(|part| message.contains(part)), "{message} lacks one of {parts:?}");
     };
 
-    let variant = used("preact-resnet-18-w1", 0).variant();
+    let preact = used("preact-resnet-18-w1", 0);
+    let variant = preact.variant();
     let message = described(variant, "normalised-shortcut");
     needs(&message, &["normalised-shortcut", variant, "preact-resnet-18"]);
     needs(&described("gaat-weights-1", "gaat-weights-9"), &["gaat-weights-9", "gaat-weights-1"]);

@@ -3,10 +3,10 @@
 use super::{Parts, require_side};
 use crate::Result;
 use crate::nn::InputShape;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BlockConv, Conv, Linear};
-use crate::nn::network::Architecture;
+use crate::nn::network::Body;
 
 pub(super) const HEAD: &str = "7";
 
@@ -29,15 +29,15 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         has_bias: true,
     };
     let body = ConvNet {
-        first: BlockConv { conv: builder.conv("0", shape(input.channels, 16), Start::Default)? },
-        second: builder.conv("2", shape(16, 32), Start::Default)?,
-        hidden: builder.linear("5", 32 * (input.height / 4) * (input.width / 4), 100, Start::Default)?,
+        first: builder.block_conv("0", shape(input.channels, 16), Initial::Default)?,
+        second: builder.conv("2", shape(16, 32), Initial::Default)?,
+        hidden: builder.linear("5", 32 * (input.height / 4) * (input.width / 4), 100, Initial::Default)?,
     };
-    let head = builder.linear(HEAD, 100, classes, Start::Default)?;
+    let head = builder.linear(HEAD, 100, classes, Initial::Default)?;
     Ok(Parts { body: Box::new(body), head, is_spatial: true })
 }
 
-impl Architecture for ConvNet {
+impl Body for ConvNet {
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
         let relu = |value| flow.activate(Activation::Relu, value);
         let maps = relu(flow.block_conv(&self.first, &input)?)?;
@@ -46,7 +46,7 @@ impl Architecture for ConvNet {
         relu(flow.linear(&self.hidden, &flow.flatten(&maps)?)?)
     }
 
-    fn feature_layer(&self) -> Option<&'static str> {
+    fn feature_layer(&self) -> Option<&str> {
         Some("2")
     }
 }

@@ -6,7 +6,7 @@ use super::preactivation::{Definition, PreActivation};
 use super::{Parts, Stages, require_shrinking};
 use crate::Result;
 use crate::nn::InputShape;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use gaat_spec::{Nonlinearity, ShortcutInput};
 
 pub(super) const HEAD: &str = "logits";
@@ -14,7 +14,7 @@ const BLOCK: Definition = Definition {
     norms: ["batchnorm_0", "batchnorm_1"],
     convs: ["conv_2d_1", "conv_2d_2"],
     shortcut: "shortcut",
-    start: Start::Default,
+    start: Initial::Default,
     halving: ConvShape::halving,
     shortcut_shape: ConvShape::halving,
 };
@@ -27,14 +27,14 @@ pub(super) fn parts(
     nonlinearity: Nonlinearity,
 ) -> Result<Parts> {
     require_shrinking(builder, input, 8)?;
-    let stem = builder.conv("conv_2d", ConvShape::three(input.channels, width, 1), Start::Default)?;
+    let stem = builder.conv("conv_2d", ConvShape::three(input.channels, width, 1), Initial::Default)?;
     let name = |stage| format!("layer_{stage}");
     let (blocks, inputs) =
         Stages::of_depth_18(width).build(builder, name, |builder, name, inputs, outputs, stride| {
             BLOCK.block(builder, name, inputs, outputs, stride)
         })?;
     let norm = Some(builder.batch_norm("batchnorm", inputs)?);
-    let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
+    let head = builder.linear(HEAD, inputs, classes, Initial::Default)?;
     let body = PreActivation {
         stem,
         blocks,

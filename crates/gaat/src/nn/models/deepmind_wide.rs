@@ -6,7 +6,7 @@
 use super::preactivation::{Definition, PreActivation};
 use super::{Parts, Stages, require_side};
 use crate::nn::InputShape;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use crate::{Error, Result};
 use gaat_spec::{Nonlinearity, ShortcutInput};
 
@@ -15,7 +15,7 @@ const BLOCK: Definition = Definition {
     norms: ["batchnorm_0", "batchnorm_1"],
     convs: ["conv_0", "conv_1"],
     shortcut: "shortcut",
-    start: Start::KaimingFanOut,
+    start: Initial::KaimingFanOut,
     halving: ConvShape::halving,
     shortcut_shape: ConvShape::one,
 };
@@ -39,14 +39,14 @@ pub(super) fn parts(
     let stem = builder.conv(
         "init_conv",
         ConvShape::three(input.channels, stages.inputs, 1),
-        Start::KaimingFanOut,
+        Initial::KaimingFanOut,
     )?;
     let name = |stage| format!("layer.{stage}.block");
     let (blocks, inputs) = stages.build(builder, name, |builder, name, inputs, outputs, stride| {
         BLOCK.block(builder, name, inputs, outputs, stride)
     })?;
     let norm = Some(builder.batch_norm("batchnorm", inputs)?);
-    let head = builder.linear(HEAD, inputs, classes, Start::ZeroBias)?;
+    let head = builder.linear(HEAD, inputs, classes, Initial::ZeroBias)?;
     let body = PreActivation {
         stem,
         blocks,

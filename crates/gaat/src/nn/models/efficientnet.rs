@@ -6,10 +6,10 @@
 use super::{Parts, require_shrinking};
 use crate::Result;
 use crate::nn::InputShape;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};
-use crate::nn::network::Architecture;
+use crate::nn::network::Body;
 
 pub(super) const HEAD: &str = "classifier.1";
 const STEM_WIDTH: i64 = 32;
@@ -62,12 +62,12 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         }
     }
     let last = normalised(builder, "features.8", ConvShape::one(inputs, LAST_WIDTH, 1))?;
-    let head = builder.linear(HEAD, LAST_WIDTH, classes, Start::UniformFanOut)?;
+    let head = builder.linear(HEAD, LAST_WIDTH, classes, Initial::UniformFanOut)?;
     Ok(Parts { body: Box::new(EfficientNet { stem, blocks, last }), head, is_spatial: true })
 }
 
 fn normalised(builder: &mut Builder, name: &str, shape: ConvShape) -> Result<Normalised> {
-    let conv = builder.conv(&format!("{name}.0"), shape, Start::KaimingFanOut)?;
+    let conv = builder.conv(&format!("{name}.0"), shape, Initial::KaimingFanOut)?;
     Ok(Normalised { conv, norm: builder.batch_norm(&format!("{name}.1"), shape.outputs)? })
 }
 
@@ -90,7 +90,7 @@ fn block(builder: &mut Builder, name: &str, expansion: i64, shape: ConvShape) ->
     let depthwise = normalised(builder, &next(), shape)?;
     let (excitation, squeezed) = (next(), (inputs / 4).max(1));
     let gate = |inputs, outputs| ConvShape { has_bias: true, ..ConvShape::one(inputs, outputs, 1) };
-    let start = Start::KaimingFanOut;
+    let start = Initial::KaimingFanOut;
     Ok(Block {
         expand,
         depthwise,
@@ -125,7 +125,7 @@ impl Block {
     }
 }
 
-impl Architecture for EfficientNet {
+impl Body for EfficientNet {
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
         let mut maps = self.stem.active(flow, &input)?;
         for block in &self.blocks {
@@ -136,7 +136,7 @@ impl Architecture for EfficientNet {
         flow.global_average(&maps)
     }
 
-    fn feature_layer(&self) -> Option<&'static str> {
+    fn feature_layer(&self) -> Option<&str> {
         Some("features.8")
     }
 }

@@ -12,20 +12,36 @@ mod vgg;
 mod vit;
 mod wide_resnet;
 
-use super::InputShape;
 use super::builder::Builder;
+use super::catalogue::Architecture;
 use super::flow::Flow;
 use super::layers::{Conv, Linear};
-use super::network::Body;
+use super::network::Layered;
+use super::{Classifier, InputShape};
 use crate::{Error, Result};
 use gaat_spec::ModelName;
 
 /// What an architecture contributes to a network.
 pub(super) struct Parts {
-    pub(super) body: Box<dyn Body>,
+    pub(super) body: Box<dyn Layered>,
     pub(super) head: Linear,
     /// Whether the body starts with a convolution.
     pub(super) is_spatial: bool,
+}
+
+/// The networks of this folder.
+pub(super) struct Published;
+
+impl Architecture for Published {
+    fn claims(&self, name: &str) -> bool {
+        name.parse::<ModelName>().and_then(ModelName::published).is_ok()
+    }
+
+    fn build(&self, mut builder: Builder) -> Result<Box<dyn Classifier>> {
+        let (input, classes) = (builder.input(), builder.classes());
+        let Parts { body, head, is_spatial } = parts(&mut builder, input, classes)?;
+        builder.boxed(body, head, is_spatial)
+    }
 }
 
 /// The parts of the builder's model, with all parameters entered in the order of the PyTorch definition.
@@ -51,6 +67,10 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         }
         ModelName::EfficientNetB0 => efficientnet::parts(builder, input, classes),
         ModelName::VitTiny => vit::parts(builder, input, classes),
+        ModelName::Own(_) => Err(builder.model().published().map_or_else(Into::into, |model| Error::Model {
+            model: model.to_string(),
+            reason: "is not among the published networks".to_owned(),
+        })),
     }
 }
 
@@ -67,6 +87,8 @@ pub(crate) fn head(model: &ModelName) -> &'static str {
         ModelName::DeepMindPreActResNet18 { .. } => deepmind_preact::HEAD,
         ModelName::EfficientNetB0 => efficientnet::HEAD,
         ModelName::VitTiny => vit::HEAD,
+        // Only the network itself knows.
+        ModelName::Own(_) => "",
     }
 }
 

@@ -8,7 +8,7 @@ use super::preactivation::{Definition, PreActivation};
 use super::{Parts, Stages, layer, require_shrinking};
 use crate::Result;
 use crate::nn::InputShape;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use gaat_spec::{PreActForm, ShortcutInput};
 
 pub(super) const HEAD: &str = "linear";
@@ -16,7 +16,7 @@ const BLOCK: Definition = Definition {
     norms: ["bn1", "bn2"],
     convs: ["conv1", "conv2"],
     shortcut: "shortcut.0",
-    start: Start::Default,
+    start: Initial::Default,
     halving: ConvShape::three,
     shortcut_shape: ConvShape::one,
 };
@@ -30,13 +30,14 @@ pub(super) fn parts(
     form: PreActForm,
 ) -> Result<Parts> {
     require_shrinking(builder, input, 8 * stem_stride)?;
-    let stem = builder.conv("conv1", ConvShape::three(input.channels, width, stem_stride), Start::Default)?;
+    let stem =
+        builder.conv("conv1", ConvShape::three(input.channels, width, stem_stride), Initial::Default)?;
     let (blocks, inputs) =
         Stages::of_depth_18(width).build(builder, layer, |builder, name, inputs, outputs, stride| {
             BLOCK.block(builder, name, inputs, outputs, stride)
         })?;
     let norm = if form.is_bare { None } else { Some(builder.batch_norm("bn", inputs)?) };
-    let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
+    let head = builder.linear(HEAD, inputs, classes, Initial::Default)?;
     let body = PreActivation {
         stem,
         blocks,

@@ -5,10 +5,10 @@
 
 use super::padded_conv;
 use crate::Result;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};
-use crate::nn::network::Architecture;
+use crate::nn::network::Body;
 use gaat_spec::ShortcutInput;
 
 /// The shape of a convolution, from its channels in and out and its stride.
@@ -21,7 +21,7 @@ pub(super) struct Definition {
     /// The two convolutions.
     pub(super) convs: [&'static str; 2],
     pub(super) shortcut: &'static str,
-    pub(super) start: Start,
+    pub(super) start: Initial,
     /// Of the first convolution, which may halve the sides.
     pub(super) halving: Shape,
     pub(super) shortcut_shape: Shape,
@@ -89,7 +89,7 @@ impl PreActivation {
     }
 }
 
-impl Architecture for PreActivation {
+impl Body for PreActivation {
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
         let mut maps = flow.conv(&self.stem, &input)?;
         for block in &self.blocks {
@@ -102,11 +102,11 @@ impl Architecture for PreActivation {
         flow.global_average(&maps)
     }
 
-    fn feature_layer(&self) -> Option<&'static str> {
+    fn feature_layer(&self) -> Option<&str> {
         Some(self.feature_layer)
     }
 
-    fn variant(&self) -> &'static str {
+    fn variant(&self) -> &str {
         self.variant
     }
 }

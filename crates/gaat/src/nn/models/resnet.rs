@@ -4,10 +4,10 @@
 use super::{Parts, Stages, layer, require_shrinking};
 use crate::Result;
 use crate::nn::InputShape;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};
-use crate::nn::network::Architecture;
+use crate::nn::network::Body;
 use gaat_spec::Nonlinearity;
 
 pub(super) const HEAD: &str = "linear";
@@ -34,9 +34,9 @@ pub(super) fn parts(
 ) -> Result<Parts> {
     require_shrinking(builder, input, 8 * stem_stride)?;
     let shape = ConvShape::three(input.channels, width, stem_stride);
-    let stem = (builder.conv("conv1", shape, Start::Default)?, builder.batch_norm("bn1", width)?);
+    let stem = (builder.conv("conv1", shape, Initial::Default)?, builder.batch_norm("bn1", width)?);
     let (blocks, inputs) = Stages::of_depth_18(width).build(builder, layer, block)?;
-    let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
+    let head = builder.linear(HEAD, inputs, classes, Initial::Default)?;
     Ok(Parts {
         body: Box::new(ResNet { stem, blocks, activation: nonlinearity.into() }),
         head,
@@ -46,7 +46,7 @@ pub(super) fn parts(
 
 fn block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64, stride: i64) -> Result<Block> {
     let mut normalised = |conv: &str, norm: &str, shape| -> Result<(Conv, BatchNorm)> {
-        let conv = builder.conv(&format!("{name}.{conv}"), shape, Start::Default)?;
+        let conv = builder.conv(&format!("{name}.{conv}"), shape, Initial::Default)?;
         Ok((conv, builder.batch_norm(&format!("{name}.{norm}"), outputs)?))
     };
     Ok(Block {
@@ -72,7 +72,7 @@ impl Block {
     }
 }
 
-impl Architecture for ResNet {
+impl Body for ResNet {
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
         let mut maps =
             flow.norm_activate(&self.stem.1, self.activation, &flow.conv(&self.stem.0, &input)?)?;
@@ -83,7 +83,7 @@ impl Architecture for ResNet {
         flow.global_average(&maps)
     }
 
-    fn feature_layer(&self) -> Option<&'static str> {
+    fn feature_layer(&self) -> Option<&str> {
         Some("layer4")
     }
 }

@@ -4,10 +4,10 @@
 use super::{Parts, require_side};
 use crate::Result;
 use crate::nn::InputShape;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use crate::nn::flow::Flow;
 use crate::nn::layers::{BatchNorm, Conv};
-use crate::nn::network::Architecture;
+use crate::nn::network::Body;
 
 pub(super) const HEAD: &str = "classifier";
 
@@ -34,7 +34,7 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         let mut stage = Vec::new();
         for &outputs in widths {
             let shape = ConvShape { has_bias: true, ..ConvShape::three(inputs, outputs, 1) };
-            let conv = builder.conv(&format!("features.{place}"), shape, Start::Default)?;
+            let conv = builder.conv(&format!("features.{place}"), shape, Initial::Default)?;
             let norm = builder.batch_norm(&format!("features.{}", place + 1), outputs)?;
             stage.push((conv, norm));
             place += 3;
@@ -43,11 +43,11 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         stages.push(stage);
         place += 1;
     }
-    let head = builder.linear(HEAD, inputs, classes, Start::Default)?;
+    let head = builder.linear(HEAD, inputs, classes, Initial::Default)?;
     Ok(Parts { body: Box::new(Vgg { stages }), head, is_spatial: true })
 }
 
-impl Architecture for Vgg {
+impl Body for Vgg {
     fn features<F: Flow>(&self, flow: &F, mut maps: F::Value) -> Result<F::Value> {
         for stage in &self.stages {
             for (conv, norm) in stage {
@@ -59,7 +59,7 @@ impl Architecture for Vgg {
         flow.global_average(&maps)
     }
 
-    fn feature_layer(&self) -> Option<&'static str> {
+    fn feature_layer(&self) -> Option<&str> {
         Some("features.40")
     }
 }

@@ -4,10 +4,10 @@
 
 use super::Parts;
 use crate::nn::InputShape;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{Conv, Heads, LayerNorm, Linear, TokenEmbedding};
-use crate::nn::network::Architecture;
+use crate::nn::network::Body;
 use crate::{Error, Result};
 
 pub(super) const HEAD: &str = "head";
@@ -47,10 +47,10 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         has_bias: true,
         ..ConvShape::one(input.channels, WIDTH, 1)
     };
-    let patches = builder.conv("patch_embed.proj", shape, Start::Default)?;
+    let patches = builder.conv("patch_embed.proj", shape, Initial::Default)?;
     let blocks = (0..DEPTH).map(|place| block(builder, &format!("blocks.{place}"))).collect::<Result<_>>()?;
     let norm = builder.layer_norm("norm", WIDTH)?;
-    let head = builder.linear(HEAD, WIDTH, classes, Start::Narrow)?;
+    let head = builder.linear(HEAD, WIDTH, classes, Initial::Narrow)?;
     let body = VisionTransformer { patches, tokens, blocks, norm };
     Ok(Parts { body: Box::new(body), head, is_spatial: true })
 }
@@ -58,13 +58,13 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
 fn block(builder: &mut Builder, name: &str) -> Result<Block> {
     let norm1 = builder.layer_norm(&format!("{name}.norm1"), WIDTH)?;
     let mut linear = |part: &str, inputs, outputs| {
-        builder.linear(&format!("{name}.{part}"), inputs, outputs, Start::Narrow)
+        builder.linear(&format!("{name}.{part}"), inputs, outputs, Initial::Narrow)
     };
     let queries_keys_values = linear("attn.qkv", WIDTH, 3 * WIDTH)?;
     let projection = linear("attn.proj", WIDTH, WIDTH)?;
     let norm2 = builder.layer_norm(&format!("{name}.norm2"), WIDTH)?;
     let mut linear = |part: &str, inputs, outputs| {
-        builder.linear(&format!("{name}.{part}"), inputs, outputs, Start::Narrow)
+        builder.linear(&format!("{name}.{part}"), inputs, outputs, Initial::Narrow)
     };
     let first = linear("mlp.fc1", WIDTH, EXPANSION * WIDTH)?;
     let second = linear("mlp.fc2", EXPANSION * WIDTH, WIDTH)?;
@@ -82,7 +82,7 @@ impl Block {
     }
 }
 
-impl Architecture for VisionTransformer {
+impl Body for VisionTransformer {
     fn features<F: Flow>(&self, flow: &F, input: F::Value) -> Result<F::Value> {
         let mut tokens = flow.tokens(&self.tokens, &flow.conv(&self.patches, &input)?)?;
         for block in &self.blocks {

@@ -5,7 +5,7 @@ use super::preactivation::{Definition, PreActivation};
 use super::{Parts, Stages, require_side};
 use crate::Result;
 use crate::nn::InputShape;
-use crate::nn::builder::{Builder, ConvShape, Start};
+use crate::nn::builder::{Builder, ConvShape, Initial};
 use gaat_spec::{Nonlinearity, ShortcutInput};
 
 pub(super) const HEAD: &str = "fc";
@@ -13,7 +13,7 @@ const BLOCK: Definition = Definition {
     norms: ["bn1", "bn2"],
     convs: ["conv1", "conv2"],
     shortcut: "convShortcut",
-    start: Start::KaimingFanOut,
+    start: Initial::KaimingFanOut,
     halving: ConvShape::three,
     shortcut_shape: ConvShape::one,
 };
@@ -29,13 +29,13 @@ pub(super) fn parts(
     require_side(builder, input, 8, "8x8 is the least; use `convnet` or `mlp`")?;
     let stages = Stages::wide(depth, widening);
     let stem =
-        builder.conv("conv1", ConvShape::three(input.channels, stages.inputs, 1), Start::KaimingFanOut)?;
+        builder.conv("conv1", ConvShape::three(input.channels, stages.inputs, 1), Initial::KaimingFanOut)?;
     let name = |stage| format!("block{}.layer", stage + 1);
     let (blocks, inputs) = stages.build(builder, name, |builder, name, inputs, outputs, stride| {
         BLOCK.block(builder, name, inputs, outputs, stride)
     })?;
     let norm = Some(builder.batch_norm("bn1", inputs)?);
-    let head = builder.linear(HEAD, inputs, classes, Start::ZeroBias)?;
+    let head = builder.linear(HEAD, inputs, classes, Initial::ZeroBias)?;
     let body = PreActivation {
         stem,
         blocks,

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::batch::Batch;
+use crate::nn::Catalogue;
 use crate::taylor::UnreadGain;
 use crate::train::directory::{KeptRun, TrainOptions};
 use crate::train::events::{Control, Observer};
@@ -58,7 +59,8 @@ fn directory_of(recipe: &CheckedRecipe, place: &Path, resume: bool) -> KeptRun {
 
 fn run_of<'a>(recipe: &CheckedRecipe, keeper: &'a mut dyn Keeper, sabotage: Sabotage) -> Run<'a> {
     tch::set_num_threads(1);
-    let training = Training { method: Box::new(sabotage), ..Training::of(recipe).unwrap() };
+    let training =
+        Training { method: Box::new(sabotage), ..Training::of(recipe, &Catalogue::standard()).unwrap() };
     training.assemble(keeper).unwrap()
 }
 
@@ -202,7 +204,10 @@ fn accuracy_under_the_training_attack_alone_is_an_alarm_that_the_policy_follows(
     tch::set_num_threads(1);
     let boast = |method: &str, text: &str, share: f64| {
         let recipe = recipe_of(method, &format!("epochs = 4\n{text}"));
-        let training = Training { method: Box::new(Boast { share }), ..Training::of(&recipe).unwrap() };
+        let training = Training {
+            method: Box::new(Boast { share }),
+            ..Training::of(&recipe, &Catalogue::standard()).unwrap()
+        };
         let mut nothing = Nothing;
         let mut run = training.assemble(&mut nothing).unwrap();
         let events = drive(&mut run, 4 * 18);
@@ -243,7 +248,7 @@ fn a_run_that_learns_nothing_says_so_once_and_what_helps() {
         ));
         let recipe = recipe.unwrap().check().unwrap();
         let mut nothing = Nothing;
-        let mut run = Training::of(&recipe).unwrap().assemble(&mut nothing).unwrap();
+        let mut run = Training::of(&recipe, &Catalogue::standard()).unwrap().assemble(&mut nothing).unwrap();
         let events = drive(&mut run, epochs * 18);
         println!("{name}: {:?}", run.books.record.epochs);
         (events, run.books.record.epochs)
