@@ -151,8 +151,10 @@ fn a_network_that_no_catalogue_knows_trains_resumes_and_opens() {
         _ => Control::Continue,
     };
     assert_eq!(training().run(&mut kept, &mut stop).unwrap().status, Status::Interrupted);
+    drop(kept);
     let mut kept = KeptRun::open(&checked, &options(&place, true)).unwrap();
     let resumed = training().run(&mut kept, &mut Quiet).unwrap();
+    drop(kept);
     assert_eq!(timeless(&resumed.epochs), timeless(&whole.epochs));
 
     let fresh = PlainNet::new();

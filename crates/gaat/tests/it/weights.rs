@@ -118,7 +118,7 @@ fn a_file_that_does_not_fit_is_named_with_the_reason() {
     needs(&described("gaat-weights-1", "gaat-weights-9"), &["gaat-weights-9", "gaat-weights-1"]);
     needs(&described("\"epoch\":7", "\"epoch\":\"seven\""), &["description cannot be read", "seven"]);
     needs(&described("preact-resnet-18-w1", "preact-resnet-18-w2"), &["has shape"]);
-    needs(&described("preact-resnet-18-w1", "preact-resnet-17"), &["description cannot be read"]);
+    needs(&described("preact-resnet-18-w1", "preact-resnet-17"), &["preact-resnet-17", "did you mean"]);
     needs(&described("\"class 9\"", "\"class 9\",\"class 10\""), &["has shape [10]"]);
     needs(&described("\"mean\":[0.3]", "\"mean\":[0.3,0.3]"), &["normalisation"]);
     needs(&described("\"input\":[1,8,8]", "\"input\":[1,0,8]"), &["1x0x8"]);
