@@ -6,6 +6,7 @@ use super::launch::located;
 use super::named::prefixed;
 use super::run::Run;
 use super::state_file::{Position, STATE_SCHEMA, State, WeightsOnDisk};
+use super::validation::Accuracy;
 use crate::nn::finite;
 use crate::weights::{Checkpoint, Description};
 use crate::{Error, Result};
@@ -68,6 +69,37 @@ impl Run<'_> {
             steps_done: self.books.steps(),
             warnings: self.warnings.clone(),
         }
+    }
+
+    /// Closes the books of `epoch`, validated to `accuracy`, keeps it with `alarms`, lets the guard act, and tells of it.
+    ///
+    /// The state comes first, after all that leads to it: what a kill keeps from being written after it, weights and record,
+    /// is made again from it.
+    pub(super) fn keep_epoch(
+        &mut self,
+        epoch: usize,
+        accuracy: Accuracy,
+        alarms: Vec<Event>,
+        observer: &mut dyn Observer,
+    ) -> Result<Control> {
+        let record = self.books.close_epoch(epoch, accuracy);
+        let best = self.books.is_last_best(self.method.is_natural());
+        if best {
+            self.books.record.best_epoch = Some(epoch);
+        }
+        let done = Event::Epoch { record, cost_ratio: self.books.record.cost_ratio };
+        let events: Vec<Event> =
+            alarms.into_iter().chain([done, Event::Checkpoint { epoch, best }]).collect();
+        for event in &events {
+            self.keeper.event(event)?;
+        }
+        self.save_state(WeightsOnDisk::Outdated)?;
+        self.follow_state()?;
+        let mut control = Control::Continue;
+        for event in &events {
+            control = control.or(observer.on_event(event)?);
+        }
+        Ok(control)
     }
 
     /// Does what comes after the state of a whole epoch was saved: the network as it was judged goes into its files, the record

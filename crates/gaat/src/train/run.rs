@@ -7,15 +7,11 @@ use super::collapse::Guard;
 use super::events::{Control, Observer};
 use super::feed::Feed;
 use super::keeper::Keeper;
-use super::launch::located;
-use super::state_file::WeightsOnDisk;
 use super::step::TrainingMethod;
 use super::trained::Trained;
-use super::validation::Validation;
+use super::validation::{Accuracy, Validation};
 use crate::Result;
-use crate::nn::try_algorithms;
 use gaat_spec::{Event, Plan, Status};
-use std::time::Instant;
 
 /// The parts of a run, each with a verb of its own.
 pub(super) struct Run<'a> {
@@ -47,8 +43,7 @@ impl Run<'_> {
             }
             if control == Control::Stop && !self.is_done() {
                 self.settle(true, observer)?;
-                self.check_finite()?;
-                return Ok(Status::Interrupted);
+                return self.check_finite().map(|()| Status::Interrupted);
             }
         }
         Ok(Status::Done)
@@ -79,41 +74,24 @@ impl Run<'_> {
         }
     }
 
-    /// Validates, closes the books of the epoch, saves it, and lets the guard act.
-    ///
-    /// The state comes first, after all that leads to it: what a kill keeps from being written after it, weights and record,
-    /// is made again from it.
+    /// Validates, lets the guard judge, and keeps the epoch; then the guard acts.
     pub(super) fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<Control> {
-        let epoch = self.calendar.epoch(self.books.steps() - 1);
         self.check_finite()?;
-        let mut control = self.tell(&Event::Validating { epoch }, observer)?;
-        try_algorithms(false);
-        let started = Instant::now();
-        let accuracy = self.validation.judge(self.trained.judged());
-        let accuracy = accuracy.map_err(|error| located(error, epoch, self.books.steps()))?;
-        self.books.add_evaluation(started.elapsed().as_secs_f64());
-        let alarm = match &mut self.guard {
-            Some(guard) => guard.after_epoch(accuracy, &self.validation, &self.trained, &mut self.books)?,
+        let epoch = self.calendar.epoch(self.books.steps() - 1);
+        let control = self.tell(&Event::Validating { epoch }, observer)?;
+        let accuracy = self.validate(epoch)?;
+        let alarms = self.judge(epoch, accuracy)?;
+        Ok(control.or(self.keep_epoch(epoch, accuracy, alarms, observer)?))
+    }
+
+    /// The alarms that an epoch validated to `accuracy` raises, or ends.
+    fn judge(&mut self, epoch: usize, accuracy: Accuracy) -> Result<Vec<Event>> {
+        let Self { guard, validation, trained, books, chance, .. } = self;
+        let alarm = match guard {
+            Some(guard) => guard.after_epoch(accuracy, validation, trained, books)?,
             None => None,
         };
-        let stuck =
-            self.chance.after_epoch(epoch, accuracy.clean, self.validation.images.len(), &mut self.books);
-        let record = self.books.close_epoch(epoch, accuracy);
-        let best = self.books.is_last_best(self.method.is_natural());
-        if best {
-            self.books.record.best_epoch = Some(epoch);
-        }
-        let done = Event::Epoch { record, cost_ratio: self.books.record.cost_ratio };
-        let events: Vec<Event> =
-            alarm.into_iter().chain(stuck).chain([done, Event::Checkpoint { epoch, best }]).collect();
-        for event in &events {
-            self.keeper.event(event)?;
-        }
-        self.save_state(WeightsOnDisk::Outdated)?;
-        self.follow_state()?;
-        for event in &events {
-            control = control.or(observer.on_event(event)?);
-        }
-        Ok(control)
+        let stuck = chance.after_epoch(epoch, accuracy.clean, validation.images.len(), books);
+        Ok(alarm.into_iter().chain(stuck).collect())
     }
 }

@@ -1,11 +1,14 @@
 //! Validation after each epoch: clean accuracy, and PGD accuracy on a part of the validation images.
 
+use super::launch::located;
+use super::run::Run;
 use crate::Result;
 use crate::attack::survival::{correct, standing_clean, survivors};
 use crate::attack::{Pgd, Start, StopRule, Walk};
 use crate::batch::Images;
-use crate::nn::{Classifier, Rng};
+use crate::nn::{Classifier, Rng, try_algorithms};
 use gaat_spec::ThreatModel;
+use std::time::Instant;
 use tch::Kind;
 
 /// Images judged at once.
@@ -62,5 +65,16 @@ impl Validation {
             clean: Some(right as f64 / images.len() as f64),
             robust: Some(withstood as f64 / attacked.len() as f64),
         })
+    }
+}
+
+impl Run<'_> {
+    /// Judges the network after `epoch`; its seconds enter the books.
+    pub(super) fn validate(&mut self, epoch: usize) -> Result<Accuracy> {
+        try_algorithms(false);
+        let started = Instant::now();
+        let accuracy = self.validation.judge(self.trained.judged());
+        self.books.add_evaluation(started.elapsed().as_secs_f64());
+        accuracy.map_err(|error| located(error, epoch, self.books.steps()))
     }
 }
