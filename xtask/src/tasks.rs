@@ -1,6 +1,8 @@
 //! `cargo xtask demo`, `test` and `ci`: cargo's own commands in the right order, after setup.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use crate::kills::kills;
@@ -30,7 +32,9 @@ pub(crate) fn test(setup: &Setup, arguments: &[OsString]) -> Result<()> {
     if !selects_package(arguments) {
         words.push("--workspace");
     }
-    run(cargo(words).args(arguments))?;
+    let skips = Skips::new();
+    run(cargo(words).args(arguments).env(SKIPS, &skips.path))?;
+    print!("{}", skips.told());
     if nextest && arguments.is_empty() {
         // nextest does not run the examples in the documentation.
         run(&mut cargo(["test", "--doc", "--workspace"]))?;
@@ -60,6 +64,42 @@ pub(crate) fn ci(setup: &Setup) -> Result<()> {
     Ok(())
 }
 
+/// Names the file that skipped tests note themselves in, as the crate gaat-testkit says.
+const SKIPS: &str = "GAAT_TEST_SKIPS";
+
+/// What the tests of one run note when they lack something.
+struct Skips {
+    path: PathBuf,
+}
+
+impl Skips {
+    fn new() -> Self {
+        Self { path: std::env::temp_dir().join(format!("gaat-skips-{}", std::process::id())) }
+    }
+
+    /// How many tests were skipped, and why each of them; nothing noted is no file.
+    fn told(&self) -> String {
+        let noted = std::fs::read_to_string(&self.path).unwrap_or_default();
+        let mut lines: Vec<&str> = noted.lines().collect();
+        lines.sort_unstable();
+        let mut text = match lines.len() {
+            0 => "no test was skipped\n".to_owned(),
+            count => format!("{count} skipped for want of something:\n"),
+        };
+        for line in lines {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "  {line}");
+        }
+        text
+    }
+}
+
+impl Drop for Skips {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 fn has_nextest() -> bool {
     let mut probe = cargo(["nextest", "--version"]);
     probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -76,10 +116,20 @@ fn selects_package(arguments: &[OsString]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     fn selects(line: &str) -> bool {
         let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         selects_package(&arguments)
+    }
+
+    #[test]
+    fn skipped_tests_are_counted_with_their_reasons() {
+        let scratch = Scratch::new();
+        let skips = Skips { path: scratch.path().join("skips") };
+        assert_eq!(skips.told(), "no test was skipped\n");
+        scratch.file("skips", "z: no GPU\na: no bash\n");
+        assert_eq!(skips.told(), "2 skipped for want of something:\n  a: no bash\n  z: no GPU\n");
     }
 
     #[test]

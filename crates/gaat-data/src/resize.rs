@@ -88,9 +88,14 @@ mod tests {
 
     #[test]
     fn a_size_of_nothing_is_refused() {
-        assert!(check_size(Some((0, 4))).is_err());
-        assert!(check_size(Some((4, 1 << 20))).is_err());
-        assert!(check_size(Some((32, 32))).is_ok());
-        assert!(check_size(None).is_ok());
+        for (size, is_refused) in [
+            (Some((0, 4)), true),
+            (Some((4, 1 << 20)), true),
+            (Some((1, 1)), false),
+            (Some((32, 32)), false),
+            (None, false),
+        ] {
+            assert_eq!(check_size(size).is_err(), is_refused, "{size:?}");
+        }
     }
 }

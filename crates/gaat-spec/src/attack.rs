@@ -503,7 +503,12 @@ mod tests {
         let error = AttackSpec::AutoAttack.parts(3).unwrap_err().to_string();
         assert!(error.contains("apgd-t compares 4 classes") && error.contains("apgd-ce,fab-t"), "{error}");
         assert!(AttackSpec::AutoAttackRand.parts(2).is_err());
-        assert!(AttackSpec::AutoAttackRand.parts(3).is_ok());
-        assert!(AttackSpec::FabT { steps: 100, restarts: 1, targets: 9 }.parts(2).is_ok());
+        let random = AttackSpec::AutoAttackRand.parts(3).unwrap();
+        assert_eq!(
+            random.iter().map(AttackSpec::name).collect::<Vec<_>>(),
+            [AttackName::ApgdCe, AttackName::ApgdDlr]
+        );
+        let one = AttackSpec::FabT { steps: 100, restarts: 1, targets: 9 }.parts(2).unwrap();
+        assert_eq!(one, [AttackSpec::FabT { steps: 100, restarts: 1, targets: 1 }]);
     }
 }

@@ -162,10 +162,30 @@ mod tests {
 
     #[test]
     fn names_are_the_same_word_everywhere() {
-        for schedule in ScheduleName::ALL {
-            let json = serde_json::to_string(schedule).unwrap();
-            assert_eq!(json, format!("\"{schedule}\""));
-            assert_eq!(schedule.as_str().parse::<ScheduleName>().unwrap(), *schedule);
+        every_name::<ComputePrecision>(ComputePrecision::ALL);
+        every_name::<DatasetName>(DatasetName::ALL);
+        every_name::<OptimizerName>(OptimizerName::ALL);
+        every_name::<ScheduleName>(ScheduleName::ALL);
+        every_name::<AttackStatistics>(AttackStatistics::ALL);
+        every_name::<NormalizationChoice>(NormalizationChoice::ALL);
+        every_name::<CollapsePolicy>(CollapsePolicy::ALL);
+        every_name::<crate::AttackName>(crate::AttackName::ALL);
+        every_name::<crate::SaliencyName>(crate::SaliencyName::ALL);
+        every_name::<crate::Selection>(crate::Selection::ALL);
+        every_name::<crate::method::BaseMethod>(crate::method::BaseMethod::ALL);
+    }
+
+    fn every_name<T>(all: &[T])
+    where
+        T: std::fmt::Display + std::str::FromStr<Err = Error> + PartialEq + std::fmt::Debug,
+        T: Serialize + serde::de::DeserializeOwned,
+    {
+        assert!(all.len() > 1);
+        for name in all {
+            let json = serde_json::to_string(name).unwrap();
+            assert_eq!(json, format!("\"{name}\""));
+            assert_eq!(serde_json::from_str::<T>(&json).unwrap(), *name);
+            assert_eq!(name.to_string().parse::<T>().unwrap(), *name);
         }
     }
 

@@ -417,7 +417,8 @@ mod tests {
         // Digits are resized like any other images where somebody asks for it.
         let large = check("dataset = \"digits\"\nresize = 32\nmodel = \"vgg-16\"").unwrap();
         assert_eq!(large.resolved.resize, Some(32));
-        assert!(check("dataset = \"folder\"\ndata-dir = \"photos\"\nresize = 32").is_ok());
+        let photos = check("dataset = \"folder\"\ndata-dir = \"photos\"\nresize = 32").unwrap().resolved;
+        assert_eq!((photos.resize, photos.data_dir), (Some(32), Some("photos".into())));
     }
 
     #[test]

@@ -210,7 +210,8 @@ mod tests {
     fn an_epsilon_of_eight_is_taken_for_a_slip() {
         let error = ThreatModel::new(Norm::Linf, PixelLength::new(8.0).unwrap()).unwrap_err();
         assert!(error.to_string().contains("8/255"), "{error}");
-        assert!(ThreatModel::new(Norm::L2, PixelLength::new(8.0).unwrap()).is_ok());
+        let long = ThreatModel::new(Norm::L2, PixelLength::new(8.0).unwrap()).unwrap();
+        assert_eq!((long.norm(), long.epsilon()), (Norm::L2, 8.0));
     }
 
     #[test]

@@ -1,21 +1,11 @@
-//! The real data, where it is: in `GAAT_TEST_DATA`, else in the shared data folder beside the checkout.
+//! The real data, where `GAAT_TEST_DATA` names a folder with it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gaat_data::{DatasetName, Loaded, Places, Source, Verdict, load_with, verify_with};
+use gaat_testkit::data;
 
 use crate::fixtures::source;
-
-/// The folder with the data of this name, or a plain word that the test is skipped.
-fn folder(name: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let root = std::env::var_os("GAAT_TEST_DATA").map_or_else(beside, PathBuf::from);
-    let found = Some(root.join(name)).filter(|folder| folder.is_dir());
-    if found.is_none() {
-        println!("skipped: no {name} in {}; set GAAT_TEST_DATA", root.display());
-    }
-    found
-}
 
 const NOWHERE: Places = Places { data_roots: vec![], cache: None };
 
@@ -30,7 +20,7 @@ fn mean(pixels: &[u8]) -> f64 {
 
 #[test]
 fn the_official_mnist_is_known_as_such() {
-    let Some(folder) = folder("mnist") else { return };
+    let Some(folder) = data("mnist") else { return };
     let loaded = load(DatasetName::Mnist, &folder);
     assert_eq!((loaded.train.len(), loaded.test.len()), (60_000, 10_000));
     assert_eq!(loaded.train.images_per_class(), [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
@@ -43,7 +33,7 @@ fn the_official_mnist_is_known_as_such() {
 
 #[test]
 fn mnist_is_not_taken_for_fashion_mnist() {
-    let Some(folder) = folder("mnist") else { return };
+    let Some(folder) = data("mnist") else { return };
     let source = Source { data_dir: Some(folder), ..source(DatasetName::FashionMnist) };
     let message = load_with(&source, &NOWHERE).unwrap_err().to_string();
     assert!(message.contains("t10k-labels") && message.contains("the file of mnist"), "{message}");
@@ -51,7 +41,7 @@ fn mnist_is_not_taken_for_fashion_mnist() {
 
 #[test]
 fn cifar_10_looks_like_itself() {
-    let Some(folder) = folder("cifar10") else { return };
+    let Some(folder) = data("cifar10") else { return };
     let loaded = load(DatasetName::Cifar10, &folder);
     assert_eq!(loaded.train.class_names()[..2], ["airplane", "automobile"]);
     // The first images of the first batch: frog, truck, truck, deer, automobile.
@@ -68,7 +58,7 @@ fn cifar_10_looks_like_itself() {
 
 #[test]
 fn cifar_100_looks_like_itself() {
-    let Some(folder) = folder("cifar100") else { return };
+    let Some(folder) = data("cifar100") else { return };
     let loaded = load(DatasetName::Cifar100, &folder);
     assert_eq!((loaded.train.class_names()[0].as_str(), loaded.train.class_count()), ("apple", 100));
     // The first training image is a cow (19 of 100; its coarse label is 11).

@@ -4,7 +4,7 @@ use crate::server::{Server, status};
 use gaat_data::DatasetName;
 use gaat_fetch::{Error, Fetched, Patience, Result, fetch};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 fn fetched(dataset: DatasetName, root: &Path, server: &Server) -> Result<Fetched> {
@@ -51,11 +51,10 @@ fn data_that_would_be_read_in_place_of_the_official_is_named() {
 
 #[test]
 fn the_official_data_is_not_fetched_again() {
-    let root =
-        std::env::var_os("GAAT_TEST_DATA").map(PathBuf::from).filter(|root| root.join("mnist").is_dir());
-    let Some(root) = root else { return println!("skipped: no mnist in GAAT_TEST_DATA") };
+    let Some(mnist) = gaat_testkit::data("mnist") else { return };
+    let root = mnist.parent().unwrap();
     let server = Server::new(vec![status("404 Not Found")]);
-    let fetched = fetched(DatasetName::Mnist, &root, &server).unwrap();
-    assert_eq!(fetched, Fetched { location: root.join("mnist"), downloaded: Vec::new() });
+    let fetched = fetched(DatasetName::Mnist, root, &server).unwrap();
+    assert_eq!(fetched, Fetched { location: mnist.clone(), downloaded: Vec::new() });
     assert_eq!(server.requests(), Vec::<String>::new());
 }

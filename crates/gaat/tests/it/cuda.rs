@@ -7,14 +7,15 @@ use gaat::nn::{ComputePrecision, Mode, Rng};
 use gaat::run::{Checkpoint, open};
 use gaat::train::{Quiet, train};
 use gaat_spec::{Event, Status};
+use gaat_testkit::skip;
 use tch::{Device, Kind, Tensor};
 
-/// Whether there is a GPU; a plain word that the test is skipped where there is none.
+/// Whether there is a GPU; the test counts as skipped where there is none.
 fn has_gpu() -> bool {
     gaat::run::prepare_process(None).unwrap();
     let found = tch::Cuda::device_count() > 0;
     if !found {
-        println!("skipped: libtorch sees no CUDA device here");
+        skip("libtorch sees no CUDA device here");
     }
     found
 }

@@ -9,6 +9,7 @@ use gaat::exchange::{
 use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization};
 use gaat::weights::Description;
 use gaat_onnx::messages::Model;
+use gaat_testkit::skip;
 use prost::Message;
 use safetensors::tensor::{Dtype, TensorView};
 use sha2::{Digest, Sha256};
@@ -88,15 +89,14 @@ fn script(arguments: &[&str]) -> Output {
 }
 
 fn python(script: &str, arguments: &[&str]) -> Output {
-    let python = std::env::var_os("GAAT_TEST_PYTHON").unwrap_or_else(|| "python3".into());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference").join(script);
-    Command::new(python).arg(script).args(arguments).output().unwrap()
+    Command::new(gaat_testkit::python()).arg(script).args(arguments).output().unwrap()
 }
 
 /// Asks other versions of ONNX Runtime, where `GAAT_TEST_RUNTIMES` names folders with them, separated as paths are.
 fn ask_other_runtimes(root: &Path) {
     let Some(folders) = std::env::var_os("GAAT_TEST_RUNTIMES") else {
-        println!("skipped: no other versions of ONNX Runtime; GAAT_TEST_RUNTIMES names folders with them");
+        skip("no other versions of ONNX Runtime; GAAT_TEST_RUNTIMES names folders with them");
         return;
     };
     for folder in std::env::split_paths(&folders) {
@@ -114,7 +114,7 @@ fn has_packages() -> bool {
         println!("against {}", out.trim());
     } else {
         let reason = error.lines().last().unwrap_or_default();
-        println!("skipped: python3 lacks a package ({reason}); set GAAT_TEST_PYTHON to one that has them");
+        skip(&format!("python3 lacks a package ({reason}); set GAAT_TEST_PYTHON to one that has them"));
     }
     output.status.success()
 }

@@ -6,22 +6,12 @@ use gaat::exchange::{ImportOptions, Imported, import};
 use gaat::nn::Mode;
 use gaat_data::{DatasetName, Source, load};
 use gaat_spec::{AttackSpec, Norm};
-use std::path::{Path, PathBuf};
+use gaat_testkit::data;
+use std::path::Path;
 use tch::Device;
 
 fn options(model: &str) -> ImportOptions {
     ImportOptions::new(model.parse().unwrap())
-}
-
-/// The folder of real data, or a plain word that the test is skipped.
-fn shared() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let root = std::env::var_os("GAAT_TEST_DATA").map_or_else(beside, PathBuf::from);
-    let found = Some(root.clone()).filter(|root| root.join("reference").is_dir());
-    if found.is_none() {
-        println!("skipped: no reference weights in {}; set GAAT_TEST_DATA", root.display());
-    }
-    found
 }
 
 #[test]
@@ -38,11 +28,11 @@ fn weights_of_another_network_are_refused_with_the_names() {
 #[test]
 fn the_published_mnist_network_has_its_published_accuracy() {
     tch::set_num_threads(1);
-    let Some(root) = shared() else { return };
-    let file = root.join("reference/mnist-convnet-fgsm.pth");
+    let (Some(reference), Some(mnist)) = (data("reference"), data("mnist")) else { return };
+    let file = reference.join("mnist-convnet-fgsm.pth");
     let Imported { classifier, description, .. } = import(&file, &options("convnet")).unwrap();
     assert_eq!((description.input, description.class_names.len()), ((1, 28, 28), 10));
-    let data_dir = Some(root.join("mnist"));
+    let data_dir = Some(mnist);
     let test = load(&Source { dataset: DatasetName::Mnist, data_dir, resize: None }).unwrap().test;
     let images = Images::upload(&test, Device::Cpu).unwrap();
     let batch = images.range(0, test.len(), classifier.store().kind()).unwrap();

@@ -3,6 +3,7 @@
 use crate::support::{Witness, options, recipe};
 use gaat::train::train;
 use gaat_spec::{EpochRecord, Event, Status};
+use gaat_testkit::{python, skip};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -12,12 +13,12 @@ type Curves = BTreeMap<String, Vec<(usize, f64)>>;
 /// A number of an epoch.
 type OfEpoch = fn(&EpochRecord) -> f64;
 
-/// What TensorBoard reads in `run_dir`; `None`, with a word that the test is skipped, where there is no TensorBoard.
+/// What TensorBoard reads in `run_dir`; `None`, and the test counts as skipped, where there is no TensorBoard.
 fn read(run_dir: &Path) -> Option<Curves> {
-    let python = std::env::var_os("GAAT_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let python = python();
     let has_package = Command::new(&python).args(["-c", "import tensorboard"]).output();
     if !has_package.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no package tensorboard in {}; set GAAT_TEST_PYTHON", python.display());
+        skip(&format!("no package tensorboard in {}; set GAAT_TEST_PYTHON", python.display()));
         return None;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/tensorboard_events.py");

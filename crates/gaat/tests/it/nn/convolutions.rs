@@ -3,6 +3,7 @@
 use super::shape;
 use gaat::nn::{BuildOptions, ComputePrecision, Mode, Normalization, Rng, build, has_bf16};
 use gaat_shim::{Graph, channels_last, gradients};
+use gaat_testkit::skip;
 use tch::{Device, Kind, Tensor};
 
 fn drawn(name: &str, step: u64, size: &[i64]) -> Tensor {
@@ -74,7 +75,7 @@ fn weights_that_meet_no_pixel_have_no_gradient() {
 #[test]
 fn narrow_networks_train_in_bf16() {
     if !has_bf16(Device::Cpu) {
-        println!("skipped: no bf16 here");
+        skip("this processor has no bfloat16 arithmetic");
         return;
     }
     tch::set_num_threads(2);

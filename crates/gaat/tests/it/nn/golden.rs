@@ -7,6 +7,7 @@ use gaat::nn::{
 };
 use gaat_shim::Graph;
 use gaat_spec::{Norm, PixelLength, ThreatModel};
+use gaat_testkit::skip;
 use serde::Deserialize;
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -251,7 +252,7 @@ fn single_precision_is_near_pytorch() {
 #[test]
 fn bfloat16_is_near_single_precision_or_refused() {
     if !has_bf16(Device::Cpu) {
-        println!("skipped: this processor has no bfloat16 arithmetic");
+        skip("this processor has no bfloat16 arithmetic");
         return;
     }
     for case in golden().cases {

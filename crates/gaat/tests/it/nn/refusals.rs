@@ -69,7 +69,9 @@ fn contradictory_options_are_refused() {
     assert_eq!(small("mlp", shape(1, 28)).unwrap(), ComputePrecision::Fp32);
     assert_eq!(small("convnet", shape(1, 8)).unwrap(), ComputePrecision::Fp32);
     let automatic = PrecisionRequest::Auto.resolve(Device::Cpu).unwrap();
-    assert!(has_bf16(Device::Cpu) || automatic == ComputePrecision::Fp32, "never emulated");
+    let by_name = PrecisionRequest::Bf16.resolve(Device::Cpu);
+    assert_eq!(by_name.is_ok(), has_bf16(Device::Cpu), "never emulated");
+    assert!(by_name.is_ok() || automatic == ComputePrecision::Fp32);
     assert_eq!(small("convnet", shape(1, 28)).unwrap(), automatic);
     assert_eq!(small("wide-resnet-10-1", shape(3, 32)).unwrap(), automatic);
     let absent = PrecisionRequest::Bf16.resolve(Device::Mps).unwrap_err().to_string();

@@ -1,0 +1,58 @@
+//! What the tests of several crates share: where real data and a Python lie, and skips that are counted.
+//!
+//! A test that lacks something says so by [`skip`] and returns. `cargo xtask test` prints at its end how many did and why, so
+//! that nobody takes them for tests that passed.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Names the file that [`skip`] appends to; `cargo xtask test` sets it.
+pub const SKIPS: &str = "GAAT_TEST_SKIPS";
+
+/// Names the folder of real data.
+pub const DATA: &str = "GAAT_TEST_DATA";
+
+/// Names the Python that has the packages of the other side.
+pub const PYTHON: &str = "GAAT_TEST_PYTHON";
+
+/// Says that the running test is skipped, and notes the fact where [`SKIPS`] names a file.
+///
+/// # Panics
+/// When the note cannot be written: a skip that nobody counts is what this function is there to prevent.
+#[expect(clippy::print_stdout, reason = "read beside the test's name")]
+pub fn skip(reason: &str) {
+    println!("skipped: {reason}");
+    if let Some(path) = std::env::var_os(SKIPS) {
+        let thread = std::thread::current();
+        let line = format!("{}: {}\n", thread.name().unwrap_or("a test"), reason.replace('\n', " "));
+        // One write of a whole line: tests of several processes append to the file.
+        let noted = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(line.as_bytes()));
+        if let Err(error) = noted {
+            panic!("cannot note a skipped test in {}: {error}", path.display());
+        }
+    }
+}
+
+/// The folder `name` of the real data; `None`, and the test counts as skipped, where [`DATA`] names no folder that has one.
+pub fn data(name: &str) -> Option<PathBuf> {
+    let Some(root) = std::env::var_os(DATA).map(PathBuf::from) else {
+        skip(&format!("no {name}: {DATA} names no folder of real data"));
+        return None;
+    };
+    let found = Some(root.join(name)).filter(|folder| folder.is_dir());
+    if found.is_none() {
+        skip(&format!("no {name} in {}, the folder that {DATA} names", root.display()));
+    }
+    found
+}
+
+/// The Python to ask: the one that [`PYTHON`] names, else `python3`.
+pub fn python() -> OsString {
+    std::env::var_os(PYTHON).unwrap_or_else(|| "python3".into())
+}
