@@ -1,33 +1,53 @@
 //! What an attack may spend, where it is not to be what its authors spend.
 
+use crate::attack::{crossing, customary};
 use crate::{AttackName, AttackSpec, Error, PixelLength, Result, ThreatModel, bounds};
+use serde::{Deserialize, Serialize};
 
-/// Numbers to run attacks with; those left out are customary.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+/// The numbers of attacks: those that somebody gives, where what is left out is customary; and those of an
+/// [`AttackSpec`](crate::AttackSpec), where what is left out is not a number of the attack.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 pub struct Budget {
     /// Steps of the attacks that step, each in its own sense [default: as customary, 50 for pgd, 100 for apgd]
     #[cfg_attr(feature = "clap", arg(long, value_name = "K"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
     /// Random starts; an image counts only if it withstands all [default: as customary, 10 for pgd]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub restarts: Option<usize>,
     /// Whether pgd, pgd-margin and pgd-t start at a random point of the ball; false: at the clean image, once [default: true]
+    // What is left out of documents: attacks that can start at random do.
     #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL"))]
+    #[serde(skip_serializing_if = "is_usual_start")]
     pub random_start: Option<bool>,
     /// Step of pgd, pgd-margin, pgd-t and mi-fgsm in pixel units [default: 2.5 epsilon / steps; for pgd 0.01 on MNIST at 0.3]
     #[cfg_attr(feature = "clap", arg(long, value_name = "LENGTH"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub step_size: Option<PixelLength>,
     /// Queries of square [default: 5000]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub queries: Option<usize>,
     /// Weights that cw tries in its binary search [default: 9]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub searches: Option<usize>,
+    /// Wrong classes that targeted attacks try, the likeliest first.
+    #[cfg_attr(feature = "clap", arg(skip))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targets: Option<usize>,
+    /// Gradients of apgd-ce and apgd-dlr that are averaged for one step.
+    #[cfg_attr(feature = "clap", arg(skip))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
 }
 
-/// A number of a [`Budget`], if it was given; its flag, and which attacks have it.
-type Given = (Option<String>, &'static str, &'static str, fn(AttackName) -> bool);
+#[expect(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "serde passes a reference")]
+fn is_usual_start(random_start: &Option<bool>) -> bool {
+    random_start.is_none_or(|is_random| is_random)
+}
 
 impl Budget {
     /// `name` under `threat` with those numbers of the budget that it has.
@@ -35,47 +55,29 @@ impl Budget {
     /// # Errors
     /// When a number is 0 or out of bounds, or the attack is not for the norm of `threat`.
     pub fn attack(&self, name: AttackName, threat: &ThreatModel) -> Result<AttackSpec> {
-        self.check_numbers(threat)?;
-        let mut spec = AttackSpec::customary(name, threat)?;
-        if let (Some(steps), Some(own)) = (self.steps, spec.steps_mut()) {
-            *own = steps;
+        self.check_counts()?;
+        if threat.epsilon() > 0.0 && self.step_size.is_some_and(|step_size| step_size.value() == 0.0) {
+            return Err(Error::value("step-size", 0, "needs a length over 0"));
         }
-        if let (Some(restarts), Some(own)) = (self.restarts, spec.restarts_mut()) {
-            *own = restarts;
+        let usual = AttackSpec::customary(name, threat)?;
+        if name == AttackName::Fgsm {
+            // One step of epsilon is what makes it FGSM.
+            return Ok(usual);
         }
-        if self.random_start == Some(false) && spec.random_start_mut().is_some() {
-            spec = self.still(spec)?;
+        let step_size = self.step_size.or(self.steps.map(|steps| crossing(threat.epsilon_length(), steps)));
+        let mut given = Self { step_size, ..*self };
+        if self.random_start == Some(false) && usual.budget().random_start.is_some() {
+            // Every further start at the clean image would be the same.
+            if let Some(restarts) = self.restarts.filter(|restarts| *restarts > 1) {
+                let reason = format!(
+                    "{name} without a random start begins at the clean image each time, so that one start is all there is; \
+                     leave restarts out, or the random start on"
+                );
+                return Err(Error::value("restarts", restarts, reason));
+            }
+            given.restarts = Some(1);
         }
-        if let AttackSpec::Square { queries, .. } = &mut spec {
-            *queries = self.queries.unwrap_or(*queries);
-        }
-        if let AttackSpec::CarliniWagner { searches, .. } = &mut spec {
-            *searches = self.searches.unwrap_or(*searches);
-        }
-        let crossing = spec.steps().map(|steps| threat.epsilon_length().scaled(2.5 / steps as f64));
-        if let (Some(step_size), Some(own)) = (self.step_size.or(crossing), spec.step_size_mut()) {
-            *own = step_size;
-        }
-        Ok(spec)
-    }
-
-    /// `spec` from the clean image: once, for every further start would be the same.
-    fn still(&self, mut spec: AttackSpec) -> Result<AttackSpec> {
-        if let Some(restarts) = self.restarts.filter(|restarts| *restarts > 1) {
-            let reason = format!(
-                "{} without a random start begins at the clean image each time, so that one start is all there is; leave \
-                 restarts out, or the random start on",
-                spec.name()
-            );
-            return Err(Error::value("restarts", restarts, reason));
-        }
-        if let Some(restarts) = spec.restarts_mut() {
-            *restarts = 1;
-        }
-        if let Some(random_start) = spec.random_start_mut() {
-            *random_start = false;
-        }
-        Ok(spec)
+        Ok(usual.spending(&given))
     }
 
     /// Refuses numbers that none of the attacks `names` has.
@@ -83,30 +85,65 @@ impl Budget {
     /// # Errors
     /// When there is one.
     pub fn check_used(&self, names: &[AttackName]) -> Result<()> {
-        let count = |given: Option<usize>| given.map(|count| count.to_string());
-        let step_size = self.step_size.map(|step_size| step_size.to_string());
-        let random_start = self.random_start.map(|random_start| random_start.to_string());
-        let given: [Given; 6] = [
-            (count(self.steps), "steps", "every attack but fgsm, square and autoattack", has_steps),
-            (count(self.restarts), "restarts", "pgd, pgd-margin, pgd-t, apgd, fab and square", has_restarts),
-            (random_start, "random-start", "pgd, pgd-margin and pgd-t", has_random_start),
-            (step_size, "step-size", "pgd, pgd-margin, pgd-t and mi-fgsm", has_step_size),
-            (count(self.queries), "queries", "square", |name| name == AttackName::Square),
-            (count(self.searches), "searches", "cw", |name| name == AttackName::CarliniWagner),
-        ];
-        for (value, key, who, has) in given {
-            if let Some(value) = value
-                && !names.iter().any(|name| has(*name))
-            {
-                let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-                let reason = format!("is of {who} alone; the attacks here: {}", names.join(", "));
-                return Err(Error::value(key, value, reason));
+        let has = |name: AttackName, number: &str| {
+            // One step of epsilon is what makes it FGSM.
+            name != AttackName::Fgsm && customary(name, PixelLength::ZERO).names().any(|own| own == number)
+        };
+        for (number, value) in self.given() {
+            if names.iter().any(|name| has(*name, number)) {
+                continue;
             }
+            let owners: Vec<_> =
+                AttackName::ALL.iter().filter(|name| has(**name, number)).map(|name| name.as_str()).collect();
+            let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
+            let reason = format!("is of {} alone; the attacks here: {}", owners.join(", "), names.join(", "));
+            return Err(Error::value(&number.replace('_', "-"), value, reason));
         }
         Ok(())
     }
 
-    fn check_numbers(&self, threat: &ThreatModel) -> Result<()> {
+    /// The numbers that are there: their names as in JSON, and their values.
+    fn given(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        fn shown<T: ToString>(name: &'static str, number: Option<T>) -> Option<(&'static str, String)> {
+            number.map(|number| (name, number.to_string()))
+        }
+        let numbers = [
+            shown("steps", self.steps),
+            shown("restarts", self.restarts),
+            shown("random_start", self.random_start),
+            shown("step_size", self.step_size),
+            shown("queries", self.queries),
+            shown("searches", self.searches),
+            shown("targets", self.targets),
+            shown("samples", self.samples),
+        ];
+        numbers.into_iter().flatten()
+    }
+
+    /// Names of the numbers that are there, as in JSON.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.given().map(|(name, _)| name)
+    }
+
+    /// The same numbers with the values of `given` where `given` has them: no number is added.
+    pub(crate) fn overlaid_with(&self, given: &Self) -> Self {
+        fn over<T>(own: Option<T>, given: Option<T>) -> Option<T> {
+            own.map(|own| given.unwrap_or(own))
+        }
+        Self {
+            steps: over(self.steps, given.steps),
+            restarts: over(self.restarts, given.restarts),
+            random_start: over(self.random_start, given.random_start),
+            step_size: over(self.step_size, given.step_size),
+            queries: over(self.queries, given.queries),
+            searches: over(self.searches, given.searches),
+            targets: over(self.targets, given.targets),
+            samples: over(self.samples, given.samples),
+        }
+    }
+
+    /// Holds the counts that are there against their bounds.
+    pub(crate) fn check_counts(&self) -> Result<()> {
         let counts = [
             (self.steps, bounds::STEPS),
             (self.restarts, bounds::RESTARTS),
@@ -116,29 +153,8 @@ impl Budget {
         for (count, bound) in counts {
             count.map(|count| bound.check(count)).transpose()?;
         }
-        if threat.epsilon() > 0.0 && self.step_size.is_some_and(|step_size| step_size.value() == 0.0) {
-            return Err(Error::value("step-size", 0, "needs a length over 0"));
-        }
         Ok(())
     }
-}
-
-fn has_steps(name: AttackName) -> bool {
-    use AttackName::{AutoAttack, AutoAttackPlus, AutoAttackRand, Fgsm, Square};
-    !matches!(name, Fgsm | Square | AutoAttack | AutoAttackPlus | AutoAttackRand)
-}
-
-fn has_restarts(name: AttackName) -> bool {
-    use AttackName::{CarliniWagner, DeepFool, MiFgsm};
-    name == AttackName::Square || (has_steps(name) && !matches!(name, CarliniWagner | DeepFool | MiFgsm))
-}
-
-fn has_random_start(name: AttackName) -> bool {
-    matches!(name, AttackName::Pgd | AttackName::PgdMargin | AttackName::PgdT)
-}
-
-fn has_step_size(name: AttackName) -> bool {
-    matches!(name, AttackName::Pgd | AttackName::PgdMargin | AttackName::PgdT | AttackName::MiFgsm)
 }
 
 #[cfg(test)]
@@ -159,23 +175,27 @@ mod tests {
             random_start: Some(true),
             queries: Some(40),
             searches: Some(2),
+            targets: Some(4),
+            samples: Some(6),
         };
         let threat = threat(Norm::L2);
         for name in AttackName::ALL {
             let (spec, usual) =
                 (all.attack(*name, &threat).unwrap(), AttackSpec::customary(*name, &threat).unwrap());
-            let steps = if has_steps(*name) { Some(7) } else { usual.steps() };
-            let restarts = if has_restarts(*name) { 3 } else { usual.restarts() };
-            assert_eq!((spec.steps(), spec.restarts()), (steps, restarts), "{name}");
-            let step = spec.step_size().map(PixelLength::value);
-            assert_eq!(step.is_some_and(|step| step == 0.125), has_step_size(*name), "{name}");
+            if *name == AttackName::Fgsm {
+                assert_eq!(spec, usual);
+                continue;
+            }
+            assert!(spec.budget().names().eq(usual.budget().names()), "{name}");
+            for (number, value) in spec.budget().given() {
+                let given = all.given().find(|(name, _)| *name == number).unwrap().1;
+                assert_eq!(value, given, "{name}: {number}");
+            }
         }
-        assert_eq!(
-            all.attack(AttackName::Square, &threat).unwrap(),
-            AttackSpec::Square { queries: 40, restarts: 3 }
-        );
-        let cw = AttackSpec::CarliniWagner { steps: 7, searches: 2 };
-        assert_eq!(all.attack(AttackName::CarliniWagner, &threat).unwrap(), cw);
+        let square = all.attack(AttackName::Square, &threat).unwrap();
+        assert_eq!((square.budget().queries, square.restarts(), square.steps()), (Some(40), 3, None));
+        let cw = all.attack(AttackName::CarliniWagner, &threat).unwrap();
+        assert_eq!((cw.steps(), cw.budget().searches, cw.restarts()), (Some(7), Some(2), 1));
     }
 
     #[test]
@@ -196,15 +216,17 @@ mod tests {
         for name in AttackName::ALL {
             let threat = threat(Norm::L2);
             let spec = still.attack(*name, &threat).unwrap();
-            assert_eq!(spec.is_still(), has_random_start(*name), "{name}");
-            if has_random_start(*name) {
+            let starts_at_random = [AttackName::Pgd, AttackName::PgdMargin, AttackName::PgdT].contains(name);
+            assert_eq!(spec.is_still(), starts_at_random, "{name}");
+            if starts_at_random {
                 assert_eq!((spec.restarts(), spec.to_string()), (1, format!("{name}-20-clean-start")));
                 let text = serde_json::to_string(&spec).unwrap();
                 assert!(text.contains("\"random_start\":false"), "{text}");
                 assert_eq!(serde_json::from_str::<AttackSpec>(&text).unwrap(), spec);
                 let error = Budget { restarts: Some(2), ..still }.attack(*name, &threat).unwrap_err();
                 assert!(error.to_string().contains("one start is all there is"), "{error}");
-                assert!(Budget { restarts: Some(1), ..still }.attack(*name, &threat).is_ok());
+                let once = Budget { restarts: Some(1), ..still }.attack(*name, &threat).unwrap();
+                assert_eq!(once, spec);
             }
         }
         let error = still.check_used(&[AttackName::Fgsm, AttackName::ApgdCe]).unwrap_err().to_string();

@@ -36,6 +36,9 @@ pub struct PixelLength {
 }
 
 impl PixelLength {
+    /// No length at all.
+    pub const ZERO: Self = Self { numerator: 0.0, denominator: 1.0 };
+
     /// A length as a plain number.
     ///
     /// # Errors

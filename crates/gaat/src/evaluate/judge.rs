@@ -8,7 +8,7 @@ use crate::attack::{
 use crate::batch::Batch;
 use crate::nn::{Classifier, Rng};
 use crate::{Error, Result};
-use gaat_spec::{AttackSpec, Passes, PixelLength, ThreatModel};
+use gaat_spec::{AttackName, AttackSpec, Budget, Passes, PixelLength, ThreatModel};
 use tch::Tensor;
 
 pub(super) struct Judge<'a> {
@@ -51,41 +51,42 @@ fn places(standing: &Tensor) -> Result<Vec<i64>> {
 
 /// The attack of one restart, counted from 0.
 pub(super) fn build(spec: &AttackSpec, restart: usize) -> Result<Box<dyn Attack>> {
-    let apgd = |steps, loss, samples| Apgd { steps, loss, samples };
+    let Budget { steps, step_size, targets, samples, queries, searches, .. } = *spec.budget();
+    let number = |number: Option<usize>| {
+        number.ok_or_else(|| Error::Usage(format!("{spec} lacks a number that it is made of")))
+    };
+    let apgd = |loss| Ok::<_, Error>(Apgd { steps: number(steps)?, loss, samples: samples.unwrap_or(1) });
     // FAB starts at the image first and at random afterwards.
     let start = if restart == 0 { Start::Clean } else { Start::Random };
-    let fab = |steps, boundary| Fab { steps, boundary, start, stop: StopRule::WhenFooled };
-    let pgd = |steps, step_size: PixelLength, random_start: bool| Pgd {
-        steps,
-        step_size: step_size.value(),
-        start: if random_start { Start::Random } else { Start::Clean },
-        walk: Walk::InBox,
-        stop: StopRule::WhenFooled,
+    let fab =
+        |boundary| Ok::<_, Error>(Fab { steps: number(steps)?, boundary, start, stop: StopRule::WhenFooled });
+    let step_size = step_size.unwrap_or(PixelLength::ZERO).value();
+    let pgd = || {
+        Ok::<_, Error>(Pgd {
+            steps: number(steps)?,
+            step_size,
+            start: if spec.is_still() { Start::Clean } else { Start::Random },
+            walk: Walk::InBox,
+            stop: StopRule::WhenFooled,
+        })
     };
-    let margin = |pgd, targets| MarginPgd { pgd, targets };
-    Ok(match *spec {
-        AttackSpec::Fgsm { .. } => Box::new(Fgsm),
-        AttackSpec::Pgd { steps, step_size, random_start, .. } => {
-            Box::new(pgd(steps, step_size, random_start))
+    Ok(match spec.name() {
+        AttackName::Fgsm => Box::new(Fgsm),
+        AttackName::Pgd => Box::new(pgd()?),
+        AttackName::PgdMargin => Box::new(MarginPgd { pgd: pgd()?, targets: 0 }),
+        AttackName::PgdT => Box::new(MarginPgd { pgd: pgd()?, targets: number(targets)? }),
+        AttackName::MiFgsm => Box::new(MomentumFgsm { steps: number(steps)?, step_size }),
+        AttackName::CarliniWagner => {
+            Box::new(CarliniWagner { steps: number(steps)?, searches: number(searches)? })
         }
-        AttackSpec::PgdMargin { steps, step_size, random_start, .. } => {
-            Box::new(margin(pgd(steps, step_size, random_start), 0))
-        }
-        AttackSpec::PgdT { steps, step_size, targets, random_start, .. } => {
-            Box::new(margin(pgd(steps, step_size, random_start), targets))
-        }
-        AttackSpec::MiFgsm { steps, step_size } => {
-            Box::new(MomentumFgsm { steps, step_size: step_size.value() })
-        }
-        AttackSpec::CarliniWagner { steps, searches } => Box::new(CarliniWagner { steps, searches }),
-        AttackSpec::DeepFool { steps } => Box::new(DeepFool { steps }),
-        AttackSpec::ApgdCe { steps, samples, .. } => Box::new(apgd(steps, ApgdLoss::CrossEntropy, samples)),
-        AttackSpec::ApgdDlr { steps, samples, .. } => Box::new(apgd(steps, ApgdLoss::Dlr, samples)),
-        AttackSpec::ApgdT { steps, targets, .. } => Box::new(apgd(steps, ApgdLoss::TargetedDlr(targets), 1)),
-        AttackSpec::Fab { steps, .. } => Box::new(fab(steps, Boundary::Nearest)),
-        AttackSpec::FabT { steps, targets, .. } => Box::new(fab(steps, Boundary::Towards(targets))),
-        AttackSpec::Square { queries, .. } => Box::new(Square { queries }),
-        AttackSpec::AutoAttack | AttackSpec::AutoAttackRand | AttackSpec::AutoAttackPlus => {
+        AttackName::DeepFool => Box::new(DeepFool { steps: number(steps)? }),
+        AttackName::ApgdCe => Box::new(apgd(ApgdLoss::CrossEntropy)?),
+        AttackName::ApgdDlr => Box::new(apgd(ApgdLoss::Dlr)?),
+        AttackName::ApgdT => Box::new(apgd(ApgdLoss::TargetedDlr(number(targets)?))?),
+        AttackName::Fab => Box::new(fab(Boundary::Nearest)?),
+        AttackName::FabT => Box::new(fab(Boundary::Towards(number(targets)?))?),
+        AttackName::Square => Box::new(Square { queries: number(queries)? }),
+        AttackName::AutoAttack | AttackName::AutoAttackRand | AttackName::AutoAttackPlus => {
             return Err(Error::Usage(format!("{spec} is several attacks and runs as its parts")));
         }
     })

@@ -90,13 +90,7 @@ fn fewer_targets(attacks: &[AttackSpec], classes: usize, threat: &ThreatModel) -
         // The parts for so many classes that nothing is reduced.
         let full = usual.parts(usize::MAX)?;
         for (part, full) in whole.parts(classes)?.into_iter().zip(full) {
-            let targets = |spec: &AttackSpec| match *spec {
-                AttackSpec::ApgdT { targets, .. }
-                | AttackSpec::FabT { targets, .. }
-                | AttackSpec::PgdT { targets, .. } => Some(targets),
-                _ => None,
-            };
-            if let (Some(found), Some(usual)) = (targets(&part), targets(&full))
+            if let (Some(found), Some(usual)) = (part.budget().targets, full.budget().targets)
                 && found < usual
             {
                 notes.push(format!(

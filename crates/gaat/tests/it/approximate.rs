@@ -10,7 +10,7 @@ use gaat::batch::Batch;
 use gaat::evaluate::{Control, EvaluateOptions, GradientSource, PerturbOptions, evaluate, perturb};
 use gaat::nn::{Classifier, Draws, Mode, Rng};
 use gaat::taylor::TaylorModel;
-use gaat_spec::{Anchor, AttackSpec, Curvature, Norm, Passes, ThreatModel};
+use gaat_spec::{Anchor, AttackName, AttackSpec, Budget, Curvature, Norm, Passes, ThreatModel};
 use tch::{Kind, Tensor};
 
 /// The hash network in double precision, and its own answers as labels.
@@ -154,7 +154,8 @@ fn refreshes_beyond_the_steps_and_curvatures_of_logits_are_refused_in_words() {
     let network = robust_network();
     let refused = |curvature, refreshes| {
         let threat = threat(Norm::Linf, 0.1);
-        let attack = AttackSpec::DeepFool { steps: 5 };
+        let five = Budget { steps: Some(5), ..Budget::default() };
+        let attack = five.attack(AttackName::DeepFool, &threat).unwrap();
         let gradient = GradientSource::Taylor { curvature, refreshes };
         let selection = gaat_spec::Selection::Seeded;
         let options =

@@ -4,15 +4,16 @@ use crate::evaluation::{judge, options, timeless};
 use crate::support::{digits, robust_network, threat};
 use gaat::Error;
 use gaat::evaluate::{Control, EvaluateOptions, Progress, evaluate_resumable};
-use gaat_spec::{AttackSpec, Norm};
+use gaat_spec::{AttackName, AttackSpec, Budget, Norm};
 
 #[test]
 fn batches_side_by_side_are_judged_as_one_after_the_other() {
     let network = robust_network();
     let images = digits(100);
     let threat = threat(Norm::Linf, 0.1);
-    let attacks =
-        vec![AttackSpec::pgd(&threat, 3, 2, None).unwrap(), AttackSpec::Square { queries: 40, restarts: 1 }];
+    let few = Budget { queries: Some(40), ..Budget::default() };
+    let square = few.attack(AttackName::Square, &threat).unwrap();
+    let attacks = vec![AttackSpec::pgd(&threat, 3, 2, None).unwrap(), square];
     let options = EvaluateOptions { batch_size: 25, ..options(threat, attacks) };
     tch::set_num_threads(1);
     let alone = timeless(judge(network.as_ref(), &images, &options));

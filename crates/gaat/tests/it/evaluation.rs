@@ -8,7 +8,9 @@ use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization, Pa
 use gaat::{Error, Result};
 use gaat_data::{ImageSet, ImageShape};
 use gaat_spec::collapse::Training;
-use gaat_spec::{AttackSpec, Evaluation, Norm, Selection, Subset, ThreatModel};
+use gaat_spec::{
+    AttackName, AttackSpec, Budget, Evaluation, Norm, PixelLength, Selection, Subset, ThreatModel,
+};
 use tch::{Device, Kind, Tensor};
 
 pub(crate) fn options(threat: ThreatModel, attacks: Vec<AttackSpec>) -> EvaluateOptions {
@@ -348,7 +350,8 @@ fn an_evaluation_that_was_stopped_goes_on_as_if_it_never_was() {
     let network = robust_network();
     let images = digits(60);
     let threat = threat(Norm::Linf, 0.1);
-    let fab = AttackSpec::FabT { steps: 5, restarts: 2, targets: 2 };
+    let budget = Budget { steps: Some(5), restarts: Some(2), targets: Some(2), ..Budget::default() };
+    let fab = budget.attack(AttackName::FabT, &threat).unwrap();
     let attacks = vec![AttackSpec::pgd(&threat, 2, 2, None).unwrap(), fab];
     let options = EvaluateOptions { batch_size: 25, ..options(threat, attacks) };
     let whole = timeless(judge(network.as_ref(), &images, &options));
@@ -385,8 +388,7 @@ fn an_evaluation_that_was_stopped_goes_on_as_if_it_never_was() {
     let error = go(&first).unwrap_err().to_string();
     assert!(error.contains("limit 20, seed 0") && error.contains("the first 20 images"), "{error}");
     let mut still = limited;
-    still.attacks[0] =
-        AttackSpec::Pgd { steps: 2, restarts: 1, step_size: threat.epsilon_length(), random_start: false };
+    still.attacks[0] = from_the_image(&threat, 2, threat.epsilon_length());
     assert!(go(&still).unwrap_err().to_string().contains("\"random_start\":false"));
 }
 
@@ -396,7 +398,8 @@ fn autoattack_is_the_worst_case_of_its_parts() {
     let network = robust_network();
     let images = digits(20);
     let threat = threat(Norm::Linf, 0.1);
-    let attacks = vec![AttackSpec::AutoAttack, AttackSpec::fgsm(&threat)];
+    let attacks =
+        vec![AttackSpec::customary(AttackName::AutoAttack, &threat).unwrap(), AttackSpec::fgsm(&threat)];
     let verdict = judge(network.as_ref(), &images, &options(threat, attacks));
     let whole = &verdict.attacks[0];
     let shares: Vec<f64> = whole.parts.iter().map(|part| part.robust_accuracy).collect();
@@ -452,7 +455,8 @@ fn masked_gradients_raise_the_alarm_and_do_not_deceive_autoattack() {
     let images = digits(40);
     let threat = threat(Norm::Linf, 0.2);
     let pgd = AttackSpec::pgd(&threat, 10, 1, None).unwrap();
-    let attacks = || vec![pgd, AttackSpec::ApgdT { steps: 20, restarts: 1, targets: 9 }];
+    let budget = Budget { steps: Some(20), ..Budget::default() };
+    let attacks = || vec![pgd, budget.attack(AttackName::ApgdT, &threat).unwrap()];
     let honest = judge(robust_network().as_ref(), &images, &options(threat, attacks()));
     assert!(honest.alarms.is_empty(), "{:?}", honest.alarms);
     let masked = judge(&Steep(robust_network()), &images, &options(threat, attacks()));
@@ -462,13 +466,24 @@ fn masked_gradients_raise_the_alarm_and_do_not_deceive_autoattack() {
     assert!((robust(&masked, 1) - robust(&honest, 1)).abs() <= 0.05, "a ratio of logits is not");
 }
 
+/// PGD of `steps` steps that starts at the clean image.
+fn from_the_image(threat: &ThreatModel, steps: usize, step_size: PixelLength) -> AttackSpec {
+    let budget = Budget {
+        steps: Some(steps),
+        step_size: Some(step_size),
+        random_start: Some(false),
+        ..Budget::default()
+    };
+    budget.attack(AttackName::Pgd, threat).unwrap()
+}
+
 #[test]
 fn without_a_random_start_the_walk_begins_at_the_image() {
     tch::set_num_threads(1);
     let (network, images) = (robust_network(), digits(80));
     let threat = threat(Norm::Linf, 0.1);
     let step_size = threat.epsilon_length();
-    let still = AttackSpec::Pgd { steps: 1, restarts: 1, step_size, random_start: false };
+    let still = from_the_image(&threat, 1, step_size);
     let verdict = judge(network.as_ref(), &images, &options(threat, vec![AttackSpec::fgsm(&threat), still]));
     // One step of epsilon from the image is FGSM.
     assert_eq!(verdict.attacks[0].robust_accuracy, verdict.attacks[1].robust_accuracy);
@@ -477,8 +492,7 @@ fn without_a_random_start_the_walk_begins_at_the_image() {
         judge(network.as_ref(), &images, &EvaluateOptions { seed, ..options(threat, vec![attack]) })
             .robust_accuracy
     };
-    let still =
-        AttackSpec::Pgd { steps: 3, restarts: 1, step_size: step_size.scaled(0.5), random_start: false };
+    let still = from_the_image(&threat, 3, step_size.scaled(0.5));
     let found: Vec<f64> = (0..6).map(|seed| of_seed(still, seed)).collect();
     assert!(found.iter().all(|share| *share == found[0]), "{found:?}: nothing is drawn");
 }

@@ -5,7 +5,7 @@ use gaat::evaluate::{Control, EvaluateOptions, evaluate};
 use gaat::exchange::{ImportOptions, Imported, import};
 use gaat::nn::Mode;
 use gaat_data::{DatasetName, Source, load};
-use gaat_spec::{AttackSpec, Norm};
+use gaat_spec::{AttackName, AttackSpec, Norm};
 use gaat_testkit::data;
 use std::path::Path;
 use tch::Device;
@@ -44,7 +44,7 @@ fn the_published_mnist_network_has_its_published_accuracy() {
     // within some tenths of a point.
     let first = test.select(&(0..500).collect::<Vec<_>>());
     let threat = crate::support::threat(Norm::Linf, 0.3);
-    let attacks = vec![AttackSpec::ApgdCe { steps: 100, restarts: 1, samples: 1 }];
+    let attacks = vec![AttackSpec::customary(AttackName::ApgdCe, &threat).unwrap()];
     let options = EvaluateOptions::new(threat, attacks, 500);
     let verdict = evaluate(classifier.as_ref(), &first, &options, &mut |_| Control::Continue).unwrap();
     println!("apgd-ce leaves {}", verdict.robust_accuracy);

@@ -5,7 +5,7 @@ use crate::support::{digits, network, robust_network, threat};
 use gaat::evaluate::{Control, CurveAttack, EvaluateOptions, ProbeOptions, evaluate, evaluate_resumable};
 use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore};
 use gaat::{Error, Result};
-use gaat_spec::{AttackSpec, Evaluation, Norm, ThreatModel};
+use gaat_spec::{AttackName, AttackSpec, Evaluation, Norm, ThreatModel};
 use tch::{Kind, Tensor};
 
 fn over(epsilons: &[f64], attack: impl Fn(&ThreatModel) -> AttackSpec) -> Vec<CurveAttack> {
@@ -62,10 +62,11 @@ fn whoever_fell_in_a_smaller_ball_has_fallen_in_the_larger() {
     let whole = EvaluateOptions { curve: fgsm.clone(), ..options(threat(Norm::Linf, 0.14), Vec::new()) };
     assert_eq!(shares(&judge(&network, &images, &whole)), [1.0, 0.0, 0.0]);
 
+    let random = AttackSpec::customary(AttackName::AutoAttackRand, &fgsm[0].threat).unwrap();
     for wrong in [
         vec![fgsm[1], fgsm[0]],
         vec![CurveAttack { threat: crate::support::threat(Norm::L2, 0.5), ..fgsm[0] }],
-        vec![CurveAttack { attack: AttackSpec::AutoAttackRand, ..fgsm[0] }],
+        vec![CurveAttack { attack: random, ..fgsm[0] }],
     ] {
         let options = EvaluateOptions { curve: wrong, ..whole.clone() };
         let error =
