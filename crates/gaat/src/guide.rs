@@ -91,7 +91,7 @@
 //!
 //! ```
 //! use gaat::attack::run;
-//! use gaat::nn::{BuildOptions, ComputePrecision, Draws, Normalization, build};
+//! use gaat::nn::{BuildOptions, ComputePrecision, Normalization, build};
 //! use gaat::prelude::*;
 //! use tch::{Kind, Tensor};
 //!
@@ -99,14 +99,8 @@
 //! struct Straight;
 //!
 //! impl Attack for Straight {
-//!     fn propose(
-//!         &self,
-//!         oracle: &mut dyn GradientOracle,
-//!         clean: &Tensor,
-//!         labels: &Tensor,
-//!         threat: &ThreatModel,
-//!         _draws: &Draws,
-//!     ) -> Result<Tensor> {
+//!     fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+//!         let UnderAttack { clean, labels, threat, .. } = batch;
 //!         let gradient = oracle.at(clean, labels)?.gradient;
 //!         let largest = gradient.f_abs()?.f_amax([1, 2, 3].as_slice(), true)?.f_clamp_min(1e-12)?;
 //!         Ok(gradient.f_div(&largest)?.f_mul_scalar(threat.epsilon())?)
@@ -127,7 +121,7 @@
 //! let threat = ThreatModel::new(Norm::Linf, PixelLength::new(0.1)?)?;
 //! let mut oracle = Exact::new(network.as_ref(), Mode::Eval);
 //! let draws = Rng::new(0).seeded("attack", 0);
-//! let perturbed = run(&Straight, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws)?;
+//! let perturbed = run(&Straight, &mut oracle, UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws))?;
 //! let reach = (perturbed.pixels() - &batch.pixels).abs().max().double_value(&[]);
 //! assert!(reach <= 0.1 + 1e-6);
 //! # Ok::<(), gaat::Error>(())
@@ -173,7 +167,7 @@
 //! let expansion = Expansion::first_order(batch.pixels.shallow_clone(), at_clean.losses, at_clean.gradient)
 //!     .with_curvature(Box::new(Isotropic(0.5)));
 //! let mut oracle = Taylor::around(network.as_ref(), Mode::Eval, &threat, expansion, draws.branch("curvature"));
-//! let perturbed = run(&Fgsm, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws)?;
+//! let perturbed = run(&Fgsm, &mut oracle, UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws))?;
 //! oracle.settle(perturbed.pixels())?;
 //! let predicted = oracle.forecast()?.gains.sum(Kind::Float).double_value(&[]);
 //! assert!(predicted > 0.0);

@@ -1,6 +1,6 @@
 //! What most programs need: `use gaat::prelude::*`.
 
-pub use crate::attack::{Attack, Exact, GradientOracle, Pgd};
+pub use crate::attack::{Attack, Exact, GradientOracle, Pgd, UnderAttack};
 pub use crate::batch::{Batch, Images};
 pub use crate::evaluate::{EvaluateOptions, evaluate};
 pub use crate::nn::{Classifier, ComputePrecision, InputShape, Mode, Rng};

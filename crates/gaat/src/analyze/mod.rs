@@ -8,7 +8,7 @@ mod outcome;
 
 pub use crate::control::Control;
 
-use crate::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, Walk, run};
+use crate::attack::{Exact, GradientOracle, Pgd, Start, Taylor, UnderAttack, run};
 use crate::batch::{Batch, Choice, Images};
 use crate::nn::{Classifier, Mode, Rng};
 use crate::run::environment;
@@ -153,13 +153,7 @@ struct Setting {
 impl Lab<'_> {
     fn at_epsilon(&mut self, epsilon: PixelLength) -> Result<EpsilonAnalysis> {
         let step_size = epsilon.scaled(2.5 / self.options.steps as f64);
-        let attack = Pgd {
-            steps: self.options.steps,
-            step_size: step_size.value(),
-            start: Start::Random,
-            walk: Walk::InBox,
-            stop: StopRule::Never,
-        };
+        let attack = Pgd::training(self.options.steps, step_size.value(), Start::Random);
         let setting = Setting { threat: ThreatModel::new(self.options.norm, epsilon)?, attack };
         let exact = self.with_exact_gradients(setting)?;
         let models = self.options.models.iter();
@@ -210,7 +204,8 @@ impl Lab<'_> {
             let Batch { pixels, labels } = &batch;
             let draws = self.draws("start", index);
             clock.start();
-            let perturbed = run(&setting.attack, &mut oracle, pixels, labels, &setting.threat, &draws)?;
+            let perturbed =
+                run(&setting.attack, &mut oracle, UnderAttack::new(pixels, labels, &setting.threat, &draws))?;
             clock.stop(Duration::ZERO);
             verdict.passes += oracle.passes();
             let _losses = verdict.add(self.classifier, &batch, perturbed.pixels())?;
@@ -235,7 +230,8 @@ impl Lab<'_> {
             let mut oracle = Compared::new(&mut taylor, Exact::new(self.classifier, Mode::Eval), &mut path);
             let draws = self.draws("start", index);
             clock.start();
-            let perturbed = run(&setting.attack, &mut oracle, pixels, labels, &setting.threat, &draws)?;
+            let perturbed =
+                run(&setting.attack, &mut oracle, UnderAttack::new(pixels, labels, &setting.threat, &draws))?;
             let aside = oracle.seconds_aside();
             clock.stop(aside);
             verdict.passes += taylor.passes();

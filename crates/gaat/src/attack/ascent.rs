@@ -1,9 +1,7 @@
 //! One step of steepest ascent from a given perturbation, or none at all.
 
-use super::{Attack, GradientOracle, ball};
+use super::{Attack, GradientOracle, UnderAttack, ball};
 use crate::Result;
-use crate::nn::Draws;
-use gaat_spec::ThreatModel;
 use tch::Tensor;
 
 /// `start + step_size * direction`, the direction taken from the gradient at `clean + start`, where neither ball nor box
@@ -17,14 +15,8 @@ pub struct Ascent {
 }
 
 impl Attack for Ascent {
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        threat: &ThreatModel,
-        _draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, labels, threat, .. } = batch;
         if self.step_size == 0.0 {
             return Ok(self.start.shallow_clone());
         }

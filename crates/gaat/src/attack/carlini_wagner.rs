@@ -1,10 +1,10 @@
 //! Carlini and Wagner 2017, section VI-A: the least L2 perturbation by Adam, with a binary search over the weight of
 //! the misclassification.
 
-use super::{Attack, GradientOracle, InputGradient, Loss, ball};
+use super::{Attack, GradientOracle, InputGradient, Loss, UnderAttack, ball};
 use crate::Result;
-use crate::nn::{Draws, answer};
-use gaat_spec::{Norm, ThreatModel};
+use crate::nn::answer;
+use gaat_spec::Norm;
 use tch::Tensor;
 
 /// The first weight, where there is a search over it.
@@ -31,14 +31,8 @@ pub struct CarliniWagner {
 }
 
 impl Attack for CarliniWagner {
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        _threat: &ThreatModel,
-        _draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, labels, .. } = batch;
         let _no_grad = tch::no_grad_guard();
         let clean = clean.f_detach()?;
         let mut search = Search::new(&clean, if self.searches > 1 { FIRST_WEIGHT } else { ONLY_WEIGHT })?;

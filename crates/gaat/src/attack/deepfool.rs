@@ -2,11 +2,11 @@
 //! algorithm 2).
 
 use super::plane::{self, Nearest, Plane};
-use super::standing::{Kept, Standing, narrow};
-use super::{Attack, GradientOracle, ball};
+use super::standing::{Standing, narrow};
+use super::{Attack, GradientOracle, UnderAttack, ball};
 use crate::Result;
-use crate::nn::{Draws, answer};
-use gaat_spec::{Norm, ThreatModel};
+use crate::nn::answer;
+use gaat_spec::Norm;
 use tch::Tensor;
 
 /// How far beyond the boundary each step goes.
@@ -23,14 +23,8 @@ pub struct DeepFool {
 }
 
 impl Attack for DeepFool {
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        threat: &ThreatModel,
-        _draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, labels, threat, .. } = batch;
         let _no_grad = tch::no_grad_guard();
         let norm = threat.norm();
         let mut standing = Standing::new(clean)?;
@@ -41,13 +35,12 @@ impl Attack for DeepFool {
                 plane::nearest(oracle, &points, &labels, norm)?;
             if let Some(logits) = logits {
                 let fallen = answer::fooled(&logits, &labels)?;
-                match standing.retire(&fallen, &(&points - &clean))? {
-                    Kept::All => {}
-                    Kept::Nobody => return Ok(standing.into_proposals()),
-                    Kept::Some(kept) => {
-                        let Plane { lead, normal } = &mut nearest;
-                        narrow([&mut clean, &mut labels, &mut points, &mut leader, lead, normal], &kept)?;
-                    }
+                let anybody = standing.release(&fallen, &(&points - &clean), |kept| {
+                    let Plane { lead, normal } = &mut nearest;
+                    narrow([&mut clean, &mut labels, &mut points, &mut leader, lead, normal], kept)
+                })?;
+                if !anybody {
+                    return Ok(standing.into_proposals());
                 }
             }
             let steepness = nearest.steepness(norm);

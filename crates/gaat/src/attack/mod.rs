@@ -31,5 +31,5 @@ pub use loss::Loss;
 pub use momentum::MomentumFgsm;
 pub use oracle::{Exact, GradientOracle, InputGradient, Taylor, Visitor};
 pub use pgd::{MarginPgd, NEAR, Pgd, Start, StopRule, Walk};
-pub use run::{Attack, Perturbed, Unbounded, run, run_unbounded};
+pub use run::{Attack, Perturbed, Unbounded, UnderAttack, run, run_unbounded};
 pub use square::Square;

@@ -1,10 +1,9 @@
 //! MI-FGSM: steps along the accumulated gradient (Dong et al. 2018, algorithm 1).
 
-use super::standing::{Kept, Standing, narrow};
-use super::{Attack, GradientOracle, ball};
+use super::standing::{Standing, narrow};
+use super::{Attack, GradientOracle, UnderAttack, ball};
 use crate::Result;
-use crate::nn::{Draws, answer};
-use gaat_spec::ThreatModel;
+use crate::nn::answer;
 use tch::{Kind, Tensor};
 
 /// Share of the accumulated gradient that stays, as in the paper.
@@ -23,14 +22,8 @@ pub struct MomentumFgsm {
 }
 
 impl Attack for MomentumFgsm {
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        threat: &ThreatModel,
-        _draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, labels, threat, .. } = batch;
         let _no_grad = tch::no_grad_guard();
         let mut standing = Standing::new(clean)?;
         let (mut clean, mut labels) = (clean.f_detach()?, labels.shallow_clone());
@@ -40,12 +33,11 @@ impl Attack for MomentumFgsm {
             let mut gradient = answer.gradient;
             if let Some(logits) = answer.logits {
                 let fallen = answer::fooled(&logits, &labels)?;
-                match standing.retire(&fallen, &delta)? {
-                    Kept::All => {}
-                    Kept::Nobody => return Ok(standing.into_proposals()),
-                    Kept::Some(kept) => {
-                        narrow([&mut clean, &mut labels, &mut delta, &mut momentum, &mut gradient], &kept)?;
-                    }
+                let anybody = standing.release(&fallen, &delta.shallow_clone(), |kept| {
+                    narrow([&mut clean, &mut labels, &mut delta, &mut momentum, &mut gradient], kept)
+                })?;
+                if !anybody {
+                    return Ok(standing.into_proposals());
                 }
             }
             let mean = gradient.abs().f_mean_dim([1i64, 2, 3].as_slice(), true, None::<Kind>)?;

@@ -1,7 +1,7 @@
 //! PGD: projected steepest ascent (Madry et al. 2018, section 2.1).
 
-use super::standing::{Kept, Standing, narrow};
-use super::{Attack, GradientOracle, Loss, ball, targets};
+use super::standing::{Standing, narrow};
+use super::{Attack, GradientOracle, Loss, UnderAttack, ball, targets};
 use crate::Result;
 use crate::nn::{Draws, answer};
 use gaat_spec::ThreatModel;
@@ -63,6 +63,16 @@ pub struct Pgd {
 }
 
 impl Pgd {
+    /// For training: all examples take all steps, each cut to ball and box.
+    pub fn training(steps: usize, step_size: f64, start: Start) -> Self {
+        Self { steps, step_size, start, walk: Walk::InBox, stop: StopRule::Never }
+    }
+
+    /// For judging: the same, but an example stops where it is misclassified.
+    pub fn judging(steps: usize, step_size: f64, start: Start) -> Self {
+        Self { stop: StopRule::WhenFooled, ..Self::training(steps, step_size, start) }
+    }
+
     /// The same attack with steps of `factor` times the length.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
@@ -78,14 +88,8 @@ impl Pgd {
 }
 
 impl Attack for Pgd {
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        threat: &ThreatModel,
-        draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, labels, threat, draws } = batch;
         let _no_grad = tch::no_grad_guard();
         Ok(self.walk(oracle, (clean, labels, None), threat, draws)?.into_proposals())
     }
@@ -103,14 +107,8 @@ pub struct MarginPgd {
 }
 
 impl Attack for MarginPgd {
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        threat: &ThreatModel,
-        draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, labels, threat, draws } = batch;
         let _no_grad = tch::no_grad_guard();
         if self.targets == 0 {
             let walked = self.pgd.walk(oracle, (clean, labels, Some(Aim::Best)), threat, draws)?;
@@ -165,15 +163,14 @@ impl Pgd {
             let mut gradient = answer.gradient;
             if let (StopRule::WhenFooled, Some(logits)) = (self.stop, answer.logits) {
                 let fallen = answer::fooled(&logits, &labels)?;
-                match standing.retire(&fallen, &delta)? {
-                    Kept::All => {}
-                    Kept::Nobody => return Ok(standing),
-                    Kept::Some(kept) => {
-                        narrow([&mut clean, &mut labels, &mut delta, &mut gradient], &kept)?;
-                        if let Some(Aim::Class(target)) = &mut aim {
-                            narrow([target], &kept)?;
-                        }
+                let anybody = standing.release(&fallen, &delta.shallow_clone(), |kept| {
+                    if let Some(Aim::Class(target)) = &mut aim {
+                        narrow([target], kept)?;
                     }
+                    narrow([&mut clean, &mut labels, &mut delta, &mut gradient], kept)
+                })?;
+                if !anybody {
+                    return Ok(standing);
                 }
             }
             let moved = &delta + ball::steepest_ascent(&gradient, threat.norm()) * self.step_size;

@@ -6,20 +6,33 @@ use crate::{Error, Result};
 use gaat_spec::ThreatModel;
 use tch::Tensor;
 
+/// A batch that is attacked, the ball that the perturbations are to lie in, and where random numbers come from.
+#[derive(Debug, Clone, Copy)]
+pub struct UnderAttack<'a> {
+    /// The images as they are, `[N, C, H, W]` in `[0, 1]`.
+    pub clean: &'a Tensor,
+    /// Their classes, `[N]`, i64.
+    pub labels: &'a Tensor,
+    /// Norm and radius of the ball.
+    pub threat: &'a ThreatModel,
+    /// The random numbers of this batch.
+    pub draws: &'a Draws,
+}
+
+impl<'a> UnderAttack<'a> {
+    /// The batch `clean` with `labels`; [`run`] checks the shapes.
+    pub fn new(clean: &'a Tensor, labels: &'a Tensor, threat: &'a ThreatModel, draws: &'a Draws) -> Self {
+        Self { clean, labels, threat, draws }
+    }
+}
+
 /// A way to look for a perturbation that raises the loss.
 pub trait Attack {
-    /// Proposes a perturbation of `clean` (`[N, C, H, W]` in `[0, 1]`); it need not lie in the ball or the box.
+    /// Proposes a perturbation of the clean images, `[N, C, H, W]`; it need not lie in the ball or the box.
     ///
     /// # Errors
     /// When the oracle fails.
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        threat: &ThreatModel,
-        draws: &Draws,
-    ) -> Result<Tensor>;
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor>;
 }
 
 /// A batch that is known to lie in the ball round its clean images and in the pixel box: only [`run`] makes one.
@@ -73,18 +86,13 @@ impl Unbounded {
 /// Runs `attack` on a batch and projects its proposal.
 ///
 /// # Errors
-/// When `clean` and `labels` differ in length, or the attack fails.
+/// When pixels and labels differ in length, or the attack fails.
 pub fn run(
     attack: &dyn Attack,
     oracle: &mut dyn GradientOracle,
-    clean: &Tensor,
-    labels: &Tensor,
-    threat: &ThreatModel,
-    draws: &Draws,
+    batch: UnderAttack<'_>,
 ) -> Result<Perturbed> {
-    let delta = proposal(attack, oracle, clean, labels, threat, draws)?;
-    let Some(delta) = delta else { return Ok(Perturbed { pixels: clean.f_detach()? }) };
-    let pixels = tch::no_grad(|| (clean + ball::project(&delta, threat)).clamp_(0.0, 1.0));
+    let pixels = in_box(attack, oracle, batch, &|delta| ball::project(&delta, batch.threat))?;
     Ok(Perturbed { pixels })
 }
 
@@ -95,25 +103,20 @@ pub fn run(
 pub fn run_unbounded(
     attack: &dyn Attack,
     oracle: &mut dyn GradientOracle,
-    clean: &Tensor,
-    labels: &Tensor,
-    threat: &ThreatModel,
-    draws: &Draws,
+    batch: UnderAttack<'_>,
 ) -> Result<Unbounded> {
-    let delta = proposal(attack, oracle, clean, labels, threat, draws)?;
-    let Some(delta) = delta else { return Ok(Unbounded { pixels: clean.f_detach()? }) };
-    Ok(Unbounded { pixels: tch::no_grad(|| (clean + delta).clamp_(0.0, 1.0)) })
+    Ok(Unbounded { pixels: in_box(attack, oracle, batch, &|delta| delta)? })
 }
 
-/// What `attack` proposes; nothing where epsilon is 0.
-fn proposal(
+/// The clean images plus what `attack` proposes and `project` makes of that, cut to the pixel box; as they are where epsilon
+/// is 0.
+fn in_box(
     attack: &dyn Attack,
     oracle: &mut dyn GradientOracle,
-    clean: &Tensor,
-    labels: &Tensor,
-    threat: &ThreatModel,
-    draws: &Draws,
-) -> Result<Option<Tensor>> {
+    batch: UnderAttack<'_>,
+    project: &dyn Fn(Tensor) -> Tensor,
+) -> Result<Tensor> {
+    let UnderAttack { clean, labels, threat, .. } = batch;
     let (size, count) = (clean.size(), labels.size());
     if size.len() != 4 || count.len() != 1 || size[0] != count[0] {
         return Err(Error::Shape {
@@ -123,7 +126,8 @@ fn proposal(
         });
     }
     if threat.epsilon() == 0.0 {
-        return Ok(None);
+        return Ok(clean.f_detach()?);
     }
-    Ok(Some(attack.propose(oracle, clean, labels, threat, draws)?))
+    let delta = attack.propose(oracle, batch)?;
+    Ok(tch::no_grad(|| (clean + project(delta)).clamp_(0.0, 1.0)))
 }

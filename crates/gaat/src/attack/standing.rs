@@ -42,6 +42,20 @@ impl Standing {
         Ok(if kept.size()[0] == 0 { Kept::Nobody } else { Kept::Some(kept) })
     }
 
+    /// The same, and `narrow` cuts the attack's own tensors to those that stay. Whether anybody stays.
+    pub(super) fn release(
+        &mut self,
+        fallen: &Tensor,
+        deltas: &Tensor,
+        narrow: impl FnOnce(&Tensor) -> Result<()>,
+    ) -> Result<bool> {
+        match self.retire(fallen, deltas)? {
+            Kept::All => Ok(true),
+            Kept::Nobody => Ok(false),
+            Kept::Some(kept) => narrow(&kept).map(|()| true),
+        }
+    }
+
     /// Notes `deltas` as the proposals of those that stand.
     pub(super) fn propose(&mut self, deltas: &Tensor) -> Result<()> {
         let _written = self.proposals.f_index_copy_(0, &self.places, deltas)?;

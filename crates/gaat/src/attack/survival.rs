@@ -1,6 +1,6 @@
 //! Which images withstand an attack: the judgement that validation and evaluation share.
 
-use super::{Attack, Exact, run};
+use super::{Attack, Exact, UnderAttack, run};
 use crate::batch::Batch;
 use crate::nn::{Classifier, Draws, Mode, answer, finite};
 use crate::{Error, Result};
@@ -50,7 +50,7 @@ pub fn survivors(
     let clean = batch.pixels.f_index_select(0, standing)?;
     let labels = batch.labels.f_index_select(0, standing)?;
     let mut oracle = Exact::new(classifier, Mode::Eval);
-    let perturbed = run(attack, &mut oracle, &clean, &labels, threat, draws)?;
+    let perturbed = run(attack, &mut oracle, UnderAttack::new(&clean, &labels, threat, draws))?;
     check_pixels(perturbed.pixels())?;
     let kept = correct(classifier, perturbed.pixels(), &labels)?;
     let mut passes = crate::attack::GradientOracle::passes(&oracle);

@@ -1,6 +1,6 @@
 //! Wrong classes as targets, the likeliest on the clean image first.
 
-use super::standing::{Kept, Standing, narrow};
+use super::standing::{Standing, narrow};
 use super::{GradientOracle, ball};
 use crate::Result;
 use crate::nn::answer;
@@ -54,13 +54,12 @@ fn one_after_the_other(
         let targets = ranking.f_narrow(1, rank, together)?.f_tr()?;
         let (fallen, proposals) = at_once(oracle, &clean, &labels, &targets, &mut attack)?;
         rank += together;
-        match standing.retire(&fallen, &proposals)? {
-            Kept::All if rank > wrong => standing.propose(&proposals)?,
-            Kept::All => {}
-            Kept::Nobody => break,
-            Kept::Some(kept) => {
-                narrow([&mut clean, &mut labels, &mut ranking], &kept)?;
-            }
+        if rank > wrong {
+            standing.propose(&proposals)?;
+        }
+        let narrowed = |kept: &Tensor| narrow([&mut clean, &mut labels, &mut ranking], kept);
+        if !standing.release(&fallen, &proposals, narrowed)? {
+            break;
         }
     }
     Ok(standing.into_proposals())

@@ -3,7 +3,7 @@
 use crate::attack::survival::{standing_clean, survivors};
 use crate::attack::{
     Apgd, ApgdLoss, Attack, Boundary, CarliniWagner, DeepFool, Fab, Fgsm, MarginPgd, MomentumFgsm, Pgd,
-    Square, Start, StopRule, Walk,
+    Square, Start, StopRule,
 };
 use crate::batch::Batch;
 use crate::nn::{Classifier, Rng};
@@ -62,13 +62,8 @@ pub(super) fn build(spec: &AttackSpec, restart: usize) -> Result<Box<dyn Attack>
         |boundary| Ok::<_, Error>(Fab { steps: number(steps)?, boundary, start, stop: StopRule::WhenFooled });
     let step_size = step_size.unwrap_or(PixelLength::ZERO).value();
     let pgd = || {
-        Ok::<_, Error>(Pgd {
-            steps: number(steps)?,
-            step_size,
-            start: if spec.is_still() { Start::Clean } else { Start::Random },
-            walk: Walk::InBox,
-            stop: StopRule::WhenFooled,
-        })
+        let start = if spec.is_still() { Start::Clean } else { Start::Random };
+        Ok::<_, Error>(Pgd::judging(number(steps)?, step_size, start))
     };
     Ok(match spec.name() {
         AttackName::Fgsm => Box::new(Fgsm),

@@ -2,7 +2,7 @@
 
 use super::judge::build;
 use crate::attack::survival::{check_pixels, correct, standing_clean};
-use crate::attack::{Exact, GradientOracle, Taylor, ball, run};
+use crate::attack::{Exact, GradientOracle, Taylor, UnderAttack, ball, run};
 use crate::batch::{Batch, Choice, Images};
 use crate::nn::{Classifier, Mode, Rng, answer};
 use crate::taylor::TaylorModel;
@@ -197,7 +197,11 @@ fn perturb_batch(
                 }
             };
             let attack = build(&part, restart)?;
-            let found = run(attack.as_ref(), oracle.as_mut(), &clean, &labels, &options.threat, &draws)?;
+            let found = run(
+                attack.as_ref(),
+                oracle.as_mut(),
+                UnderAttack::new(&clean, &labels, &options.threat, &draws),
+            )?;
             *passes += oracle.passes();
             check_pixels(found.pixels())?;
             let _written = perturbed.shallow_clone().f_index_copy_(0, &standing, found.pixels())?;

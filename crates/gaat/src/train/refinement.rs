@@ -7,7 +7,7 @@
 //! 6.1). Decision record 0007 has the experiments.
 
 use super::StepContext;
-use crate::attack::{Ascent, Attack, Exact, GradientOracle, Perturbed, run};
+use crate::attack::{Ascent, Attack, Exact, GradientOracle, Perturbed, UnderAttack, run};
 use crate::batch::Batch;
 use crate::taylor::{Forecast, GainRatio, TaylorModel};
 use crate::{Error, Result};
@@ -174,7 +174,11 @@ impl StepContext<'_> {
     ) -> Result<(Perturbed, Forecast)> {
         let started = self.mark()?;
         let mut oracle = self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat));
-        let mut found = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
+        let mut found = run(
+            attack,
+            &mut oracle,
+            UnderAttack::new(&batch.pixels, &batch.labels, &self.threat, &self.draws),
+        )?;
         oracle.settle(found.pixels())?;
         let chosen = plan.images(batch.len());
         if chosen > 0 {
@@ -189,7 +193,11 @@ impl StepContext<'_> {
             for _ in 0..plan.rounds {
                 let start = walked.pixels() - &part.pixels;
                 let ascent = Ascent { start, step_size: plan.step() * self.threat.epsilon() };
-                walked = run(&ascent, &mut exact, &part.pixels, &part.labels, &self.threat, &self.draws)?;
+                walked = run(
+                    &ascent,
+                    &mut exact,
+                    UnderAttack::new(&part.pixels, &part.labels, &self.threat, &self.draws),
+                )?;
             }
             found = found.replaced(&hardest, &walked)?;
             oracle.settle(found.pixels())?;

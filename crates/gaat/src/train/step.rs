@@ -6,7 +6,8 @@ use super::optimizer::Optimizer;
 use super::{Placement, Tape, named};
 use crate::Result;
 use crate::attack::{
-    Ascent, Attack, Exact, GradientOracle, Loss, Perturbed, Taylor, Unbounded, run, run_unbounded,
+    Ascent, Attack, Exact, GradientOracle, Loss, Perturbed, Taylor, Unbounded, UnderAttack, run,
+    run_unbounded,
 };
 use crate::batch::Batch;
 use crate::dataset::Dataset;
@@ -317,7 +318,8 @@ impl<'a> StepContext<'a> {
         pixels: fn(&P) -> &Tensor,
     ) -> Result<(P, Forecast)> {
         let started = self.mark()?;
-        let found = frame(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
+        let under = UnderAttack::new(&batch.pixels, &batch.labels, &self.threat, &self.draws);
+        let found = frame(attack, &mut oracle, under)?;
         oracle.settle(pixels(&found))?;
         self.passes += oracle.passes();
         self.attack_ends(started)?;
@@ -327,7 +329,8 @@ impl<'a> StepContext<'a> {
     /// Drives `attack` by the network itself.
     fn attacked(&mut self, mut oracle: Exact<'_>, attack: &dyn Attack, batch: &Batch) -> Result<Perturbed> {
         let started = self.mark()?;
-        let found = run(attack, &mut oracle, &batch.pixels, &batch.labels, &self.threat, &self.draws)?;
+        let under = UnderAttack::new(&batch.pixels, &batch.labels, &self.threat, &self.draws);
+        let found = run(attack, &mut oracle, under)?;
         self.passes += oracle.passes();
         self.attack_ends(started)?;
         Ok(found)
@@ -335,4 +338,4 @@ impl<'a> StepContext<'a> {
 }
 
 /// [`run`] or [`run_unbounded`].
-type Frame<P> = fn(&dyn Attack, &mut dyn GradientOracle, &Tensor, &Tensor, &ThreatModel, &Draws) -> Result<P>;
+type Frame<P> = fn(&dyn Attack, &mut dyn GradientOracle, UnderAttack<'_>) -> Result<P>;

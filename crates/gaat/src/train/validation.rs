@@ -4,7 +4,7 @@ use super::launch::located;
 use super::run::Run;
 use crate::Result;
 use crate::attack::survival::{correct, standing_clean, survivors};
-use crate::attack::{Pgd, Start, StopRule, Walk};
+use crate::attack::{Pgd, Start};
 use crate::batch::Images;
 use crate::nn::{Classifier, Rng, try_algorithms};
 use gaat_spec::ThreatModel;
@@ -47,13 +47,7 @@ impl Validation {
             let hits = correct(classifier, &batch.pixels, &batch.labels)?;
             right += hits.f_sum(Kind::Int64)?.f_int64_value(&[])?;
         }
-        let attack = Pgd {
-            steps: self.steps,
-            step_size: self.threat.epsilon() / 4.0,
-            start: Start::Random,
-            walk: Walk::InBox,
-            stop: StopRule::WhenFooled,
-        };
+        let attack = Pgd::judging(self.steps, self.threat.epsilon() / 4.0, Start::Random);
         let mut withstood = 0;
         for (index, batch) in attacked.batches(BATCH, kind) {
             let batch = batch?;

@@ -4,7 +4,7 @@ use crate::nn::golden::{fill, uniform};
 use crate::support::threat;
 use gaat::attack::{
     Apgd, ApgdLoss, Attack, Boundary, CarliniWagner, DeepFool, Exact, Fab, Fgsm, Pgd, Square, Start,
-    StopRule, Walk, ball, run, survival,
+    StopRule, UnderAttack, Walk, ball, run, survival,
 };
 use gaat::batch::Batch;
 use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Rng, build};
@@ -84,7 +84,9 @@ fn fixed_steps(subject: &Subject) {
             let expected: Vec<f64> = expected.iter().map(|value| value.as_f64().unwrap()).collect();
             let mut oracle = Exact::new(classifier.as_ref(), Mode::Eval);
             let draws = Rng::new(0).seeded("unused", 0);
-            let found = run(attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws).unwrap();
+            let found =
+                run(attack, &mut oracle, UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws))
+                    .unwrap();
             let gap = (found.into_pixels().flatten(0, -1).slice(0, 0, None, subject.every)
                 - Tensor::from_slice(&expected))
             .abs()
@@ -143,7 +145,9 @@ fn fab(subject: &Subject) {
         let fab = Fab { steps: whole(golden, "fab_steps"), boundary: Boundary::Nearest, start, stop };
         let mut oracle = Exact::new(classifier.as_ref(), Mode::Eval);
         let draws = Rng::new(0).seeded("unused", 0);
-        let delta = fab.propose(&mut oracle, &batch.pixels, &batch.labels, &threat, &draws).unwrap();
+        let delta = fab
+            .propose(&mut oracle, UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws))
+            .unwrap();
         let lengths = Vec::<f32>::try_from(ball::lengths(&delta, norm)).unwrap();
         let mean = lengths.iter().map(|length| f64::from(*length)).sum::<f64>() / subject.count as f64;
         let wanted = expected["fab-mean-length"].as_f64().unwrap();
@@ -189,6 +193,7 @@ fn mean_length(subject: &Subject, attack: &dyn Attack) -> f64 {
     let threat = bound(Norm::L2, &subject.golden["l2"]);
     let mut oracle = Exact::new(classifier.as_ref(), Mode::Eval);
     let draws = Rng::new(0).seeded("unused", 0);
-    let delta = attack.propose(&mut oracle, &batch.pixels, &batch.labels, &threat, &draws).unwrap();
+    let delta =
+        attack.propose(&mut oracle, UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws)).unwrap();
     ball::lengths(&delta, Norm::L2).mean(Kind::Double).double_value(&[])
 }

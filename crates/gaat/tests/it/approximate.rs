@@ -4,7 +4,7 @@ use crate::nn::golden::{fill, uniform};
 use crate::support::{digits, network, robust_network, threat};
 use gaat::attack::{
     Attack, Boundary, CarliniWagner, DeepFool, Exact, Fab, GradientOracle, MarginPgd, Pgd, Start, StopRule,
-    Taylor, Walk, ball,
+    Taylor, UnderAttack, Walk, ball,
 };
 use gaat::batch::Batch;
 use gaat::evaluate::{Control, EvaluateOptions, GradientSource, PerturbOptions, evaluate, perturb};
@@ -48,11 +48,12 @@ fn a_model_that_is_made_anew_at_every_step_is_the_exact_attack() {
         ];
         for (name, attack) in attacks {
             let mut exact = Exact::new(classifier.as_ref(), Mode::Eval);
-            let wanted = attack.propose(&mut exact, pixels, labels, &threat, &draws()).unwrap();
+            let wanted =
+                attack.propose(&mut exact, UnderAttack::new(pixels, labels, &threat, &draws())).unwrap();
             let found = |refreshes: usize| {
                 let model = model(&threat, steps, refreshes);
                 let mut taylor = Taylor::new(classifier.as_ref(), Mode::Eval, pixels, model, draws());
-                attack.propose(&mut taylor, pixels, labels, &threat, &draws()).unwrap()
+                attack.propose(&mut taylor, UnderAttack::new(pixels, labels, &threat, &draws())).unwrap()
             };
             let gap = |refreshes: usize| (found(refreshes) - &wanted).abs().max().double_value(&[]);
             assert!(gap(steps) < 1e-9, "{name}, {threat}: {}", gap(steps));
@@ -70,7 +71,8 @@ fn several_targets_at_once_are_as_good_as_one_after_the_other() {
         let fab = Fab { steps: 5, boundary: Boundary::Towards(4), start: Start::Clean, stop };
         let found = |pixels: &Tensor, labels: &Tensor| {
             let mut oracle = Exact::new(classifier.as_ref(), Mode::Eval);
-            let delta = fab.propose(&mut oracle, pixels, labels, &threat, &draws()).unwrap();
+            let delta =
+                fab.propose(&mut oracle, UnderAttack::new(pixels, labels, &threat, &draws())).unwrap();
             (delta, oracle.passes().input_backward)
         };
         // In a batch of 600 each target has its turn; ten images are attacked towards all four at once.
@@ -99,7 +101,7 @@ fn what_carlini_wagner_proposes_on_a_model_fools_the_network() {
     for refreshes in [1, 10] {
         let model = model(&threat, attack.steps, refreshes);
         let mut oracle = Taylor::new(classifier.as_ref(), Mode::Eval, pixels, model, draws());
-        let delta = attack.propose(&mut oracle, pixels, labels, &threat, &draws()).unwrap();
+        let delta = attack.propose(&mut oracle, UnderAttack::new(pixels, labels, &threat, &draws())).unwrap();
         let found = ball::lengths(&delta, Norm::L2).gt(0.0);
         let answers = classifier.logits(&(pixels + &delta), Mode::Eval).unwrap().argmax(-1, false);
         assert!(bool::try_from(answers.ne_tensor(labels).eq_tensor(&found).all()).unwrap(), "{refreshes}");

@@ -2,7 +2,7 @@
 
 use crate::support::{recipe, trained};
 use crate::toy::{Smooth, images, largest, mlp, sums};
-use gaat::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, Walk, ball, run};
+use gaat::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, UnderAttack, Walk, ball, run};
 use gaat::nn::{Classifier, Mode, Rng};
 use gaat::taylor::TaylorModel;
 use gaat::taylor::curvature::{BatchFisher, Diagonal, GaussNewton, InputHessian, SampledFisher, Secant};
@@ -222,7 +222,8 @@ fn an_expansion_at_every_step_is_pgd_bit_for_bit() {
         let attack = Pgd { steps: 4, step_size: 0.03, start, walk, stop };
         let draws = || Rng::new(1).seeded("attack", 0);
         let mut exact = Exact::new(network.as_ref(), Mode::Eval);
-        let expected = run(&attack, &mut exact, &pixels, &labels, &threat, &draws()).unwrap();
+        let expected =
+            run(&attack, &mut exact, UnderAttack::new(&pixels, &labels, &threat, &draws())).unwrap();
         let found = |refreshes: usize| {
             let model = TaylorModel {
                 steps: 4,
@@ -230,7 +231,9 @@ fn an_expansion_at_every_step_is_pgd_bit_for_bit() {
                 ..TaylorModel::once(Anchor::RandomStart, Curvature::GaussNewton, &threat)
             };
             let mut taylor = oracle(network.as_ref(), &pixels, model);
-            run(&attack, &mut taylor, &pixels, &labels, &threat, &draws()).unwrap().into_pixels()
+            run(&attack, &mut taylor, UnderAttack::new(&pixels, &labels, &threat, &draws()))
+                .unwrap()
+                .into_pixels()
         };
         assert_eq!(&found(4), expected.pixels(), "{norm}");
         assert_ne!(&found(1), expected.pixels(), "{norm}: the case shows nothing");
@@ -259,7 +262,8 @@ fn every_pass_is_counted() {
                 let mut taylor =
                     oracle(network.as_ref(), &pixels, TaylorModel { steps: 6, refreshes, draws: 3, ..once });
                 let draws = Rng::new(1).seeded("attack", 0);
-                let perturbed = run(&attack, &mut taylor, &pixels, &labels, &threat, &draws).unwrap();
+                let perturbed =
+                    run(&attack, &mut taylor, UnderAttack::new(&pixels, &labels, &threat, &draws)).unwrap();
                 taylor.settle(perturbed.pixels()).unwrap();
                 let count = 6 * refreshes as u64;
                 let expected = Passes {

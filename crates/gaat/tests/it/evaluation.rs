@@ -1,7 +1,7 @@
 //! Judging: the worst case over attacks and restarts, what may not change a verdict, and alarms.
 
 use crate::support::{digits, network, robust_network, threat};
-use gaat::attack::{Attack, Exact, Fgsm, GradientOracle, Pgd, Start, StopRule, Walk, run};
+use gaat::attack::{Attack, Exact, Fgsm, GradientOracle, Pgd, Start, StopRule, UnderAttack, Walk, run};
 use gaat::batch::Images;
 use gaat::evaluate::{Control, CurveAttack, EvaluateOptions, Progress, Stage, evaluate, evaluate_resumable};
 use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore, Rng};
@@ -232,7 +232,8 @@ fn who_leaves_early_comes_back_to_its_place() {
             let found = |pixels: &Tensor, labels: &Tensor| {
                 let mut oracle = Exact::new(network.as_ref(), Mode::Eval);
                 let draws = Rng::new(0).seeded("attack", 0);
-                let found = run(attack, &mut oracle, pixels, labels, &threat, &draws).unwrap();
+                let found =
+                    run(attack, &mut oracle, UnderAttack::new(pixels, labels, &threat, &draws)).unwrap();
                 (found.into_pixels(), oracle.passes().input_backward)
             };
             let (together, passes) = found(&batch.pixels, &batch.labels);

@@ -4,7 +4,7 @@
 //! the sign of `g` survives unless the bracket is negative. So K steps of length alpha are one step of length K alpha
 //! from the random start, clipped: FGSM with a random start whose gradient is taken at the clean image.
 
-use gaat::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, Walk, ball, run};
+use gaat::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, UnderAttack, Walk, ball, run};
 use gaat::batch::Images;
 use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
 use gaat::taylor::TaylorModel;
@@ -60,7 +60,9 @@ fn literal_gaat_is_one_sign_step_on_a_trained_network() {
     for (curvature, bound) in [(Curvature::GaussNewton, 0.02), (Curvature::Diagonal, 0.002)] {
         let model = TaylorModel::once(Anchor::Clean, curvature, &threat);
         let mut oracle = Taylor::new(network.as_ref(), Mode::Eval, &batch.pixels, model, draws());
-        let perturbed = run(&attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
+        let perturbed =
+            run(&attack, &mut oracle, UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws()))
+                .unwrap();
         let delta = perturbed.pixels() - &batch.pixels;
         let differing = (&delta - &predicted).abs().gt(1e-9).to_kind(Kind::Double).mean(Kind::Double);
         let share = differing.double_value(&[]);
@@ -73,11 +75,15 @@ fn literal_gaat_is_one_sign_step_on_a_trained_network() {
     // The prediction itself can fail: a curvature-free model leaves nothing to differ, a shorter step differs a lot.
     let model = TaylorModel::once(Anchor::Clean, Curvature::None, &threat);
     let mut first_order = Taylor::new(network.as_ref(), Mode::Eval, &batch.pixels, model, draws());
-    let same = run(&attack, &mut first_order, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
+    let same =
+        run(&attack, &mut first_order, UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws()))
+            .unwrap();
     let gap = |pixels: &Tensor| (pixels - &batch.pixels - &predicted).abs().max().double_value(&[]);
     assert!(gap(same.pixels()) < 1e-12);
     let short = Pgd { steps: 2, ..attack };
-    let other = run(&short, &mut first_order, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
+    let other =
+        run(&short, &mut first_order, UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws()))
+            .unwrap();
     assert!(gap(other.pixels()) > 0.01);
 }
 
@@ -94,7 +100,8 @@ fn gaat_at_the_random_start_without_curvature_is_fgsm_rs() {
     let draws = || Rng::new(2).seeded("attack", 0);
     let model = TaylorModel::once(Anchor::RandomStart, Curvature::None, &threat);
     let mut oracle = Taylor::new(network.as_ref(), Mode::Eval, &batch.pixels, model, draws());
-    let found = run(&attack, &mut oracle, &batch.pixels, &batch.labels, &threat, &draws()).unwrap();
+    let found =
+        run(&attack, &mut oracle, UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws())).unwrap();
     // Wong et al. (2020), algorithm 3: noise, gradient there, one step of 1.25 epsilon, clip, cut.
     let noise = ball::random_start(&batch.pixels, &threat, &draws()).unwrap();
     let gradient = exact().at(&(&batch.pixels + &noise), &batch.labels).unwrap().gradient;

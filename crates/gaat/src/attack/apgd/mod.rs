@@ -3,10 +3,10 @@
 mod climbers;
 mod schedule;
 
-use super::standing::{Kept, Standing};
-use super::{Attack, GradientOracle, InputGradient, Loss, ball, targets};
+use super::standing::{Standing, narrow};
+use super::{Attack, GradientOracle, InputGradient, Loss, UnderAttack, ball, targets};
 use crate::Result;
-use crate::nn::{Draws, answer};
+use crate::nn::answer;
 use climbers::Climbers;
 use gaat_spec::ThreatModel;
 use tch::Tensor;
@@ -39,14 +39,8 @@ pub struct Apgd {
 }
 
 impl Attack for Apgd {
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        threat: &ThreatModel,
-        draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, labels, threat, draws } = batch;
         let _no_grad = tch::no_grad_guard();
         let ApgdLoss::TargetedDlr(count) = self.loss else {
             let start = ball::random_edge(clean, threat, draws)?;
@@ -115,13 +109,12 @@ fn take(climbers: &mut Climbers, standing: &mut Standing, answer: InputGradient)
     let InputGradient { mut losses, mut gradient, logits } = answer;
     if let Some(logits) = logits {
         let fallen = answer::fooled(&logits, &climbers.labels)?;
-        match standing.retire(&fallen, &climbers.delta)? {
-            Kept::All => {}
-            Kept::Nobody => return Ok(false),
-            Kept::Some(kept) => {
-                climbers.narrow(&kept)?;
-                super::standing::narrow([&mut losses, &mut gradient], &kept)?;
-            }
+        let anybody = standing.release(&fallen, &climbers.delta.shallow_clone(), |kept| {
+            climbers.narrow(kept)?;
+            narrow([&mut losses, &mut gradient], kept)
+        })?;
+        if !anybody {
+            return Ok(false);
         }
     }
     climbers.answer(losses, gradient);

@@ -4,8 +4,8 @@ mod hyperplane;
 
 use super::pgd::near;
 use super::plane::{self, Plane};
-use super::standing::{Kept, Standing, narrow};
-use super::{Attack, GradientOracle, Start, StopRule, ball, targets};
+use super::standing::{Standing, narrow};
+use super::{Attack, GradientOracle, Start, StopRule, UnderAttack, ball, targets};
 use crate::Result;
 use crate::nn::{Draws, answer};
 use gaat_spec::{Norm, ThreatModel};
@@ -46,14 +46,8 @@ pub struct Fab {
 }
 
 impl Attack for Fab {
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        threat: &ThreatModel,
-        draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, labels, threat, draws } = batch;
         let _no_grad = tch::no_grad_guard();
         match self.boundary {
             Boundary::Nearest => {
@@ -98,10 +92,9 @@ impl Fab {
             walkers.turn_back(&fooled, norm);
             if self.stop == StopRule::WhenFooled && oracle.is_exact() {
                 let caught = walkers.nearest.le(threat.epsilon());
-                match standing.retire(&caught, &walkers.best)? {
-                    Kept::All => {}
-                    Kept::Nobody => return Ok(standing),
-                    Kept::Some(kept) => walkers.narrow(&kept)?,
+                let best = walkers.best.shallow_clone();
+                if !standing.release(&caught, &best, |kept| walkers.narrow(kept))? {
+                    return Ok(standing);
                 }
             }
         }

@@ -8,10 +8,10 @@ mod linf;
 mod schedule;
 
 use super::standing::{Kept, Standing, narrow};
-use super::{Attack, GradientOracle, Loss};
+use super::{Attack, GradientOracle, Loss, UnderAttack};
 use crate::Result;
 use crate::nn::{Draws, answer};
-use gaat_spec::{Norm, ThreatModel};
+use gaat_spec::Norm;
 use tch::{Device, Kind, Tensor};
 
 /// Random search of at most so many queries. Examples leave as soon as they are misclassified.
@@ -22,14 +22,8 @@ pub struct Square {
 }
 
 impl Attack for Square {
-    fn propose(
-        &self,
-        oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        labels: &Tensor,
-        threat: &ThreatModel,
-        draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, labels, threat, draws } = batch;
         let _no_grad = tch::no_grad_guard();
         match threat.norm() {
             Norm::Linf => linf::search(self.queries, oracle, clean, labels, threat.epsilon(), draws),

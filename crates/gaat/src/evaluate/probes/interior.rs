@@ -4,7 +4,7 @@
 use super::{Prober, percent};
 use crate::Result;
 use crate::attack::survival::correct;
-use crate::attack::{Attack, Exact, Fgsm, Pgd, Start, StopRule, Walk, run};
+use crate::attack::{Attack, Exact, Fgsm, Pgd, Start, UnderAttack, run};
 use crate::batch::Batch;
 use crate::nn::Mode;
 use gaat_spec::evaluation::{InteriorProbe, Probes, ScaledAccuracy};
@@ -17,13 +17,7 @@ const STEPS: usize = 10;
 const SLACK: f64 = 0.02;
 
 pub(super) fn probe(prober: &Prober, batch: &Batch) -> Result<Vec<InteriorProbe>> {
-    let pgd = Pgd {
-        steps: STEPS,
-        step_size: 2.5 * prober.threat.epsilon() / STEPS as f64,
-        start: Start::Random,
-        walk: Walk::InBox,
-        stop: StopRule::Never,
-    };
+    let pgd = Pgd::training(STEPS, 2.5 * prober.threat.epsilon() / STEPS as f64, Start::Random);
     let attacks: [(String, &dyn Attack); 2] = [("fgsm".to_owned(), &Fgsm), (format!("pgd-{STEPS}"), &pgd)];
     attacks.into_iter().map(|(name, attack)| along(prober, batch, name, attack)).collect()
 }
@@ -32,7 +26,9 @@ fn along(prober: &Prober, batch: &Batch, name: String, attack: &dyn Attack) -> R
     let Batch { pixels, labels } = batch;
     let mut oracle = Exact::new(prober.classifier, Mode::Eval);
     let draws = prober.rng.seeded("evaluate/interior", 0);
-    let delta = run(attack, &mut oracle, pixels, labels, &prober.threat, &draws)?.into_pixels() - pixels;
+    let delta = run(attack, &mut oracle, UnderAttack::new(pixels, labels, &prober.threat, &draws))?
+        .into_pixels()
+        - pixels;
     let mut shares = Vec::new();
     let mut fell_inside = labels.f_lt(0)?;
     for share in SHARES {

@@ -3,10 +3,8 @@
 use super::{Prober, everybody};
 use crate::Result;
 use crate::attack::survival::survivors;
-use crate::attack::{Attack, GradientOracle, ball};
+use crate::attack::{Attack, GradientOracle, UnderAttack, ball};
 use crate::batch::Batch;
-use crate::nn::Draws;
-use gaat_spec::ThreatModel;
 use gaat_spec::evaluation::{NoiseProbe, Probes};
 use tch::Tensor;
 
@@ -17,14 +15,8 @@ const SLACK: f64 = 0.002;
 struct Noise;
 
 impl Attack for Noise {
-    fn propose(
-        &self,
-        _oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        _labels: &Tensor,
-        threat: &ThreatModel,
-        draws: &Draws,
-    ) -> Result<Tensor> {
+    fn propose(&self, _oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> Result<Tensor> {
+        let UnderAttack { clean, threat, draws, .. } = batch;
         ball::random_start(clean, threat, draws)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::attack::survival::{standing_clean, survivors};
-use crate::attack::{Fgsm, Pgd, Start, StopRule, Walk};
+use crate::attack::{Fgsm, Pgd, Start};
 use crate::batch::Images;
 use crate::nn::{Classifier, Draws};
 use gaat_spec::collapse::{ProbeVerdict, of_probe};
@@ -37,13 +37,7 @@ impl Check {
         let standing = standing_clean(classifier, &batch)?;
         let (standing, cost) = survivors(classifier, &batch, &standing, &Fgsm, threat, draws)?;
         passes += cost;
-        let attack = Pgd {
-            steps: STEPS,
-            step_size: threat.epsilon() / 4.0,
-            start: Start::Random,
-            walk: Walk::InBox,
-            stop: StopRule::WhenFooled,
-        };
+        let attack = Pgd::judging(STEPS, threat.epsilon() / 4.0, Start::Random);
         let (left, cost) = survivors(classifier, &batch, &standing, &attack, threat, draws)?;
         passes += cost;
         let share = |places: &tch::Tensor| places.size()[0] as f64 / count.max(1) as f64;

@@ -1,7 +1,7 @@
 //! FGSM-RS: one step from a random start (Wong, Rice and Kolter 2020, "Fast is better than free").
 
 use crate::Result;
-use crate::attack::{Pgd, Start, StopRule, Walk};
+use crate::attack::{Pgd, Start, Walk};
 use crate::batch::Batch;
 use crate::train::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PixelLength;
@@ -16,9 +16,8 @@ pub struct FgsmRs {
 impl FgsmRs {
     /// FGSM-RS with a step of `step_size`, alpha.
     pub fn new(step_size: PixelLength) -> Self {
-        let step_size = step_size.value();
-        let (start, walk, stop) = (Start::Random, Walk::InBall, StopRule::Never);
-        Self { attack: Pgd { steps: 1, step_size, start, walk, stop } }
+        let in_box = Pgd::training(1, step_size.value(), Start::Random);
+        Self { attack: Pgd { walk: Walk::InBall, ..in_box } }
     }
 }
 

@@ -1,6 +1,6 @@
 //! GAAT: adversarial training with gradient approximation (Gong, arXiv 2309.09464).
 
-use crate::attack::{Pgd, Start, StopRule, Walk};
+use crate::attack::{Pgd, Start, Walk};
 use crate::batch::Batch;
 use crate::train::refinement::{Controller, Effort};
 use crate::train::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
@@ -29,16 +29,12 @@ impl Gaat {
     /// GAAT with the given model and steps.
     pub fn new(spec: GaatSpec, setting: &Setting) -> Self {
         let spec = merged(spec, setting.threat.norm());
-        let attack = Pgd {
-            steps: spec.steps,
-            step_size: spec.step_size.value(),
-            start: if spec.random_start { Start::Random } else { Start::Clean },
-            walk: match spec.anchor {
-                Anchor::Clean => Walk::InBox,
-                Anchor::RandomStart => Walk::InBall,
-            },
-            stop: StopRule::Never,
+        let start = if spec.random_start { Start::Random } else { Start::Clean };
+        let walk = match spec.anchor {
+            Anchor::Clean => Walk::InBox,
+            Anchor::RandomStart => Walk::InBall,
         };
+        let attack = Pgd { walk, ..Pgd::training(spec.steps, spec.step_size.value(), start) };
         let controller = (spec.refinement == Refinement::Adaptive).then(Controller::default);
         Self { spec, attack, controller, classes: setting.classes }
     }

@@ -1,7 +1,7 @@
 //! RAT: PGD adversarial training (Madry et al. 2018), the method whose cost GAAT cuts.
 
 use crate::Result;
-use crate::attack::{Pgd, Start, StopRule, Walk};
+use crate::attack::{Pgd, Start};
 use crate::batch::Batch;
 use crate::train::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PgdSpec;
@@ -15,15 +15,8 @@ pub struct Rat {
 impl Rat {
     /// RAT with the given attack.
     pub fn new(spec: PgdSpec) -> Self {
-        Self {
-            attack: Pgd {
-                steps: spec.steps,
-                step_size: spec.step_size.value(),
-                start: if spec.random_start { Start::Random } else { Start::Clean },
-                walk: Walk::InBox,
-                stop: StopRule::Never,
-            },
-        }
+        let start = if spec.random_start { Start::Random } else { Start::Clean };
+        Self { attack: Pgd::training(spec.steps, spec.step_size.value(), start) }
     }
 }
 

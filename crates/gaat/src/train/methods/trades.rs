@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::attack::oracle::losses;
-use crate::attack::{Loss, Perturbed, Pgd, Start, StopRule, Walk};
+use crate::attack::{Loss, Perturbed, Pgd, Start};
 use crate::batch::Batch;
 use crate::train::{Objective, StepContext, StepReport, TrainingMethod};
 use gaat_spec::PgdSpec;
@@ -29,13 +29,8 @@ impl Trades {
 
 /// PGD from beside the clean image, as TRADES and MART start.
 pub(super) fn near_pgd(spec: PgdSpec) -> Pgd {
-    Pgd {
-        steps: spec.steps,
-        step_size: spec.step_size.value(),
-        start: if spec.random_start { Start::Near } else { Start::Clean },
-        walk: Walk::InBox,
-        stop: StopRule::Never,
-    }
+    let start = if spec.random_start { Start::Near } else { Start::Clean };
+    Pgd::training(spec.steps, spec.step_size.value(), start)
 }
 
 /// A descent on the losses `[N]` that `objective` makes of the logits clean and perturbed, after an attack of so many

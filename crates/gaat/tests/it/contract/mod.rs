@@ -5,7 +5,7 @@ mod table;
 use crate::support::{bits, network, noise, threat};
 use gaat::attack::{
     Ascent, Attack, Exact, Fgsm, GradientOracle, InputGradient, Loss, NEAR, Pgd, Start, StopRule, Taylor,
-    Walk, ball, run, run_unbounded, survival,
+    UnderAttack, Walk, ball, run, run_unbounded, survival,
 };
 use gaat::batch::Batch;
 use gaat::nn::{Classifier, Draws, Mode, Rng};
@@ -49,7 +49,8 @@ fn check_attack(classifier: &dyn Classifier, batch: &Batch, origin: Origin, mode
         let ask = |threat: &ThreatModel, seed: u64| {
             let mut oracle = origin.oracle(classifier, clean, mode, threat);
             assert_eq!(oracle.is_exact(), matches!(origin, Origin::Exact));
-            let found = run(attack.as_ref(), oracle.as_mut(), clean, labels, threat, &draws(seed));
+            let found =
+                run(attack.as_ref(), oracle.as_mut(), UnderAttack::new(clean, labels, threat, &draws(seed)));
             found.map(|found| (found.into_pixels(), oracle.passes()))
         };
         let is_on_model_of_logits = climbs == Climbs::Logits && !matches!(origin, Origin::Exact);
@@ -107,14 +108,8 @@ fn every_attack_keeps_the_contract() {
 struct Wild;
 
 impl Attack for Wild {
-    fn propose(
-        &self,
-        _oracle: &mut dyn GradientOracle,
-        clean: &Tensor,
-        _labels: &Tensor,
-        _threat: &ThreatModel,
-        draws: &Draws,
-    ) -> gaat::Result<Tensor> {
+    fn propose(&self, _oracle: &mut dyn GradientOracle, batch: UnderAttack<'_>) -> gaat::Result<Tensor> {
+        let UnderAttack { clean, draws, .. } = batch;
         draws.normal(&clean.size(), 0.0, 50.0, clean.kind(), clean.device())
     }
 }
@@ -125,7 +120,9 @@ fn whatever_is_proposed_is_brought_into_the_ball_and_the_box() {
     let (clean, labels) = noise(6, Kind::Float);
     for (norm, epsilon) in NORMS {
         let threat = threat(norm, epsilon);
-        let pixels = run(&Wild, &mut Flat, &clean, &labels, &threat, &draws(1)).unwrap().into_pixels();
+        let pixels = run(&Wild, &mut Flat, UnderAttack::new(&clean, &labels, &threat, &draws(1)))
+            .unwrap()
+            .into_pixels();
         let lengths = ball::lengths(&(&pixels - &clean), norm);
         assert!(lengths.max().double_value(&[]) <= epsilon + ball::tolerance(Kind::Float), "{threat}");
         assert!(lengths.min().double_value(&[]) > 0.3 * epsilon, "{threat}: not simply dropped");
@@ -138,11 +135,13 @@ fn an_unbounded_run_is_cut_to_the_box_alone() {
     tch::set_num_threads(1);
     let (clean, labels) = noise(6, Kind::Float);
     let threat = threat(Norm::Linf, 0.1);
-    let unbounded = run_unbounded(&Wild, &mut Flat, &clean, &labels, &threat, &draws(1)).unwrap();
+    let unbounded =
+        run_unbounded(&Wild, &mut Flat, UnderAttack::new(&clean, &labels, &threat, &draws(1))).unwrap();
     let proposed = draws(1).normal(&clean.size(), 0.0, 50.0, clean.kind(), Device::Cpu).unwrap();
     assert_eq!(bits(unbounded.pixels()), bits(&(&clean + proposed).clamp(0.0, 1.0)));
     let still = Ascent { start: &clean * 0.0 + 0.03, step_size: 0.0 };
-    let found = run(&still, &mut Flat, &clean, &labels, &threat, &draws(1)).unwrap().into_pixels();
+    let found =
+        run(&still, &mut Flat, UnderAttack::new(&clean, &labels, &threat, &draws(1))).unwrap().into_pixels();
     assert_eq!(bits(&found), bits(&(&clean + 0.03).clamp(0.0, 1.0)), "no step: the start itself");
 }
 
@@ -167,7 +166,9 @@ fn the_divergence_is_asked_of_the_network_and_rises_under_attack() {
     let walk = Walk::InBox;
     let pgd = Pgd { steps: 3, step_size: 0.03, start: Start::Near, walk, stop: StopRule::Never };
     let mut found = |labels: &Tensor| {
-        run(&pgd, &mut oracle, &clean, labels, &threat(Norm::Linf, 0.08), &draws(1)).unwrap().into_pixels()
+        run(&pgd, &mut oracle, UnderAttack::new(&clean, labels, &threat(Norm::Linf, 0.08), &draws(1)))
+            .unwrap()
+            .into_pixels()
     };
     let others = (&labels + 1).remainder(10);
     assert_eq!(bits(&found(&others)), bits(&found(&labels)), "it climbs the divergence, which has no labels");
@@ -187,7 +188,9 @@ fn one_step_of_length_epsilon_is_fgsm_bit_for_bit() {
             for mode in [Mode::Eval, Mode::TrainFrozenStats] {
                 let found = |attack: &dyn Attack| {
                     let mut oracle = origin.oracle(classifier.as_ref(), &clean, mode, &threat);
-                    run(attack, oracle.as_mut(), &clean, &labels, &threat, &draws(1)).unwrap().into_pixels()
+                    run(attack, oracle.as_mut(), UnderAttack::new(&clean, &labels, &threat, &draws(1)))
+                        .unwrap()
+                        .into_pixels()
                 };
                 let single = found(&Fgsm);
                 for pgd in every_pgd(epsilon) {
@@ -249,7 +252,9 @@ fn a_flat_loss_leaves_the_attack_at_its_start() {
     for (norm, epsilon) in NORMS {
         let threat = threat(norm, epsilon);
         let found = |attack: &dyn Attack| {
-            run(attack, &mut Flat, &clean, &labels, &threat, &draws(1)).unwrap().into_pixels()
+            run(attack, &mut Flat, UnderAttack::new(&clean, &labels, &threat, &draws(1)))
+                .unwrap()
+                .into_pixels()
         };
         assert_eq!(bits(&found(&Fgsm)), bits(&clean), "{threat}");
         let start = ball::random_start(&clean, &threat, &draws(1)).unwrap();
@@ -318,7 +323,7 @@ fn images_and_labels_that_do_not_belong_together_are_refused() {
     let cases =
         [(&clean, labels.narrow(0, 0, 2)), (&clean, labels.view([3, 1])), (&flat, labels.shallow_clone())];
     for (pixels, labels) in cases {
-        let error = run(&Fgsm, &mut Flat, pixels, &labels, &threat, &draws(1)).unwrap_err();
+        let error = run(&Fgsm, &mut Flat, UnderAttack::new(pixels, &labels, &threat, &draws(1))).unwrap_err();
         let (found, message) = (format!("{:?}", labels.size()), error.to_string());
         assert!(matches!(error, gaat::Error::Shape { .. }) && message.contains(&found), "{message}");
     }

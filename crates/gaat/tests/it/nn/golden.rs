@@ -1,7 +1,7 @@
 //! Every network against PyTorch: `reference/models.py` wrote the expected numbers.
 
 use super::{network, options};
-use gaat::attack::{self, Exact, Pgd, Start, StopRule, Walk};
+use gaat::attack::{self, Exact, Pgd, Start, StopRule, UnderAttack, Walk};
 use gaat::nn::{
     BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, Role, build, has_bf16,
 };
@@ -231,7 +231,9 @@ fn check_pgd(golden: &Golden, case: &Case, classifier: &dyn Classifier) {
     let labels = Tensor::from_slice(&case.labels);
     let draws = Rng::new(0).seeded("unused", 0);
     let perturbed =
-        attack::run(&attack, &mut oracle, &case.images(), &labels, &threat, &draws).unwrap().into_pixels();
+        attack::run(&attack, &mut oracle, UnderAttack::new(&case.images(), &labels, &threat, &draws))
+            .unwrap()
+            .into_pixels();
     let (logits, loss, _) = case.differentiated(classifier, &perturbed, Mode::Eval);
     let what = |part: &str| format!("{} PGD {part}", case.model);
     assert_samples(&what("pixels"), &perturbed, &case.pgd.samples, 1e-9);
