@@ -6,7 +6,7 @@ use crate::printer::Printer;
 use crate::verdicts::{self, Verdict};
 use anyhow::{Context, Result, anyhow, bail};
 use gaat::run::OpenedRun;
-use gaat_data::ImageSet;
+use gaat_data::ImageSource;
 use gaat_report::{ComparedRun, ComparisonPage, Document, Judged, Report, RunPage, summarize};
 use gaat_spec::{Analysis, Explanation, Gallery, MethodName, ThreatModel};
 use serde::Deserialize;
@@ -62,7 +62,7 @@ pub(crate) fn write_comparison(
 pub(crate) fn keep_gallery(
     run: &Path,
     opened: &OpenedRun,
-    images: &ImageSet,
+    images: &dyn ImageSource,
     threat: ThreatModel,
     printer: &Printer,
 ) {

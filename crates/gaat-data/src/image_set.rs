@@ -1,6 +1,7 @@
 //! Labelled images in memory, as bytes.
 //!
-//! Not a tensor and not a stream: pixels stay `u8` until a batch is uploaded, and a whole set is resident.
+//! Not a tensor and not a stream: pixels stay `u8` until a batch is uploaded, and a whole set is resident. Others see it as an
+//! [`ImageSource`].
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::hexadecimal::hexadecimal;
+use crate::source::{ImageSource, hash_frame};
 
 /// The shape of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,15 +139,27 @@ impl ImageSet {
     /// SHA-256 over shape, labels and pixels, as hexadecimal; computed at the first call.
     pub fn digest(&self) -> &str {
         self.digest.get_or_init(|| {
-            let ImageShape { channels, height, width } = self.shape;
             let mut hasher = Sha256::new();
-            for length in [self.len(), channels, height, width] {
-                hasher.update((length as u64).to_le_bytes());
-            }
-            let labels: Vec<u8> = self.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
-            hasher.update(&labels);
+            hash_frame(&mut hasher, self.shape, &self.labels);
             hasher.update(&self.pixels);
             hexadecimal(&hasher.finalize())
+        })
+    }
+
+    /// The images of `source` at `indices`, in that order, read into memory.
+    ///
+    /// # Errors
+    /// When an image cannot be read.
+    pub fn of(source: &dyn ImageSource, indices: &[usize]) -> Result<Self> {
+        let mut pixels = vec![0; indices.len() * source.shape().bytes()];
+        source.read(indices, &mut pixels)?;
+        Ok(Self {
+            pixels,
+            shape: source.shape(),
+            labels: indices.iter().map(|&index| source.labels()[index]).collect(),
+            class_names: source.class_names().to_vec(),
+            name: source.name().to_owned(),
+            digest: OnceLock::new(),
         })
     }
 

@@ -1,7 +1,8 @@
 //! Image sets for gaat: readers, splits and epoch order; and PyTorch state dicts as plain numbers.
 //!
-//! Everything that is trained on fits in memory, so an [`ImageSet`] is a plain struct of bytes. There is no tensor, no
-//! augmentation and no network here, and nothing is printed: what a reader wants to say is in its result.
+//! Whatever images are trained on is an [`ImageSource`]: an [`ImageSet`] in memory, a [`View`] of some images of another source,
+//! or a program's own. There is no tensor, no augmentation and no network here, and nothing is printed: what a reader wants to
+//! say is in its result.
 //!
 //! Start at [`load()`], which finds and reads a data set, and [`split()`], which carves the validation set from the training
 //! set and gives the three parts types of their own.
@@ -29,9 +30,11 @@ mod png;
 mod resize;
 mod room;
 mod seen;
+mod source;
 mod split;
 mod stratify;
 mod temporary;
+mod view;
 mod whole_file;
 
 pub use digest::digest_of_file;
@@ -47,6 +50,8 @@ pub use pickle::{Checkpoint, CheckpointFile, NamedTensor, Numbers, StateDict, Te
 pub use places::Places;
 pub use png::{png, png_of_image};
 pub use room::memory as free_memory;
-pub use split::{SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};
+pub use source::{ImageSource, for_each_chunk};
+pub use split::{Parts, SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};
 pub use temporary::{abandon_writes, sweep};
+pub use view::View;
 pub use whole_file::write_whole;

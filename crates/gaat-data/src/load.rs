@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::cifar::{self, CIFAR10_VERSIONS, CIFAR100_VERSIONS, Layout};
 use crate::cifar_files::Store;
-use crate::error::{Error, Result, names};
+use crate::error::{Error, Result};
 use crate::idx_files::{self, FASHION_MNIST, MNIST};
 use crate::image_set::ImageSet;
 use crate::places::Places;
@@ -31,8 +31,6 @@ pub struct Source {
 pub enum Location {
     /// Part of the program.
     Embedded,
-    /// Handed over by the caller.
-    Memory,
     /// A directory or an archive.
     Path(PathBuf),
 }
@@ -41,7 +39,6 @@ impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embedded => formatter.pad("embedded"),
-            Self::Memory => formatter.pad("memory"),
             Self::Path(path) => visible_path(path).fmt(formatter),
         }
     }
@@ -58,33 +55,6 @@ pub struct Loaded {
     pub location: Location,
     /// What the user should hear, though it stopped nothing.
     pub warnings: Vec<String>,
-}
-
-impl Loaded {
-    /// Images of the caller's own.
-    ///
-    /// # Errors
-    /// When the two parts differ in image shape or classes.
-    pub fn from_sets(train: ImageSet, test: ImageSet) -> Result<Self> {
-        let loaded = Self { train, test, location: Location::Memory, warnings: Vec::new() };
-        loaded.check_parts_agree()?;
-        Ok(loaded)
-    }
-
-    pub(crate) fn check_parts_agree(&self) -> Result<()> {
-        let Self { train, test, .. } = self;
-        let inconsistent = |expected: String, found: String| {
-            Err(Error::Inconsistent { name: test.name().to_owned(), expected, found })
-        };
-        if train.shape() != test.shape() {
-            return inconsistent(format!("test images of {}", train.shape()), test.shape().to_string());
-        }
-        if train.class_names() != test.class_names() {
-            let classes = |set: &ImageSet| names(set.class_names());
-            return inconsistent(format!("the test classes {}", classes(train)), classes(test));
-        }
-        Ok(())
-    }
 }
 
 /// Finds a data set in the usual places and reads it.

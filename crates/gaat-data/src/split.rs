@@ -3,42 +3,60 @@
 //! The validation set is carved from the training set by seed; the test set is never touched by that seed. Only this
 //! module makes the three types, so that holding one is proof of what it may be used for.
 
-use crate::error::{Error, Result};
-use crate::image_set::ImageSet;
+use std::sync::Arc;
+
+use crate::error::{Error, Result, names};
 use crate::load::Loaded;
 use crate::order::Stream;
+use crate::source::{self, ImageSource};
 use crate::stratify::{Division, divide};
+use crate::view::View;
 
 /// Images to train on.
 #[derive(Clone, Debug)]
-pub struct TrainSet(ImageSet);
+pub struct TrainSet(Arc<dyn ImageSource>);
 
 /// Images to choose checkpoints and stop by; carved from the training images.
 #[derive(Clone, Debug)]
-pub struct ValidationSet(ImageSet);
+pub struct ValidationSet(Arc<dyn ImageSource>);
 
 /// Images to judge the finished model by, once.
 #[derive(Clone, Debug)]
-pub struct TestSet(ImageSet);
+pub struct TestSet(Arc<dyn ImageSource>);
 
 impl TrainSet {
     /// The images.
-    pub fn images(&self) -> &ImageSet {
-        &self.0
+    pub fn images(&self) -> &dyn ImageSource {
+        self.0.as_ref()
+    }
+
+    /// The same, to be kept.
+    pub fn shared(&self) -> Arc<dyn ImageSource> {
+        Arc::clone(&self.0)
     }
 }
 
 impl ValidationSet {
     /// The images.
-    pub fn images(&self) -> &ImageSet {
-        &self.0
+    pub fn images(&self) -> &dyn ImageSource {
+        self.0.as_ref()
+    }
+
+    /// The same, to be kept.
+    pub fn shared(&self) -> Arc<dyn ImageSource> {
+        Arc::clone(&self.0)
     }
 }
 
 impl TestSet {
     /// The images.
-    pub fn images(&self) -> &ImageSet {
-        &self.0
+    pub fn images(&self) -> &dyn ImageSource {
+        self.0.as_ref()
+    }
+
+    /// The same, to be kept.
+    pub fn shared(&self) -> Arc<dyn ImageSource> {
+        Arc::clone(&self.0)
     }
 }
 
@@ -75,17 +93,60 @@ impl Default for SplitOptions {
 /// The seed of the test subset: fixed, so that limited results stay comparable.
 const TEST_SEED: u64 = 0;
 
-/// Limits both parts, then carves the validation set from the training images, stratified by class.
+/// The two official parts of a data set, wherever their images lie.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    train: Arc<dyn ImageSource>,
+    test: Arc<dyn ImageSource>,
+}
+
+impl Parts {
+    /// Images for training and validation, and images for judging.
+    ///
+    /// # Errors
+    /// When the two differ in image shape or classes, or a label has no class name.
+    pub fn of(train: Arc<dyn ImageSource>, test: Arc<dyn ImageSource>) -> Result<Self> {
+        source::check(train.as_ref())?;
+        source::check(test.as_ref())?;
+        let inconsistent = |expected: String, found: String| {
+            Err(Error::Inconsistent { name: test.name().to_owned(), expected, found })
+        };
+        if train.shape() != test.shape() {
+            return inconsistent(format!("test images of {}", train.shape()), test.shape().to_string());
+        }
+        if train.class_names() != test.class_names() {
+            let classes = |set: &dyn ImageSource| names(set.class_names());
+            return inconsistent(
+                format!("the test classes {}", classes(train.as_ref())),
+                classes(test.as_ref()),
+            );
+        }
+        Ok(Self { train, test })
+    }
+
+    /// The images for training and validation.
+    pub fn train(&self) -> &dyn ImageSource {
+        self.train.as_ref()
+    }
+}
+
+impl TryFrom<Loaded> for Parts {
+    type Error = Error;
+
+    fn try_from(loaded: Loaded) -> Result<Self> {
+        Self::of(Arc::new(loaded.train), Arc::new(loaded.test))
+    }
+}
+
+/// Limits both parts, then carves the validation set from the training images, stratified by class. Reads and copies no pixel.
 ///
 /// # Errors
-/// When the fraction is outside [0, 1), a limit is 0, no training image would be left, or the two parts differ in image
-/// shape or classes.
-pub fn split(loaded: Loaded, options: &SplitOptions) -> Result<Splits> {
+/// When the fraction is outside [0, 1), a limit is 0, or no training image would be left.
+pub fn split(parts: Parts, options: &SplitOptions) -> Result<Splits> {
     check(options)?;
-    loaded.check_parts_agree()?;
     let SplitOptions { validation_fraction, seed, limit_train, limit_test } = *options;
-    let train = limited(loaded.train, limit_train, Stream::TrainLimit, seed);
-    let test = limited(loaded.test, limit_test, Stream::TestLimit, TEST_SEED);
+    let train = limited(parts.train, limit_train, Stream::TrainLimit, seed)?;
+    let test = limited(parts.test, limit_test, Stream::TestLimit, TEST_SEED)?;
     let count = validation_count(train.len(), validation_fraction);
     if count >= train.len() {
         return Err(Error::Inconsistent {
@@ -96,8 +157,9 @@ pub fn split(loaded: Loaded, options: &SplitOptions) -> Result<Splits> {
     }
     let Division { chosen, rest } =
         divide(train.labels(), train.class_count(), count, Stream::Validation, seed);
-    let validation = train.select(&chosen);
-    let train = if chosen.is_empty() { train } else { train.select(&rest) };
+    let is_whole = chosen.is_empty();
+    let validation: Arc<dyn ImageSource> = Arc::new(View::of(Arc::clone(&train), chosen)?);
+    let train = if is_whole { train } else { Arc::new(View::of(train, rest)?) };
     Ok(Splits { train: TrainSet(train), validation: ValidationSet(validation), test: TestSet(test) })
 }
 
@@ -124,11 +186,17 @@ fn validation_count(length: usize, fraction: f64) -> usize {
     if fraction > 0.0 { count.max(1) } else { 0 }
 }
 
-fn limited(images: ImageSet, limit: Option<usize>, stream: Stream, seed: u64) -> ImageSet {
+fn limited(
+    images: Arc<dyn ImageSource>,
+    limit: Option<usize>,
+    stream: Stream,
+    seed: u64,
+) -> Result<Arc<dyn ImageSource>> {
     match limit {
         Some(limit) if limit < images.len() => {
-            images.select(&divide(images.labels(), images.class_count(), limit, stream, seed).chosen)
+            let chosen = divide(images.labels(), images.class_count(), limit, stream, seed).chosen;
+            Ok(Arc::new(View::of(images, chosen)?))
         }
-        _ => images,
+        _ => Ok(images),
     }
 }

@@ -5,7 +5,7 @@ use gaat::evaluate::{EvaluateOptions, evaluate_resumable};
 use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, build};
 use gaat::train::Control;
 use gaat::weights::{self, Description};
-use gaat_data::{DatasetName, ImageSet, SplitOptions, split};
+use gaat_data::{DatasetName, Parts, SplitOptions, TestSet, split};
 use gaat_spec::{ModelName, Norm, ThreatModel};
 use std::path::Path;
 use tch::{Device, Kind};
@@ -56,7 +56,7 @@ pub(crate) fn run_directory_seeds() -> Vec<Vec<u8>> {
 
 struct Judging {
     network: Box<dyn Classifier>,
-    images: ImageSet,
+    images: TestSet,
     options: EvaluateOptions,
 }
 
@@ -68,7 +68,7 @@ impl Judging {
             resize: None,
         });
         let options = SplitOptions { limit_test: Some(4), ..SplitOptions::default() };
-        let images = split(loaded.unwrap(), &options).unwrap().test.images().clone();
+        let images = split(Parts::try_from(loaded.unwrap()).unwrap(), &options).unwrap().test;
         let options = EvaluateOptions::new(
             ThreatModel::new(Norm::Linf, "0.1".parse().unwrap()).unwrap(),
             Vec::new(),
@@ -79,7 +79,7 @@ impl Judging {
 
     fn run(&self, state: &Path) -> Result<(), String> {
         let observer = &mut |_: &gaat::evaluate::Progress| Control::Continue;
-        told(evaluate_resumable(self.network.as_ref(), &self.images, &self.options, state, observer))
+        told(evaluate_resumable(self.network.as_ref(), self.images.images(), &self.options, state, observer))
     }
 }
 

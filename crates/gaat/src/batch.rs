@@ -1,7 +1,7 @@
-//! Images on a device: from the bytes of an [`ImageSet`] to the float batches that networks take.
+//! Images on a device: from the bytes of an [`ImageSource`] to the float batches that networks take.
 
 use crate::Result;
-use gaat_data::{ImageSet, epoch_order};
+use gaat_data::{ImageSource, epoch_order};
 use gaat_spec::{Selection, Subset};
 use tch::{Device, Kind, Tensor};
 
@@ -62,6 +62,9 @@ impl Choice {
     }
 }
 
+/// Bytes of pixels that go to the device at once.
+const AT_ONCE: usize = 16 << 20;
+
 /// A whole image set on a device, as bytes.
 #[derive(Debug)]
 pub struct Images {
@@ -73,24 +76,39 @@ impl Images {
     /// Copies `images` to `device`.
     ///
     /// # Errors
-    /// When the device has no room.
-    pub fn upload(images: &ImageSet, device: Device) -> Result<Self> {
-        let shape = images.shape();
-        let size = [images.len() as i64, shape.channels as i64, shape.height as i64, shape.width as i64];
-        let pixels = Tensor::f_from_data_size(images.pixels(), &size, Kind::Uint8)?.f_to_device(device)?;
-        let labels = Tensor::f_from_slice(images.labels())?.f_to_device(device)?;
-        Ok(Self { pixels, labels })
+    /// When an image cannot be read, or the device has no room.
+    pub fn upload(images: &dyn ImageSource, device: Device) -> Result<Self> {
+        let places: Vec<usize> = (0..images.len()).collect();
+        Self::upload_places(images, &places, device)
     }
 
     /// Copies those of `images` that `choice` takes to `device`, in their old order.
     ///
     /// # Errors
-    /// When the device has no room.
-    pub fn upload_some(images: &ImageSet, choice: Choice, device: Device) -> Result<Self> {
+    /// As [`upload`](Self::upload).
+    pub fn upload_some(images: &dyn ImageSource, choice: Choice, device: Device) -> Result<Self> {
         match choice.places(images.len()) {
-            Some(places) => Self::upload(&images.select(&places), device),
+            Some(places) => Self::upload_places(images, &places, device),
             None => Self::upload(images, device),
         }
+    }
+
+    /// Copies those of `images` at `places` to `device`, in that order.
+    pub(crate) fn upload_places(images: &dyn ImageSource, places: &[usize], device: Device) -> Result<Self> {
+        let shape = images.shape();
+        let size = |count: usize| [count, shape.channels, shape.height, shape.width].map(|side| side as i64);
+        let pixels = Tensor::f_empty(size(places.len()), (Kind::Uint8, device))?;
+        // Some megabytes at a time, so that no second copy of all images ever lies in memory.
+        let at_once = (AT_ONCE / shape.bytes().max(1)).max(1);
+        let mut bytes = Vec::new();
+        for (index, places) in places.chunks(at_once).enumerate() {
+            bytes.resize(places.len() * shape.bytes(), 0);
+            images.read(places, &mut bytes)?;
+            let some = Tensor::f_from_data_size(&bytes, &size(places.len()), Kind::Uint8)?;
+            pixels.f_narrow(0, (index * at_once) as i64, places.len() as i64)?.f_copy_(&some)?;
+        }
+        let labels: Vec<i64> = places.iter().map(|&place| images.labels()[place]).collect();
+        Ok(Self { pixels, labels: Tensor::f_from_slice(&labels)?.f_to_device(device)? })
     }
 
     /// Number of images.

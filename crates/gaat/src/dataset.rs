@@ -2,9 +2,10 @@
 
 use crate::Result;
 use crate::nn::Normalization;
-use gaat_data::{ImageSet, Loaded, Source, SplitOptions, Splits, split};
+use gaat_data::{ImageSource, Parts, Source, SplitOptions, Splits, for_each_chunk, split};
 use gaat_spec::{CheckedRecipe, NormalizationChoice};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The splits of a recipe, the digest of what they were made from, and what the reader should hear.
 #[derive(Debug)]
@@ -28,52 +29,65 @@ pub fn load(recipe: &CheckedRecipe, data_dir: Option<PathBuf>) -> Result<Dataset
         data_dir: data_dir.or_else(|| resolved.data_dir.clone()),
         resize: resolved.resize.map(|side| (side, side)),
     })?;
-    let digest = loaded.train.digest().to_owned();
     let warnings = loaded.warnings.clone();
+    let parts = Parts::try_from(loaded)?;
+    let digest = parts.train().digest()?;
     let options = SplitOptions {
         validation_fraction: recipe.validation_fraction,
         seed: recipe.plan.seed(),
         limit_train: resolved.limit,
         limit_test: None,
     };
-    Ok(Dataset { splits: split(loaded, &options)?, digest, warnings })
+    Ok(Dataset { splits: split(parts, &options)?, digest, warnings })
 }
 
 impl Dataset {
-    /// Images of one's own, the training images split as `options` say.
+    /// Images of one's own, wherever they lie, the training images split as `options` say.
     ///
     /// # Errors
-    /// When the two sets do not fit together, or an option is out of its range.
-    pub fn of(train: ImageSet, test: ImageSet, options: &SplitOptions) -> Result<Self> {
-        let digest = train.digest().to_owned();
-        Ok(Self { splits: split(Loaded::from_sets(train, test)?, options)?, digest, warnings: Vec::new() })
+    /// When the two sources do not fit together, an option is out of its range, or an image cannot be read.
+    pub fn of(
+        train: Arc<dyn ImageSource>,
+        test: Arc<dyn ImageSource>,
+        options: &SplitOptions,
+    ) -> Result<Self> {
+        let parts = Parts::of(train, test)?;
+        let digest = parts.train().digest()?;
+        Ok(Self { splits: split(parts, options)?, digest, warnings: Vec::new() })
     }
 }
 
 /// The normalisation that `choice` means for these training images.
-pub fn normalization(choice: NormalizationChoice, train: &ImageSet) -> Normalization {
+///
+/// # Errors
+/// When an image cannot be read.
+pub fn normalization(choice: NormalizationChoice, train: &dyn ImageSource) -> Result<Normalization> {
     let shape = train.shape();
-    match choice {
-        NormalizationChoice::None => Normalization::identity(shape.channels as i64),
-        NormalizationChoice::Dataset => {
-            let plane = shape.height * shape.width;
-            let (mut mean, mut std) = (Vec::new(), Vec::new());
-            for channel in 0..shape.channels {
-                let (mut sum, mut squares) = (0u64, 0u64);
-                for image in train.pixels().chunks_exact(shape.channels * plane) {
-                    for byte in &image[channel * plane..(channel + 1) * plane] {
-                        sum += u64::from(*byte);
-                        squares += u64::from(*byte).pow(2);
-                    }
-                }
-                let count = (train.len() * plane) as f64;
-                let center = sum as f64 / count;
-                let variance = (squares as f64 / count - center * center).max(0.0);
-                mean.push(center / 255.0);
-                // A channel that never changes is left unscaled.
-                std.push(if variance > 0.0 { variance.sqrt() / 255.0 } else { 1.0 });
-            }
-            Normalization { mean, std }
-        }
+    if choice == NormalizationChoice::None {
+        return Ok(Normalization::identity(shape.channels as i64));
     }
+    let plane = shape.height * shape.width;
+    // Sum and sum of squares of each channel.
+    let mut sums = vec![(0u64, 0u64); shape.channels];
+    for_each_chunk(train, |pixels| {
+        for image in pixels.chunks_exact(shape.channels * plane) {
+            for ((sum, squares), bytes) in sums.iter_mut().zip(image.chunks_exact(plane)) {
+                for byte in bytes {
+                    *sum += u64::from(*byte);
+                    *squares += u64::from(*byte).pow(2);
+                }
+            }
+        }
+    })?;
+    let count = (train.len() * plane) as f64;
+    let (mean, std) = sums
+        .into_iter()
+        .map(|(sum, squares)| {
+            let center = sum as f64 / count;
+            let variance = (squares as f64 / count - center * center).max(0.0);
+            // A channel that never changes is left unscaled.
+            (center / 255.0, if variance > 0.0 { variance.sqrt() / 255.0 } else { 1.0 })
+        })
+        .unzip();
+    Ok(Normalization { mean, std })
 }

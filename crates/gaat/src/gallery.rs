@@ -7,7 +7,7 @@ use crate::pictures::{png, rgb};
 use crate::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gaat_data::ImageSet;
+use gaat_data::{ImageSet, ImageSource};
 use gaat_spec::gallery::{Example, Picture, SCHEMA};
 use gaat_spec::{AttackSpec, Gallery, Selection, ThreatModel};
 use tch::Tensor;
@@ -24,11 +24,11 @@ const STEPS: usize = 20;
 /// When there is no image, or the attack fails.
 pub fn gallery(
     classifier: &dyn Classifier,
-    images: &ImageSet,
+    images: &dyn ImageSource,
     threat: ThreatModel,
     seed: u64,
 ) -> Result<Gallery> {
-    let chosen = images.select(&first_of_each_class(images));
+    let chosen = ImageSet::of(images, &first_of_each_class(images))?;
     let attack = AttackSpec::pgd(&threat, STEPS, 1, None)?;
     let options = PerturbOptions {
         threat,
@@ -68,7 +68,7 @@ pub fn gallery(
     Ok(Gallery { schema, threat, attack, precision, amplification, examples })
 }
 
-fn first_of_each_class(images: &ImageSet) -> Vec<usize> {
+fn first_of_each_class(images: &dyn ImageSource) -> Vec<usize> {
     let labels = images.labels();
     (0..images.class_names().len())
         .filter_map(|class| labels.iter().position(|label| *label == class as i64))
@@ -81,7 +81,7 @@ fn encoded(images: &Tensor) -> Result<Vec<String>> {
     rgb(images)?.f_unbind(0)?.iter().map(|picture| Ok(STANDARD.encode(png(picture)?))).collect()
 }
 
-fn name(images: &ImageSet, class: i64) -> Result<String> {
+fn name(images: &dyn ImageSource, class: i64) -> Result<String> {
     let found = usize::try_from(class).ok().and_then(|class| images.class_names().get(class));
     found.cloned().ok_or_else(|| {
         let known = images.class_names().len();

@@ -127,6 +127,50 @@
 //! # Ok::<(), gaat::Error>(())
 //! ```
 //!
+//! # Images of your own
+//!
+//! Whatever hands out pixels is an [`ImageSource`](crate::data::ImageSource): an array in memory ([`ImageSet`](crate::data::ImageSet)),
+//! a data base, a generator. Splits are views on it. What the digest covers is what a resumed run insists on.
+//!
+//! ```
+//! use gaat::data::{ImageShape, ImageSource, SplitOptions};
+//! use gaat::dataset::Dataset;
+//! use gaat::nn::Catalogue;
+//! use gaat::train::{Nothing, Quiet, Start, Training};
+//! use std::sync::Arc;
+//!
+//! /// Bright images and dark ones.
+//! struct Shades(Vec<i64>, Vec<String>);
+//!
+//! impl ImageSource for Shades {
+//!     fn shape(&self) -> ImageShape {
+//!         ImageShape { channels: 1, height: 8, width: 8 }
+//!     }
+//!     fn labels(&self) -> &[i64] {
+//!         &self.0
+//!     }
+//!     fn class_names(&self) -> &[String] {
+//!         &self.1
+//!     }
+//!     fn name(&self) -> &str {
+//!         "shades"
+//!     }
+//!     fn read(&self, indices: &[usize], pixels: &mut [u8]) -> gaat::data::Result<()> {
+//!         for (index, pixels) in indices.iter().zip(pixels.chunks_exact_mut(64)) {
+//!             pixels.fill(100 * self.0[*index] as u8 + (*index % 50) as u8);
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let shades = |count| Arc::new(Shades((0..count).map(|index| index % 2).collect(), vec!["dark".into(), "bright".into()]));
+//! let data = Dataset::of(shades(200), shades(50), &SplitOptions::default())?;
+//! let recipe = gaat::spec::Recipe::from_toml("dataset = \"digits\"\nmodel = \"mlp\"\nmethod = \"natural\"\nepochs = 1")?.check()?;
+//! let training = Training::on(data, &recipe, &Catalogue::standard(), Start::Fresh)?;
+//! assert_eq!(training.run(&mut Nothing, &mut Quiet)?.images, 180);
+//! # Ok::<(), gaat::Error>(())
+//! ```
+//!
 //! # A curvature of your own
 //!
 //! A model of the Hessian is whatever says what `H s` is: an [`InputHessian`](crate::taylor::curvature::InputHessian). With it an

@@ -13,7 +13,7 @@ use crate::verdicts::{self, Verdict};
 use anyhow::{Result, bail};
 use gaat::evaluate::{CurveAttack, EvaluateOptions, ProbeOptions, Progress, evaluate, evaluate_resumable};
 use gaat::run::OpenedRun;
-use gaat_data::ImageSet;
+use gaat_data::ImageSource;
 use gaat_report::format::{count, decimals, percent, seconds};
 use gaat_report::{Align, Table, curve_plot, curve_text};
 use gaat_spec::evaluation::{NoiseProbe, Probes};
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
 fn keep(
     subject: &SubjectArguments,
     opened: &OpenedRun,
-    images: &ImageSet,
+    images: &dyn ImageSource,
     evaluation: &Evaluation,
     threat: ThreatModel,
     printer: &Printer,
@@ -120,7 +120,7 @@ fn curve(arguments: &EvaluateArguments, threat: &ThreatModel) -> Result<Vec<Curv
 /// Judges on `images`; `None` when the user stopped it.
 pub(super) fn judge(
     opened: &OpenedRun,
-    images: &ImageSet,
+    images: &dyn ImageSource,
     options: &EvaluateOptions,
     state: Option<&Path>,
     progress: &mut EvaluationProgress,

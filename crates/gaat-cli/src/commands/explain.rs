@@ -68,7 +68,7 @@ fn open(arguments: &ExplainArguments) -> Result<Vec<Subject>> {
             threads: arguments.threads,
         })?;
         if let Some(first) = opened.first()
-            && first.test.images().digest() != subject.test.images().digest()
+            && first.test.images().digest()? != subject.test.images().digest()?
         {
             let (one, other) = (arguments.runs[0].display(), run.display());
             bail!("{one} and {other} were trained on different images, so that their maps do not compare");

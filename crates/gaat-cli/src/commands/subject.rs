@@ -4,7 +4,7 @@ use crate::arguments::{AttackedArguments, CheckpointChoice, SubjectArguments};
 use crate::recipes;
 use anyhow::{Result, bail};
 use gaat::run::{Checkpoint, OpenedRun};
-use gaat_data::{ImageSet, TestSet};
+use gaat_data::{ImageSource, TestSet};
 use gaat_spec::collapse::Training;
 use gaat_spec::{CheckedRecipe, DatasetName, Norm, Recipe, Selection, ThreatModel, visible};
 use std::path::Path;
@@ -92,7 +92,7 @@ pub(super) fn known_training(run: &Path, opened: &OpenedRun) -> Result<Training>
 }
 
 /// Accuracy on images of other classes would be a number without a meaning.
-fn check_classes(images: &ImageSet, opened: &OpenedRun) -> Result<()> {
+fn check_classes(images: &dyn ImageSource, opened: &OpenedRun) -> Result<()> {
     let (found, expected) = (images.class_names(), &opened.description.class_names);
     if opened.description.takes_classes(found) {
         return Ok(());

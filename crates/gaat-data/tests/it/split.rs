@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gaat_data::{ImageSet, ImageShape, Loaded, SplitOptions, Splits, split};
+use std::sync::Arc;
+
+use gaat_data::{ImageSet, ImageShape, ImageSource, Parts, SplitOptions, Splits, split};
 
 /// Every image carries its own number in its two pixels; two of three are of class 0.
 fn numbered(count: u16, first: u16) -> ImageSet {
@@ -13,7 +15,12 @@ fn numbered(count: u16, first: u16) -> ImageSet {
     ImageSet::new(pixels, shape, labels, vec!["a".into(), "b".into()], "numbered".into()).unwrap()
 }
 
-fn numbers(set: &ImageSet) -> BTreeSet<u16> {
+fn parts(train: ImageSet, test: ImageSet) -> gaat_data::Result<Parts> {
+    Parts::of(Arc::new(train), Arc::new(test))
+}
+
+fn numbers(set: &dyn ImageSource) -> BTreeSet<u16> {
+    let set = ImageSet::of(set, &(0..set.len()).collect::<Vec<_>>()).unwrap();
     let numbers: Vec<u16> =
         set.pixels().as_chunks().0.iter().map(|bytes| u16::from_be_bytes(*bytes)).collect();
     for (number, label) in numbers.iter().zip(set.labels()) {
@@ -25,7 +32,7 @@ fn numbers(set: &ImageSet) -> BTreeSet<u16> {
 }
 
 fn split_numbered(options: &SplitOptions) -> Splits {
-    split(Loaded::from_sets(numbered(600, 0), numbered(300, 1000 - 1)).unwrap(), options).unwrap()
+    split(parts(numbered(600, 0), numbered(300, 1000 - 1)).unwrap(), options).unwrap()
 }
 
 #[test]
@@ -72,12 +79,12 @@ fn limits_come_before_the_validation_set_and_keep_the_shares() {
 fn a_fraction_of_nothing_leaves_the_training_set_whole() {
     let splits = split_numbered(&SplitOptions { validation_fraction: 0.0, ..SplitOptions::default() });
     assert!(splits.validation.images().is_empty());
-    assert_eq!(splits.train.images().digest(), numbered(600, 0).digest());
+    assert_eq!(splits.train.images().digest().unwrap(), numbered(600, 0).digest());
 }
 
 #[test]
 fn options_out_of_range_are_refused() {
-    let loaded = || Loaded::from_sets(numbered(3, 0), numbered(3, 0)).unwrap();
+    let loaded = || parts(numbered(3, 0), numbered(3, 0)).unwrap();
     let options = SplitOptions::default();
     let cases = [
         SplitOptions { validation_fraction: 1.0, ..options.clone() },
@@ -99,6 +106,6 @@ fn parts_of_two_data_sets_do_not_go_together() {
     let shape = ImageShape { channels: 1, height: 2, width: 1 };
     let turned =
         ImageSet::new(vec![0; 2], shape, vec![0], vec!["a".into(), "b".into()], "turned".into()).unwrap();
-    let message = Loaded::from_sets(numbered(3, 0), turned).unwrap_err().to_string();
+    let message = parts(numbered(3, 0), turned).unwrap_err().to_string();
     assert!(message.contains("turned") && message.contains("1 x 2 x 1"), "{message}");
 }

@@ -15,7 +15,7 @@ use crate::run::environment;
 use crate::taylor::TaylorModel;
 use crate::{Error, Result};
 use compared::{Compared, Path};
-use gaat_data::ImageSet;
+use gaat_data::ImageSource;
 use gaat_spec::analysis::{Analysis, AttackOutcome, EpsilonAnalysis, LossModel, ModelAnalysis, SCHEMA};
 use gaat_spec::{Anchor, Norm, PixelLength, Selection, ThreatModel, bounds};
 use outcome::{Clock, Misfit, Verdict};
@@ -91,7 +91,7 @@ pub struct Progress {
 /// When there is nothing to analyse, a size does not fit, the observer stops, or an attack fails.
 pub fn analyze(
     classifier: &dyn Classifier,
-    images: &ImageSet,
+    images: &dyn ImageSource,
     options: &AnalyzeOptions,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Analysis> {

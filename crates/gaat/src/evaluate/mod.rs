@@ -25,7 +25,7 @@ use crate::batch::{Batch, Choice, Images};
 use crate::nn::{Classifier, Rng, try_algorithms};
 use crate::{Error, Result};
 use crew::Crew;
-use gaat_data::ImageSet;
+use gaat_data::ImageSource;
 use gaat_spec::collapse::Training;
 use gaat_spec::{AttackSpec, Evaluation, Passes, Selection, ThreatModel, bounds};
 use judge::Judge;
@@ -120,7 +120,7 @@ pub struct Progress {
 /// When there is no image, a size does not fit, the observer stops, or an attack fails.
 pub fn evaluate(
     classifier: &dyn Classifier,
-    images: &ImageSet,
+    images: &dyn ImageSource,
     options: &EvaluateOptions,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
@@ -134,7 +134,7 @@ pub fn evaluate(
 /// As [`evaluate`]; also when the file cannot be read or written, or belongs to another evaluation.
 pub fn evaluate_resumable(
     classifier: &dyn Classifier,
-    images: &ImageSet,
+    images: &dyn ImageSource,
     options: &EvaluateOptions,
     state: &Path,
     observer: &mut dyn FnMut(&Progress) -> Control,
@@ -145,7 +145,7 @@ pub fn evaluate_resumable(
 
 fn judge(
     classifier: &dyn Classifier,
-    images: &ImageSet,
+    images: &dyn ImageSource,
     options: &EvaluateOptions,
     saved: Option<&Saved>,
     observer: &mut dyn FnMut(&Progress) -> Control,

@@ -7,7 +7,7 @@ use crate::batch::{Batch, Choice, Images};
 use crate::nn::{Classifier, Mode, Rng, answer};
 use crate::taylor::TaylorModel;
 use crate::{Error, Result};
-use gaat_data::ImageSet;
+use gaat_data::ImageSource;
 use gaat_spec::{Anchor, AttackSpec, Curvature, Norm, Passes, Selection, Subset, ThreatModel, bounds};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -117,7 +117,7 @@ impl PerturbedImages {
 /// When there is no image, or the attack fails: with a Taylor model, one that climbs logits where a curvature is given.
 pub fn perturb(
     classifier: &dyn Classifier,
-    images: &ImageSet,
+    images: &dyn ImageSource,
     options: &PerturbOptions,
 ) -> Result<PerturbedImages> {
     if images.is_empty() || options.batch_size == 0 || options.limit == Some(0) {

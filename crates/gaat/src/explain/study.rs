@@ -6,7 +6,7 @@ use crate::control::Control;
 use crate::nn::{Classifier, Mode, answer, finite};
 use crate::run::environment;
 use crate::{Error, Result};
-use gaat_data::ImageSet;
+use gaat_data::ImageSource;
 use gaat_spec::explanation::{
     ExplainedRun, Explanation, MapAgreement, MapStatistics, Mean, Pair, SCHEMA, SaliencyName,
 };
@@ -68,7 +68,7 @@ pub struct Explained {
 /// or when the observer stops.
 pub fn explain(
     subjects: &[Subject],
-    images: &ImageSet,
+    images: &dyn ImageSource,
     options: &ExplainOptions,
     observer: &mut dyn FnMut(&str) -> Control,
 ) -> Result<Explained> {

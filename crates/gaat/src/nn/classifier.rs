@@ -29,7 +29,7 @@ pub struct InputShape {
 
 impl InputShape {
     /// The shape of `images`.
-    pub fn of(images: &gaat_data::ImageSet) -> Self {
+    pub fn of(images: &dyn gaat_data::ImageSource) -> Self {
         let gaat_data::ImageShape { channels, height, width } = images.shape();
         Self { channels: channels as i64, height: height as i64, width: width as i64 }
     }

@@ -5,7 +5,7 @@
 
 use super::books::Books;
 use super::calendar::Calendar;
-use gaat_data::ImageSet;
+use gaat_data::ImageSource;
 use gaat_spec::{EpochRecord, Event, Plan};
 
 /// The name of the alarm in events and records.
@@ -30,7 +30,7 @@ pub(super) struct Chance {
 
 impl Chance {
     /// For `train` under `plan`.
-    pub(super) fn new(train: &ImageSet, plan: &Plan, calendar: Calendar) -> Self {
+    pub(super) fn new(train: &dyn ImageSource, plan: &Plan, calendar: Calendar) -> Self {
         let count = train.len().max(1) as f64;
         let shares = || {
             let counts = train.images_per_class().into_iter();

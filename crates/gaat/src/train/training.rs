@@ -22,7 +22,7 @@ use crate::dataset::{self, Dataset};
 use crate::nn::{BuildOptions, Catalogue, Classifier, InputShape, Rng};
 use crate::run::{Place, environment, parse_device};
 use crate::{Error, Result};
-use gaat_data::{ImageSet, epoch_order};
+use gaat_data::{ImageSource, epoch_order};
 use gaat_spec::record::{ModelRecord, SCHEMA};
 use gaat_spec::{CheckedRecipe, Event, Passes, Plan, RunRecord, Seconds, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -72,12 +72,19 @@ impl Training {
     pub fn starting(recipe: &CheckedRecipe, catalogue: &Catalogue, start: Start) -> Result<Self> {
         // Before the data is read, which may take a while.
         parse_device(&recipe.device)?;
-        let data = dataset::load(recipe, None)?;
+        Self::on(dataset::load(recipe, None)?, recipe, catalogue, start)
+    }
+
+    /// Every part but the images as `recipe` says: the network fits those of `data`.
+    ///
+    /// # Errors
+    /// As [`starting`](Self::starting).
+    pub fn on(data: Dataset, recipe: &CheckedRecipe, catalogue: &Catalogue, start: Start) -> Result<Self> {
         let train = data.splits.train.images();
         let input = InputShape::of(train);
         let place = Place::parse(&recipe.device, &recipe.precision, &recipe.model, input)?;
         let normalization = match &start {
-            Start::Fresh => dataset::normalization(recipe.normalization, train),
+            Start::Fresh => dataset::normalization(recipe.normalization, train)?,
             Start::From { weights, .. } => weights.normalization().clone(),
         };
         let options = BuildOptions {
@@ -158,7 +165,7 @@ impl Training {
         if plan.on_collapse().is_some() && attacked.is_empty() {
             warnings.push(UNCONFIRMED.to_owned());
         }
-        let upload = |images| Images::upload(images, setting.device);
+        let upload = |images: &dyn ImageSource| Images::upload(images, setting.device);
         let record = new_record(&plan, &start, digest, network.as_ref());
         let mut run = Run {
             calendar,
@@ -168,7 +175,7 @@ impl Training {
             chance: Chance::new(train, &plan, calendar),
             validation: Validation {
                 images: upload(validation)?,
-                attacked: upload(&validation.select(&attacked))?,
+                attacked: Images::upload_places(validation, &attacked, setting.device)?,
                 threat: plan.threat(),
                 steps: plan.validation_steps(),
                 rng: Rng::new(plan.seed()),
@@ -192,7 +199,7 @@ impl Training {
 }
 
 /// Refuses a network that takes other images, or tells other classes apart, than those of the data, and a crop beyond them.
-fn check_fit(network: &dyn Classifier, plan: &Plan, train: &ImageSet) -> Result<()> {
+fn check_fit(network: &dyn Classifier, plan: &Plan, train: &dyn ImageSource) -> Result<()> {
     let (padding, shape) = (plan.augmentation().crop_padding, train.shape());
     let side = shape.height.max(shape.width);
     if padding > side {

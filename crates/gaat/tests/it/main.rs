@@ -22,6 +22,7 @@ mod imported;
 mod literal_gaat;
 mod methods;
 mod nn;
+mod own_data;
 mod parts;
 mod support;
 mod suspicion;

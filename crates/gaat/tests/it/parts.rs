@@ -1,7 +1,6 @@
 //! A training put together from parts, without a run directory.
 
 use crate::support::{options, recipe};
-use gaat::dataset::Dataset;
 use gaat::nn::{
     Architecture, Body, Builder, Catalogue, Classifier, Flow, Initial, InputShape, Linear, Mode,
     ParameterStore, Rng, Role,
@@ -9,7 +8,6 @@ use gaat::nn::{
 use gaat::run::{Checkpoint, open_of, open_with};
 use gaat::spec::{ComputePrecision, EpochRecord, Event, Recipe, Seconds, Status};
 use gaat::train::{Control, GivenWeights, Head, KeptRun, Nothing, Quiet, Start, Training, train, train_of};
-use gaat_data::{SplitOptions, load};
 use tch::{Device, Kind, Tensor};
 
 const SHORT: &str =
@@ -40,21 +38,6 @@ fn a_run_that_keeps_nothing_is_the_run_of_a_directory_and_a_closure_can_stop_it(
     let record =
         Training::of(&checked, &Catalogue::standard()).unwrap().run(&mut Nothing, &mut stop).unwrap();
     assert_eq!((record.status, record.epochs.len()), (Status::Interrupted, 0));
-}
-
-#[test]
-fn images_of_ones_own_are_trained_on() {
-    tch::set_num_threads(1);
-    let checked = recipe(SHORT);
-    let found =
-        load(&gaat_data::Source { dataset: gaat_data::DatasetName::Digits, data_dir: None, resize: None });
-    let found = found.unwrap();
-    let few: Vec<usize> = (0..200).collect();
-    let split = SplitOptions { validation_fraction: 0.2, seed: 0, limit_train: None, limit_test: None };
-    let data = Dataset::of(found.train.select(&few), found.test.select(&few), &split).unwrap();
-    let training = Training { data, ..Training::of(&checked, &Catalogue::standard()).unwrap() };
-    let record = training.run(&mut Nothing, &mut Quiet).unwrap();
-    assert_eq!((record.images, record.status), (2 * 160, Status::Done));
 }
 
 #[test]
