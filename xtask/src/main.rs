@@ -6,6 +6,8 @@
 compile_error!("gaat is built on Linux and macOS; on Windows use the Windows Subsystem for Linux");
 
 mod bench;
+mod dist;
+mod docs;
 mod install;
 mod kills;
 mod libtorch;
@@ -41,10 +43,12 @@ usage: cargo xtask <command>
   sweep [options]       convolutions and trainings under a checker of memory; `sweep --help`
                         lists the options
   tidy                  the rules of this repository that clippy does not know
+  docs                  a site of the pages in docs/ (needs mdBook): target/docs-site
+  dist                  an archive that runs without cargo and Python: target/dist
   install [--root DIR]  put `gaat` on the PATH, with the libraries that it needs
   help                  this text
 
-setup is part of demo, test, ci, bench, kills, sweep and install.";
+setup is part of demo, test, ci, bench, kills, sweep, dist and install.";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -57,6 +61,8 @@ enum Task {
     Kills(Vec<OsString>),
     Sweep(Vec<OsString>),
     Tidy,
+    Docs,
+    Dist,
     Install(Option<PathBuf>),
     Help,
 }
@@ -90,6 +96,8 @@ fn perform(task: Task) -> Result<()> {
         Task::Kills(arguments) => kills::kills(&setup, &arguments),
         Task::Sweep(arguments) => sweep::sweep(&setup, &arguments),
         Task::Tidy => tidy::run(&setup.root),
+        Task::Docs => docs::docs(&setup.root),
+        Task::Dist => dist::dist(&setup),
         Task::Install(root) => install::run_install(&setup, root),
         Task::Help => {
             println!("{USAGE}");
@@ -114,10 +122,14 @@ fn parse(arguments: Vec<OsString>) -> Result<Task> {
         ("kills", _) => Ok(Task::Kills(rest)),
         ("sweep", _) => Ok(Task::Sweep(rest)),
         ("tidy", []) => Ok(Task::Tidy),
+        ("docs", []) => Ok(Task::Docs),
+        ("dist", []) => Ok(Task::Dist),
         ("install", []) => Ok(Task::Install(None)),
         ("install", ["--root", _]) => Ok(Task::Install(rest.into_iter().nth(1).map(PathBuf::from))),
         ("help" | "--help" | "-h", _) => Ok(Task::Help),
-        ("setup" | "demo" | "ci" | "tidy" | "install", _) => Err(format!("`{name}` does not take {words:?}")),
+        ("setup" | "demo" | "ci" | "tidy" | "docs" | "dist" | "install", _) => {
+            Err(format!("`{name}` does not take {words:?}"))
+        }
         _ => Err(format!("unknown command `{name}`")),
     }
 }

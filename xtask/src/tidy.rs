@@ -33,10 +33,23 @@ fn check(root: &Path) -> Result<(usize, Vec<String>)> {
             complaints.push(format!("{folder}/ is missing"));
         }
     }
-    let documents = ["README.md", "ARCHITECTURE.md"];
-    for name in documents {
-        if let Ok(text) = fs::read_to_string(root.join(name)) {
-            let dead = links(&text).into_iter().filter(|link| !root.join(link).exists());
+    let mut documents = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
+    for folder in ["docs", "results"] {
+        if root.join(folder).is_dir() {
+            walk(&root.join(folder), &mut documents)?;
+        }
+    }
+    // Those at the top that are not always there.
+    for name in ["CHANGELOG.md", "CONTRIBUTING.md", "RELEASE.md", "SECURITY.md"] {
+        documents.extend(Some(root.join(name)).filter(|path| path.is_file()));
+    }
+    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    documents[2..].sort();
+    for path in &documents {
+        let name = path.strip_prefix(root).unwrap_or(path).display();
+        let folder = path.parent().unwrap_or(root);
+        if let Ok(text) = fs::read_to_string(path) {
+            let dead = links(&text).into_iter().filter(|link| !folder.join(link).exists());
             complaints.extend(dead.map(|link| format!("{name}: links to {link}, which does not exist")));
         } else {
             complaints.push(format!("{name} is missing or is not text"));
@@ -53,7 +66,7 @@ fn check(root: &Path) -> Result<(usize, Vec<String>)> {
 }
 
 /// Every file below `folder`, except links and what tools leave there.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+pub(crate) fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -265,6 +278,10 @@ mod tests {
         let found = complaints(&scratch);
         assert_eq!(found.len(), 3, "{found:?}");
         assert_eq!(found[0], "README.md: links to docs/a.md, which does not exist");
+        scratch.file("docs/a.md", "[top](../README.md) [b](b.md)\n");
+        let found = complaints(&scratch);
+        assert!(found.contains(&"docs/a.md: links to b.md, which does not exist".to_owned()), "{found:?}");
+        assert!(!found.iter().any(|line| line.contains("../README.md")), "{found:?}");
     }
 
     #[test]
