@@ -373,7 +373,7 @@ pub(crate) struct ExplainArguments {
     /// Saliency methods, separated by commas [default: all that every run has]
     #[arg(long, value_delimiter = ',', value_name = "METHODS")]
     pub(crate) method: Vec<SaliencyName>,
-    /// Test images looked at, a subset fixed by the seed; those count that every run classifies rightly
+    /// Test images looked at, a subset fixed by the seed; those count that every run classifies correctly
     #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "first")]
     pub(crate) limit: usize,
     /// The test images that come first, in place of a subset

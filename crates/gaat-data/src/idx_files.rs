@@ -96,7 +96,7 @@ impl Layout {
         };
         let mut places: Vec<PathBuf> = Vec::new();
         for place in roots.iter().flat_map(below) {
-            // `mnist` and `MNIST` are one folder on some file systems, and a root that is searched twice helps nobody.
+            // `mnist` and `MNIST` are one folder on some file systems, and it is of no use to search a root twice.
             if !places.contains(&place) {
                 places.push(place);
             }
@@ -132,7 +132,7 @@ impl Layout {
     }
 
     /// Refuses the files of the other set, which have the same names: their test labels are short and give
-    /// them away. What nobody publishes passes.
+    /// them away. Files that are not published pass.
     fn check_identity(&self, files: &Files) -> Result<()> {
         if let Some(other) = namesake(&files.directory) {
             let found = format!(

@@ -91,7 +91,7 @@ pub fn load_with(source: &Source, places: &Places) -> Result<Loaded> {
     Ok(Loaded { train, test, location, warnings })
 }
 
-/// Whoever names a directory wants the images in it, and not the embedded ones in their place.
+/// A user who names a directory wants the images in it, and not the embedded ones in their place.
 fn check_place(source: &Source) -> Result<()> {
     match &source.data_dir {
         Some(place) if source.dataset == DatasetName::Digits => Err(Error::Option {

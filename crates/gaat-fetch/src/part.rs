@@ -66,7 +66,7 @@ impl Part {
     }
 }
 
-/// Removes what an earlier download of `name` has left, where the whole file is there by now and nobody is downloading it.
+/// Removes what an earlier download of `name` has left, where the whole file is there by now and no process is downloading it.
 pub(crate) fn forget(directory: &Path, name: &str) {
     let path = directory.join(format!("{name}.part"));
     let is_idle = gaat_data::files::open(&path).is_ok_and(|file| file.file().try_lock().is_ok());

@@ -20,7 +20,7 @@ pub struct Model {
     /// Which operators are meant.
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSet>,
-    /// Text for whoever reads the file.
+    /// Text for readers of the file.
     #[prost(message, repeated, tag = "14")]
     pub metadata_props: Vec<Entry>,
 }
@@ -176,7 +176,7 @@ pub enum Size {
     /// Fixed.
     #[prost(int64, tag = "1")]
     Fixed(i64),
-    /// Up to whoever runs the graph; the name says which sizes are equal.
+    /// Chosen by the program that runs the graph; the name says which sizes are equal.
     #[prost(string, tag = "2")]
     Named(String),
 }

@@ -177,7 +177,7 @@ fn notes(explanation: &Explanation) -> Vec<String> {
 
 fn legend(explanation: &Explanation) -> String {
     format!(
-        "Maps of the logit of each image's class, on the {} of {} test images that every network classifies rightly, computed in {}. \
+        "Maps of the logit of each image's class, on the {} of {} test images that every network classifies correctly, computed in {}. \
          Mean over the images, then mean ± standard deviation over the runs, or over the pairs, which share runs. \
          seed: runs of the same seed begin with the same weights and batches. sparsity: Gini index, 0 where all pixels count alike. alignment: absolute cosine between gradient and image, for maps that are gradients. rank \
          correlation: Spearman's, over the pixels. top tenth shared: of the most salient pixels; unrelated maps share 0.1.",

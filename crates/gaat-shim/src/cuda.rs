@@ -75,7 +75,7 @@ impl GraphPool {
 }
 
 /// Kernels in the order of their launch, to be launched again as one. They read and write the very memory that they did when
-/// they were recorded: whoever replays keeps those tensors alive and copies into and out of them.
+/// they were recorded: the caller keeps those tensors alive and copies into and out of them.
 #[derive(Debug)]
 pub struct CudaGraph(*mut c_void);
 

@@ -68,7 +68,7 @@ impl fmt::Display for LossModel {
 /// What an attack left, judged by the network on the projected images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AttackOutcome {
-    /// Share of all images classified rightly both clean and under the attack.
+    /// Share of all images classified correctly both clean and under the attack.
     pub robust_accuracy: f64,
     /// 95 % Wilson interval of that share.
     pub interval: (f64, f64),
@@ -139,7 +139,7 @@ pub struct Analysis {
     /// Which images these are, where they are not all; also missing in documents of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subset: Option<Subset>,
-    /// Share of them classified rightly as they are.
+    /// Share of them classified correctly as they are.
     pub clean_accuracy: f64,
     /// Norm of the perturbations.
     pub norm: Norm,

@@ -129,9 +129,9 @@ pub fn of_probe(single: f64, many: f64) -> ProbeVerdict {
 /// What is known of the training of a network that is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Training {
-    /// Its method; `None` where nobody knows.
+    /// Its method; `None` where that is unknown.
     pub method: Option<MethodName>,
-    /// What it was trained against; `None` where nobody knows.
+    /// What it was trained against; `None` where that is unknown.
     pub threat: Option<ThreatModel>,
     /// Accuracy on the training images of the last epoch, under the attack that it was trained with.
     pub own: Option<Share>,
@@ -249,7 +249,7 @@ mod tests {
             let found = verdict("fgsm-rs", &[("fgsm", 0.742), ("pgd", 0.5), (strong, 0.134)], None).unwrap();
             assert_eq!(found.pgd, 0.134, "{strong}");
         }
-        // What nobody knows the training of is judged by what it shows.
+        // A network of unknown training is judged by its numbers alone.
         assert!(verdict("unknown", &[("fgsm", 0.742), ("pgd", 0.134)], None).is_some());
     }
 

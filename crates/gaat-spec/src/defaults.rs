@@ -86,7 +86,7 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
     }
 }
 
-/// Small grey images, which nobody crops, flips or normalises.
+/// Small grey images, which are not cropped, flipped or normalised by custom.
 fn is_grey(dataset: DatasetName) -> bool {
     matches!(dataset, DatasetName::Digits | DatasetName::Mnist | DatasetName::FashionMnist)
 }

@@ -11,7 +11,7 @@ pub struct AttackResult {
     pub name: String,
     /// The attack's numbers.
     pub attack: AttackSpec,
-    /// Share of all images classified rightly both clean and under this attack.
+    /// Share of all images classified correctly both clean and under this attack.
     pub robust_accuracy: f64,
     /// 95 % Wilson interval of that share.
     pub interval: (f64, f64),
@@ -31,7 +31,7 @@ pub struct ClassResult {
     pub name: String,
     /// Images judged.
     pub examples: usize,
-    /// Share of them classified rightly clean; 0 where there is none.
+    /// Share of them classified correctly clean; 0 where there is none.
     pub clean_accuracy: f64,
     /// Share of them that withstood every attack; 0 where there is none.
     pub robust_accuracy: f64,
@@ -46,7 +46,7 @@ pub struct CurvePoint {
     pub result: AttackResult,
 }
 
-/// What was tried beside the attacks, on a few images that are classified rightly clean.
+/// What was tried beside the attacks, on a few images that are classified correctly clean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probes {
     /// Images looked at.
@@ -86,7 +86,7 @@ pub struct InteriorProbe {
 pub struct ScaledAccuracy {
     /// Share of the perturbation, over 0 and at most 1.
     pub share: f64,
-    /// Share of the images that are classified rightly there.
+    /// Share of the images that are classified correctly there.
     pub accuracy: f64,
 }
 

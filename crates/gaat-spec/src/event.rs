@@ -28,7 +28,7 @@ pub enum Event {
         images: usize,
         /// Mean loss of the batch.
         loss: f64,
-        /// Share of the batch classified rightly as trained on.
+        /// Share of the batch classified correctly as trained on.
         accuracy: f64,
         /// Used in this step.
         learning_rate: f64,

@@ -60,7 +60,7 @@ pub struct ExplainedRun {
     pub label: String,
     /// Seed of its training, as far as known.
     pub seed: Option<u64>,
-    /// Share of the images looked at that it classifies rightly.
+    /// Share of the images looked at that it classifies correctly.
     pub clean_accuracy: f64,
     /// Its maps, a method each.
     pub maps: Vec<MapStatistics>,
@@ -96,7 +96,7 @@ pub struct Explanation {
     /// Which images these are, where they are not all; also missing in documents of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subset: Option<Subset>,
-    /// Those of them that every network classifies rightly: what the numbers are over.
+    /// Those of them that every network classifies correctly: what the numbers are over.
     pub examples: usize,
     /// Root of the choice of images and of the noise.
     pub seed: u64,

@@ -6,7 +6,7 @@ use crate::recipe::{AugmentationSpec, OptimizerSpec};
 use crate::schedule::Schedule;
 use crate::{PixelLength, Recipe, ThreatModel, long_step};
 
-/// What the loop goes by. Only [`Recipe::check`] makes one, so that whoever holds a plan knows that it was checked.
+/// What the loop goes by. Only [`Recipe::check`] makes one, so that a plan is always a checked one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub(crate) recipe: Recipe,

@@ -46,7 +46,7 @@ pub fn visible_path(path: &Path) -> String {
     shown
 }
 
-/// Text of several lines, whatever it quotes: line breaks stay, and tabs. For whoever prints, draws or writes a page at the end.
+/// Text of several lines, whatever it quotes: line breaks stay, and tabs. For code that prints, draws or writes a page.
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     let is_unseen = |character| is_unseen(character) && !matches!(character, '\n' | '\t');
     if text.chars().any(is_unseen) {

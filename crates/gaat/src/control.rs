@@ -1,4 +1,4 @@
-//! The answer of whoever watches a long computation.
+//! The answer of an observer of a long computation.
 
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

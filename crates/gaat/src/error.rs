@@ -135,7 +135,7 @@ pub enum Error {
         /// Where the loss is finite: the first tensor whose gradient is not, `fc.weight` in backquotes or the pixels.
         gradient: Option<String>,
     },
-    /// Whoever watches asked to stop.
+    /// An observer asked to stop.
     #[error("interrupted")]
     Interrupted,
     /// A call that makes no sense, whatever the input.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// The file that says who owns a directory, while somebody does.
 pub(crate) const FILE: &str = "gaat.lock";
-/// Whoever adds to a record has done so in a moment; an owner is waited for no longer.
+/// A writer adds to a record within a moment; an owner is waited for no longer.
 const MOMENT: Duration = Duration::from_secs(2);
 /// How long one writer waits for others.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -66,7 +66,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // Before the lock is given back, so that nobody locks a file that is about to go.
+        // Before the lock is given back, so that no other process locks a file that is about to go.
         let _ = fs_err::remove_file(&self.path);
         // Succeeds where nothing has come into the directory.
         let _ = self.made.iter().try_for_each(fs_err::remove_dir);
@@ -80,7 +80,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Waits until nobody else adds to the files of `directory`.
+    /// Waits until no other process adds to the files of `directory`.
     ///
     /// # Errors
     /// When the directory cannot be opened, or somebody holds it for a minute.

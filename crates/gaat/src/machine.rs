@@ -1,4 +1,4 @@
-//! The libtorch that was loaded and what it finds on this machine; for whoever wonders why something does not work.
+//! The libtorch that was loaded and what it finds on this machine, to explain why something does not work.
 
 use crate::nn::{ComputePrecision, PrecisionRequest, has_bf16};
 use crate::run::cpu_name;

@@ -32,7 +32,7 @@ pub struct Description {
     pub input: (i64, i64, i64),
     /// Class names in the order of the logits.
     pub class_names: Vec<String>,
-    /// Whether nobody gave names: those above are numbers then, and stand for any as many classes.
+    /// Whether no names were given: those above are numbers then, and stand for any as many classes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub are_classes_numbered: bool,
     /// Subtracted from each channel, pixels in `[0, 1]`.
@@ -105,7 +105,7 @@ impl Description {
         InputShape { channels, height, width }
     }
 
-    /// Holds the tensors of a file against the described network, where it is a published one: nobody else's sizes are known
+    /// Holds the tensors of a file against the described network, where it is a published one: the sizes of other networks are not known
     /// before it is built.
     fn check(&self, state: &[(String, Tensor)]) -> Result<()> {
         if self.model.published().is_err() {

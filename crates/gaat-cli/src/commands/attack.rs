@@ -29,7 +29,7 @@ struct Attempt {
     subset: Option<Subset>,
     clean_accuracy: f64,
     robust_accuracy: f64,
-    /// Images that were rightly classified clean.
+    /// Images that were correctly classified clean.
     attacked: usize,
     /// Those of them that the attack fooled.
     fooled: usize,

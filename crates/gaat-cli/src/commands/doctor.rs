@@ -121,7 +121,7 @@ fn cuda(machine: &Machine) -> Finding {
 fn device(device: &str) -> Finding {
     let name = format!("device {device}");
     match check_device(device) {
-        Ok(()) => finding(&name, State::Ok, "computes gradients rightly", None),
+        Ok(()) => finding(&name, State::Ok, "computes gradients correctly", None),
         Err(error) => {
             let remedy = "--device cpu works everywhere; see the lines above".to_owned();
             finding(&name, State::Missing, error.to_string(), Some(remedy))

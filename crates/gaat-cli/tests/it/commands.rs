@@ -195,7 +195,7 @@ fn an_explanation_leaves_numbers_and_pictures_and_goes_into_the_report() {
     }
     let method = "--method input-gradient,grad-cam --limit 60 --threads 1";
     let table = success(here, &format!("explain runs/natural runs/gaat {method}"));
-    for part in ["natural - gaat", "other", "rank correlation", "every network classifies rightly"] {
+    for part in ["natural - gaat", "other", "rank correlation", "every network classifies correctly"] {
         assert!(table.contains(part), "{part}: {table}");
     }
     let document = json(&read(&here.join("runs/explanation/explanation.json")));

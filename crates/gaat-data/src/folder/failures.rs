@@ -1,4 +1,4 @@
-//! Images that cannot be used: all of them at once, so that nobody mends them one by one.
+//! Images that cannot be used: all of them at once, so that they can be mended together.
 
 use crate::error::{Error, Result};
 

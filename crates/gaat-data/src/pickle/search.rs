@@ -8,7 +8,7 @@ use super::value::{Id, Value};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-/// Dictionaries further inside are not looked at: nobody wraps a state dict so often.
+/// Dictionaries further inside are not looked at: no known writer wraps a state dict so often.
 const MOST_LEVELS: usize = 8;
 /// Further names of dictionaries that have one.
 const MOST_ALIASES: usize = 16;

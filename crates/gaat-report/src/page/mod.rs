@@ -19,7 +19,7 @@ const STYLE: &str = include_str!("style.css");
 /// Nothing is fetched, whatever a name that comes from outside might try.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/// A report: the page, and its plots for whoever wants them as files.
+/// A report: the page, and its plots as files too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// HTML.

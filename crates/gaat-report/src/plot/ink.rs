@@ -67,7 +67,7 @@ impl Ink {
     }
 }
 
-/// The style of a plot whose root has the class `gaat-plot`: the dark colours, for whoever prefers them.
+/// The style of a plot whose root has the class `gaat-plot`: the dark colours where the reader prefers them.
 pub(super) fn style() -> String {
     let mut rules = String::new();
     let named = PLAIN.iter().map(|(_, name, _, dark)| ((*name).to_owned(), *dark));

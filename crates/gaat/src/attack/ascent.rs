@@ -10,7 +10,7 @@ use tch::Tensor;
 pub struct Ascent {
     /// Perturbation to start from, `[N, C, H, W]`.
     pub start: Tensor,
-    /// Length of the step in the norm of the threat model, pixel units. With 0 nobody is asked for a gradient.
+    /// Length of the step in the norm of the threat model, pixel units. With 0 no gradient is asked for.
     pub step_size: f64,
 }
 

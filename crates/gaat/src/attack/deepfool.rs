@@ -35,11 +35,11 @@ impl Attack for DeepFool {
                 plane::nearest(oracle, &points, &labels, norm)?;
             if let Some(logits) = logits {
                 let fallen = answer::fooled(&logits, &labels)?;
-                let anybody = standing.release(&fallen, &(&points - &clean), |kept| {
+                let any_stays = standing.release(&fallen, &(&points - &clean), |kept| {
                     let Plane { lead, normal } = &mut nearest;
                     narrow([&mut clean, &mut labels, &mut points, &mut leader, lead, normal], kept)
                 })?;
-                if !anybody {
+                if !any_stays {
                     return Ok(standing.into_proposals());
                 }
             }
@@ -52,7 +52,7 @@ impl Attack for DeepFool {
                     &nearest.normal * ball::column(&(nearest.lead.abs() / (steepness.square() + TINY)))
                 }
             };
-            // On a model nobody leaves: those across its boundary wait for an expansion that knows better.
+            // With a Taylor oracle no image is dropped: crossing the model's boundary does not mean crossing the network's.
             let waits = ball::column(&leader.gt(0.0));
             points = ball::into_box(&(&points + step * OVERSHOOT)).where_self(&waits.logical_not(), &points);
         }

@@ -1,7 +1,7 @@
 //! Attacks: the ball, losses, gradient oracles, and what drives them.
 //!
 //! An attack proposes, the framework disposes: [`run`](run()) projects whatever comes back and hands out a
-//! [`Perturbed`], which only it can make. Success is judged by whoever evaluates, never by the attack.
+//! [`Perturbed`], which only it can make. The evaluation judges success, never the attack.
 
 mod apgd;
 mod ascent;

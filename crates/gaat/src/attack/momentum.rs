@@ -33,10 +33,10 @@ impl Attack for MomentumFgsm {
             let mut gradient = answer.gradient;
             if let Some(logits) = answer.logits {
                 let fallen = answer::fooled(&logits, &labels)?;
-                let anybody = standing.release(&fallen, &delta.shallow_clone(), |kept| {
+                let any_stays = standing.release(&fallen, &delta.shallow_clone(), |kept| {
                     narrow([&mut clean, &mut labels, &mut delta, &mut momentum, &mut gradient], kept)
                 })?;
-                if !anybody {
+                if !any_stays {
                     return Ok(standing.into_proposals());
                 }
             }

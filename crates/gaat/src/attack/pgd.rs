@@ -43,7 +43,7 @@ pub enum StopRule {
     /// All examples take all steps: for training.
     Never,
     /// An example stops where it is misclassified: for evaluation, where more steps change no verdict. Needs an
-    /// oracle that knows logits; with another one nobody stops.
+    /// oracle that knows logits; with another one no example stops.
     WhenFooled,
 }
 
@@ -163,13 +163,13 @@ impl Pgd {
             let mut gradient = answer.gradient;
             if let (StopRule::WhenFooled, Some(logits)) = (self.stop, answer.logits) {
                 let fallen = answer::fooled(&logits, &labels)?;
-                let anybody = standing.release(&fallen, &delta.shallow_clone(), |kept| {
+                let any_stays = standing.release(&fallen, &delta.shallow_clone(), |kept| {
                     if let Some(Aim::Class(target)) = &mut aim {
                         narrow([target], kept)?;
                     }
                     narrow([&mut clean, &mut labels, &mut delta, &mut gradient], kept)
                 })?;
-                if !anybody {
+                if !any_stays {
                     return Ok(standing);
                 }
             }

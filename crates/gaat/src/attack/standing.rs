@@ -17,8 +17,8 @@ pub(super) enum Kept {
     All,
     /// Those at these indices into the `M`, i64; the attack narrows its own tensors to them.
     Some(Tensor),
-    /// Nobody: the attack is over.
-    Nobody,
+    /// None: the attack is over.
+    None,
 }
 
 impl Standing {
@@ -39,10 +39,10 @@ impl Standing {
         }
         self.propose(deltas)?;
         self.places = self.places.f_index_select(0, &kept)?;
-        Ok(if kept.size()[0] == 0 { Kept::Nobody } else { Kept::Some(kept) })
+        Ok(if kept.size()[0] == 0 { Kept::None } else { Kept::Some(kept) })
     }
 
-    /// The same, and `narrow` cuts the attack's own tensors to those that stay. Whether anybody stays.
+    /// The same, and `narrow` cuts the attack's own tensors to those that stay. Whether any stays.
     pub(super) fn release(
         &mut self,
         fallen: &Tensor,
@@ -51,7 +51,7 @@ impl Standing {
     ) -> Result<bool> {
         match self.retire(fallen, deltas)? {
             Kept::All => Ok(true),
-            Kept::Nobody => Ok(false),
+            Kept::None => Ok(false),
             Kept::Some(kept) => narrow(&kept).map(|()| true),
         }
     }
@@ -67,7 +67,7 @@ impl Standing {
         &self.places
     }
 
-    /// Whether nobody stands any more.
+    /// Whether none stands any more.
     pub(super) fn is_over(&self) -> bool {
         self.places.size()[0] == 0
     }

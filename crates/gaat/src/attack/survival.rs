@@ -7,7 +7,7 @@ use crate::{Error, Result};
 use gaat_spec::{Passes, ThreatModel};
 use tch::Tensor;
 
-/// Which images of a batch are classified rightly, `[N]`, bool. Evaluation mode, no gradient.
+/// Which images of a batch are classified correctly, `[N]`, bool. Evaluation mode, no gradient.
 ///
 /// # Errors
 /// When the network refuses the batch, or answers with logits that are not finite.
@@ -30,7 +30,7 @@ pub(crate) fn check_pixels(pixels: &Tensor) -> Result<()> {
     }
 }
 
-/// Which of the images at `standing` (`[M]`, i64, places in `batch`) are still classified rightly under `attack`:
+/// Which of the images at `standing` (`[M]`, i64, places in `batch`) are still classified correctly under `attack`:
 /// their places, and the passes it took. The attack uses exact gradients in evaluation mode, and the verdict is the
 /// network's own on the projected result.
 ///
@@ -58,7 +58,7 @@ pub fn survivors(
     Ok((standing.f_masked_select(&kept)?, passes))
 }
 
-/// Places of the images that are classified rightly clean, `[M]`, i64.
+/// Places of the images that are classified correctly clean, `[M]`, i64.
 ///
 /// # Errors
 /// When the network refuses the batch.

@@ -34,7 +34,7 @@ pub(super) fn each(
 }
 
 /// Where fewer images are left than fill a batch of so many, several targets are tried at once: small batches waste the
-/// machine. Whoever falls has then been attacked towards later targets in vain, and draws its starts in other company.
+/// machine. An image that falls has then been attacked towards later targets in vain, and its starts are drawn for another batch.
 const COPIES: i64 = 512;
 
 fn one_after_the_other(
@@ -50,7 +50,7 @@ fn one_after_the_other(
     let mut rank = 1;
     while rank <= wrong {
         let together = (COPIES / labels.size()[0].max(1)).clamp(1, wrong - rank + 1);
-        // As the reference does: by rank among all classes, since only the rightly classified are attacked.
+        // As the reference does: by rank among all classes, since only the correctly classified are attacked.
         let targets = ranking.f_narrow(1, rank, together)?.f_tr()?;
         let (fallen, proposals) = at_once(oracle, &clean, &labels, &targets, &mut attack)?;
         rank += together;
@@ -90,7 +90,7 @@ fn at_once(
     Ok((any, chosen))
 }
 
-/// On a model nobody leaves, so that everybody is attacked towards every class. Proposed is the shortest perturbation
+/// With a Taylor oracle no image is dropped, so that each is attacked towards every class. Proposed is the shortest perturbation
 /// that the network itself takes for another class, which costs a forward pass a target; the last one where there is none.
 fn all_and_choose(
     oracle: &mut dyn GradientOracle,

@@ -19,7 +19,7 @@ pub(super) fn alarm(
     let total = images.len();
     let right: Vec<usize> = classes.iter().map(right).collect();
     let all_right: usize = right.iter().sum();
-    // Whatever is rightly taken for another class is one image less of the one: most networks need no second look.
+    // Whatever is correctly taken for another class is one image less of the one: most networks need no second look.
     let may_be = |class: usize| is_constant(total, classes, class, total - (all_right - right[class]));
     if !(0..classes.len()).any(may_be) {
         return Ok(None);
@@ -35,7 +35,7 @@ pub(super) fn alarm(
     }))
 }
 
-/// How many images of a class were classified rightly.
+/// How many images of a class were classified correctly.
 fn right(class: &ClassResult) -> usize {
     (class.clean_accuracy * class.examples as f64).round() as usize
 }

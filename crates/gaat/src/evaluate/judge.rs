@@ -17,7 +17,7 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Places of the images of `batch` that are classified rightly.
+    /// Places of the images of `batch` that are classified correctly.
     pub(super) fn clean(&self, batch: &Batch) -> Result<Vec<i64>> {
         places(&standing_clean(self.classifier, batch)?)
     }

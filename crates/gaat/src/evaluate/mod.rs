@@ -44,7 +44,7 @@ use tch::Kind;
 pub struct EvaluateOptions {
     /// Which perturbations count.
     pub threat: ThreatModel,
-    /// Attacks, each run on every image that is classified rightly clean.
+    /// Attacks, each run on every image that is classified correctly clean.
     pub attacks: Vec<AttackSpec>,
     /// Images judged at once.
     pub batch_size: usize,
@@ -113,7 +113,7 @@ pub struct Progress {
 
 /// Judges `classifier` on `images`, BatchNorm in evaluation mode.
 ///
-/// An image counts as robust under an attack if it is classified rightly clean and after the attack, whichever of its
+/// An image counts as robust under an attack if it is classified correctly clean and after the attack, whichever of its
 /// restarts; `robust_accuracy` counts those that withstand every attack.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Perturbed images themselves, for whoever wants to look at them or use them elsewhere.
+//! Perturbed images themselves, to be looked at or used elsewhere.
 
 use super::judge::build;
 use crate::attack::survival::{check_pixels, correct, standing_clean};
@@ -72,7 +72,7 @@ pub struct PerturbedImages {
 /// How an attack fared.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Success {
-    /// Images that were classified rightly clean.
+    /// Images that were classified correctly clean.
     pub attacked: usize,
     /// Those of them that are misclassified perturbed.
     pub fooled: usize,
@@ -81,7 +81,7 @@ pub struct Success {
 }
 
 impl PerturbedImages {
-    /// Shares of the images that are classified rightly, clean and perturbed.
+    /// Shares of the images that are classified correctly, clean and perturbed.
     ///
     /// # Errors
     /// When libtorch fails.

@@ -36,7 +36,7 @@ pub(super) fn plan(options: &EvaluateOptions, classes: usize) -> Result<Vec<Plan
         for attack in point.attack.parts(classes)? {
             let name = format!("{attack} at {}", point.threat.epsilon_length());
             stages.push(Planned { task: Task::Curve(attack), threat: point.threat, after, name });
-            // Whoever fell within a smaller ball has fallen: that perturbation lies in the larger one too.
+            // An image that fell within a smaller ball has fallen: that perturbation lies in the larger one too.
             after = stages.len() - 1;
         }
     }

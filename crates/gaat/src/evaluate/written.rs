@@ -71,7 +71,7 @@ impl PerturbedImages {
 }
 
 impl EightBit {
-    /// Share of the images that is classified rightly, and how the attack fared, once rounded.
+    /// Share of the images that is classified correctly, and how the attack fared, once rounded.
     ///
     /// # Errors
     /// When libtorch fails.

@@ -1,4 +1,4 @@
-//! What whoever loads exported weights elsewhere must know.
+//! What a program that loads exported weights must know.
 
 use crate::Result;
 use crate::weights::Description;

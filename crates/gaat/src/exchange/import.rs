@@ -290,7 +290,7 @@ fn in_pixels(found: Normalization) -> (Normalization, &'static str) {
     (found.divided(255.0), " (they are for pixels from 0 to 255, and were divided by 255)")
 }
 
-/// Refuses names that come twice: nobody could tell the classes apart.
+/// Refuses names that come twice: the classes could not be told apart.
 fn check_names(names: &[String]) -> Result<()> {
     let mut known = std::collections::HashSet::new();
     match names.iter().find(|name| !known.insert(name.as_str())) {

@@ -35,7 +35,7 @@ pub struct Subject<'a> {
 pub struct ExplainOptions {
     /// Methods; empty for all that every network has.
     pub methods: Vec<SaliencyName>,
-    /// Images looked at, of which those count that every network classifies rightly.
+    /// Images looked at, of which those count that every network classifies correctly.
     pub limit: usize,
     /// Which images these are: a subset fixed by the seed, or the first ones.
     pub selection: Selection,
@@ -64,7 +64,7 @@ pub struct Explained {
 /// Explains every subject on the same of `images`. `observer` hears of each method and subject before it begins.
 ///
 /// # Errors
-/// When there is no subject or no image that all classify rightly, when a method is asked of a network that has it not,
+/// When there is no subject or no image that all classify correctly, when a method is asked of a network that has it not,
 /// or when the observer stops.
 pub fn explain(
     subjects: &[Subject],
@@ -83,7 +83,7 @@ pub fn explain(
     let all = Images::upload_some(images, choice, store.device())?;
     let candidates = all.len();
     let batch = all.range(0, candidates, store.kind())?;
-    let (chosen, accuracies) = rightly_classified(subjects, &batch.pixels, &batch.labels)?;
+    let (chosen, accuracies) = correctly_classified(subjects, &batch.pixels, &batch.labels)?;
     let (pixels, labels) =
         (batch.pixels.f_index_select(0, &chosen)?, batch.labels.f_index_select(0, &chosen)?);
     let shown = spread_out(chosen.size()[0], SHOWN)?.f_to_device(store.device())?;
@@ -155,8 +155,12 @@ fn methods(subjects: &[Subject], options: &ExplainOptions) -> Result<Vec<Salienc
     Ok(methods)
 }
 
-/// Places of the images that every subject classifies rightly, and the accuracy of each.
-fn rightly_classified(subjects: &[Subject], pixels: &Tensor, labels: &Tensor) -> Result<(Tensor, Vec<f64>)> {
+/// Places of the images that every subject classifies correctly, and the accuracy of each.
+fn correctly_classified(
+    subjects: &[Subject],
+    pixels: &Tensor,
+    labels: &Tensor,
+) -> Result<(Tensor, Vec<f64>)> {
     let mut all_right = labels.f_ones_like()?.f_to_kind(Kind::Bool)?;
     let mut accuracies = Vec::with_capacity(subjects.len());
     for subject in subjects {
@@ -172,7 +176,7 @@ fn rightly_classified(subjects: &[Subject], pixels: &Tensor, labels: &Tensor) ->
     let chosen = all_right.f_nonzero()?.f_squeeze_dim(1)?;
     if chosen.size()[0] == 0 {
         return Err(Error::Usage(format!(
-            "none of the {} images is classified rightly by every network; look at more images",
+            "none of the {} images is classified correctly by every network; look at more images",
             labels.size()[0]
         )));
     }

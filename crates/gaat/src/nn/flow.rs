@@ -118,7 +118,7 @@ pub trait Flow {
     /// When the shapes do not fit, or libtorch fails.
     fn attention(&self, heads: Heads, queries_keys_values: &Self::Value) -> Result<Self::Value>;
 
-    /// Takes note of maps for whoever wants to look at them; those of the last call count.
+    /// Records maps, so that they can be looked at; those of the last call count.
     fn feature_maps(&self, maps: &Self::Value) {
         let _ = maps;
     }

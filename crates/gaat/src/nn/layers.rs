@@ -42,7 +42,7 @@ fn is_differentiated(input: &Tensor) -> bool {
 /// 1 on 2x2 blocks of pixels taken as channels.
 ///
 /// The sums are the same, up to their order. With one input channel oneDNN's gradient of the strided form in the
-/// pixels takes most of an attack's time; this form takes a third off it. Where nobody asks for that gradient, as in a
+/// pixels takes most of an attack's time; this form takes a third off it. Where that gradient is not needed, as in a
 /// descent, or on a GPU, the strided form is taken.
 #[derive(Debug)]
 pub struct BlockConv {

@@ -34,7 +34,7 @@ pub struct Descent {
     pub loss: Tensor,
     /// Sum of the losses that a model of the attack predicted; a scalar, f64.
     pub attacked: Tensor,
-    /// Images classified rightly before the update; a scalar.
+    /// Images classified correctly before the update; a scalar.
     pub correct: Tensor,
     /// Gradient of the summed losses in the watched pixels, `[N, C, H, W]`, from the same backward pass.
     pub gradient: Option<Tensor>,

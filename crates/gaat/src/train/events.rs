@@ -1,4 +1,4 @@
-//! Observers: whoever wants to know how a run goes, and may stop it.
+//! Observers: they are told how a run goes, and may stop it.
 
 pub use crate::control::Control;
 

@@ -101,7 +101,7 @@ impl Setting {
 pub struct StepReport {
     /// Sum of the losses over the batch as trained on; a scalar.
     pub loss: Tensor,
-    /// Images classified rightly as trained on, in the training pass; a scalar.
+    /// Images classified correctly as trained on, in the training pass; a scalar.
     pub correct: Tensor,
     /// How well the attack's model predicted the loss.
     pub gain: Option<UnreadGain>,
@@ -116,7 +116,7 @@ pub struct StepOutcome {
     pub images: usize,
     /// Sum of the losses over the batch as trained on; finite.
     pub loss: f64,
-    /// Images classified rightly as trained on, in the training pass.
+    /// Images classified correctly as trained on, in the training pass.
     pub correct: usize,
     /// How well the attack's model predicted the loss.
     pub gain: Option<GainRatio>,

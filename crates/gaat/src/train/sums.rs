@@ -34,7 +34,7 @@ impl EpochSums {
         self.learning_rate = learning_rate;
     }
 
-    /// Share of the training images classified rightly as they were trained on.
+    /// Share of the training images classified correctly as they were trained on.
     pub(super) fn accuracy(&self) -> Share {
         Share { share: self.correct as f64 / self.images.max(1) as f64, images: self.images }
     }

@@ -36,7 +36,7 @@ pub(super) struct Climbers {
 }
 
 impl Climbers {
-    /// Everybody of a batch at `start`, which is brought into ball and box.
+    /// All of a batch at `start`, which is brought into ball and box.
     pub(super) fn new(
         clean: &Tensor,
         labels: &Tensor,

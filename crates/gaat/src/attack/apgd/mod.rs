@@ -104,16 +104,16 @@ impl Apgd {
     }
 }
 
-/// Lets the misclassified leave and hands the others their answer; `false` where nobody is left.
+/// Lets the misclassified leave and hands the others their answer; `false` where none is left.
 fn take(climbers: &mut Climbers, standing: &mut Standing, answer: InputGradient) -> Result<bool> {
     let InputGradient { mut losses, mut gradient, logits } = answer;
     if let Some(logits) = logits {
         let fallen = answer::fooled(&logits, &climbers.labels)?;
-        let anybody = standing.release(&fallen, &climbers.delta.shallow_clone(), |kept| {
+        let any_stays = standing.release(&fallen, &climbers.delta.shallow_clone(), |kept| {
             climbers.narrow(kept)?;
             narrow([&mut losses, &mut gradient], kept)
         })?;
-        if !anybody {
+        if !any_stays {
             return Ok(false);
         }
     }

@@ -102,7 +102,7 @@ mod tests {
             };
             let (ours, other) = (length(&moved), length(&(&inside - &points)));
             assert_eq!(ours.le_tensor(&(other + 1e-6)).all().int64_value(&[]), 1, "{norm}");
-            // Optimality: whoever does not stand at the box moves at one pace.
+            // Optimality: a coordinate that is not at the box moves at one pace.
             let pace = if norm == Norm::Linf { normal.ones_like() } else { normal.abs() };
             let times = moved.abs() / pace;
             let free = end.gt(1e-9).logical_and(&end.lt(1.0 - 1e-9));

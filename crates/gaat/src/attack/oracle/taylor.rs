@@ -15,7 +15,7 @@ use tch::Tensor;
 /// asks for a new one at the point asked about.
 ///
 /// The cross-entropy is expanded itself, with the model's curvature; for any other loss the logits are, to first order.
-/// Nobody leaves an attack on its word: it hands out no verdicts with its gradients, and [`logits`](GradientOracle::logits)
+/// No image is dropped on the word of a model: the model gives no verdicts with its gradients, and [`logits`](GradientOracle::logits)
 /// are the network's.
 ///
 /// One oracle serves one batch: examples must keep their places between questions.

@@ -24,7 +24,7 @@ pub(super) fn search(
     let mut seekers = Seekers::new(oracle, clean, labels, ball::into_box(&(clean + start)))?;
     let plans = uniform_rows(queries, 5, draws)?;
     for (query, plan) in plans.iter().enumerate() {
-        // Drawn for the whole batch, so that nobody's draws depend on who has left.
+        // Drawn for the whole batch, so that the draws of an image do not depend on which others have left.
         let signs = signs(&[count, channels, 1, 1], clean, draws)?;
         if seekers.standing.is_over() {
             break;

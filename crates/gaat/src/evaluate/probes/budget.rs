@@ -1,7 +1,7 @@
 //! Larger budgets: more steps must not leave more, nor a larger ball, and in one that holds every image nothing may be
 //! left (Athalye et al. 2018; Carlini et al. 2019, section 5).
 
-use super::{Prober, everybody, percent};
+use super::{Prober, all_places, percent};
 use crate::Result;
 use crate::attack::survival::survivors;
 use crate::batch::Batch;
@@ -43,8 +43,8 @@ fn under(prober: &Prober, batch: &Batch, steps: usize, threat: &ThreatModel) -> 
     let attack = AttackSpec::pgd(threat, steps, 1, None)?;
     let draws = prober.rng.seeded("evaluate/budget", 0);
     let built = build(&attack, 0)?;
-    let everybody = everybody(batch)?;
-    let (left, _) = survivors(prober.classifier, batch, &everybody, built.as_ref(), threat, &draws)?;
+    let all_places = all_places(batch)?;
+    let (left, _) = survivors(prober.classifier, batch, &all_places, built.as_ref(), threat, &draws)?;
     let accuracy = left.size()[0] as f64 / batch.len() as f64;
     Ok(BudgetProbe { attack, epsilon: threat.epsilon_length(), accuracy })
 }

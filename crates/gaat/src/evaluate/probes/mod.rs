@@ -1,4 +1,4 @@
-//! What is tried beside the attacks, on a few images that are classified rightly: signs that the numbers are too good.
+//! What is tried beside the attacks, on a few images that are classified correctly: signs that the numbers are too good.
 
 mod budget;
 mod interior;
@@ -41,7 +41,7 @@ impl Prober<'_> {
         options: Option<ProbeOptions>,
         robust: &[i64],
     ) -> Result<(Option<Probes>, Vec<String>)> {
-        let (batch, _) = self.rightly_classified(IMAGES)?;
+        let (batch, _) = self.correctly_classified(IMAGES)?;
         if batch.is_empty() {
             return Ok((None, Vec::new()));
         }
@@ -49,7 +49,7 @@ impl Prober<'_> {
         let Some(ProbeOptions { images, noise_draws }) = options.filter(|options| options.images > 0) else {
             return Ok((None, alarms));
         };
-        let (batch, places) = self.rightly_classified(images)?;
+        let (batch, places) = self.correctly_classified(images)?;
         if batch.is_empty() || self.threat.epsilon() == 0.0 {
             return Ok((None, alarms));
         }
@@ -63,8 +63,8 @@ impl Prober<'_> {
         Ok((Some(probes), alarms))
     }
 
-    /// Those of the first `most` images that are classified rightly, and their places.
-    fn rightly_classified(&self, most: usize) -> Result<(Batch, Vec<i64>)> {
+    /// Those of the first `most` images that are classified correctly, and their places.
+    fn correctly_classified(&self, most: usize) -> Result<(Batch, Vec<i64>)> {
         let kind = self.classifier.store().kind();
         let few = self.images.range(0, self.images.len().min(most), kind)?;
         let right = standing_clean(self.classifier, &few)?;
@@ -75,7 +75,7 @@ impl Prober<'_> {
 }
 
 /// All places of `batch`, i64.
-fn everybody(batch: &Batch) -> Result<Tensor> {
+fn all_places(batch: &Batch) -> Result<Tensor> {
     Ok(batch.labels.f_ones_like()?.f_nonzero()?.f_squeeze_dim(1)?)
 }
 

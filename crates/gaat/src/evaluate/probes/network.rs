@@ -11,7 +11,7 @@ const MOST_DIFFERENCE: f64 = 1e-4;
 /// Share of the images whose gradient may be zero by accident.
 const MOST_ZEROS: f64 = 0.01;
 
-/// The alarms of `classifier` on images that it classifies rightly: of a wrong one the ratio of logits may well be flat.
+/// The alarms of `classifier` on images that it classifies correctly: of a wrong one the ratio of logits may well be flat.
 pub(super) fn probe(classifier: &dyn Classifier, batch: &Batch) -> Result<Vec<String>> {
     let mut alarms = Vec::new();
     alarms.extend(random_output(classifier, batch)?);

@@ -1,6 +1,6 @@
 //! Random noise: what it finds and the attacks did not, they should have found (Carlini et al. 2019, section 5).
 
-use super::{Prober, everybody};
+use super::{Prober, all_places};
 use crate::Result;
 use crate::attack::survival::survivors;
 use crate::attack::{Attack, GradientOracle, UnderAttack, ball};
@@ -30,7 +30,7 @@ pub(super) fn probe(
     robust: &[i64],
     draws: usize,
 ) -> Result<NoiseProbe> {
-    let mut standing = everybody(batch)?;
+    let mut standing = all_places(batch)?;
     for draw in 0..draws {
         let drawn = prober.rng.seeded("evaluate/noise", draw as u64);
         (standing, _) = survivors(prober.classifier, batch, &standing, &Noise, &prober.threat, &drawn)?;

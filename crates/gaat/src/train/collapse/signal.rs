@@ -45,7 +45,7 @@ pub(super) struct SmoothedGain {
 }
 
 impl SmoothedGain {
-    /// Takes note of a step on `images` images: its gain, the sum of its losses, and how many it classified rightly.
+    /// Takes note of a step on `images` images: its gain, the sum of its losses, and how many it classified correctly.
     pub(super) fn observe(
         &mut self,
         gain: GainRatio,
@@ -88,7 +88,7 @@ impl SmoothedGain {
         (self.seen > 0).then(|| self.loss / self.weight)
     }
 
-    /// The smoothed share of training images classified rightly under the method's own attack, over the same steps.
+    /// The smoothed share of training images classified correctly under the method's own attack, over the same steps.
     pub(super) fn accuracy(&self) -> Option<f64> {
         (self.seen > 0).then(|| self.correct / self.weight)
     }

@@ -92,7 +92,7 @@ fn every_attack_keeps_the_contract() {
     let (pixels, labels) = noise(5, Kind::Float);
     let classifier = used_network(&pixels, &labels);
     for mode in [Mode::Eval, Mode::TrainFrozenStats] {
-        // All rightly classified at first but the last.
+        // All correctly classified at first but the last.
         let answers = classifier.logits(&pixels, mode).unwrap().argmax(-1, false);
         let labels = (answers + Tensor::from_slice(&[0_i64, 0, 0, 0, 1])).remainder(10);
         let batch = Batch { pixels: pixels.shallow_clone(), labels };
