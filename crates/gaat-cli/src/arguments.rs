@@ -5,10 +5,12 @@
 mod data;
 mod judge;
 mod machine;
+mod network;
 
 pub(crate) use data::{DataAction, DataArguments, FetchArguments, LookArguments};
 pub(crate) use judge::JudgeArguments;
 pub(crate) use machine::{CompletionsArguments, DoctorArguments, ManArguments};
+pub(crate) use network::{ModelAction, ModelArguments, PixelNormalization};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gaat_data::ImageShape;
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Import(ImportArguments),
     /// Write a trained network for PyTorch (safetensors) or ONNX Runtime
     Export(ExportArguments),
+    /// Tell what a network of torch.export is
+    Model(ModelArguments),
     /// Tell which data sets are there and whether they are whole, and download them
     Data(DataArguments),
     /// Tell what this machine has for training, and what to do about what is missing
@@ -77,6 +81,9 @@ impl Command {
             Self::Report(arguments) => arguments.output,
             Self::Import(arguments) => arguments.output,
             Self::Export(arguments) => arguments.output,
+            Self::Model(arguments) => match &arguments.action {
+                ModelAction::Info(arguments) => arguments.output,
+            },
             Self::Data(arguments) => match &arguments.action {
                 DataAction::Fetch(arguments) => arguments.output,
                 DataAction::Info(arguments) | DataAction::Verify(arguments) => {
@@ -142,7 +149,7 @@ impl CheckpointChoice {
 /// A trained network, and the images and the machine to look at it with.
 #[derive(Debug, Args)]
 pub(crate) struct SubjectArguments {
-    /// Run directory, or a checkpoint (.safetensors)
+    /// Run directory, a checkpoint (.safetensors), or a network of torch.export (.pt2), which needs --dataset
     #[arg(value_name = "RUN_OR_WEIGHTS")]
     pub(crate) run: PathBuf,
     /// Which weights of a run directory
@@ -154,6 +161,10 @@ pub(crate) struct SubjectArguments {
     /// Where the data lies [default: as in the training]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Of a network of torch.export: what is done to pixels in [0, 1] first: none, dataset, imagenet, cifar10, cifar100, mnist, or
+    /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
+    #[arg(long, value_name = "NORMALIZATION")]
+    pub(crate) normalization: Option<PixelNormalization>,
     /// cpu, or cuda:0 and so on [default: as in the training]
     #[arg(long)]
     pub(crate) device: Option<String>,
@@ -367,7 +378,7 @@ pub(crate) struct AnalyzeArguments {
                         the tables, and a picture of each run."
 )]
 pub(crate) struct ExplainArguments {
-    /// Run directories, or checkpoints (.safetensors)
+    /// Run directories, checkpoints (.safetensors), or networks of torch.export (.pt2)
     #[arg(value_name = "RUN_OR_WEIGHTS", required = true)]
     pub(crate) runs: Vec<PathBuf>,
     /// Saliency methods, separated by commas [default: all that every run has]
@@ -391,6 +402,10 @@ pub(crate) struct ExplainArguments {
     /// Where the data lies [default: as in the training]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Of a network of torch.export: what is done to pixels in [0, 1] first: none, dataset, imagenet, cifar10, cifar100, mnist, or
+    /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
+    #[arg(long, value_name = "NORMALIZATION")]
+    pub(crate) normalization: Option<PixelNormalization>,
     /// cpu, or cuda:0 and so on
     #[arg(long, default_value = "cpu")]
     pub(crate) device: String,

@@ -40,6 +40,7 @@ fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
         Command::Report(arguments) => commands::report::run(arguments, printer),
         Command::Import(arguments) => commands::import::run(arguments, printer),
         Command::Export(arguments) => commands::export::run(arguments, printer),
+        Command::Model(arguments) => commands::model::run(arguments, printer),
         Command::Data(arguments) => quick::data::run(arguments, printer),
         Command::Doctor(arguments) => commands::doctor::run(arguments, printer),
         Command::Completions(arguments) => quick::shell::completions(arguments, printer),

@@ -18,6 +18,11 @@ pub fn digest_of_file(path: &Path) -> Result<String> {
     of_reader(&mut files::open(path)?, path)
 }
 
+/// SHA-256 of `bytes`, in lower-case hexadecimal.
+pub fn digest_of(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
 /// SHA-256 of what a file holds, unpacked where it is packed by gzip, which may give at most `most` bytes.
 pub(crate) fn digest_unpacked(path: &Path, most: u64) -> Result<String> {
     of_reader(gzip::open(path, most)?.as_mut(), path)

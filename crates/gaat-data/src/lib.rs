@@ -37,7 +37,7 @@ mod temporary;
 mod view;
 mod whole_file;
 
-pub use digest::digest_of_file;
+pub use digest::{digest_of, digest_of_file};
 pub use duplicates::Duplicates;
 pub use error::{Error, Remedy, Result};
 pub use gaat_spec::DatasetName;

@@ -61,10 +61,7 @@ impl Program {
                 config.to_string().into_bytes(),
             );
         }
-        let path = format!("models/{}.json", self.model);
-        let mut model = self.member_json(&path)?;
-        strip(&mut model["graph_module"]["graph"]);
-        members.insert(path, model.to_string().into_bytes());
+        members.insert(self.graph_path(), self.graph()?);
         members.insert(format!("data/sample_inputs/{}.pt", self.model), Vec::new());
         for name in
             ["archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id"]
@@ -74,6 +71,20 @@ impl Program {
             }
         }
         zipped(folder, &members)
+    }
+
+    /// The graph as text, without stack traces: two files of one network in one mode have the same.
+    ///
+    /// # Errors
+    /// When what was read cannot be written again.
+    pub fn graph(&self) -> Result<Vec<u8>> {
+        let mut model = self.member_json(&self.graph_path())?;
+        strip(&mut model["graph_module"]["graph"]);
+        Ok(model.to_string().into_bytes())
+    }
+
+    fn graph_path(&self) -> String {
+        format!("models/{}.json", self.model)
     }
 
     fn member_json(&self, name: &str) -> Result<Value> {
@@ -93,6 +104,12 @@ impl Program {
     /// The numbers that a tensor shows, in their order.
     pub fn contiguous(&self, stored: &Stored) -> Vec<u8> {
         let (bytes, width) = (self.bytes(stored), stored.dtype.width());
+        if stored.count() == 0 {
+            return Vec::new();
+        }
+        if stored.strides == strides(&stored.sizes) {
+            return bytes[stored.offset as usize * width..][..stored.count() * width].to_vec();
+        }
         let mut content = Vec::with_capacity(stored.count() * width);
         let mut index = vec![0i64; stored.sizes.len()];
         for _ in 0..stored.count() {

@@ -13,6 +13,7 @@
 //! | [`train`] | the loop, the methods, checkpoints |
 //! | [`evaluate`] | clean and robust accuracy with exact gradients |
 //! | [`exchange`] | weights of PyTorch as networks of this library; safetensors and ONNX for others |
+//! | [`exported`] | networks of `torch.export` from their files |
 //! | [`explain`] | saliency maps, and how far those of two networks agree |
 //! | [`gallery`] | a few test images with what an attack does to them, for the report |
 //! | [`machine`] | the libtorch that was loaded, and what it finds here |
@@ -32,6 +33,7 @@ pub mod error;
 pub mod evaluate;
 pub mod exchange;
 pub mod explain;
+pub mod exported;
 mod files;
 pub mod gallery;
 pub mod guide;

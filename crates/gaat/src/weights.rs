@@ -64,6 +64,15 @@ impl Description {
         })
     }
 
+    /// Describes `classifier`, which came from elsewhere: its classes have numbers.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_numbered_classes(classifier: &dyn Classifier) -> Result<Self> {
+        let names: Vec<String> = (0..classifier.class_count()).map(|class| class.to_string()).collect();
+        Ok(Self { are_classes_numbered: true, ..Self::new(classifier, &names, 0)? })
+    }
+
     /// The description in the `document` read from `path`; `None` where this library did not write it.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Out
         }
         Err(error) => return Err(error.into()),
     };
-    let title = title(&arguments.subject.run, &opened.description.model.to_string(), &trained, &analysis);
+    let title = title(&arguments.subject.run, &opened.classifier.name(), &trained, &analysis);
     let out = arguments.out.clone().unwrap_or_else(|| default_directory(&arguments.subject.run));
     save(&out, &title, &analysis)?;
     if opened.record.is_some() && arguments.out.is_none() {

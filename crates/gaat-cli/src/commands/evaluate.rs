@@ -19,6 +19,7 @@ use gaat_report::{Align, Table, curve_plot, curve_text};
 use gaat_spec::evaluation::{NoiseProbe, Probes};
 use gaat_spec::{
     AttackResult, Budget, CheckedRecipe, DatasetName, Evaluation, Norm, PixelLength, ThreatModel, judged_in,
+    visible,
 };
 use std::fmt::Write as _;
 use std::path::Path;
@@ -160,7 +161,7 @@ fn title(run: &Path, opened: &OpenedRun, dataset: DatasetName, evaluation: &Eval
     format!(
         "{}: {}{method}, {images} test images of {dataset}, {}, {}",
         run.display(),
-        opened.description.model,
+        visible(&opened.classifier.name()),
         evaluation.threat,
         judged_in(evaluation.precision)
     )

@@ -63,6 +63,7 @@ fn open(arguments: &ExplainArguments) -> Result<Vec<Subject>> {
             checkpoint: arguments.checkpoint,
             dataset: arguments.dataset,
             data_dir: arguments.data_dir.clone(),
+            normalization: arguments.normalization.clone(),
             device: Some(arguments.device.clone()),
             precision: ComputePrecision::Fp32,
             threads: arguments.threads,
@@ -83,7 +84,7 @@ fn network<'a>((run, subject): (&PathBuf, &'a Subject)) -> Network<'a> {
     let method = recipe.and_then(|recipe| recipe.method).map(|method| method.to_string());
     Network {
         run: run.display().to_string(),
-        label: method.unwrap_or_else(|| subject.opened.description.model.to_string()),
+        label: method.unwrap_or_else(|| subject.opened.classifier.name()),
         seed: recipe.and_then(|recipe| recipe.seed),
         classifier: subject.opened.classifier.as_ref(),
     }

@@ -1,12 +1,20 @@
 //! What `evaluate`, `attack` and `analyze` look at: a trained network with its recipe and test images.
 
-use crate::arguments::{AttackedArguments, CheckpointChoice, SubjectArguments};
+use crate::arguments::{AttackedArguments, CheckpointChoice, PixelNormalization, SubjectArguments};
 use crate::recipes;
 use anyhow::{Result, bail};
+use gaat::dataset::Dataset;
+use gaat::exported::{ExportedFile, doubt, is_exported};
+use gaat::nn::Normalization;
 use gaat::run::{Checkpoint, OpenedRun};
+use gaat::weights::Description;
 use gaat_data::{ImageSource, TestSet};
+
 use gaat_spec::collapse::Training;
-use gaat_spec::{CheckedRecipe, DatasetName, Norm, Recipe, Selection, ThreatModel, visible};
+use gaat_spec::{
+    CheckedRecipe, DatasetName, Norm, NormalizationChoice, Recipe, Selection, ThreatModel, visible,
+    visible_path,
+};
 use std::path::Path;
 
 impl From<CheckpointChoice> for Checkpoint {
@@ -32,6 +40,12 @@ impl Subject {
     pub(super) fn open(arguments: &SubjectArguments) -> Result<Self> {
         check_there(&arguments.run)?;
         gaat::run::prepare_process(arguments.threads)?;
+        if is_exported(&arguments.run) {
+            return Self::open_exported(arguments);
+        }
+        if arguments.normalization.is_some() {
+            bail!("--normalization is for networks of torch.export (.pt2); a network of gaat holds its own");
+        }
         let device = arguments.device.as_deref();
         let opened =
             gaat::run::open(&arguments.run, arguments.checkpoint.into(), device, arguments.precision)?;
@@ -44,6 +58,39 @@ impl Subject {
         check_classes(test.images(), &opened)?;
         warnings.extend(opened.without_checksum());
         Ok(Self { opened, trained, test, warnings })
+    }
+
+    /// A network of torch.export: it knows neither its data nor its threat model.
+    fn open_exported(arguments: &SubjectArguments) -> Result<Self> {
+        let Some(dataset) = arguments.dataset else {
+            bail!("{} does not say what to judge it on; add --dataset", visible_path(&arguments.run))
+        };
+        let file = ExportedFile::read(&arguments.run)?;
+        let image = file.image();
+        let is_square = image.height == image.width;
+        let recipe = Recipe {
+            dataset: Some(dataset),
+            resize: (dataset == DatasetName::Folder && is_square).then_some(image.height as usize),
+            ..Recipe::default()
+        };
+        let trained = recipe.check()?;
+        let Dataset { splits, mut warnings, .. } = gaat::dataset::load(&trained, arguments.data_dir.clone())?;
+        file.check_fits(splits.test.images())?;
+        let normalization = match &arguments.normalization {
+            None | Some(PixelNormalization::None) => Normalization::identity(image.channels),
+            Some(PixelNormalization::Numbers { mean, std }) => {
+                Normalization { mean: mean.clone(), std: std.clone() }
+            }
+            Some(PixelNormalization::Dataset) => {
+                gaat::dataset::normalization(NormalizationChoice::Dataset, splits.train.images())
+            }
+        };
+        let network = file.open(normalization, arguments.device.as_deref(), arguments.precision)?;
+        network.check_judgeable()?;
+        warnings.extend(doubt(&network, splits.test.images())?);
+        let description = Description::with_numbered_classes(&network)?;
+        let opened = OpenedRun { classifier: Box::new(network), description, record: None };
+        Ok(Self { opened, trained, test: splits.test, warnings })
     }
 }
 
@@ -64,7 +111,8 @@ fn recipe(arguments: &SubjectArguments, opened: &OpenedRun) -> Result<CheckedRec
         (None, Some(root), None) => gaat::run::recipe(root)?.unwrap_or_default(),
         (_, _, Some(dataset)) => Recipe {
             dataset: Some(dataset),
-            resize: (dataset == DatasetName::Folder).then_some(opened.description.input.1 as usize),
+            resize: (dataset == DatasetName::Folder)
+                .then_some(opened.classifier.input_shape().height as usize),
             model: Some(opened.description.model),
             ..Recipe::default()
         },

@@ -1,6 +1,6 @@
 //! What the rest of the library sees of a network.
 
-use super::{ComputePrecision, Normalization, ParameterStore, Recordings, Trace};
+use super::{ComputePrecision, Normalization, ParameterStore, Recordings, Rng, Trace};
 use crate::{Error, Result};
 use std::fmt;
 use tch::Tensor;
@@ -112,6 +112,11 @@ pub trait Classifier: Send {
 
     /// Its parameters and buffers.
     fn store(&self) -> &ParameterStore;
+
+    /// Says which step begins: what its layers draw from now on, dropout say, is a function of `rng` and `step` alone. Nothing by default.
+    fn begin_step(&self, rng: Rng, step: u64) {
+        let _ = (rng, step);
+    }
 
     /// Where its passes are kept as CUDA graphs. `None` by default, and on a CPU: then every pass is computed operation by
     /// operation. Who gives one away promises that what a pass computes hangs on its inputs and the tensors of the store

@@ -93,6 +93,12 @@ impl InputStage {
         Ok(Self { shape, normalization, precision, kind, device, scaling, is_spatial })
     }
 
+    /// The same once more, for another thread.
+    pub(super) fn replica(&self) -> Self {
+        let scaling = self.scaling.as_ref().map(|(mean, std)| (mean.shallow_clone(), std.shallow_clone()));
+        Self { normalization: self.normalization.clone(), scaling, ..*self }
+    }
+
     pub(super) fn prepare(&self, pixels: &Tensor) -> Result<Tensor> {
         self.check(pixels)?;
         let mut ready = pixels.shallow_clone();

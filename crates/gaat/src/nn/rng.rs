@@ -89,9 +89,21 @@ impl Draws {
         self.draw(|| Tensor::f_randint_low(low, high, shape, (Kind::Int64, device)))
     }
 
+    /// What `work` gives, whose operators draw from libtorch's own generator: it is seeded by the next draw of these, and no other
+    /// draw comes between.
+    pub(super) fn seeding<T>(&self, work: impl FnOnce() -> T) -> T {
+        let seed = self.next_seed();
+        let _guard = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+        tch::manual_seed(seed as i64);
+        work()
+    }
+
+    fn next_seed(&self) -> u64 {
+        mix(self.seed ^ self.drawn.replace(self.drawn.get() + 1))
+    }
+
     fn draw(&self, sample: impl FnOnce() -> std::result::Result<Tensor, tch::TchError>) -> Result<Tensor> {
-        let place = self.drawn.replace(self.drawn.get() + 1);
-        let seed = mix(self.seed ^ place);
+        let seed = self.next_seed();
         // A panic elsewhere leaves nothing half done: every draw starts by seeding.
         let _guard = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
         tch::manual_seed(seed as i64);

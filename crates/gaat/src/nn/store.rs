@@ -22,7 +22,7 @@ pub enum Role {
     NormShift,
     /// Class token or positions of a transformer; not decayed, like a bias.
     Embedding,
-    /// Running statistic: saved, but not trained.
+    /// Running statistic, or a parameter that its owner froze: saved, but not trained.
     Buffer,
 }
 
@@ -216,6 +216,19 @@ impl ParameterStore {
             mine.tensor.shallow_clone().f_set_data(&theirs.tensor.f_detach()?)?;
         }
         Ok(())
+    }
+
+    /// A store of the same tensors: memory is shared, gradients are not.
+    ///
+    /// # Errors
+    /// When libtorch has no room.
+    pub(super) fn replica(&self) -> Result<Self> {
+        let entry = |entry: &Entry| {
+            let tensor = entry.tensor.f_detach()?.f_set_requires_grad(entry.role.is_trainable())?;
+            Ok(Entry { name: entry.name.clone(), tensor, role: entry.role })
+        };
+        let entries = self.entries.iter().map(entry).collect::<Result<_>>()?;
+        Ok(Self { entries, device: self.device, kind: self.kind })
     }
 
     fn check_equal(&self, other: &Self) -> Result<()> {

@@ -1,0 +1,185 @@
+//! Networks of `torch.export` from their files (`.pt2`): read, held against the images, opened.
+
+use crate::batch::{Choice, Images};
+use crate::nn::{
+    Classifier, ComputePrecision, ExportedNetwork, ExportedOptions, InputShape, Mode, Normalization,
+    PrecisionRequest, answer,
+};
+use crate::run::parse_device;
+use crate::{Error, Result};
+use gaat_data::{ImageSet, digest_of};
+use gaat_pt2::{Package, Program};
+use gaat_spec::Selection;
+use std::path::{Path, PathBuf};
+
+/// Images on which clean accuracy is measured before anything else is done.
+const TRIED: usize = 200;
+/// Images at once while doing so.
+const BATCH: usize = 50;
+/// How the names of these networks begin: no published one is called so.
+const PREFIX: &str = "exported-";
+/// Letters of the class of a network in its name.
+const MOST_OF_CLASS: usize = 18;
+/// Digits of the digest of its file there.
+const DIGITS: usize = 12;
+/// Deviations above chance that an accuracy must reach to be believed.
+const DEVIATIONS: f64 = 3.0;
+
+/// Whether `path` names a file of `torch.export`.
+pub fn is_exported(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pt2")) && !path.is_dir()
+}
+
+/// A `.pt2` whose graph was read and found to call nothing but computations on tensors. Nothing of it has run.
+#[derive(Debug)]
+pub struct ExportedFile {
+    path: PathBuf,
+    package: Package,
+    digest: String,
+}
+
+impl ExportedFile {
+    /// Reads `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not an image classifier that can be run; what is refused is named, with what to do in Python.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = gaat_data::files::read(path)?;
+        let digest = digest_of(&bytes);
+        let package = gaat_pt2::read(bytes);
+        let package =
+            package.map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;
+        Ok(Self { path: path.to_owned(), package, digest })
+    }
+
+    /// The program that it holds, or that of the training mode.
+    pub fn program(&self) -> &Program {
+        &self.package.program
+    }
+
+    /// SHA-256 of the file.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What the network is called: by its class, and by the file, so that no two networks share a name.
+    pub fn name(&self) -> String {
+        let mut class = kebab(&self.package.program.class);
+        class.truncate(MOST_OF_CLASS);
+        format!("{PREFIX}{class}-{}", &self.digest[..DIGITS])
+    }
+
+    /// Shape of the images that it takes.
+    pub fn image(&self) -> InputShape {
+        let gaat_pt2::ImageShape { channels, height, width } = self.package.program.image;
+        InputShape { channels, height, width }
+    }
+
+    /// Refuses images of another shape, and of another number of classes.
+    ///
+    /// # Errors
+    /// With both numbers, and what to do.
+    pub fn check_fits(&self, images: &ImageSet) -> Result<()> {
+        let (taken, shape) = (self.image(), images.shape());
+        let found = InputShape {
+            channels: shape.channels as i64,
+            height: shape.height as i64,
+            width: shape.width as i64,
+        };
+        if taken != found {
+            return Err(self.fault(format!(
+                "the network takes images of {taken}, those of the data set are {found}; bring the images to this size, or export the \
+                 network with an example of theirs"
+            )));
+        }
+        let (classes, known) = (self.package.program.classes, images.class_names().len() as i64);
+        if classes != known {
+            return Err(self.fault(format!(
+                "the network tells {classes} classes apart, the data set has {known}; replace its last layer before the export"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Sets the network up on `device` (`cpu` by default) and tries it.
+    ///
+    /// # Errors
+    /// As [`ExportedNetwork::new`], and when device or precision are not to be had here.
+    pub fn open(
+        self,
+        normalization: Normalization,
+        device: Option<&str>,
+        precision: ComputePrecision,
+    ) -> Result<ExportedNetwork> {
+        let device = parse_device(device.unwrap_or("cpu"))?;
+        let precision = PrecisionRequest::from(precision).resolve(device)?;
+        let options = ExportedOptions { device, precision, normalization, name: self.name() };
+        ExportedNetwork::new(self.package, &options).map_err(|error| match error {
+            Error::Model { model, reason } => {
+                Error::File { path: self.path, reason: format!("network {model} {reason}") }
+            }
+            other => other,
+        })
+    }
+
+    fn fault(&self, reason: String) -> Error {
+        Error::File { path: self.path.clone(), reason }
+    }
+}
+
+/// What to say of a network that came with its weights and classifies `images` no better than by chance; `None` where it does.
+///
+/// # Errors
+/// When the network fails.
+pub fn doubt(network: &ExportedNetwork, images: &ImageSet) -> Result<Option<String>> {
+    let choice = Choice { limit: TRIED, selection: Selection::Seeded, seed: 0 };
+    let some = Images::upload_some(images, choice, network.store().device())?;
+    let mut right = 0.0;
+    for (_, batch) in some.batches(BATCH, network.store().kind()) {
+        let batch = batch?;
+        let logits = tch::no_grad(|| network.logits(&batch.pixels, Mode::Eval))?;
+        right += f64::try_from(answer::right(&logits, &batch.labels)?.f_sum(tch::Kind::Double)?)?;
+    }
+    let (count, chance) = (some.len() as f64, 1.0 / network.class_count() as f64);
+    let believed = chance + DEVIATIONS * (chance * (1.0 - chance) / count).sqrt();
+    if right / count > believed {
+        return Ok(None);
+    }
+    let done = if network.normalization().is_identity() {
+        "no normalisation is put before it"
+    } else {
+        "a normalisation is put before it"
+    };
+    Ok(Some(format!(
+        "the network classifies {:.1} % of {count} clean images rightly, and chance is {:.1} %: untrained, classes in another order, or \
+         pixels that are normalised twice or not at all? ({done})",
+        100.0 * right / count,
+        100.0 * chance
+    )))
+}
+
+/// A class of Python in small letters with hyphens between its words; whatever else it holds is left out.
+fn kebab(class: &str) -> String {
+    let mut name = String::new();
+    let mut was_small = false;
+    for letter in class.chars().filter(char::is_ascii_alphanumeric) {
+        if letter.is_ascii_uppercase() && was_small {
+            name.push('-');
+        }
+        was_small = letter.is_ascii_lowercase();
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_of_python_gives_its_network_a_name() {
+        assert_eq!(kebab("ResNet"), "res-net");
+        assert_eq!(kebab("Net_2"), "net2");
+        assert_eq!(kebab("VGG"), "vgg");
+    }
+}

@@ -1,0 +1,248 @@
+//! Networks of torch.export against PyTorch, which wrote the files and the numbers (`reference/exported.py`).
+
+use gaat::nn::{Classifier, ComputePrecision, ExportedNetwork, ExportedOptions, Mode, Normalization, Rng};
+use gaat_shim::{Graph, gradients};
+use std::collections::HashMap;
+use tch::{Device, Kind, Reduction, Tensor};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/exported");
+/// Largest share by which numbers of the first order may differ: sums in another order, behind batch normalisation of three numbers.
+const FIRST: f64 = 1e-3;
+const SECOND: f64 = 1e-2;
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{FOLDER}/{name}.pt2")).unwrap()
+}
+
+fn options(normalization: Normalization) -> ExportedOptions {
+    ExportedOptions {
+        device: Device::Cpu,
+        precision: ComputePrecision::Fp32,
+        normalization,
+        name: "exported-0123".to_owned(),
+    }
+}
+
+fn open(name: &str) -> gaat::Result<ExportedNetwork> {
+    ExportedNetwork::new(gaat_pt2::read(bytes(name)).unwrap(), &options(Normalization::identity(3)))
+}
+
+type Numbers = HashMap<String, Tensor>;
+
+fn reference(name: &str) -> Numbers {
+    Tensor::read_safetensors(format!("{FOLDER}/{name}.safetensors")).unwrap().into_iter().collect()
+}
+
+/// Largest difference over the largest number of `right`.
+fn apart(left: &Tensor, right: &Tensor) -> f64 {
+    assert_eq!(left.size(), right.size());
+    let (left, right) = (left.to_kind(Kind::Double), right.to_kind(Kind::Double));
+    (&left - &right).abs().max().double_value(&[]) / right.abs().max().double_value(&[]).max(1e-12)
+}
+
+/// How far the length of `found` and its product with cosines are from those that PyTorch found, over the length.
+fn digest_apart(found: &Tensor, wanted: &Tensor) -> f64 {
+    let flat = found.detach().to_kind(Kind::Double).flatten(0, -1);
+    let cosines = Tensor::arange(flat.numel() as i64, (Kind::Double, Device::Cpu)).cos();
+    let wanted = Vec::<f64>::try_from(wanted).unwrap();
+    let (length, product) =
+        (flat.norm().double_value(&[]), (flat * cosines).sum(Kind::Double).double_value(&[]));
+    (length - wanted[0]).abs().max((product - wanted[1]).abs()) / wanted[0].max(1e-6)
+}
+
+fn loss(network: &dyn Classifier, pixels: &Tensor, labels: &Tensor, mode: Mode) -> (Tensor, Tensor) {
+    network.begin_step(Rng::new(0), 0);
+    let logits = network.logits(pixels, mode).unwrap();
+    let loss = logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Sum, -100, 0.0);
+    (logits, loss)
+}
+
+/// The worst of what was compared, by name.
+#[derive(Default)]
+struct Worst(f64, String);
+
+impl Worst {
+    fn take(&mut self, found: f64, name: String) {
+        if found > self.0 || found.is_nan() {
+            *self = Self(found, name);
+        }
+    }
+}
+
+fn compare(name: &str) {
+    let (network, numbers) = (open(name).unwrap(), reference(name));
+    let start = network.store().state().unwrap();
+    let (pixels, labels) = (numbers["x"].set_requires_grad(true), &numbers["y"]);
+    for (mode, word) in [(Mode::Eval, "eval"), (Mode::Train, "train")] {
+        let trained = network.store().trainable();
+        let inputs: Vec<&Tensor> = [&pixels].into_iter().chain(&trained).collect();
+        let names: Vec<&str> = network.store().trainable_entries().map(|entry| entry.name.as_str()).collect();
+        let (logits, sum) = loss(&network, &pixels, labels, mode);
+        let found = gradients(&[&sum], None, &inputs, Graph::Free).unwrap();
+        let mut first = Worst::default();
+        first.take(apart(&logits, &numbers[&format!("{word}/logits")]), "logits".to_owned());
+        first.take(
+            apart(found[0].as_ref().unwrap(), &numbers[&format!("{word}/grad_x")]),
+            "grad_x".to_owned(),
+        );
+        let digests = |found: &[Option<Tensor>], kind: &str, worst: &mut Worst| {
+            for (name, gradient) in names.iter().zip(found) {
+                let wanted = &numbers[&format!("{word}/{kind}/{name}")];
+                match gradient {
+                    Some(gradient) => worst.take(digest_apart(gradient, wanted), (*name).to_owned()),
+                    None => assert_eq!(wanted.double_value(&[0]), 0.0, "{name}"),
+                }
+            }
+        };
+        digests(&found[1..], "grad", &mut first);
+        if mode == Mode::Train {
+            for entry in network.store().named() {
+                if let Some(wanted) = numbers.get(&format!("buffer/{}", entry.name)) {
+                    first.take(digest_apart(&entry.tensor, wanted), entry.name.clone());
+                }
+            }
+        }
+        network.store().load(&start).unwrap();
+        let mut second = Worst::default();
+        if let Some(wanted) = numbers.get(&format!("{word}/second_x")) {
+            let (_, sum) = loss(&network, &pixels, labels, mode);
+            let gradient =
+                gradients(&[&sum], None, &[&pixels], Graph::Record).unwrap().pop().unwrap().unwrap();
+            let slope = (gradient * &numbers["v"]).sum(Kind::Float);
+            let found = gradients(&[&slope], None, &inputs, Graph::Free).unwrap();
+            second.take(digest_apart(found[0].as_ref().unwrap(), wanted), "second_x".to_owned());
+            digests(&found[1..], "second", &mut second);
+            network.store().load(&start).unwrap();
+        }
+        println!(
+            "{name} {word}: first order {:.1e} ({}), second {:.1e} ({})",
+            first.0, first.1, second.0, second.1
+        );
+        assert!(first.0 < FIRST, "{name} {word}: {} of {}", first.0, first.1);
+        assert!(second.0 < SECOND, "{name} {word}: {} of {}", second.0, second.1);
+    }
+}
+
+#[test]
+fn hand_written_networks_compute_as_pytorch_does() {
+    compare("hand");
+    compare("tied");
+}
+
+#[test]
+fn convolutional_networks_compute_as_pytorch_does() {
+    for name in ["resnet18", "mobilenet_v3_small", "efficientnet_b0", "densenet121", "timm_resnet18"] {
+        compare(name);
+    }
+}
+
+#[test]
+fn transformers_and_their_kin_compute_as_pytorch_does() {
+    for name in ["convnext_tiny", "vit_b_16", "swin_t"] {
+        compare(name);
+    }
+}
+
+#[test]
+fn frozen_statistics_leave_every_buffer_alone_and_draw_nothing() {
+    for name in ["hand", "efficientnet_b0", "timm_resnet18"] {
+        let (network, numbers) = (open(name).unwrap(), reference(name));
+        let before = network.store().state().unwrap();
+        let logits = || network.logits(&numbers["x"], Mode::TrainFrozenStats).unwrap();
+        assert_eq!(logits(), logits(), "{name}");
+        for ((name, tensor), entry) in before.iter().zip(network.store().named()) {
+            assert_eq!(*tensor, entry.tensor, "{name}");
+        }
+        // The statistics are those of the batch all the same.
+        assert!(apart(&logits(), &numbers["eval/logits"]) > 1e-3, "{name}");
+    }
+}
+
+#[test]
+fn dropout_follows_from_seed_and_step() {
+    let (network, numbers) = (open("hand").unwrap(), reference("hand"));
+    let logits = |root: u64, step: u64| {
+        network.begin_step(Rng::new(root), step);
+        network.logits(&numbers["x"], Mode::Train).unwrap()
+    };
+    assert_eq!(logits(3, 5), logits(3, 5));
+    assert_ne!(logits(3, 5), logits(3, 6));
+    assert_ne!(logits(3, 5), logits(4, 5));
+    // What others draw meanwhile changes nothing.
+    let first = logits(3, 5);
+    network.begin_step(Rng::new(3), 5);
+    let _ = Rng::new(9).seeded("other", 0).uniform(&[7], 0.0, 1.0, Kind::Float, Device::Cpu).unwrap();
+    assert_eq!(first, network.logits(&numbers["x"], Mode::Train).unwrap());
+}
+
+#[test]
+fn a_fixed_batch_is_judged_batch_by_batch() {
+    let (fixed, open_one, numbers) = (open("hand-fixed").unwrap(), open("hand").unwrap(), reference("hand"));
+    let pixels = Tensor::cat(&[&numbers["x"], &numbers["x"].flip([0])], 0);
+    let wanted = open_one.logits(&pixels, Mode::Eval).unwrap();
+    assert!(apart(&fixed.logits(&pixels, Mode::Eval).unwrap(), &wanted) < 1e-5);
+    assert!(fixed.check_trainable().unwrap_err().to_string().contains("batches of 4"));
+    assert!(fixed.logits(&pixels, Mode::Train).is_err());
+}
+
+#[test]
+fn an_evaluation_export_is_judged_and_not_trained() {
+    let (evaluation, numbers) = (open("hand-eval").unwrap(), reference("hand"));
+    assert!(apart(&evaluation.logits(&numbers["x"], Mode::Eval).unwrap(), &numbers["eval/logits"]) < 1e-4);
+    assert!(evaluation.check_trainable().unwrap_err().to_string().contains("net.train()"));
+}
+
+#[test]
+fn noise_needs_the_program_of_the_evaluation_mode() {
+    let noisy = open("noisy").unwrap();
+    assert!(noisy.check_judgeable().unwrap_err().to_string().contains("randn_like"));
+    noisy.check_trainable().unwrap();
+    let pair = open("noisy-pair").unwrap();
+    pair.check_judgeable().unwrap();
+    let pixels =
+        Rng::new(1).seeded("pixels", 0).uniform(&[2, 3, 32, 32], 0.0, 1.0, Kind::Float, Device::Cpu).unwrap();
+    let logits = |mode| pair.logits(&pixels, mode).unwrap();
+    assert_eq!(logits(Mode::Eval), logits(Mode::Eval));
+    assert_ne!(logits(Mode::Train), logits(Mode::Train));
+    // One set of weights for both programs.
+    let before = logits(Mode::Eval);
+    let _filled = tch::no_grad(|| pair.store().trainable()[0].shallow_clone().fill_(0.5));
+    assert_ne!(before, logits(Mode::Eval));
+}
+
+#[test]
+fn normalisation_comes_before_the_graph() {
+    let numbers = reference("tied");
+    let normalization = Normalization { mean: vec![0.1, 0.2, 0.3], std: vec![0.5, 0.25, 2.0] };
+    let package = gaat_pt2::read(bytes("tied")).unwrap();
+    let network = ExportedNetwork::new(package, &options(normalization)).unwrap();
+    let column = |values: &[f32]| Tensor::from_slice(values).view([1, 3, 1, 1]);
+    let pixels = (&numbers["x"] - column(&[0.1, 0.2, 0.3])) / column(&[0.5, 0.25, 2.0]);
+    let wanted = open("tied").unwrap().logits(&pixels, Mode::Eval).unwrap();
+    assert!(apart(&network.logits(&numbers["x"], Mode::Eval).unwrap(), &wanted) < 1e-5);
+}
+
+#[test]
+fn a_replica_shares_weights_and_not_gradients() {
+    let (network, numbers) = (open("tied").unwrap(), reference("tied"));
+    let replica = network.replica().unwrap().unwrap();
+    let logits = |network: &dyn Classifier| network.logits(&numbers["x"], Mode::Eval).unwrap();
+    assert_eq!(logits(&network), logits(replica.as_ref()));
+    let _filled = tch::no_grad(|| network.store().trainable()[0].shallow_clone().fill_(0.5));
+    assert_eq!(logits(&network), logits(replica.as_ref()));
+    let sum = logits(replica.as_ref()).sum(Kind::Float);
+    let own = network.store().trainable();
+    assert!(gradients(&[&sum], None, &[&own[0]], Graph::Free).unwrap()[0].is_none());
+}
+
+#[test]
+fn maps_of_the_last_convolution_carry_the_logits() {
+    let (network, numbers) = (open("resnet18").unwrap(), reference("resnet18"));
+    assert_eq!(network.feature_layer(), Some("layer3.1.relu"));
+    let pixels = numbers["x"].set_requires_grad(true);
+    let found = network.feature_maps(&pixels, Mode::Eval).unwrap().unwrap();
+    assert_eq!(found.maps.size(), [3, 32, 2, 2]);
+    let sum = found.logits.sum(Kind::Float);
+    assert!(gradients(&[&sum], None, &[&found.maps], Graph::Free).unwrap()[0].is_some());
+    assert!(open("vit_b_16").unwrap().feature_maps(&pixels, Mode::Eval).unwrap().is_none());
+}
