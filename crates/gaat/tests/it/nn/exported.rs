@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use tch::{Device, Kind, Reduction, Tensor};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/exported");
-/// Largest share by which numbers of the first order may differ: sums in another order, behind batch normalisation of three numbers.
-const FIRST: f64 = 1e-3;
+/// Largest share by which numbers of the first order may differ: behind batch normalisation of three numbers PyTorch's own float32 is
+/// 1.7e-3 from its float64 (`mobilenet_v3_small`).
+const FIRST: f64 = 4e-3;
 const SECOND: f64 = 1e-2;
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -40,14 +41,17 @@ fn apart(left: &Tensor, right: &Tensor) -> f64 {
     (&left - &right).abs().max().double_value(&[]) / right.abs().max().double_value(&[]).max(1e-12)
 }
 
-/// How far the length of `found` and its product with cosines are from those that PyTorch found, over the length.
-fn digest_apart(found: &Tensor, wanted: &Tensor) -> f64 {
+/// Share of the longest gradient below which one is rounding: that of a shift before a batch normalisation, zero in theory.
+const ROUNDING: f64 = 1e-3;
+
+/// How far the length of `found` and its product with cosines are from those that PyTorch found, over the length or `least`.
+fn digest_apart(found: &Tensor, wanted: &Tensor, least: f64) -> f64 {
     let flat = found.detach().to_kind(Kind::Double).flatten(0, -1);
     let cosines = Tensor::arange(flat.numel() as i64, (Kind::Double, Device::Cpu)).cos();
     let wanted = Vec::<f64>::try_from(wanted).unwrap();
     let (length, product) =
         (flat.norm().double_value(&[]), (flat * cosines).sum(Kind::Double).double_value(&[]));
-    (length - wanted[0]).abs().max((product - wanted[1]).abs()) / wanted[0].max(1e-6)
+    (length - wanted[0]).abs().max((product - wanted[1]).abs()) / wanted[0].max(least)
 }
 
 fn loss(network: &dyn Classifier, pixels: &Tensor, labels: &Tensor, mode: Mode) -> (Tensor, Tensor) {
@@ -86,10 +90,14 @@ fn compare(name: &str) {
             "grad_x".to_owned(),
         );
         let digests = |found: &[Option<Tensor>], kind: &str, worst: &mut Worst| {
+            let wanted = |name: &str| &numbers[&format!("{word}/{kind}/{name}")];
+            let longest = names.iter().map(|name| wanted(name).double_value(&[0])).fold(0.0, f64::max);
             for (name, gradient) in names.iter().zip(found) {
-                let wanted = &numbers[&format!("{word}/{kind}/{name}")];
+                let wanted = wanted(name);
                 match gradient {
-                    Some(gradient) => worst.take(digest_apart(gradient, wanted), (*name).to_owned()),
+                    Some(gradient) => {
+                        worst.take(digest_apart(gradient, wanted, ROUNDING * longest), (*name).to_owned());
+                    }
                     None => assert_eq!(wanted.double_value(&[0]), 0.0, "{name}"),
                 }
             }
@@ -98,7 +106,7 @@ fn compare(name: &str) {
         if mode == Mode::Train {
             for entry in network.store().named() {
                 if let Some(wanted) = numbers.get(&format!("buffer/{}", entry.name)) {
-                    first.take(digest_apart(&entry.tensor, wanted), entry.name.clone());
+                    first.take(digest_apart(&entry.tensor, wanted, 1e-6), entry.name.clone());
                 }
             }
         }
@@ -110,7 +118,7 @@ fn compare(name: &str) {
                 gradients(&[&sum], None, &[&pixels], Graph::Record).unwrap().pop().unwrap().unwrap();
             let slope = (gradient * &numbers["v"]).sum(Kind::Float);
             let found = gradients(&[&slope], None, &inputs, Graph::Free).unwrap();
-            second.take(digest_apart(found[0].as_ref().unwrap(), wanted), "second_x".to_owned());
+            second.take(digest_apart(found[0].as_ref().unwrap(), wanted, 1e-6), "second_x".to_owned());
             digests(&found[1..], "second", &mut second);
             network.store().load(&start).unwrap();
         }
