@@ -128,6 +128,9 @@ NETWORKS = {
                              channels=(8, 12, 16, 24), drop_path_rate=0.3, num_classes=CLASSES),
 }
 
+# The convolutional ones but `hand`, whose `view` PyTorch itself cannot do in this order.
+CHANNELS_LAST = (vision.resnet.ResNet, vision.MobileNetV3, vision.EfficientNet, vision.DenseNet, vision.ConvNeXt, timm.models.resnet.ResNet)
+
 
 @torch.no_grad()
 def build(name):
@@ -171,7 +174,9 @@ def digest(tensor):
 
 def numbers(net):
     torch.manual_seed(1)
-    x = (torch.randint(256, (BATCH, 3, SIDE, SIDE)) / 255).requires_grad_()
+    # gaat brings the images of a convolutional network into this order; dropout draws in that of memory, and sums follow it.
+    order = torch.channels_last if isinstance(net, CHANNELS_LAST) else torch.contiguous_format
+    x = (torch.randint(256, (BATCH, 3, SIDE, SIDE)) / 255).contiguous(memory_format=order).requires_grad_()
     y, v = torch.randint(CLASSES, (BATCH,)), torch.randn(BATCH, 3, SIDE, SIDE)
     out = {"x": x.detach(), "y": y, "v": v}
     state = {key: tensor.clone() for key, tensor in net.state_dict().items()}
