@@ -7,7 +7,7 @@ use crate::nn::{
 };
 use crate::run::parse_device;
 use crate::{Error, Result};
-use gaat_data::{ImageSet, digest_of};
+use gaat_data::{ImageSource, digest_of};
 use gaat_pt2::{Package, Program};
 use gaat_spec::Selection;
 use std::path::{Path, PathBuf};
@@ -79,7 +79,7 @@ impl ExportedFile {
     ///
     /// # Errors
     /// With both numbers, and what to do.
-    pub fn check_fits(&self, images: &ImageSet) -> Result<()> {
+    pub fn check_fits(&self, images: &dyn ImageSource) -> Result<()> {
         let (taken, shape) = (self.image(), images.shape());
         let found = InputShape {
             channels: shape.channels as i64,
@@ -131,7 +131,7 @@ impl ExportedFile {
 ///
 /// # Errors
 /// When the network fails.
-pub fn doubt(network: &ExportedNetwork, images: &ImageSet) -> Result<Option<String>> {
+pub fn doubt(network: &ExportedNetwork, images: &dyn ImageSource) -> Result<Option<String>> {
     let choice = Choice { limit: TRIED, selection: Selection::Seeded, seed: 0 };
     let some = Images::upload_some(images, choice, network.store().device())?;
     let mut right = 0.0;

@@ -82,7 +82,7 @@ impl Subject {
                 Normalization { mean: mean.clone(), std: std.clone() }
             }
             Some(PixelNormalization::Dataset) => {
-                gaat::dataset::normalization(NormalizationChoice::Dataset, splits.train.images())
+                gaat::dataset::normalization(NormalizationChoice::Dataset, splits.train.images())?
             }
         };
         let network = file.open(normalization, arguments.device.as_deref(), arguments.precision)?;
