@@ -122,7 +122,7 @@ fn complaint(path: &Path, text: &str) -> Vec<String> {
 fn is_library(path: &Path) -> bool {
     let programs =
         ["crates/gaat-cli", "crates/gaat-bench", "crates/gaat-kills", "crates/gaat-report/src/page"];
-    let is_test = ["tests.rs", "trial.rs"].iter().any(|name| path.ends_with(name));
+    let is_test = ["tests.rs", "trial.rs", "scenarios.rs"].iter().any(|name| path.ends_with(name));
     path.starts_with("crates")
         && path.iter().any(|part| part == "src")
         && !is_test

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail, ensure};
 use gaat::batch::{Images, to_unit};
 use gaat::evaluate::{EvaluateOptions, evaluate};
 use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Normalization, Rng, build};
-use gaat::run::{Place, parse_device};
+use gaat::run::{Compute, parse_device};
 use gaat::train::{Augmentation, Control, Observer, TrainOptions, train};
 use gaat_data::{ImageSet, ImageShape, epoch_order};
 use gaat_spec::recipe::AugmentationSpec;
@@ -216,7 +216,7 @@ fn batches() -> anyhow::Result<Sample> {
 fn evaluation(model: ModelName, machine: &Machine) -> anyhow::Result<Sample> {
     let (channels, side) = if model == ModelName::ConvNet { (1, 28) } else { (3, 32) };
     let input = InputShape { channels, height: side, width: side };
-    let Place { device, precision } = Place::parse(&machine.device, "auto", &model, input)?;
+    let Compute { device, precision } = Compute::parse(&machine.device, "auto", &model, input)?;
     let options = BuildOptions {
         device,
         precision,

@@ -1,6 +1,6 @@
 //! What is on disk: where it was looked for, what was found, whether it is whole and whether it is the official data.
 //!
-//! Nothing is an error here: what is wrong becomes the verdict, for somebody else to print. Of CIFAR the published archive
+//! Nothing is an error here: what is wrong becomes the condition, for the caller to print. Of CIFAR the published archive
 //! has a known digest; of files that were unpacked from it the structure is checked.
 
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::cifar::{CIFAR10, CIFAR10_VERSIONS, CIFAR100, CIFAR100_VERSIONS, Format, Layout};
 use crate::cifar_files::{Store, file_of};
 use crate::digest::digest_of_file;
+use crate::directories::Directories;
 use crate::duplicates::{Duplicates, duplicates};
 use crate::error::{Error, Remedy, Result};
 use crate::files;
@@ -16,7 +17,6 @@ use crate::idx_files::{self, FASHION_MNIST, Judged, MNIST};
 use crate::image_set::ImageShape;
 use crate::load::{Loaded, Location, Source, load_with};
 use crate::official::official_files;
-use crate::places::Places;
 use gaat_spec::{DatasetName, visible_path};
 
 /// What is known of one data set.
@@ -33,7 +33,7 @@ pub struct DatasetReport {
     /// What is in it, as far as it was read.
     pub contents: Option<Contents>,
     /// The conclusion.
-    pub verdict: Verdict,
+    pub condition: Condition,
     /// Images that are in both parts; only after [`verify`].
     pub duplicates: Option<Duplicates>,
     /// What else the user should hear.
@@ -82,7 +82,7 @@ impl Contents {
 
 /// The conclusion about a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Condition {
     /// Not found.
     Missing {
         /// What was expected, and what to do.
@@ -107,21 +107,21 @@ pub enum Verdict {
 
 /// Looks for a data set and reads as much of it as is quick.
 pub fn info(source: &Source) -> DatasetReport {
-    info_with(source, &Places::from_environment())
+    info_with(source, &Directories::from_environment())
 }
 
 /// [`info`] with places of the caller's choice.
-pub fn info_with(source: &Source, places: &Places) -> DatasetReport {
+pub fn info_with(source: &Source, places: &Directories) -> DatasetReport {
     inspect(source, places, Depth::Quick)
 }
 
 /// Looks for a data set, reads all of it and compares digests where official ones are known.
 pub fn verify(source: &Source) -> DatasetReport {
-    verify_with(source, &Places::from_environment())
+    verify_with(source, &Directories::from_environment())
 }
 
 /// [`verify`] with places of the caller's choice.
-pub fn verify_with(source: &Source, places: &Places) -> DatasetReport {
+pub fn verify_with(source: &Source, places: &Directories) -> DatasetReport {
     inspect(source, places, Depth::Full)
 }
 
@@ -131,22 +131,22 @@ enum Depth {
     Full,
 }
 
-fn inspect(source: &Source, places: &Places, depth: Depth) -> DatasetReport {
+fn inspect(source: &Source, places: &Directories, depth: Depth) -> DatasetReport {
     let mut report = DatasetReport {
         dataset: source.dataset,
         searched: searched(source.dataset, &source.roots(places)),
         location: None,
         files: Vec::new(),
         contents: None,
-        verdict: Verdict::Readable,
+        condition: Condition::Readable,
         duplicates: None,
         notes: Vec::new(),
     };
     if let Err(error) = fill(&mut report, source, places, depth) {
         let (problem, remedy) = (error.to_string(), error.remedy());
-        report.verdict = match error {
-            Error::Missing { .. } => Verdict::Missing { problem, remedy },
-            _ => Verdict::Unusable { problem, remedy },
+        report.condition = match error {
+            Error::Missing { .. } => Condition::Missing { problem, remedy },
+            _ => Condition::Unusable { problem, remedy },
         };
     }
     report
@@ -163,11 +163,11 @@ fn searched(dataset: DatasetName, roots: &[PathBuf]) -> Vec<PathBuf> {
     }
 }
 
-fn fill(report: &mut DatasetReport, source: &Source, places: &Places, depth: Depth) -> Result<()> {
+fn fill(report: &mut DatasetReport, source: &Source, places: &Directories, depth: Depth) -> Result<()> {
     let roots = source.roots(places);
     let mut names = None;
     match source.dataset {
-        DatasetName::Digits => report.verdict = Verdict::Official,
+        DatasetName::Digits => report.condition = Condition::Official,
         DatasetName::Mnist => fill_idx(report, &MNIST, &roots, depth)?,
         DatasetName::FashionMnist => fill_idx(report, &FASHION_MNIST, &roots, depth)?,
         DatasetName::Cifar10 => fill_cifar(report, CIFAR10_VERSIONS, &roots, depth)?,
@@ -185,7 +185,7 @@ fn fill(report: &mut DatasetReport, source: &Source, places: &Places, depth: Dep
     let data_dir = source.data_dir.clone().filter(|_| source.dataset != DatasetName::Digits);
     // A cached folder proves nothing about its files, so that verifying goes without the cache.
     let loaded =
-        load_with(&Source { data_dir, ..source.clone() }, &Places { cache: None, ..places.clone() })?;
+        load_with(&Source { data_dir, ..source.clone() }, &Directories { cache: None, ..places.clone() })?;
     report.location = Some(loaded.location.clone());
     report.contents = Some(contents(&loaded));
     note_partial(report);
@@ -230,7 +230,7 @@ fn note_partial(report: &mut DatasetReport) {
     let official = layout.official_counts();
     let found = report.contents.as_ref().map(|contents| (contents.train(), contents.test()));
     if let Some((train, test)) = found.filter(|&found| found != official) {
-        report.verdict = Verdict::NotOfficial;
+        report.condition = Condition::NotOfficial;
         report.notes.push(format!(
             "partial: {train} of {} training images and {test} of {} test images",
             official.0, official.1,
@@ -254,7 +254,7 @@ fn fill_idx(
         }
         report.files.push(file);
     }
-    report.verdict = verdict(&report.files);
+    report.condition = condition_of(&report.files);
     Ok(())
 }
 
@@ -281,18 +281,18 @@ fn fill_cifar(
         file.official = Some(official_files(layout.dataset).iter().any(|known| known.sha256 == sha256));
         file.sha256 = Some(sha256);
     }
-    report.verdict = verdict(&report.files);
+    report.condition = condition_of(&report.files);
     Ok(())
 }
 
 /// What the digests say, where there are any.
-fn verdict(files: &[FileReport]) -> Verdict {
+fn condition_of(files: &[FileReport]) -> Condition {
     if files.iter().any(|file| file.official == Some(false)) {
-        Verdict::NotOfficial
+        Condition::NotOfficial
     } else if files.iter().all(|file| file.official == Some(true)) {
-        Verdict::Official
+        Condition::Official
     } else {
-        Verdict::Readable
+        Condition::Readable
     }
 }
 

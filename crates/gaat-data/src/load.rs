@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use crate::cifar::{self, CIFAR10_VERSIONS, CIFAR100_VERSIONS, Layout};
 use crate::cifar_files::Store;
+use crate::directories::Directories;
 use crate::error::{Error, Result};
 use crate::idx_files::{self, FASHION_MNIST, MNIST};
 use crate::image_set::ImageSet;
-use crate::places::Places;
 use crate::resize::{check_size, resize_set};
 use crate::{digits, folder};
 use gaat_spec::{DatasetName, visible_path};
@@ -62,14 +62,14 @@ pub struct Loaded {
 /// # Errors
 /// When it is not found, incomplete or damaged; the message says where and what to do.
 pub fn load(source: &Source) -> Result<Loaded> {
-    load_with(source, &Places::from_environment())
+    load_with(source, &Directories::from_environment())
 }
 
 /// [`load`] with places of the caller's choice.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_with(source: &Source, places: &Places) -> Result<Loaded> {
+pub fn load_with(source: &Source, places: &Directories) -> Result<Loaded> {
     check_size(source.resize)?;
     check_place(source)?;
     let roots = source.roots(places);
@@ -115,7 +115,7 @@ fn load_cifar(versions: [&'static Layout; 2], roots: &[PathBuf]) -> Result<((Ima
 
 impl Source {
     /// The roots to search: the one that was named, else the usual ones.
-    pub(crate) fn roots(&self, places: &Places) -> Vec<PathBuf> {
+    pub(crate) fn roots(&self, places: &Directories) -> Vec<PathBuf> {
         self.data_dir.clone().map_or_else(|| places.data_roots.clone(), |root| vec![root])
     }
 }

@@ -15,7 +15,7 @@ pub use download::download;
 pub use error::{Error, Result};
 pub use sources::sources;
 
-use gaat_data::{Location, OfficialFile, Places, Source, Verdict, official_files, verify_with};
+use gaat_data::{Condition, Directories, Location, OfficialFile, Source, official_files, verify_with};
 use gaat_spec::DatasetName;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -112,12 +112,14 @@ pub fn fetch(
 /// Where the data set lies below `root`, if it does; refuses what would be read in place of the files to come.
 fn already_there(dataset: DatasetName, root: &Path, directory: &Path) -> Result<Option<PathBuf>> {
     let source = Source { dataset, data_dir: Some(root.to_path_buf()), resize: None };
-    let report = verify_with(&source, &Places { data_roots: Vec::new(), cache: None });
+    let report = verify_with(&source, &Directories { data_roots: Vec::new(), cache: None });
     let Some(Location::Path(location)) = report.location else { return Ok(None) };
-    match report.verdict {
-        Verdict::Official | Verdict::Readable => Ok(Some(location)),
-        Verdict::NotOfficial if location.starts_with(directory) => Err(Error::Occupied { dataset, location }),
+    match report.condition {
+        Condition::Official | Condition::Readable => Ok(Some(location)),
+        Condition::NotOfficial if location.starts_with(directory) => {
+            Err(Error::Occupied { dataset, location })
+        }
         // Files that are missing come now; one that is damaged is named when its turn comes.
-        Verdict::NotOfficial | Verdict::Unusable { .. } | Verdict::Missing { .. } => Ok(None),
+        Condition::NotOfficial | Condition::Unusable { .. } | Condition::Missing { .. } => Ok(None),
     }
 }

@@ -3,7 +3,7 @@
 use crate::{put, told};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gaat_data::{CheckpointFile, DatasetName, Places, Source, info_with, load_with, verify_with};
+use gaat_data::{CheckpointFile, DatasetName, Directories, Source, info_with, load_with, verify_with};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use std::io::{Cursor, Write as _};
 use std::path::Path;
@@ -55,7 +55,7 @@ fn look(
     cache: Option<&Path>,
 ) -> Result<(), String> {
     let source = Source { dataset, data_dir: Some(root.to_owned()), resize };
-    let places = Places { data_roots: Vec::new(), cache: cache.map(Path::to_owned) };
+    let places = Directories { data_roots: Vec::new(), cache: cache.map(Path::to_owned) };
     if cache.is_none() {
         drop(info_with(&source, &places));
         drop(verify_with(&source, &places));
@@ -161,7 +161,7 @@ pub(crate) fn cache(bytes: &[u8], scratch: &Path) -> Result<(), String> {
     let path = cache_file(&root, &cache);
     fs_err::write(&path, bytes).unwrap();
     let source = Source { dataset: DatasetName::Folder, data_dir: Some(root), resize: None };
-    let places = Places { data_roots: Vec::new(), cache: Some(cache) };
+    let places = Directories { data_roots: Vec::new(), cache: Some(cache) };
     let loaded = load_with(&source, &places).map_err(|error| error.to_string())?;
     assert_eq!(loaded.train.pixels(), [9; 96], "the cache was believed");
     Ok(())

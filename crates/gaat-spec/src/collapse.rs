@@ -21,10 +21,10 @@ const MUCH_LEFT: f64 = 0.50;
 /// Where clean accuracy on other images lies more than this below the training accuracy, the network may just be overfitted, or
 /// its running statistics lag behind.
 const CLEAN_SLACK: f64 = 0.10;
-/// What a probe takes for chance, as a share of its images.
-const PROBE_GAP: f64 = 0.08;
+/// What a check takes for chance, as a share of its images.
+const CHECK_GAP: f64 = 0.08;
 /// A healthy network loses less than this share of what withstands one step.
-const PROBE_SHARE: f64 = 0.5;
+const CHECK_SHARE: f64 = 0.5;
 
 /// A share of some images.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,10 +102,10 @@ fn is_certain(weak: Share, strong: Share) -> bool {
     weak.interval().0 - strong.interval().1 >= CERTAIN_GAP
 }
 
-/// What a probe of few images says where the gain ratio has fallen already: shares that withstand one step, and that and
+/// What a check on few images says where the gain ratio has fallen already: shares that withstand one step, and that and
 /// many. It looks for less than the rule does, since it is not the only sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProbeVerdict {
+pub enum CheckOutcome {
     /// Robustness against one step is gone against many.
     Collapse,
     /// Neither.
@@ -114,15 +114,15 @@ pub enum ProbeVerdict {
     Clear,
 }
 
-/// The verdict of a probe; fractions of its images.
-pub fn of_probe(single: f64, many: f64) -> ProbeVerdict {
-    let (gap, limit) = (single - many, PROBE_GAP.max(PROBE_SHARE * single));
+/// The outcome of a check; fractions of its images.
+pub fn of_check(single: f64, many: f64) -> CheckOutcome {
+    let (gap, limit) = (single - many, CHECK_GAP.max(CHECK_SHARE * single));
     if gap > limit {
-        ProbeVerdict::Collapse
+        CheckOutcome::Collapse
     } else if gap <= limit / 2.0 {
-        ProbeVerdict::Clear
+        CheckOutcome::Clear
     } else {
-        ProbeVerdict::Unclear
+        CheckOutcome::Unclear
     }
 }
 
@@ -301,12 +301,12 @@ mod tests {
 
     #[test]
     fn a_probe_takes_a_wide_gap_for_a_collapse() {
-        assert_eq!(of_probe(0.9, 0.0), ProbeVerdict::Collapse);
-        assert_eq!(of_probe(0.3, 0.1), ProbeVerdict::Collapse);
-        assert_eq!(of_probe(0.5, 0.3), ProbeVerdict::Unclear);
-        assert_eq!(of_probe(0.5, 0.45), ProbeVerdict::Clear);
+        assert_eq!(of_check(0.9, 0.0), CheckOutcome::Collapse);
+        assert_eq!(of_check(0.3, 0.1), CheckOutcome::Collapse);
+        assert_eq!(of_check(0.5, 0.3), CheckOutcome::Unclear);
+        assert_eq!(of_check(0.5, 0.45), CheckOutcome::Clear);
         // An untrained network withstands nothing, and a few images are chance.
-        assert_eq!(of_probe(0.1, 0.05), ProbeVerdict::Unclear);
-        assert_eq!(of_probe(0.0, 0.0), ProbeVerdict::Clear);
+        assert_eq!(of_check(0.1, 0.05), CheckOutcome::Unclear);
+        assert_eq!(of_check(0.0, 0.0), CheckOutcome::Clear);
     }
 }

@@ -354,14 +354,14 @@ mod fields {
 
     pub(super) fn of_recipe() -> &'static [&'static str] {
         let mut found: &'static [&'static str] = &[];
-        // The probe only records the names; it always ends in an error, which is of no interest.
-        let _ = <super::Recipe as serde::Deserialize>::deserialize(Probe(&mut found));
+        // `KeyNames` only records the names; it always ends in an error, which is of no interest.
+        let _ = <super::Recipe as serde::Deserialize>::deserialize(KeyNames(&mut found));
         found
     }
 
-    struct Probe<'a>(&'a mut &'static [&'static str]);
+    struct KeyNames<'a>(&'a mut &'static [&'static str]);
 
-    impl<'de> Deserializer<'de> for Probe<'_> {
+    impl<'de> Deserializer<'de> for KeyNames<'_> {
         type Error = PlainError;
 
         fn deserialize_struct<V: Visitor<'de>>(

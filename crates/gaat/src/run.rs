@@ -47,14 +47,14 @@ fn check_threads(threads: usize, cores: usize) -> Result<()> {
 
 /// Where and in which precision a run computes.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct Compute {
     /// Device.
     pub device: Device,
     /// Precision of the network's body.
     pub precision: ComputePrecision,
 }
 
-impl Place {
+impl Compute {
     /// From a device (`cpu`, `cuda:0`) and a precision (`auto`, `fp32`, `bf16`) as written, for `model` on images of shape
     /// `input`.
     ///
@@ -97,7 +97,7 @@ impl Place {
 /// What a record says about this machine, with `classifier` computing.
 pub fn environment(classifier: &dyn Classifier) -> Environment {
     let (device, precision) = (classifier.store().device(), classifier.compute_precision());
-    Place { device, precision }.environment()
+    Compute { device, precision }.environment()
 }
 
 /// A device as written: `cpu`, `cuda` or `cuda:0`.
@@ -399,8 +399,8 @@ pub fn open_of(
     let recipe = record.as_ref().map(|record| &record.recipe);
     let (description, state) = weights::load(&file)?;
     let device = device.or(recipe.and_then(|recipe| recipe.device.as_deref())).unwrap_or("cpu");
-    let place = Place::judging(device, precision, &description.model, description.shape())?;
-    let classifier = weights::build_network(&file, &description, &state, catalogue, place)?;
+    let compute = Compute::judging(device, precision, &description.model, description.shape())?;
+    let classifier = weights::build_network(&file, &description, &state, catalogue, compute)?;
     Ok(OpenedRun { classifier, description, record })
 }
 

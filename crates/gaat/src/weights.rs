@@ -3,7 +3,7 @@
 use crate::nn::{
     BuildOptions, Catalogue, Classifier, ComputePrecision, InputShape, Normalization, Outline, Sized,
 };
-use crate::run::Place;
+use crate::run::Compute;
 use crate::tensors::{self, Document};
 use crate::{Error, Result};
 use gaat_spec::{ModelName, visible};
@@ -205,10 +205,10 @@ pub(crate) fn build_network(
     description: &Description,
     state: &[(String, Tensor)],
     catalogue: &Catalogue,
-    place: Place,
+    compute: Compute,
 ) -> Result<Box<dyn Classifier>> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-    let built = description.build_of(catalogue, place.device, place.precision, 0);
+    let built = description.build_of(catalogue, compute.device, compute.precision, 0);
     let classifier = built.map_err(|error| failed(error.to_string()))?;
     fill(path, description, state, classifier.as_ref())?;
     Ok(classifier)

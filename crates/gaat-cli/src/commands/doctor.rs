@@ -6,7 +6,7 @@ use crate::directory::typed;
 use crate::printer::Printer;
 use anyhow::Result;
 use gaat::machine::{Machine, check_device};
-use gaat_data::{Places, Source, Verdict, info};
+use gaat_data::{Condition, Directories, Source, info};
 use gaat_report::format::count;
 use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{ComputePrecision, DatasetName};
@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &DoctorArguments, printer: &Printer) -> Result<Outc
     let mut findings = vec![libtorch(&machine), processor(&machine), threads(&machine)];
     findings.push(cuda(&machine));
     findings.push(device(&arguments.device));
-    let places = Places::from_environment();
+    let places = Directories::from_environment();
     findings.push(data_places(arguments, &places));
     findings.extend(DatasetName::ALL.iter().filter_map(|dataset| data(*dataset, arguments)));
     findings.push(disk(&arguments.out));
@@ -129,7 +129,7 @@ fn device(device: &str) -> Finding {
     }
 }
 
-fn data_places(arguments: &DoctorArguments, places: &Places) -> Finding {
+fn data_places(arguments: &DoctorArguments, places: &Directories) -> Finding {
     let searched = arguments.data_dir.as_ref().map_or(places.data_roots.as_slice(), std::slice::from_ref);
     if searched.is_empty() {
         let remedy = "name a directory with --data-dir or GAAT_DATA".to_owned();
@@ -154,18 +154,20 @@ fn data(dataset: DatasetName, arguments: &DoctorArguments) -> Option<Finding> {
     let location = report.location.map(|location| location.to_string());
     let found = [counted, location].into_iter().flatten().chain(report.notes).collect::<Vec<_>>().join(", ");
     let name = dataset.as_str();
-    Some(match report.verdict {
-        Verdict::Missing { .. } if dataset == DatasetName::Folder => {
+    Some(match report.condition {
+        Condition::Missing { .. } if dataset == DatasetName::Folder => {
             let remedy = "name the directory of the images with --data-dir (<split>/<class>/*.png or *.jpg)";
             finding(name, unmet, "not found", Some(remedy.to_owned()))
         }
-        Verdict::Missing { .. } => {
+        Condition::Missing { .. } => {
             let named = arguments.data_dir.as_ref().map(|root| format!(" --data-dir {}", typed(root)));
             let remedy = format!("gaat data fetch {dataset}{}", named.unwrap_or_default());
             finding(name, unmet, "not there", Some(remedy))
         }
-        Verdict::Unusable { problem, .. } => finding(name, unmet, problem, None),
-        Verdict::Readable | Verdict::NotOfficial | Verdict::Official => finding(name, State::Ok, found, None),
+        Condition::Unusable { problem, .. } => finding(name, unmet, problem, None),
+        Condition::Readable | Condition::NotOfficial | Condition::Official => {
+            finding(name, State::Ok, found, None)
+        }
     })
 }
 

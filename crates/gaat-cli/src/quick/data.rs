@@ -6,7 +6,7 @@ use crate::arguments::{DataAction, DataArguments, LookArguments};
 use crate::printer::Printer;
 use crate::process::Outcome;
 use anyhow::{Result, bail};
-use gaat_data::{DatasetReport, FileReport, Remedy, Source, Verdict, info, verify};
+use gaat_data::{Condition, DatasetReport, FileReport, Remedy, Source, info, verify};
 use gaat_report::format::count;
 use gaat_spec::{DatasetName, visible, visible_path};
 use serde::Serialize;
@@ -80,11 +80,11 @@ fn look(
         let resize = arguments.resize.map(|side| (side, side));
         let source = Source { dataset, data_dir: arguments.data_dir.clone(), resize };
         let report = looking(&source);
-        let unusable = match &report.verdict {
+        let unusable = match &report.condition {
             // Nobody has all data sets; one that was asked for by name is missed.
-            Verdict::Missing { .. } => arguments.dataset.is_some(),
-            Verdict::Unusable { .. } => true,
-            Verdict::Readable | Verdict::NotOfficial | Verdict::Official => false,
+            Condition::Missing { .. } => arguments.dataset.is_some(),
+            Condition::Unusable { .. } => true,
+            Condition::Readable | Condition::NotOfficial | Condition::Official => false,
         };
         if unusable {
             bad.push(dataset.to_string());
@@ -105,12 +105,12 @@ fn advised(problem: &str, remedy: Option<Remedy>) -> String {
 
 impl Shown {
     fn of(report: DatasetReport) -> Self {
-        let (state, problem) = match report.verdict {
-            Verdict::Missing { problem, remedy } => ("missing", Some(advised(&problem, remedy))),
-            Verdict::Unusable { problem, remedy } => ("unusable", Some(advised(&problem, remedy))),
-            Verdict::Readable => ("readable", None),
-            Verdict::NotOfficial => ("not-official", None),
-            Verdict::Official => ("official", None),
+        let (state, problem) = match report.condition {
+            Condition::Missing { problem, remedy } => ("missing", Some(advised(&problem, remedy))),
+            Condition::Unusable { problem, remedy } => ("unusable", Some(advised(&problem, remedy))),
+            Condition::Readable => ("readable", None),
+            Condition::NotOfficial => ("not-official", None),
+            Condition::Official => ("official", None),
         };
         let contents = report.contents.as_ref();
         let classes = contents.map_or_else(Vec::new, |contents| {

@@ -7,7 +7,7 @@ use crate::interrupt;
 use crate::printer::Printer;
 use crate::process::Outcome;
 use anyhow::{Context, Result};
-use gaat_data::Places;
+use gaat_data::Directories;
 use gaat_fetch::{Error, Fetched, Patience};
 use gaat_report::format::count;
 use serde::Serialize;
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &FetchArguments, printer: &Printer) -> Result<Outco
     let FetchArguments { dataset, data_dir, mirror, .. } = arguments;
     let root = match data_dir {
         Some(root) => root.clone(),
-        None => Places::from_environment().data_roots.into_iter().next().context(
+        None => Directories::from_environment().data_roots.into_iter().next().context(
             "there is no home directory to keep data in: name a place with --data-dir or GAAT_DATA",
         )?,
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gaat_data::{DatasetName, Loaded, Places, Result, Source, load_with};
+use gaat_data::{DatasetName, Directories, Loaded, Result, Source, load_with};
 
 /// A directory for data, and places that search only that.
 pub(crate) struct Home(tempfile::TempDir);
@@ -25,8 +25,8 @@ impl Home {
         fs_err::write(path, bytes).unwrap();
     }
 
-    pub(crate) fn places(&self) -> Places {
-        Places { data_roots: vec![self.path("")], cache: None }
+    pub(crate) fn places(&self) -> Directories {
+        Directories { data_roots: vec![self.path("")], cache: None }
     }
 
     pub(crate) fn load(&self, dataset: DatasetName) -> Result<Loaded> {

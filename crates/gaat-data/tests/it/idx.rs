@@ -1,7 +1,7 @@
 //! MNIST and Fashion-MNIST files: layout, spellings, and everything that can be wrong with them.
 
 use gaat_data::DatasetName::{FashionMnist, Mnist};
-use gaat_data::{ImageShape, Location, Source, Verdict, load_with, verify_with};
+use gaat_data::{Condition, ImageShape, Location, Source, load_with, verify_with};
 use proptest::prelude::*;
 
 use crate::fixtures::{Home, gzip, mnist_files, source};
@@ -71,8 +71,8 @@ fn files_are_judged_by_what_they_are_and_not_by_their_ending() {
         }
         let report = verify_with(&source(FashionMnist), &home.places());
         let expected =
-            if is_packed { (Some(false), Verdict::NotOfficial) } else { (None, Verdict::Readable) };
-        assert_eq!((report.files[0].official, report.verdict), expected);
+            if is_packed { (Some(false), Condition::NotOfficial) } else { (None, Condition::Readable) };
+        assert_eq!((report.files[0].official, report.condition), expected);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use gaat_data::{DatasetName, Error, Location, Places, Remedy, Source, Verdict, load_with, verify_with};
+use gaat_data::{
+    Condition, DatasetName, Directories, Error, Location, Remedy, Source, load_with, verify_with,
+};
 use proptest::prelude::*;
 
 use crate::fixtures::{Home, source};
@@ -10,7 +12,7 @@ use crate::fixtures::{Home, source};
 #[test]
 fn every_place_that_was_searched_is_listed() {
     let (first, second) = (Home::new(), Home::new());
-    let places = Places { data_roots: vec![first.path("x"), second.path("y")], cache: None };
+    let places = Directories { data_roots: vec![first.path("x"), second.path("y")], cache: None };
     let expected = [
         (DatasetName::Mnist, "train-images-idx3-ubyte"),
         (DatasetName::FashionMnist, "FashionMNIST/raw"),
@@ -39,13 +41,13 @@ fn every_place_that_was_searched_is_listed() {
 
 #[test]
 fn digits_need_no_place_at_all() {
-    let nowhere = Places { data_roots: vec![], cache: None };
+    let nowhere = Directories { data_roots: vec![], cache: None };
     let loaded = load_with(&source(DatasetName::Digits), &nowhere).unwrap();
     assert_eq!(loaded.location, Location::Embedded);
     assert_eq!(loaded.train.len() + loaded.test.len(), 1797);
     // Looking at all data sets below one directory does not stop at them.
     let named = Source { data_dir: Some("photos".into()), ..source(DatasetName::Digits) };
-    assert_eq!(verify_with(&named, &nowhere).verdict, Verdict::Official);
+    assert_eq!(verify_with(&named, &nowhere).condition, Condition::Official);
     let message = load_with(&named, &nowhere).unwrap_err().to_string();
     assert!(message.contains("data-dir") && message.contains("photos"), "{message}");
 }

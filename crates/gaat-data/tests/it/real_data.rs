@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use gaat_data::{DatasetName, Loaded, Places, Source, Verdict, load_with, verify_with};
+use gaat_data::{Condition, DatasetName, Directories, Loaded, Source, load_with, verify_with};
 use gaat_testkit::data;
 
 use crate::fixtures::source;
 
-const NOWHERE: Places = Places { data_roots: vec![], cache: None };
+const NOWHERE: Directories = Directories { data_roots: vec![], cache: None };
 
 fn load(dataset: DatasetName, folder: &Path) -> Loaded {
     load_with(&Source { data_dir: Some(folder.to_path_buf()), ..source(dataset) }, &NOWHERE).unwrap()
@@ -28,7 +28,7 @@ fn the_official_mnist_is_known_as_such() {
     // The published mean of the training pixels is 0.1307 of 255.
     assert!((mean(loaded.train.pixels()) / 255.0 - 0.1307).abs() < 1e-4);
     let report = verify_with(&Source { data_dir: Some(folder), ..source(DatasetName::Mnist) }, &NOWHERE);
-    assert_eq!(report.verdict, Verdict::Official, "{report:?}");
+    assert_eq!(report.condition, Condition::Official, "{report:?}");
 }
 
 #[test]

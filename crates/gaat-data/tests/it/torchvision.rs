@@ -1,6 +1,6 @@
 //! Data as torchvision keeps it on disk; what lies there and is not read; and images that are in both parts.
 
-use gaat_data::{DatasetName, Source, Verdict, load_with, verify_with};
+use gaat_data::{Condition, DatasetName, Source, load_with, verify_with};
 
 use crate::fixtures::{Home, gzip, mnist_files, source};
 
@@ -143,7 +143,7 @@ fn images_in_both_parts_are_found_by_their_pixels() {
         "{:?}",
         report.notes
     );
-    assert!(!matches!(report.verdict, Verdict::Unusable { .. }));
+    assert!(!matches!(report.condition, Condition::Unusable { .. }));
 }
 
 fn golden(name: &str) -> Vec<u8> {

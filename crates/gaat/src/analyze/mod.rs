@@ -18,7 +18,7 @@ use compared::{Compared, Path};
 use gaat_data::ImageSource;
 use gaat_spec::analysis::{Analysis, AttackOutcome, EpsilonAnalysis, LossModel, ModelAnalysis, SCHEMA};
 use gaat_spec::{Anchor, Norm, PixelLength, Selection, ThreatModel, bounds};
-use outcome::{Clock, Misfit, Verdict};
+use outcome::{Clock, Misfit, Tally};
 use std::time::{Duration, Instant};
 
 /// What to analyse, and how.
@@ -187,16 +187,16 @@ impl Lab<'_> {
     }
 
     fn clean_accuracy(&self) -> Result<f64> {
-        let mut verdict = Verdict::default();
+        let mut tally = Tally::default();
         for index in 0..self.batches() {
             let batch = self.batch(index)?;
-            let _losses = verdict.add(self.classifier, &batch, &batch.pixels)?;
+            let _losses = tally.add(self.classifier, &batch, &batch.pixels)?;
         }
-        Ok(verdict.robust_accuracy())
+        Ok(tally.robust_accuracy())
     }
 
     fn with_exact_gradients(&mut self, setting: Setting) -> Result<AttackOutcome> {
-        let mut verdict = Verdict::default();
+        let mut tally = Tally::default();
         let mut clock = Clock::new(self.classifier.store().device());
         for index in 0..self.batches() {
             let batch = self.batch(index)?;
@@ -207,11 +207,11 @@ impl Lab<'_> {
             let perturbed =
                 run(&setting.attack, &mut oracle, UnderAttack::new(pixels, labels, &setting.threat, &draws))?;
             clock.stop(Duration::ZERO);
-            verdict.passes += oracle.passes();
-            let _losses = verdict.add(self.classifier, &batch, perturbed.pixels())?;
+            tally.passes += oracle.passes();
+            let _losses = tally.add(self.classifier, &batch, perturbed.pixels())?;
             self.tell(setting, "pgd")?;
         }
-        Ok(verdict.outcome(&clock))
+        Ok(tally.outcome(&clock))
     }
 
     fn with_model(&mut self, model: LossModel, setting: Setting) -> Result<ModelAnalysis> {
@@ -220,7 +220,7 @@ impl Lab<'_> {
             draws: self.options.curvature_draws,
             ..TaylorModel::once(self.options.anchor, model.curvature, &setting.threat)
         };
-        let (mut verdict, mut misfit, mut path) = (Verdict::default(), Misfit::default(), Path::default());
+        let (mut tally, mut misfit, mut path) = (Tally::default(), Misfit::default(), Path::default());
         let mut clock = Clock::new(self.classifier.store().device());
         for index in 0..self.batches() {
             let batch = self.batch(index)?;
@@ -234,8 +234,8 @@ impl Lab<'_> {
                 run(&setting.attack, &mut oracle, UnderAttack::new(pixels, labels, &setting.threat, &draws))?;
             let aside = oracle.seconds_aside();
             clock.stop(aside);
-            verdict.passes += taylor.passes();
-            let losses = verdict.add(self.classifier, &batch, perturbed.pixels())?;
+            tally.passes += taylor.passes();
+            let losses = tally.add(self.classifier, &batch, perturbed.pixels())?;
             taylor.settle(perturbed.pixels())?;
             misfit.add(&losses, &taylor.into_forecast()?)?;
             self.tell(setting, &model.to_string())?;
@@ -246,7 +246,7 @@ impl Lab<'_> {
             gain_ratio: misfit.gain_ratio(),
             cosine: path.cosine(),
             sign_agreement: path.sign_agreement(),
-            attack: verdict.outcome(&clock),
+            attack: tally.outcome(&clock),
         })
     }
 }

@@ -48,14 +48,14 @@ impl Clock {
 
 /// What the network says about perturbed images.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
+pub(super) struct Tally {
     pub(super) passes: Passes,
     images: usize,
     withstood: usize,
     loss: f64,
 }
 
-impl Verdict {
+impl Tally {
     /// Judges `pixels` in evaluation mode; hands back the loss of each, `[N]`.
     pub(super) fn add(
         &mut self,

@@ -6,7 +6,7 @@ use super::eager::Eager;
 use super::flow::Flow;
 use super::input::InputStage;
 use super::layers::Linear;
-use super::trace::{Place, Trace, Tracer};
+use super::trace::{Slot, Trace, Tracer};
 use super::{
     Classifier, ComputePrecision, FeatureMaps, InputShape, Mode, Normalization, ParameterStore, Recordings,
 };
@@ -39,7 +39,7 @@ pub trait Body: Send {
 pub(super) trait Layered: Send {
     fn compute(&self, flow: &Eager, input: Tensor) -> Result<Tensor>;
 
-    fn write_down(&self, flow: &Tracer, input: Place) -> Result<Place>;
+    fn write_down(&self, flow: &Tracer, input: Slot) -> Result<Slot>;
 
     fn feature_layer(&self) -> Option<&str>;
 
@@ -51,7 +51,7 @@ impl<B: Body> Layered for B {
         self.features(flow, input)
     }
 
-    fn write_down(&self, flow: &Tracer, input: Place) -> Result<Place> {
+    fn write_down(&self, flow: &Tracer, input: Slot) -> Result<Slot> {
         self.features(flow, input)
     }
 

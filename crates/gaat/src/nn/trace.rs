@@ -127,14 +127,14 @@ pub(super) struct Tracer {
 
 /// Number of a value of the trace.
 #[derive(Clone, Copy)]
-pub(super) struct Place(usize);
+pub(super) struct Slot(usize);
 
 impl Tracer {
-    pub(super) fn pixels() -> Place {
-        Place(0)
+    pub(super) fn pixels() -> Slot {
+        Slot(0)
     }
 
-    pub(super) fn normalize(&self, mean: &[f64], std: &[f64], pixels: Place) -> Place {
+    pub(super) fn normalize(&self, mean: &[f64], std: &[f64], pixels: Slot) -> Slot {
         self.note(Operation::Normalize { mean: mean.to_vec(), std: std.to_vec() }, &[pixels])
     }
 
@@ -142,10 +142,10 @@ impl Tracer {
         self.trace.into_inner()
     }
 
-    fn note(&self, operation: Operation, inputs: &[Place]) -> Place {
+    fn note(&self, operation: Operation, inputs: &[Slot]) -> Slot {
         let steps = &mut self.trace.borrow_mut().steps;
         steps.push(Step { operation, inputs: inputs.iter().map(|place| place.0).collect() });
-        Place(steps.len())
+        Slot(steps.len())
     }
 }
 
@@ -154,9 +154,9 @@ fn parameter(layer: &str, suffix: &str, tensor: &Tensor) -> Parameter {
 }
 
 impl Flow for Tracer {
-    type Value = Place;
+    type Value = Slot;
 
-    fn conv(&self, layer: &Conv, input: &Place) -> Result<Place> {
+    fn conv(&self, layer: &Conv, input: &Slot) -> Result<Slot> {
         let Conv { name, weight, bias, stride, padding, groups, .. } = layer;
         let operation = Operation::Conv {
             weight: parameter(name, "weight", weight),
@@ -168,11 +168,11 @@ impl Flow for Tracer {
         Ok(self.note(operation, &[*input]))
     }
 
-    fn block_conv(&self, layer: &BlockConv, input: &Place) -> Result<Place> {
+    fn block_conv(&self, layer: &BlockConv, input: &Slot) -> Result<Slot> {
         self.conv(&layer.conv, input)
     }
 
-    fn batch_norm(&self, layer: &BatchNorm, input: &Place) -> Result<Place> {
+    fn batch_norm(&self, layer: &BatchNorm, input: &Slot) -> Result<Slot> {
         let BatchNorm { name, scale, shift, running_mean, running_variance } = layer;
         let operation = Operation::BatchNorm {
             scale: parameter(name, "weight", scale),
@@ -184,63 +184,63 @@ impl Flow for Tracer {
         Ok(self.note(operation, &[*input]))
     }
 
-    fn layer_norm(&self, layer: &LayerNorm, input: &Place) -> Result<Place> {
+    fn layer_norm(&self, layer: &LayerNorm, input: &Slot) -> Result<Slot> {
         let LayerNorm { name, scale, shift } = layer;
         let (scale, shift) = (parameter(name, "weight", scale), parameter(name, "bias", shift));
         Ok(self.note(Operation::LayerNorm { scale, shift, epsilon: LayerNorm::EPSILON }, &[*input]))
     }
 
-    fn linear(&self, layer: &Linear, input: &Place) -> Result<Place> {
+    fn linear(&self, layer: &Linear, input: &Slot) -> Result<Slot> {
         let Linear { name, weight, bias } = layer;
         let (weight, bias) = (parameter(name, "weight", weight), parameter(name, "bias", bias));
         Ok(self.note(Operation::Linear { weight, bias }, &[*input]))
     }
 
-    fn activate(&self, activation: Activation, input: Place) -> Result<Place> {
+    fn activate(&self, activation: Activation, input: Slot) -> Result<Slot> {
         Ok(self.note(Operation::Activation(activation), &[input]))
     }
 
-    fn add(&self, sum: Place, other: &Place) -> Result<Place> {
+    fn add(&self, sum: Slot, other: &Slot) -> Result<Slot> {
         Ok(self.note(Operation::Add, &[sum, *other]))
     }
 
-    fn scale(&self, maps: &Place, factors: &Place) -> Result<Place> {
+    fn scale(&self, maps: &Slot, factors: &Slot) -> Result<Slot> {
         Ok(self.note(Operation::Scale, &[*maps, *factors]))
     }
 
-    fn max_pool(&self, maps: &Place) -> Result<Place> {
+    fn max_pool(&self, maps: &Slot) -> Result<Slot> {
         Ok(self.note(Operation::MaxPool, &[*maps]))
     }
 
-    fn pad_end(&self, maps: &Place) -> Result<Place> {
+    fn pad_end(&self, maps: &Slot) -> Result<Slot> {
         Ok(self.note(Operation::PadEnd, &[*maps]))
     }
 
-    fn channel_means(&self, maps: &Place) -> Result<Place> {
+    fn channel_means(&self, maps: &Slot) -> Result<Slot> {
         Ok(self.note(Operation::ChannelMeans, &[*maps]))
     }
 
-    fn global_average(&self, maps: &Place) -> Result<Place> {
+    fn global_average(&self, maps: &Slot) -> Result<Slot> {
         Ok(self.note(Operation::GlobalAverage, &[*maps]))
     }
 
-    fn flatten(&self, maps: &Place) -> Result<Place> {
+    fn flatten(&self, maps: &Slot) -> Result<Slot> {
         Ok(self.note(Operation::Flatten, &[*maps]))
     }
 
-    fn tokens(&self, layer: &TokenEmbedding, maps: &Place) -> Result<Place> {
+    fn tokens(&self, layer: &TokenEmbedding, maps: &Slot) -> Result<Slot> {
         let class = Parameter { name: TokenEmbedding::CLASS.to_owned(), tensor: layer.class.shallow_clone() };
         let positions =
             Parameter { name: TokenEmbedding::POSITIONS.to_owned(), tensor: layer.positions.shallow_clone() };
         Ok(self.note(Operation::Tokens { class, positions }, &[*maps]))
     }
 
-    fn attention(&self, heads: Heads, queries_keys_values: &Place) -> Result<Place> {
+    fn attention(&self, heads: Heads, queries_keys_values: &Slot) -> Result<Slot> {
         Ok(self
             .note(Operation::Attention { heads: heads.count, depth: heads.depth }, &[*queries_keys_values]))
     }
 
-    fn first_token(&self, tokens: &Place) -> Result<Place> {
+    fn first_token(&self, tokens: &Slot) -> Result<Slot> {
         Ok(self.note(Operation::FirstToken, &[*tokens]))
     }
 }

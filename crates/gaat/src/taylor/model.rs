@@ -17,14 +17,14 @@ pub struct TaylorModel {
     pub steps: usize,
     /// Expansions in so many steps: after the first one, at the points that the attack has come to.
     pub refreshes: usize,
-    /// Norm in which `probe` is measured.
+    /// Norm in which `secant_step` is measured.
     pub norm: Norm,
     /// Length of the second step of [`Curvature::Secant`], pixel units, over 0.
-    pub probe: f64,
+    pub secant_step: f64,
 }
 
 impl TaylorModel {
-    /// One expansion at `anchor` for an attack of any length under `threat`; the secant is probed at epsilon.
+    /// One expansion at `anchor` for an attack of any length under `threat`; the second step of the secant is epsilon long.
     pub fn once(anchor: Anchor, curvature: Curvature, threat: &ThreatModel) -> Self {
         Self {
             anchor,
@@ -34,20 +34,20 @@ impl TaylorModel {
             steps: 1,
             refreshes: 1,
             norm: threat.norm(),
-            probe: threat.epsilon(),
+            secant_step: threat.epsilon(),
         }
     }
 
     /// The model of `spec` under `threat`, step sizes being `scale` times those of `spec`.
     ///
-    /// The secant is probed as far as one expansion has to carry: `K alpha / refreshes`, at most epsilon.
+    /// The second step of the secant is as long as one expansion has to carry: `K alpha / refreshes`, at most epsilon.
     pub fn of(spec: &GaatSpec, scale: f64, threat: &ThreatModel) -> Self {
         let reach = scale * spec.step_size.value() * spec.steps as f64 / spec.refreshes as f64;
         Self {
             draws: spec.draws,
             steps: spec.steps,
             refreshes: spec.refreshes,
-            probe: reach.min(threat.epsilon()),
+            secant_step: reach.min(threat.epsilon()),
             ..Self::once(spec.anchor, spec.curvature, threat)
         }
     }

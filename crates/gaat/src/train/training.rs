@@ -20,7 +20,7 @@ use super::validation::Validation;
 use crate::batch::Images;
 use crate::dataset::{self, Dataset};
 use crate::nn::{BuildOptions, Catalogue, Classifier, InputShape, Rng};
-use crate::run::{Place, environment, parse_device};
+use crate::run::{Compute, environment, parse_device};
 use crate::{Error, Result};
 use gaat_data::{ImageSource, epoch_order};
 use gaat_spec::record::{ModelRecord, SCHEMA};
@@ -82,14 +82,14 @@ impl Training {
     pub fn on(data: Dataset, recipe: &CheckedRecipe, catalogue: &Catalogue, start: Start) -> Result<Self> {
         let train = data.splits.train.images();
         let input = InputShape::of(train);
-        let place = Place::parse(&recipe.device, &recipe.precision, &recipe.model, input)?;
+        let compute = Compute::parse(&recipe.device, &recipe.precision, &recipe.model, input)?;
         let normalization = match &start {
             Start::Fresh => dataset::normalization(recipe.normalization, train)?,
             Start::From { weights, .. } => weights.normalization().clone(),
         };
         let options = BuildOptions {
-            device: place.device,
-            precision: place.precision,
+            device: compute.device,
+            precision: compute.precision,
             kind: Kind::Float,
             seed: recipe.plan.seed(),
             normalization,

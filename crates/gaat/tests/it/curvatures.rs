@@ -168,7 +168,7 @@ fn the_secant_matches_a_quadratic_along_its_probe() {
 }
 
 #[test]
-fn the_secant_meets_the_network_where_its_probe_ends() {
+fn the_secant_meets_the_network_where_its_second_step_ends() {
     tch::set_num_threads(1);
     let network = mlp();
     let (pixels, labels) = images(3);
@@ -187,11 +187,11 @@ fn the_secant_meets_the_network_where_its_probe_ends() {
         assert!(largest(&(truth - &gradient)) > 1e-4, "{norm}: the case shows nothing");
     }
     let model = TaylorModel {
-        probe: 0.0,
+        secant_step: 0.0,
         ..TaylorModel::once(Anchor::Clean, Curvature::Secant, &threat(Norm::Linf))
     };
     let error = oracle(network.as_ref(), &pixels, model).at(&pixels, &labels).unwrap_err().to_string();
-    assert!(error.contains("probe"), "{error}");
+    assert!(error.contains("a second step over 0"), "{error}");
 }
 
 #[test]

@@ -35,10 +35,10 @@ pub(super) fn search(
             hills(side, plan[4] > 0.5, clean)? * signs.f_index_select(0, seekers.standing.places())?;
         let delta = moved(&seekers, &hills, at(0), at(2), side, epsilon)?;
         let points = ball::into_box(&(&seekers.clean + full_length(&delta, epsilon)));
-        let verdict = seekers.ask(oracle, &points)?;
-        let better = seekers.improve(&verdict);
+        let answers = seekers.ask(oracle, &points)?;
+        let better = seekers.improve(&answers);
         seekers.points = points.where_self(&ball::column(&better), &seekers.points);
-        seekers.retire(&verdict.fallen)?;
+        seekers.retire(&answers.fallen)?;
     }
     seekers.finish()
 }

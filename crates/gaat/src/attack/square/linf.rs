@@ -33,10 +33,10 @@ pub(super) fn search(
         let before = painted.f_alias_copy()?;
         let after = (&before + colours.f_get(query as i64)?).maximum(&view(&low)?).minimum(&view(&high)?);
         painted.f_copy_(&after)?;
-        let verdict = seekers.ask(oracle, &seekers.points)?;
-        let better = seekers.improve(&verdict);
+        let answers = seekers.ask(oracle, &seekers.points)?;
+        let better = seekers.improve(&answers);
         painted.f_copy_(&after.where_self(&ball::column(&better), &before))?;
-        if seekers.retire(&verdict.fallen)?.is_some() {
+        if seekers.retire(&answers.fallen)?.is_some() {
             (low, high) = ball::pixel_bounds(&seekers.clean, epsilon);
         }
     }

@@ -44,7 +44,7 @@ struct Seekers {
 }
 
 /// What a query told.
-struct Verdict {
+struct Answers {
     margins: Tensor,
     fallen: Tensor,
 }
@@ -58,22 +58,22 @@ impl Seekers {
             points,
             margins: Tensor::new(),
         };
-        let Verdict { margins, fallen } = seekers.ask(oracle, &seekers.points)?;
+        let Answers { margins, fallen } = seekers.ask(oracle, &seekers.points)?;
         seekers.margins = margins;
         seekers.retire(&fallen)?;
         Ok(seekers)
     }
 
-    fn ask(&self, oracle: &mut dyn GradientOracle, points: &Tensor) -> Result<Verdict> {
+    fn ask(&self, oracle: &mut dyn GradientOracle, points: &Tensor) -> Result<Answers> {
         let logits = oracle.logits(points)?;
         let fallen = answer::fooled(&logits, &self.labels)?;
-        Ok(Verdict { margins: Loss::Margin.of(&logits, &self.labels)?, fallen })
+        Ok(Answers { margins: Loss::Margin.of(&logits, &self.labels)?, fallen })
     }
 
     /// Whose new margins are kept, `[M]`, bool; notes those margins.
-    fn improve(&mut self, verdict: &Verdict) -> Tensor {
-        let better = verdict.margins.gt_tensor(&self.margins).logical_or(&verdict.fallen);
-        self.margins = verdict.margins.where_self(&better, &self.margins);
+    fn improve(&mut self, answers: &Answers) -> Tensor {
+        let better = answers.margins.gt_tensor(&self.margins).logical_or(&answers.fallen);
+        self.margins = answers.margins.where_self(&better, &self.margins);
         better
     }
 

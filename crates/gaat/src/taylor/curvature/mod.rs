@@ -61,7 +61,7 @@ pub(super) fn build<'a>(site: Site<'_, 'a>, pass: PointPass) -> Result<Option<Bo
         Curvature::Diagonal => Some(Box::new(Diagonal::new(gradient))),
         Curvature::BatchFisher => Some(Box::new(BatchFisher::new(gradient))),
         Curvature::SampledFisher => Some(Box::new(SampledFisher::drawn(site, &pass)?)),
-        Curvature::Secant => Some(Box::new(Secant::probed(site)?)),
+        Curvature::Secant => Some(Box::new(Secant::measured(site)?)),
         Curvature::Exact => Some(Box::new(Exact::new(site.network, pass))),
     })
 }

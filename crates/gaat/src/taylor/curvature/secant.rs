@@ -10,7 +10,7 @@ use gaat_shim::Graph;
 use gaat_spec::Norm;
 use tch::Tensor;
 
-/// Slope of each gradient coordinate along the probe. Costs F + Bi.
+/// Slope of each gradient coordinate along a second step. Costs F + Bi.
 #[derive(Debug)]
 pub struct Secant {
     /// `[N, C, H, W]`.
@@ -18,28 +18,28 @@ pub struct Secant {
 }
 
 impl Secant {
-    /// From the gradients before and after the step `probe`, which has no zero; all `[N, C, H, W]`.
+    /// From the gradients before and after the second step `step`, which has no zero; all `[N, C, H, W]`.
     ///
     /// # Errors
     /// When the shapes differ.
-    pub fn new(before: &Tensor, after: &Tensor, probe: &Tensor) -> Result<Self> {
-        Ok(Self { diagonal: after.f_sub(before)?.f_div(probe)? })
+    pub fn new(before: &Tensor, after: &Tensor, step: &Tensor) -> Result<Self> {
+        Ok(Self { diagonal: after.f_sub(before)?.f_div(step)? })
     }
 
-    pub(super) fn probed(site: Site<'_, '_>) -> Result<Self> {
-        let length = coordinate_length(site.model.norm, site.model.probe, site.gradient);
+    pub(super) fn measured(site: Site<'_, '_>) -> Result<Self> {
+        let length = coordinate_length(site.model.norm, site.model.secant_step, site.gradient);
         if length.is_nan() || length < f64::from(f32::MIN_POSITIVE) {
             let reason = format!(
-                "the secant curvature needs a probe over 0 in single precision, not {:e}: take a larger epsilon or step \
+                "the secant curvature needs a second step over 0 in single precision, not {:e}: take a larger epsilon or step \
                  size, or another curvature",
-                site.model.probe
+                site.model.secant_step
             );
             return Err(Error::Usage(reason));
         }
         let positive = site.gradient.f_ge(0.0)?.f_to_kind(site.gradient.kind())?;
-        let probe = ((positive * 2.0) - 1.0) * length;
-        let there = site.network.at(&site.anchor.f_add(&probe)?, site.labels, Graph::Free)?;
-        Self::new(site.gradient, &there.gradient()?, &probe)
+        let step = ((positive * 2.0) - 1.0) * length;
+        let there = site.network.at(&site.anchor.f_add(&step)?, site.labels, Graph::Free)?;
+        Self::new(site.gradient, &there.gradient()?, &step)
     }
 }
 

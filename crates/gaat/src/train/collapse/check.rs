@@ -5,7 +5,7 @@ use crate::attack::survival::{standing_clean, survivors};
 use crate::attack::{Fgsm, Pgd, Start};
 use crate::batch::Images;
 use crate::nn::{Classifier, Draws};
-use gaat_spec::collapse::{ProbeVerdict, of_probe};
+use gaat_spec::collapse::{CheckOutcome, of_check};
 use gaat_spec::{Passes, ThreatModel};
 
 /// Images of a check, at most.
@@ -46,11 +46,11 @@ impl Check {
 
     /// Whether robustness against one step is gone against many.
     pub(super) fn is_collapse(self) -> bool {
-        of_probe(self.single, self.pgd) == ProbeVerdict::Collapse
+        of_check(self.single, self.pgd) == CheckOutcome::Collapse
     }
 
     /// Whether there is no trace of a collapse.
     pub(super) fn is_clear(self) -> bool {
-        of_probe(self.single, self.pgd) == ProbeVerdict::Clear
+        of_check(self.single, self.pgd) == CheckOutcome::Clear
     }
 }

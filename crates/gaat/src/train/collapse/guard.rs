@@ -260,7 +260,7 @@ impl Guard {
     fn answer(&mut self, question: Question, check: Option<Check>) -> Option<Finding> {
         let Some(found) = check else {
             let ratio = self.state.gain.ratio().unwrap_or_default();
-            let message = format!("gain ratio {ratio:.2}, not confirmed by a probe");
+            let message = format!("gain ratio {ratio:.2}, not confirmed by the check");
             return match question {
                 Question::Suspected => Some(self.raise(message)),
                 Question::Improved => self.end(message),

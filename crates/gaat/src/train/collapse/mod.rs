@@ -3,9 +3,9 @@
 mod check;
 mod guard;
 mod rollback;
-mod signal;
 #[cfg(test)]
-mod trial;
+mod scenarios;
+mod signal;
 
 pub(super) use guard::{Guard, GuardState};
 pub(super) use rollback::Snapshot;

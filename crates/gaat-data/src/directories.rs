@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 /// The directories that readers may look into and write to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
+pub struct Directories {
     /// Where data sets are looked for, in order, unless a directory is named explicitly.
     pub data_roots: Vec<PathBuf>,
     /// Where decoded image folders are kept; `None` turns the cache off.
     pub cache: Option<PathBuf>,
 }
 
-impl Places {
+impl Directories {
     /// The places of this user: `$GAAT_DATA`, then the platform's data directory; `$GAAT_CACHE`, else the platform's cache
     /// directory.
     pub fn from_environment() -> Self {
@@ -47,8 +47,8 @@ impl Places {
 mod tests {
     use super::*;
 
-    fn resolve(variables: &[(&str, &str)], apple: bool) -> Places {
-        Places::resolve(
+    fn resolve(variables: &[(&str, &str)], apple: bool) -> Directories {
+        Directories::resolve(
             |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into()),
             apple,
         )
@@ -77,6 +77,6 @@ mod tests {
         let places = resolve(&[("GAAT_DATA", "/mine"), ("GAAT_CACHE", "/fast"), ("HOME", "/h")], false);
         assert_eq!(places.data_roots, [PathBuf::from("/mine"), "/h/.local/share/gaat".into()]);
         assert_eq!(places.cache, Some("/fast".into()));
-        assert_eq!(resolve(&[("GAAT_DATA", "")], false), Places { data_roots: vec![], cache: None });
+        assert_eq!(resolve(&[("GAAT_DATA", "")], false), Directories { data_roots: vec![], cache: None });
     }
 }
