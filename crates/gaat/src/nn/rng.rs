@@ -31,7 +31,7 @@ impl Rng {
     /// The draws of one step of one stream, from the first on.
     pub fn seeded(&self, stream: &str, step: u64) -> Draws {
         let seed = mix(mix(mix(self.root) ^ fnv1a(stream)) ^ step);
-        Draws { seed, drawn: Cell::new(0) }
+        Draws { seed, drawn: Cell::new(0), cut: None }
     }
 }
 
@@ -41,12 +41,28 @@ impl Rng {
 pub struct Draws {
     seed: u64,
     drawn: Cell<u64>,
+    cut: Option<Cut>,
+}
+
+/// Rows `start..start + rows` of a batch of `of`.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    start: i64,
+    rows: i64,
+    of: i64,
 }
 
 impl Draws {
     /// Draws of their own for a part of the step: what either draws does not change the other.
     pub fn branch(&self, name: &str) -> Self {
-        Self { seed: mix(self.seed ^ fnv1a(name)), drawn: Cell::new(0) }
+        Self { seed: mix(self.seed ^ fnv1a(name)), drawn: Cell::new(0), cut: self.cut }
+    }
+
+    /// The same for `rows` rows, from row `start` on, of a batch of `of`: every draw is made for the whole batch and cut, so that
+    /// who computes a part of a batch draws what who computes all of it does.
+    pub fn cut(self, start: usize, rows: usize, of: usize) -> Self {
+        let cut = (rows != of).then_some(Cut { start: start as i64, rows: rows as i64, of: of as i64 });
+        Self { cut, ..self }
     }
 
     /// Uniform numbers in `[low, high)`.
@@ -57,7 +73,7 @@ impl Draws {
         if !(low.is_finite() && high.is_finite() && low <= high) {
             return Err(Error::Usage(format!("uniform numbers from {low} to {high}: not a range")));
         }
-        self.draw(|| Tensor::f_empty(shape, (kind, device))?.f_uniform_(low, high))
+        self.draw(shape, |shape| Tensor::f_empty(shape, (kind, device))?.f_uniform_(low, high))
     }
 
     /// Normal numbers.
@@ -75,7 +91,7 @@ impl Draws {
         if !(mean.is_finite() && deviation.is_finite() && deviation >= 0.0) {
             return Err(Error::Usage(format!("normal numbers of mean {mean}, deviation {deviation}")));
         }
-        self.draw(|| Tensor::f_empty(shape, (kind, device))?.f_normal_(mean, deviation))
+        self.draw(shape, |shape| Tensor::f_empty(shape, (kind, device))?.f_normal_(mean, deviation))
     }
 
     /// Whole numbers in `low..high`, as i64.
@@ -86,7 +102,7 @@ impl Draws {
         if low >= high {
             return Err(Error::Usage(format!("whole numbers from {low} to below {high}: an empty range")));
         }
-        self.draw(|| Tensor::f_randint_low(low, high, shape, (Kind::Int64, device)))
+        self.draw(shape, |shape| Tensor::f_randint_low(low, high, shape, (Kind::Int64, device)))
     }
 
     /// What `work` gives, whose operators draw from libtorch's own generator: it is seeded by the next draw of these, and no other
@@ -102,7 +118,25 @@ impl Draws {
         mix(self.seed ^ self.drawn.replace(self.drawn.get() + 1))
     }
 
-    fn draw(&self, sample: impl FnOnce() -> std::result::Result<Tensor, tch::TchError>) -> Result<Tensor> {
+    fn draw(
+        &self,
+        shape: &[i64],
+        sample: impl FnOnce(&[i64]) -> std::result::Result<Tensor, tch::TchError>,
+    ) -> Result<Tensor> {
+        let Some(Cut { start, rows, of }) = self.cut else { return self.draw_whole(|| sample(shape)) };
+        if shape.first() != Some(&rows) {
+            return Err(Error::Usage(format!(
+                "a draw of shape {shape:?} for {rows} images of a batch of {of}: the first size has to be that of the images"
+            )));
+        }
+        let whole: Vec<i64> = [of].into_iter().chain(shape[1..].iter().copied()).collect();
+        Ok(self.draw_whole(|| sample(&whole))?.f_narrow(0, start, rows)?.f_contiguous()?)
+    }
+
+    fn draw_whole(
+        &self,
+        sample: impl FnOnce() -> std::result::Result<Tensor, tch::TchError>,
+    ) -> Result<Tensor> {
         let seed = self.next_seed();
         // A panic elsewhere leaves nothing half done: every draw starts by seeding.
         let _guard = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,6 +163,27 @@ fn fnv1a(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_draws_of_a_part_are_those_of_the_whole() {
+        let place = (Kind::Float, Device::Cpu);
+        let draw = |draws: &Draws, rows: i64| {
+            let first = draws.uniform(&[rows, 3], -1.0, 1.0, place.0, place.1).unwrap();
+            let second = draws.branch("b").normal(&[rows, 1], 0.0, 2.0, place.0, place.1).unwrap();
+            Tensor::cat(
+                &[first, second, draws.randint(&[rows, 2], 0, 9, place.1).unwrap().to_kind(place.0)],
+                1,
+            )
+        };
+        let draws = || Rng::new(3).seeded("attack", 5);
+        let whole = draw(&draws(), 7);
+        for (start, rows) in [(0, 3), (3, 4), (0, 7)] {
+            let part = draw(&draws().cut(start, rows, 7), rows as i64);
+            assert_eq!(part, whole.narrow(0, start as i64, rows as i64));
+        }
+        let text = draws().cut(0, 3, 7).uniform(&[2], 0.0, 1.0, place.0, place.1).unwrap_err().to_string();
+        assert!(text.contains("3 images of a batch of 7"), "{text}");
+    }
 
     #[test]
     fn seeds_do_not_change_between_releases() {

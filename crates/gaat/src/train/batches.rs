@@ -14,12 +14,18 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// The batches of `plan` for `network` on `images` training images.
+    /// The batches of `plan` for `network` on `images` training images, each divided among `processes`.
     ///
     /// # Errors
     /// When every batch is too small for the network, or it fails.
-    pub(super) fn of(plan: &Plan, images: usize, network: &dyn Classifier) -> Result<Self> {
-        let least = least_batch(network)?;
+    pub(super) fn of(plan: &Plan, images: usize, network: &dyn Classifier, processes: usize) -> Result<Self> {
+        let (least, size) = (least_batch(network)? * processes, plan.batch_size());
+        if processes > size {
+            return Err(Error::Usage(format!(
+                "a batch of {size} images cannot be divided among {processes} processes: use a batch-size of at least {processes}, or \
+                 fewer processes"
+            )));
+        }
         check(&network.name(), images, plan.batch_size(), least)?;
         Ok(Self::new(images, plan.batch_size(), least))
     }

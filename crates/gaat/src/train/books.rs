@@ -46,11 +46,9 @@ impl Books {
         self.steps
     }
 
-    /// Enters a step on `images` images that the device was told to do, with its cost.
-    pub(super) fn enter(&mut self, launched: Launched, passes: Passes, images: usize) {
+    /// Enters a step that the device was told to do.
+    pub(super) fn enter(&mut self, launched: Launched) {
         self.launched.push_back(launched);
-        self.record.images += images as u64;
-        self.charge(passes);
         self.steps += 1;
     }
 
@@ -71,6 +69,8 @@ impl Books {
         }
         let Some(launched) = self.launched.pop_front() else { return Ok(None) };
         let stepped = launched.read(store)?;
+        self.record.images += stepped.outcome.images as u64;
+        self.charge(stepped.passes);
         self.sums.seconds += stepped.seconds;
         self.sums.add(&stepped.outcome, stepped.learning_rate);
         Ok(Some(stepped))

@@ -1,6 +1,7 @@
 //! The descent: one optimiser step on whatever a method wants to be small.
 
 use super::optimizer::clip;
+use super::world::{Portion, World};
 use super::{StepContext, Tape};
 use crate::attack::ball;
 use crate::attack::oracle::losses;
@@ -56,6 +57,30 @@ struct Slope {
 }
 
 impl Slope {
+    /// The slope of the whole batch where each of `world` has that of its `portion`: the mean of all losses is descended. Hands
+    /// back whether its loss is finite, and whether each gradient is; scalar and `[tensors]`, bool.
+    fn join(&mut self, world: &dyn World, portion: Portion) -> Result<(Tensor, Tensor)> {
+        let mut whole = self.loss.shallow_clone();
+        if !portion.is_all() {
+            let share = portion.images as f64 / portion.of as f64;
+            for gradient in &mut self.weights {
+                *gradient = gradient.f_mul_scalar(share)?;
+            }
+            whole = whole.f_alias_copy()?;
+            let common = self.weights.iter().chain([&whole]).map(Tensor::shallow_clone);
+            world.sum(&common.collect::<Vec<_>>())?;
+        }
+        let gradients: Vec<&Tensor> = self.weights.iter().chain(&self.pixels).collect();
+        let mut finite = are_finite(&gradients)?;
+        if !portion.is_all() {
+            // Those in the pixels are each one's own.
+            let broken = finite.f_logical_not()?.f_to_kind(Kind::Float)?;
+            world.sum(&[broken.shallow_clone()])?;
+            finite = broken.f_logical_not()?;
+        }
+        Ok((whole.f_isfinite()?, finite))
+    }
+
     fn of(classifier: &dyn Classifier, objective: Objective) -> Result<Self> {
         let mean = objective.losses.f_mean(objective.losses.kind())?;
         let mut inputs = classifier.store().trainable();
@@ -131,18 +156,19 @@ impl<'a> StepContext<'a> {
             None => None,
         };
         let slope = sloping(self, Mode::Train);
+        let slope = slope.and_then(|mut slope| {
+            let finite = slope.join(self.world, self.portion)?;
+            Ok((slope, finite))
+        });
         let mut before = None;
         if let Some(WeightAscent { kept, objective, loss, are_finite }) = ascent {
             restore(kept)?;
             before = Some((objective, loss, are_finite));
         }
-        let Slope { objective, loss, mut weights, pixels } = slope?;
-        let gradients: Vec<&Tensor> = weights.iter().chain(&pixels).collect();
-        let mut are_finite = are_finite(&gradients)?;
+        let (Slope { objective, loss, mut weights, pixels }, (is_finite, mut are_finite)) = slope?;
         if let Some((.., in_ascent)) = &before {
             are_finite = are_finite.f_logical_and(in_ascent)?;
         }
-        let is_finite = loss.f_isfinite()?;
         let is_void =
             is_finite.f_logical_and(&are_finite.f_all()?)?.f_logical_not()?.f_to_kind(Kind::Float)?;
         self.gradients_are_finite = Some(are_finite);
@@ -219,8 +245,8 @@ impl<'a> StepContext<'a> {
     /// Moves every weight tensor `w` (no bias, no BatchNorm) by `reach |w| g / |g|` up the gradient `g` of the objective
     /// (Wu et al. 2020, equation 8), and hands back the weights as they were.
     fn perturb_weights(&mut self, reach: f64, sloping: Sloping<'_, 'a>) -> Result<WeightAscent> {
-        let slope = sloping(self, Mode::TrainFrozenStats)?;
-        let are_finite = are_finite(&slope.weights.iter().chain(&slope.pixels).collect::<Vec<_>>())?;
+        let mut slope = sloping(self, Mode::TrainFrozenStats)?;
+        let (_, are_finite) = slope.join(self.world, self.portion)?;
         let _no_grad = tch::no_grad_guard();
         let mut kept = Vec::new();
         for (entry, gradient) in self.classifier.store().trainable_entries().zip(&slope.weights) {

@@ -2,6 +2,7 @@
 
 use super::augment::{Augmentation, Placement};
 use super::batches::Batches;
+use super::world::{Portion, World};
 use crate::Result;
 use crate::batch::{Batch, Images, to_unit};
 use crate::nn::Rng;
@@ -24,9 +25,10 @@ pub(super) struct Feed {
     order_epoch: usize,
 }
 
-/// A batch, and where its images come from.
+/// A batch, or this process' portion of it, and where its images come from.
 pub(super) struct Served {
     pub(super) batch: Batch,
+    pub(super) portion: Portion,
     /// Indices of its images among the training images, `[N]`, i64.
     pub(super) indices: Tensor,
     pub(super) placement: Placement,
@@ -46,11 +48,11 @@ impl Feed {
         }
     }
 
-    /// Batch `number` of the run, from 0.
+    /// The portion of `world` in batch `number` of the run, from 0.
     ///
     /// # Errors
     /// When libtorch cannot allocate.
-    pub(super) fn serve(&mut self, number: usize) -> Result<Served> {
+    pub(super) fn serve(&mut self, number: usize, world: &dyn World) -> Result<Served> {
         let count = self.images.len();
         let batches = self.batches.count();
         let epoch = number / batches + 1;
@@ -59,11 +61,13 @@ impl Feed {
             self.order_epoch = epoch;
         }
         let (start, end) = self.batches.range(number % batches);
-        let indices = self.order.f_narrow(0, start as i64, (end - start) as i64)?;
+        let portion = Portion::new(world, end - start);
+        let indices = self.order.f_narrow(0, (start + portion.start) as i64, portion.images as i64)?;
         let (bytes, labels) = self.images.gather(&indices)?;
         let draws = Rng::new(self.seed).seeded("augment", number as u64);
+        let draws = draws.cut(portion.start, portion.images, portion.of);
         let placement = self.augmentation.plan(&bytes.size(), bytes.device(), &draws)?;
         let pixels = to_unit(&placement.forward(&bytes)?, self.kind)?;
-        Ok(Served { batch: Batch { pixels, labels }, indices, placement })
+        Ok(Served { batch: Batch { pixels, labels }, portion, indices, placement })
     }
 }

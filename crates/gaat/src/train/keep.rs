@@ -120,7 +120,7 @@ impl Run<'_> {
     }
 
     /// All tensors that the next step depends on, by the names of the state file.
-    fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+    pub(super) fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
         let mut tensors = self.trained.state()?;
         tensors.extend(prefixed(METHOD, self.method.state()));
         if let Some(healthy) = self.guard.as_ref().and_then(|guard| guard.healthy.as_ref()) {
@@ -140,17 +140,21 @@ impl Run<'_> {
 
     /// Saves everything that the next step depends on; `weights` says how far those beside it are.
     pub(super) fn save_state(&mut self, weights: WeightsOnDisk) -> Result<()> {
-        let guard = self.guard.as_ref();
         let tensors = self.tensors()?;
-        let position = Position {
+        let position = self.position(weights);
+        self.keeper.state(&State::new(position, tensors))
+    }
+
+    /// Where the run is; `weights` says how far those beside the state are.
+    pub(super) fn position(&self, weights: WeightsOnDisk) -> Position {
+        Position {
             schema: STATE_SCHEMA.to_owned(),
             steps: self.books.steps(),
             sums: self.books.sums.clone(),
             record: self.books.record.clone(),
-            guard: guard.map(|guard| guard.state.clone()),
+            guard: self.guard.as_ref().map(|guard| guard.state.clone()),
             weights,
-        };
-        self.keeper.state(&State::new(position, tensors))
+        }
     }
 }
 

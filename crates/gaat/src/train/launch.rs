@@ -4,7 +4,7 @@ use super::collapse::Guard;
 use super::feed::Served;
 use super::mark::Mark;
 use super::methods::Natural;
-use super::reading::Reading;
+use super::reading::{Reading, Spent};
 use super::run::Run;
 use super::step::{StepContext, StepOutcome, TrainingMethod};
 use crate::nn::{Mode, ParameterStore, Rng, try_algorithms};
@@ -27,8 +27,13 @@ impl Run<'_> {
         let progress = calendar.progress(done);
         let learning_rate = plan.schedule().at(progress);
         let attack_scale = plan.attack_scale(progress);
-        let Served { batch, indices, placement } = self.feed.serve(calendar.batch_number(done))?;
+        let world = self.world.as_ref();
+        let Served { batch, portion, indices, placement } =
+            self.feed.serve(calendar.batch_number(done), world)?;
+        let draws = Rng::new(plan.seed()).seeded("attack", done as u64);
         let mut context = StepContext {
+            world,
+            portion,
             classifier: self.trained.network.as_ref(),
             optimizer: &mut self.trained.optimizer,
             threat: plan.threat().scaled(attack_scale),
@@ -37,7 +42,7 @@ impl Run<'_> {
                 AttackStatistics::Batch => Mode::TrainFrozenStats,
                 AttackStatistics::Running => Mode::Eval,
             },
-            draws: Rng::new(plan.seed()).seeded("attack", done as u64),
+            draws: draws.cut(portion.start, portion.images, portion.of),
             indices,
             placement,
             epoch: calendar.method_epoch(done),
@@ -55,11 +60,12 @@ impl Run<'_> {
             if calendar.is_natural(done) { &mut Natural } else { burst.unwrap_or(self.method.as_mut()) };
         let report = method.step(&mut context, &batch)?;
         let StepContext { passes, attacks, gradients_are_finite, .. } = context;
-        let reading = Reading::start(&report, gradients_are_finite.as_ref(), batch.len())?;
+        let spent = Spent { world, images: portion, passes };
+        let reading = Reading::start(&report, gradients_are_finite.as_ref(), spent)?;
         self.trained.follow()?;
         let (epoch, step, ended) = (calendar.epoch(done), done + 1, Mark::now(device)?);
         let launched = Launched { epoch, step, learning_rate, reading, started, attacks, ended };
-        self.books.enter(launched, passes, batch.len());
+        self.books.enter(launched);
         Ok(())
     }
 }
@@ -69,6 +75,8 @@ pub(super) struct Stepped {
     pub(super) epoch: usize,
     pub(super) step: usize,
     pub(super) outcome: StepOutcome,
+    /// What the step has cost.
+    pub(super) passes: Passes,
     pub(super) learning_rate: f64,
     pub(super) seconds: Seconds,
 }
@@ -113,14 +121,14 @@ impl Launched {
 
     fn numbers(self, store: &ParameterStore) -> Result<Stepped> {
         let Self { epoch, step, learning_rate, reading, started, attacks, ended } = self;
-        let outcome = reading.finish(store)?;
+        let (outcome, passes) = reading.finish(store)?;
         let mut attack = 0.0;
         for (started, ended) in attacks {
             attack += started.seconds_to(&ended)?;
         }
         let total = started.seconds_to(&ended)?;
         let seconds = Seconds { attack, train: total - attack, evaluation: 0.0, total };
-        Ok(Stepped { epoch, step, outcome, learning_rate, seconds })
+        Ok(Stepped { epoch, step, outcome, passes, learning_rate, seconds })
     }
 }
 

@@ -3,6 +3,7 @@
 //! The loop owns schedule, optimiser, counting, events and checkpoints; a [`TrainingMethod`] only says what one step
 //! does. It never sees a test image.
 
+mod agree;
 mod augment;
 mod averaging;
 mod batches;
@@ -37,6 +38,7 @@ mod training;
 #[cfg(test)]
 mod trial;
 mod validation;
+mod world;
 
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};
@@ -55,3 +57,4 @@ pub use state_file::State;
 pub use step::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 pub use tape::Tape;
 pub use training::Training;
+pub use world::{Alone, World};

@@ -1,51 +1,77 @@
 //! What a step found, on its way from the device.
 
+use super::world::{Portion, World};
 use super::{StepOutcome, StepReport};
 use crate::nn::ParameterStore;
 use crate::taylor::GainRatio;
 use crate::{Error, Result};
 use gaat_shim::CudaEvent;
+use gaat_spec::Passes;
 use tch::{Device, Kind, Tensor};
 
 /// The numbers of a report as one copy that nothing waits for until somebody wants to know.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// Loss, right answers, place of the first tensor whose gradient is not finite (-1 where all are), and both sums of the gain
-    /// where there is one; f64, on the host.
+    /// Loss, right answers, place of the first tensor whose gradient is not finite (-1 where all are), both sums of the gain
+    /// where there is one, and [`COMMON`] numbers more where there are several processes; f64, on the host.
     numbers: Tensor,
     arrived: Option<CudaEvent>,
     images: usize,
     refreshes: f64,
+    passes: Passes,
+    is_common: bool,
+}
+
+/// Numbers of the host that several processes add up: gradients over the images, and the passes by kind.
+const COMMON: usize = 5;
+
+/// Who did a step, on which images, and at what cost.
+#[derive(Clone, Copy)]
+pub(super) struct Spent<'a> {
+    pub(super) world: &'a dyn World,
+    pub(super) images: Portion,
+    pub(super) passes: Passes,
 }
 
 impl Reading {
-    /// Sends the numbers of a step on `images` images on their way, and which of its gradients are finite (`[tensors]`,
-    /// bool, in the order of the store).
+    /// Sends the numbers of a step on their way, and which of its gradients are finite (`[tensors]`, bool, in the order of the
+    /// store). Several processes add up their numbers first.
     pub(super) fn start(
         report: &StepReport,
         gradients_are_finite: Option<&Tensor>,
-        images: usize,
+        spent: Spent<'_>,
     ) -> Result<Self> {
+        let Spent { world, images, passes } = spent;
         let broken = first_broken(gradients_are_finite)?.f_to_device(report.loss.device())?;
         let gain = report.gain.iter().flat_map(|gain| [&gain.actual, &gain.predicted]);
         let numbers = [&report.loss, &report.correct, &broken].into_iter().chain(gain);
         let numbers: Vec<Tensor> =
             numbers.map(|number| Ok(number.f_detach()?.f_to_kind(Kind::Double)?)).collect::<Result<_>>()?;
-        let numbers = Tensor::f_stack(&numbers, 0)?;
+        let mut numbers = Tensor::f_stack(&numbers, 0)?;
         let device = numbers.device();
+        let is_common = world.size() > 1;
+        if is_common {
+            let Passes { forward, input_backward, full_backward, hessian_vector } = passes;
+            let counts = [forward, input_backward, full_backward, hessian_vector].map(|count| count as f64);
+            let own = [&[report.refreshes * images.images as f64], &counts[..]].concat();
+            numbers = Tensor::f_cat(&[numbers, Tensor::from_slice(&own).f_to_device(device)?], 0)?;
+            world.sum(&[numbers.shallow_clone()])?;
+            // The gradients are common already.
+            numbers.f_narrow(0, 2, 1)?.f_copy_(&broken.f_to_kind(Kind::Double)?)?;
+        }
         let numbers = numbers.f_to_dtype_layout((Kind::Double, Device::Cpu), true, false)?;
         let arrived = match device {
             Device::Cuda(index) => Some(CudaEvent::record(index)?),
             _ => None,
         };
-        Ok(Self { numbers, arrived, images, refreshes: report.refreshes })
+        Ok(Self { numbers, arrived, images: images.of, refreshes: report.refreshes, passes, is_common })
     }
 
-    /// The numbers. Waits for the step, and for no later one.
+    /// The numbers of all processes, and the passes of all. Waits for the step, and for no later one.
     ///
     /// # Errors
     /// [`Error::Diverged`] when the loss or a gradient is not finite, with its name in `store`; or when the device has failed.
-    pub(super) fn finish(self, store: &ParameterStore) -> Result<StepOutcome> {
+    pub(super) fn finish(self, store: &ParameterStore) -> Result<(StepOutcome, Passes)> {
         if let Some(arrived) = &self.arrived {
             arrived.wait()?;
         }
@@ -59,11 +85,20 @@ impl Reading {
             let name = entry.map_or_else(|| "the pixels".to_owned(), |entry| format!("`{}`", entry.name));
             return Err(Error::Diverged { loss, gradient: Some(name) });
         }
-        let gain = match numbers[3..] {
+        let (gain, common) =
+            numbers[3..].split_at(numbers.len() - 3 - if self.is_common { COMMON } else { 0 });
+        let gain = match *gain {
             [actual, predicted] => Some(GainRatio::new(actual, predicted)),
             _ => None,
         };
-        Ok(StepOutcome { images: self.images, loss, correct, gain, refreshes: self.refreshes })
+        let (mut refreshes, mut passes) = (self.refreshes, self.passes);
+        if let [gradients, forward, input_backward, full_backward, hessian_vector] = *common {
+            refreshes = gradients / self.images as f64;
+            let [forward, input_backward, full_backward, hessian_vector] =
+                [forward, input_backward, full_backward, hessian_vector].map(|count| count as u64);
+            passes = Passes { forward, input_backward, full_backward, hessian_vector };
+        }
+        Ok((StepOutcome { images: self.images, loss, correct, gain, refreshes }, passes))
     }
 }
 
@@ -77,6 +112,7 @@ fn first_broken(flags: Option<&Tensor>) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Alone;
     use crate::train::trial::Trial;
 
     #[test]
@@ -91,10 +127,12 @@ mod tests {
                 gain: None,
                 refreshes: 0.0,
             };
-            Reading::start(&report, Some(&Tensor::from_slice(flags)), 6).unwrap().finish(store)
+            let images = Portion { start: 0, images: 6, of: 6 };
+            let spent = Spent { world: &Alone, images, passes: Passes::default() };
+            Reading::start(&report, Some(&Tensor::from_slice(flags)), spent).unwrap().finish(store)
         };
         let mut flags = vec![true; count + 1];
-        assert_eq!(read(&flags, 2.5).unwrap().correct, 3);
+        assert_eq!(read(&flags, 2.5).unwrap().0.correct, 3);
         flags[count] = false;
         let text = read(&flags, 2.5).unwrap_err().to_string();
         assert!(text.contains("2.5") && text.contains("in the pixels is not finite"), "{text}");

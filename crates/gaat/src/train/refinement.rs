@@ -7,12 +7,13 @@
 //! 6.1). Decision record 0007 has the experiments.
 
 use super::StepContext;
+use super::world::Portion;
 use crate::attack::{Ascent, Attack, Exact, GradientOracle, Perturbed, UnderAttack, run};
 use crate::batch::Batch;
 use crate::taylor::{Forecast, GainRatio, TaylorModel};
 use crate::{Error, Result};
 use gaat_spec::GaatSpec;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// Decay a step of the smoothed sums.
 const DECAY: f64 = 0.9;
@@ -180,10 +181,14 @@ impl StepContext<'_> {
             UnderAttack::new(&batch.pixels, &batch.labels, &self.threat, &self.draws),
         )?;
         oracle.settle(found.pixels())?;
-        let chosen = plan.images(batch.len());
-        if chosen > 0 {
+        let chosen = plan.images(self.portion.of);
+        let hardest = if chosen > 0 {
             let Forecast { anchor_losses, gains, .. } = oracle.forecast()?;
-            let hardest = (anchor_losses + gains).f_topk(chosen as i64, 0, true, false)?.1;
+            self.hardest(&(anchor_losses + gains), chosen)?
+        } else {
+            Tensor::f_zeros([0], (Kind::Int64, batch.labels.device()))?
+        };
+        if hardest.size()[0] > 0 {
             let part = Batch {
                 pixels: batch.pixels.f_index_select(0, &hardest)?,
                 labels: batch.labels.f_index_select(0, &hardest)?,
@@ -206,6 +211,21 @@ impl StepContext<'_> {
         self.passes += oracle.passes();
         self.attack_ends(started)?;
         Ok((found, oracle.into_forecast()?))
+    }
+
+    /// Places here of the `count` images of the whole batch with the highest `losses` (`[N]`, of the images here), `[M]`, i64.
+    fn hardest(&self, losses: &Tensor, count: usize) -> Result<Tensor> {
+        let Portion { start, images, of } = self.portion;
+        let highest = |losses: &Tensor| losses.f_topk(count as i64, 0, true, false);
+        if self.portion.is_all() {
+            return Ok(highest(losses)?.1);
+        }
+        let all = Tensor::f_zeros([of as i64], (losses.kind(), losses.device()))?;
+        self.portion.cut(&all)?.f_copy_(losses)?;
+        self.world.sum(&[all.shallow_clone()])?;
+        let places = highest(&all)?.1 - start as i64;
+        let is_here = places.f_ge(0)?.f_logical_and(&places.f_lt(images as i64)?)?;
+        Ok(places.f_masked_select(&is_here)?)
     }
 }
 

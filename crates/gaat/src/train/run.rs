@@ -10,12 +10,14 @@ use super::keeper::Keeper;
 use super::step::TrainingMethod;
 use super::trained::Trained;
 use super::validation::{Accuracy, Validation};
+use super::world::{World, any};
 use crate::Result;
 use gaat_spec::{Event, Plan, Status};
 
 /// The parts of a run, each with a verb of its own.
 pub(super) struct Run<'a> {
     pub(super) plan: Plan,
+    pub(super) world: Box<dyn World>,
     pub(super) keeper: &'a mut dyn Keeper,
     pub(super) calendar: Calendar,
     pub(super) feed: Feed,
@@ -41,7 +43,7 @@ impl Run<'_> {
             if is_epoch_end {
                 control = control.or(self.end_epoch(observer)?);
             }
-            if control == Control::Stop && !self.is_done() {
+            if any(self.world.as_ref(), control == Control::Stop)? && !self.is_done() {
                 self.settle(true, observer)?;
                 return self.check_finite().map(|()| Status::Interrupted);
             }
@@ -68,7 +70,8 @@ impl Run<'_> {
         let (Some(question), Some(guard)) = (question, &mut self.guard) else { return Ok(control) };
         let threat = self.plan.threat_at(self.calendar.progress(self.books.steps()));
         let images = &self.validation.attacked;
-        match guard.follow_up(question, &mut self.trained, images, &threat, &mut self.books)? {
+        let world = self.world.as_ref();
+        match guard.follow_up(question, &mut self.trained, images, &threat, &mut self.books, world)? {
             Some(event) => Ok(control.or(self.tell(&event, observer)?)),
             None => Ok(control),
         }
@@ -79,6 +82,7 @@ impl Run<'_> {
         self.check_finite()?;
         let epoch = self.calendar.epoch(self.books.steps() - 1);
         let control = self.tell(&Event::Validating { epoch }, observer)?;
+        self.trained.average_statistics(self.world.as_ref())?;
         let accuracy = self.validate(epoch)?;
         let alarms = self.judge(epoch, accuracy)?;
         Ok(control.or(self.keep_epoch(epoch, accuracy, alarms, observer)?))
@@ -86,9 +90,9 @@ impl Run<'_> {
 
     /// The alarms that an epoch validated to `accuracy` raises, or ends.
     fn judge(&mut self, epoch: usize, accuracy: Accuracy) -> Result<Vec<Event>> {
-        let Self { guard, validation, trained, books, chance, .. } = self;
+        let Self { guard, validation, trained, books, chance, world, .. } = self;
         let alarm = match guard {
-            Some(guard) => guard.after_epoch(accuracy, validation, trained, books)?,
+            Some(guard) => guard.after_epoch(accuracy, validation, trained, books, world.as_ref())?,
             None => None,
         };
         let stuck = chance.after_epoch(epoch, accuracy.clean, validation.images.len(), books);

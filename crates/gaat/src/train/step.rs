@@ -3,6 +3,7 @@
 use super::batches::Batches;
 use super::mark::Mark;
 use super::optimizer::Optimizer;
+use super::world::{Portion, World};
 use super::{Placement, Tape, named};
 use crate::Result;
 use crate::attack::{
@@ -36,6 +37,12 @@ pub trait TrainingMethod {
     /// Whether nothing is attacked, so that the best epoch is the one with the highest clean accuracy.
     fn is_natural(&self) -> bool {
         false
+    }
+
+    /// What of the method hangs on all images of a batch, or on the same images epoch after epoch, so that it cannot be divided among
+    /// processes; `None` where each can compute its images alone.
+    fn indivisible(&self) -> Option<&'static str> {
+        None
     }
 
     /// What the next step depends on beside the weights, by name, sharing storage with the method. Always the same names
@@ -83,7 +90,7 @@ impl Setting {
             threat: plan.threat(),
             images: train.len(),
             classes: train.class_count() as i64,
-            batch_size: Batches::of(plan, train.len(), network)?.largest(),
+            batch_size: Batches::of(plan, train.len(), network, 1)?.largest(),
             shape: InputShape::of(train),
             device: network.store().device(),
             kind: network.store().kind(),
@@ -126,6 +133,9 @@ pub struct StepOutcome {
 
 /// The loop's loan to a method for one step. Passes and seconds are counted here, not claimed by the method.
 pub struct StepContext<'a> {
+    pub(super) world: &'a dyn World,
+    /// Which images of the batch are computed here.
+    pub(super) portion: Portion,
     pub(super) classifier: &'a dyn Classifier,
     pub(super) optimizer: &'a mut Optimizer,
     /// As large as the attack is by now.
@@ -190,6 +200,11 @@ impl<'a> StepContext<'a> {
     /// How the batch's images were cropped and flipped.
     pub fn placement(&self) -> &Placement {
         &self.placement
+    }
+
+    /// Images of the whole batch, of which several processes have a part each.
+    pub fn images_in_batch(&self) -> usize {
+        self.portion.of
     }
 
     /// The random draws of this step. Attacks draw from them too, in the order of the calls.

@@ -3,6 +3,7 @@
 use super::averaging::Averaging;
 use super::named::{part, prefixed};
 use super::optimizer::Optimizer;
+use super::world::{World, average_statistics};
 use crate::Result;
 use crate::nn::Classifier;
 use tch::Tensor;
@@ -30,6 +31,15 @@ impl Trained {
     /// When libtorch fails.
     pub(super) fn follow(&self) -> Result<()> {
         self.average.as_ref().map_or(Ok(()), |average| average.update(self.network.store()))
+    }
+
+    /// Gives all of `world` the same running statistics: each process has followed its own images.
+    ///
+    /// # Errors
+    /// When one of the others cannot be reached.
+    pub(super) fn average_statistics(&self, world: &dyn World) -> Result<()> {
+        average_statistics(world, self.network.as_ref())?;
+        self.average.as_ref().map_or(Ok(()), |average| average_statistics(world, average.network()))
     }
 
     /// Everything by the names of the state file, sharing storage.

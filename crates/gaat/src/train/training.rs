@@ -8,7 +8,7 @@ use super::chance::Chance;
 use super::collapse::Guard;
 use super::events::Observer;
 use super::feed::Feed;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Nothing};
 use super::methods;
 use super::optimizer::Optimizer;
 use super::run::Run;
@@ -17,6 +17,7 @@ use super::state_file::WeightsOnDisk;
 use super::step::{Setting, TrainingMethod};
 use super::trained::Trained;
 use super::validation::Validation;
+use super::world::{Alone, World};
 use crate::batch::Images;
 use crate::dataset::{self, Dataset};
 use crate::nn::{BuildOptions, Catalogue, Classifier, InputShape, Rng};
@@ -53,6 +54,8 @@ pub struct Training {
     pub plan: Plan,
     /// The weights to begin with.
     pub start: Start,
+    /// This process alone, or one of several that train together.
+    pub world: Box<dyn World>,
 }
 
 impl Training {
@@ -97,10 +100,12 @@ impl Training {
         let network = catalogue.build(&recipe.model, input, train.class_count() as i64, &options)?;
         let setting = Setting::of(&recipe.plan, &data, network.as_ref())?;
         let method = methods::build(recipe.method, recipe.plan.awp(), &setting)?;
-        Ok(Self { network, data, method, plan: recipe.plan.clone(), start })
+        Ok(Self { network, data, method, plan: recipe.plan.clone(), start, world: Box::new(Alone) })
     }
 
     /// Trains; what is to be kept goes to `keeper`, and what happens is told to `observer`.
+    ///
+    /// Of several processes the leader alone keeps anything; the others go on from what it has found.
     ///
     /// The record that comes back has status [`Status::Done`], or [`Status::Interrupted`] when the observer asked to stop.
     ///
@@ -108,6 +113,8 @@ impl Training {
     /// When the parts do not fit together, the loss is not a number, or something cannot be kept. The record that was kept
     /// says what happened.
     pub fn run(self, keeper: &mut dyn Keeper, observer: &mut dyn Observer) -> Result<RunRecord> {
+        let mut nothing = Nothing;
+        let keeper = if self.world.rank() == 0 { keeper } else { &mut nothing };
         let mut run = self.assemble(keeper)?;
         // tch panics where libtorch throws, out of memory above all; the record must not say "running" for ever.
         let outcome = match catch_unwind(AssertUnwindSafe(|| run.run(observer))) {
@@ -141,7 +148,13 @@ impl Training {
 
     /// The run at step 0, or where `keeper` has found a state.
     pub(super) fn assemble(self, keeper: &mut dyn Keeper) -> Result<Run<'_>> {
-        let Self { network, data, method, plan, start } = self;
+        let Self { network, data, method, plan, start, world } = self;
+        if let (Some(reason), true) = (method.indivisible(), world.size() > 1) {
+            return Err(Error::Usage(format!(
+                "the method cannot be divided among {} processes: {reason}; train in one process, or by another method",
+                world.size()
+            )));
+        }
         let found = keeper.found()?;
         if found.is_none() {
             start.apply(network.as_ref())?;
@@ -155,7 +168,7 @@ impl Training {
             Some(decay) => Some(Averaging::of(network.as_ref(), decay)?),
             None => None,
         };
-        let batches = Batches::of(&plan, train.len(), network.as_ref())?;
+        let batches = Batches::of(&plan, train.len(), network.as_ref(), world.size())?;
         let calendar = Calendar::new(&plan, batches, method.replays());
         warnings.extend(plan.notes());
         // The split may keep the order of the files, class by class; the attacked part must not.
@@ -189,11 +202,13 @@ impl Training {
             class_names: train.class_names().to_vec(),
             warnings,
             plan,
+            world,
             keeper,
         };
         if let Some(state) = found {
             run.restore(state)?;
         }
+        run.agree()?;
         Ok(run)
     }
 }

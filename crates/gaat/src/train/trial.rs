@@ -1,5 +1,6 @@
 //! Single steps outside the loop, for unit tests.
 
+use super::world::{Alone, Portion};
 use super::{Augmentation, Optimizer, Placement, Setting, StepContext, StepReport, TrainingMethod};
 use crate::Result;
 use crate::batch::Batch;
@@ -73,6 +74,8 @@ impl Trial {
         let placement: Placement =
             still.plan(&self.batch.pixels.size(), Device::Cpu, &rng.seeded("augment", step))?;
         let mut context = StepContext {
+            world: &Alone,
+            portion: Portion { start: 0, images: BATCH as usize, of: BATCH as usize },
             classifier: self.classifier.as_ref(),
             optimizer: &mut self.optimizer,
             threat: setting.threat,

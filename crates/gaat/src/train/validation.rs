@@ -2,6 +2,7 @@
 
 use super::launch::located;
 use super::run::Run;
+use super::world::World;
 use crate::Result;
 use crate::attack::survival::{correct, standing_clean, survivors};
 use crate::attack::{Pgd, Start};
@@ -9,7 +10,7 @@ use crate::batch::Images;
 use crate::nn::{Classifier, Rng, try_algorithms};
 use gaat_spec::ThreatModel;
 use std::time::Instant;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 /// Images judged at once.
 const BATCH: usize = 500;
@@ -35,26 +36,31 @@ pub(super) struct Accuracy {
 impl Validation {
     /// Judges `classifier`. The attack's draws are the same every epoch, so that epochs compare.
     /// Clean accuracy is that on all images, robust accuracy that on the attacked part.
-    pub(super) fn judge(&self, classifier: &dyn Classifier) -> Result<Accuracy> {
+    /// Each of `world` takes some of the batches.
+    pub(super) fn judge(&self, classifier: &dyn Classifier, world: &dyn World) -> Result<Accuracy> {
         let Self { images, attacked, .. } = self;
         if images.is_empty() || attacked.is_empty() {
             return Ok(Accuracy::default());
         }
         let kind = classifier.store().kind();
+        let is_own = |index: usize| index % world.size() == world.rank();
         let mut right = 0;
-        for (_, batch) in images.batches(BATCH, kind) {
+        for (_, batch) in images.batches(BATCH, kind).filter(|(index, _)| is_own(*index)) {
             let batch = batch?;
             let hits = correct(classifier, &batch.pixels, &batch.labels)?;
             right += hits.f_sum(Kind::Int64)?.f_int64_value(&[])?;
         }
         let attack = Pgd::judging(self.steps, self.threat.epsilon() / 4.0, Start::Random);
         let mut withstood = 0;
-        for (index, batch) in attacked.batches(BATCH, kind) {
+        for (index, batch) in attacked.batches(BATCH, kind).filter(|(index, _)| is_own(*index)) {
             let batch = batch?;
             let standing = standing_clean(classifier, &batch)?;
             let draws = self.rng.seeded("validation", index as u64);
             withstood += survivors(classifier, &batch, &standing, &attack, &self.threat, &draws)?.0.size()[0];
         }
+        let counts = Tensor::from_slice(&[right, withstood]);
+        world.sum(&[counts.shallow_clone()])?;
+        let (right, withstood) = (counts.f_int64_value(&[0])?, counts.f_int64_value(&[1])?);
         Ok(Accuracy {
             clean: Some(right as f64 / images.len() as f64),
             robust: Some(withstood as f64 / attacked.len() as f64),
@@ -67,7 +73,7 @@ impl Run<'_> {
     pub(super) fn validate(&mut self, epoch: usize) -> Result<Accuracy> {
         try_algorithms(false);
         let started = Instant::now();
-        let accuracy = self.validation.judge(self.trained.judged());
+        let accuracy = self.validation.judge(self.trained.judged(), self.world.as_ref());
         self.books.add_evaluation(started.elapsed().as_secs_f64());
         accuracy.map_err(|error| located(error, epoch, self.books.steps()))
     }

@@ -31,3 +31,4 @@ mod tensorboard;
 mod toy;
 mod training;
 mod weights;
+mod world;

@@ -31,7 +31,7 @@ impl ImageSource for Own {
         self.images.class_names()
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "own"
     }
 
@@ -141,7 +141,7 @@ fn a_source_that_breaks_its_promises_is_named() {
         fn class_names(&self) -> &[String] {
             self.0.class_names()
         }
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "mislabelled"
         }
         fn read(&self, _indices: &[usize], _pixels: &mut [u8]) -> gaat_data::Result<()> {

@@ -12,6 +12,7 @@ use crate::train::methods;
 use crate::train::step::{Setting, StepOutcome, TrainingMethod};
 use crate::train::trained::Trained;
 use crate::train::validation::{Accuracy, Validation};
+use crate::train::world::{World, of_leader};
 use gaat_spec::collapse::{Share, is_suspicious, on_same_images, on_training_images};
 use gaat_spec::{CollapsePolicy, Event, MethodSpec, PgdSpec, PixelLength, Plan, Seconds, ThreatModel};
 use serde::{Deserialize, Serialize};
@@ -134,8 +135,9 @@ impl Guard {
         images: &Images,
         threat: &ThreatModel,
         books: &mut Books,
+        world: &dyn World,
     ) -> Result<Option<Event>> {
-        let check = self.check(trained, images, threat, books)?;
+        let check = self.check(trained, images, threat, books, world)?;
         let finding = self.answer(question, check);
         let event = finding.map(|finding| self.tell(finding, books));
         self.act(trained)?;
@@ -150,11 +152,12 @@ impl Guard {
         validation: &Validation,
         trained: &Trained,
         books: &mut Books,
+        world: &dyn World,
     ) -> Result<Option<Event>> {
         if books.steps() <= self.calendar.natural_epochs * self.calendar.steps_per_epoch {
             return Ok(None);
         }
-        let finding = match self.hollow(accuracy, validation, trained, books)? {
+        let finding = match self.hollow(accuracy, validation, trained, books, world)? {
             Some(message) => self.may_raise().then(|| self.raise(message)),
             None => self.judge_epoch(accuracy.robust, books.best_robust(), validation.attacked.len()),
         };
@@ -170,6 +173,7 @@ impl Guard {
         validation: &Validation,
         trained: &Trained,
         books: &mut Books,
+        world: &dyn World,
     ) -> Result<Option<String>> {
         let (Some(robust), Some(clean)) = (accuracy.robust, accuracy.clean) else { return Ok(None) };
         // While the training attack grows, that of the validation is another.
@@ -192,7 +196,7 @@ impl Guard {
         if !is_suspicious(own, many) {
             return Ok(None);
         }
-        let Some(check) = self.check(trained, &validation.attacked, &validation.threat, books)? else {
+        let Some(check) = self.check(trained, &validation.attacked, &validation.threat, books, world)? else {
             return Ok(None);
         };
         let share = |share| Share { share, images: check.images };
@@ -228,6 +232,7 @@ impl Guard {
         images: &Images,
         threat: &ThreatModel,
         books: &mut Books,
+        world: &dyn World,
     ) -> Result<Option<Check>> {
         if images.is_empty() {
             return Ok(None);
@@ -237,6 +242,9 @@ impl Guard {
         let draws = self.rng.seeded("probe", 0);
         let (check, passes) = Check::of(trained.network.as_ref(), images, threat, &draws)?;
         books.charge(passes);
+        // All act on the leader's verdict: another machine may round it to the other side.
+        let [single, pgd] = of_leader(world, [check.single, check.pgd])?;
+        let check = Check { single, pgd, ..check };
         let attack = started.elapsed().as_secs_f64();
         books.sums.seconds += Seconds { attack, total: attack, ..Seconds::default() };
         Ok(Some(check))

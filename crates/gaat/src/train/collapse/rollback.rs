@@ -12,7 +12,7 @@ pub(in crate::train) struct Snapshot {
 
 impl Snapshot {
     /// Copies all of `trained`.
-    pub(super) fn take(trained: &Trained) -> Result<Self> {
+    pub(in crate::train) fn take(trained: &Trained) -> Result<Self> {
         let copy = |(name, tensor): (String, Tensor)| Ok((name, tensor.f_detach()?.f_alias_copy()?));
         let tensors = trained.state()?.into_iter().map(copy).collect::<Result<_>>()?;
         Ok(Self { tensors })

@@ -161,8 +161,12 @@ fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
     let natural = Passes { forward: 73 * 20, full_backward: 73 * 20, ..Passes::default() };
     let paid = masked.books.record.passes - natural;
     assert!(paid.forward > paid.input_backward && paid.input_backward > 0 && paid.full_backward == 0);
-    let Run { guard, trained, validation, books, .. } = &mut masked;
-    guard.as_ref().unwrap().check(trained, &validation.attacked, &wide.plan.threat(), books).unwrap();
+    let Run { guard, trained, validation, books, world, .. } = &mut masked;
+    guard
+        .as_ref()
+        .unwrap()
+        .check(trained, &validation.attacked, &wide.plan.threat(), books, world.as_ref())
+        .unwrap();
     let again = masked.books.record.passes - natural;
     assert_eq!((again.forward, again.input_backward), (2 * paid.forward, 2 * paid.input_backward));
 

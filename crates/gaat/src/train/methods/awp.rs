@@ -40,6 +40,10 @@ impl TrainingMethod for Awp {
         self.inner.replays()
     }
 
+    fn indivisible(&self) -> Option<&'static str> {
+        self.inner.indivisible()
+    }
+
     fn is_natural(&self) -> bool {
         self.inner.is_natural()
     }

@@ -58,6 +58,13 @@ impl TrainingMethod for Free {
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }
 
+    fn indivisible(&self) -> Option<&'static str> {
+        let mixes = !self.has_random_start;
+        mixes.then_some(
+            "a batch begins with the perturbation of the batch before, whose images were divided otherwise",
+        )
+    }
+
     fn replays(&self) -> usize {
         self.replays
     }

@@ -58,7 +58,7 @@ impl TrainingMethod for Gaat {
         let (perturbed, forecast) = context.perturb_refined(&attack, batch, self.spec, plan)?;
         let descent = context.descend(perturbed.pixels(), &batch.labels)?;
         let gain = forecast.gain(&descent.attacked)?;
-        let images = batch.len();
+        let images = context.images_in_batch();
         let more = (plan.images(images) * plan.rounds) as f64 / images as f64;
         Ok(StepReport {
             loss: descent.loss,
@@ -66,6 +66,11 @@ impl TrainingMethod for Gaat {
             gain: Some(gain),
             refreshes: self.spec.refreshes as f64 + more,
         })
+    }
+
+    fn indivisible(&self) -> Option<&'static str> {
+        let mixes = self.spec.curvature == Curvature::BatchFisher;
+        mixes.then_some("the curvature batch-fisher is that of a whole batch")
     }
 
     fn observe(&mut self, outcome: &StepOutcome) {

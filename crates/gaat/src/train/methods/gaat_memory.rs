@@ -55,6 +55,12 @@ impl TrainingMethod for GaatMemory {
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }
 
+    fn indivisible(&self) -> Option<&'static str> {
+        Some(
+            "each image is remembered where it was trained on, and comes to another process in the next epoch",
+        )
+    }
+
     fn state(&self) -> Vec<(String, Tensor)> {
         vec![("perturbations".to_owned(), self.perturbations.tensor())]
     }

@@ -118,6 +118,12 @@ impl TrainingMethod for FgsmMep {
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 
+    fn indivisible(&self) -> Option<&'static str> {
+        Some(
+            "each image is remembered where it was trained on, and comes to another process in the next epoch",
+        )
+    }
+
     fn state(&self) -> Vec<(String, Tensor)> {
         vec![
             ("perturbations".to_owned(), self.perturbations.tensor()),

@@ -1,0 +1,271 @@
+//! Two threads that train together end with the weights of one process, up to rounding.
+
+use crate::support::{options, recipe};
+use gaat::nn::{BuildOptions, Catalogue};
+use gaat::run::{Checkpoint, open};
+use gaat::spec::{ComputePrecision, Event, RunRecord, Status};
+use gaat::train::{Control, KeptRun, Nothing, Observer, Quiet, Setting, Training, World, build_method};
+use std::path::Path;
+use std::sync::{Arc, Barrier, Mutex};
+use tch::{Device, Kind, Tensor};
+
+/// What the threads lay down for each other.
+struct Table {
+    barrier: Barrier,
+    laid: Mutex<Vec<Vec<Tensor>>>,
+}
+
+/// One of several threads.
+struct Member {
+    rank: usize,
+    size: usize,
+    table: Arc<Table>,
+}
+
+impl Member {
+    /// What every member has brought, once all have.
+    fn meet(&self, tensors: &[Tensor]) -> Vec<Vec<Tensor>> {
+        let copies: Vec<Tensor> = tensors.iter().map(Tensor::copy).collect();
+        self.table.laid.lock().unwrap()[self.rank] = copies;
+        self.table.barrier.wait();
+        let all: Vec<Vec<Tensor>> = self
+            .table
+            .laid
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|own| own.iter().map(Tensor::copy).collect())
+            .collect();
+        self.table.barrier.wait();
+        all
+    }
+}
+
+impl World for Member {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn sum(&self, tensors: &[Tensor]) -> gaat::Result<()> {
+        let all = self.meet(tensors);
+        for (index, tensor) in tensors.iter().enumerate() {
+            let sum = all[1..].iter().fold(all[0][index].copy(), |sum, own| sum + &own[index]);
+            tensor.shallow_clone().copy_(&sum);
+        }
+        Ok(())
+    }
+
+    fn share(&self, tensors: &[Tensor]) -> gaat::Result<()> {
+        let all = self.meet(tensors);
+        for (tensor, leaders) in tensors.iter().zip(&all[0]) {
+            tensor.shallow_clone().copy_(leaders);
+        }
+        Ok(())
+    }
+}
+
+/// The training of the recipe `text` in double precision: attacks go by the sign of gradients, which rounding turns where they are
+/// near 0, as those of TRADES are at its start.
+fn training(text: &str) -> Training {
+    let checked = recipe(text);
+    let mut training = Training::of(&checked, &Catalogue::standard()).unwrap();
+    let (input, classes) = (training.network.input_shape(), training.network.class_count());
+    let options = BuildOptions {
+        device: Device::Cpu,
+        precision: ComputePrecision::Fp32,
+        kind: Kind::Double,
+        seed: checked.plan.seed(),
+        normalization: training.network.normalization(),
+    };
+    training.network = Catalogue::standard().build(&checked.model, input, classes, &options).unwrap();
+    let setting = Setting::of(&checked.plan, &training.data, training.network.as_ref()).unwrap();
+    training.method = build_method(checked.method, checked.plan.awp(), &setting).unwrap();
+    training
+}
+
+/// A training of the recipe `text` in `size` threads, the leader with `work` and the others without files.
+fn together<T: Send>(text: &str, size: usize, work: impl Fn(Training, bool) -> T + Sync) -> Vec<T> {
+    let table = Arc::new(Table {
+        barrier: Barrier::new(size),
+        laid: Mutex::new((0..size).map(|_| Vec::new()).collect()),
+    });
+    std::thread::scope(|scope| {
+        let members: Vec<_> = (0..size)
+            .map(|rank| {
+                let (table, work) = (Arc::clone(&table), &work);
+                scope.spawn(move || {
+                    let training = training(text);
+                    let world = Box::new(Member { rank, size, table });
+                    work(Training { world, ..training }, rank == 0)
+                })
+            })
+            .collect();
+        members.into_iter().map(|member| member.join().unwrap()).collect()
+    })
+}
+
+fn weights(run: &Path) -> Vec<Tensor> {
+    let opened = open(run, Checkpoint::Last, None, ComputePrecision::Fp32).unwrap();
+    opened.classifier.store().named().iter().map(|entry| entry.tensor.detach().copy()).collect()
+}
+
+/// The largest difference between any two numbers.
+fn gap(left: &[Tensor], right: &[Tensor]) -> f64 {
+    assert_eq!(left.len(), right.len());
+    let gaps = left.iter().zip(right).map(|(left, right)| (left - right).abs().max().double_value(&[]));
+    gaps.fold(0.0, f64::max)
+}
+
+fn in_directory(
+    training: Training,
+    text: &str,
+    run: &Path,
+    resume: bool,
+    observer: &mut dyn Observer,
+) -> RunRecord {
+    training.run(&mut KeptRun::open(&recipe(text), &options(run, resume)).unwrap(), observer).unwrap()
+}
+
+/// A recipe of `method` in which `more` takes the place of what is usual here.
+fn text(method: &str, more: &str) -> String {
+    let common = "model = \"mlp\"\nlimit = 150\nbatch-size = 20\nepochs = 2\nvalidation-steps = 2\ncrop-padding = 1\nclip-norm = 1.0\n\
+        learning-rate = 1e-3\noptimizer = \"adam\"\nschedule = \"constant\"\nepsilon = 0.1\nweight-averaging = 0.5\n";
+    let key = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let replaced: Vec<String> = more.lines().map(key).collect();
+    let kept = common.lines().filter(|line| !replaced.contains(&key(line)));
+    let kept: Vec<&str> = kept.chain(more.lines()).collect();
+    format!("method = \"{method}\"\n{}\n", kept.join("\n"))
+}
+
+#[test]
+fn several_threads_end_with_the_weights_of_one_process() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("trades", "steps = 2\n"),
+        ("natural", ""),
+        ("rat", "steps = 3\n"),
+        ("gaat", "steps = 4\nrefinement = \"adaptive\"\nepochs = 4\nepsilon = 0.4\nlearning-rate = 5e-3\n"),
+        ("n-fgsm", ""),
+        ("awp+gaat", "steps = 2\nawp-warmup = 0\n"),
+        ("gaat-free", ""),
+        ("gradalign", ""),
+    ];
+    for (method, more) in cases {
+        let text = text(method, more)
+            .replace("epochs = 2\n", if more.contains("epochs") { "" } else { "epochs = 2\n" });
+        let alone = folder.path().join(format!("{method}-1"));
+        let expected = in_directory(training(&text), &text, &alone, false, &mut Quiet);
+        if method == "gaat" {
+            let refined = expected.epochs.iter().any(|epoch| epoch.refreshes > 1.0);
+            assert!(refined, "nothing was refined: {:?}", expected.epochs);
+        }
+        for size in [2, 3] {
+            let run = folder.path().join(format!("{method}-{size}"));
+            let records = together(&text, size, |training, is_leader| {
+                if is_leader {
+                    in_directory(training, &text, &run, false, &mut Quiet)
+                } else {
+                    training.run(&mut Nothing, &mut Quiet).unwrap()
+                }
+            });
+            let apart = gap(&weights(&run), &weights(&alone));
+            println!("{method} in {size}: weights {apart:.1e} apart");
+            assert!(apart < 1e-9, "{method} in {size}: {apart}");
+            for record in records {
+                assert_eq!((record.passes, record.images), (expected.passes, expected.images), "{method}");
+                assert_eq!(record.epochs.len(), expected.epochs.len());
+                for (found, epoch) in record.epochs.iter().zip(&expected.epochs) {
+                    assert!((found.loss - epoch.loss).abs() < 1e-9, "{method}: {found:?} {epoch:?}");
+                    assert_eq!(found.train_accuracy, epoch.train_accuracy, "{method}");
+                    assert_eq!(found.validation_robust, epoch.validation_robust, "{method}");
+                    assert!((found.refreshes - epoch.refreshes).abs() < 1e-9, "{method}");
+                    let ratios = (found.gain_ratio.unwrap_or(1.0), epoch.gain_ratio.unwrap_or(1.0));
+                    assert!((ratios.0 - ratios.1).abs() < 1e-6, "{method}: {ratios:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stop_that_one_asks_for_stops_all_and_the_state_of_the_leader_goes_on_in_all() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let text = text("gaat", "steps = 2\nrefinement = \"adaptive\"\n");
+    let whole = folder.path().join("whole");
+    together(&text, 2, |training, is_leader| {
+        if is_leader {
+            in_directory(training, &text, &whole, false, &mut Quiet)
+        } else {
+            training.run(&mut Nothing, &mut Quiet).unwrap()
+        }
+    });
+    let run = folder.path().join("stopped");
+    let records = together(&text, 2, |training, is_leader| {
+        if is_leader {
+            return in_directory(training, &text, &run, false, &mut Quiet);
+        }
+        let mut stop = |event: &Event| match event {
+            Event::Step { step: 9, .. } => Control::Stop,
+            _ => Control::Continue,
+        };
+        training.run(&mut Nothing, &mut stop).unwrap()
+    });
+    assert!(records.iter().all(|record| record.status == Status::Interrupted), "{records:?}");
+    let records = together(&text, 2, |training, is_leader| {
+        if is_leader {
+            in_directory(training, &text, &run, true, &mut Quiet)
+        } else {
+            // Has no state of its own.
+            training.run(&mut Nothing, &mut Quiet).unwrap()
+        }
+    });
+    assert!(records.iter().all(|record| record.status == Status::Done && record.epochs.len() == 2));
+    assert_eq!(gap(&weights(&run), &weights(&whole)), 0.0, "the stop has changed the weights");
+}
+
+#[test]
+fn statistics_of_batches_are_averaged_at_the_end_of_an_epoch() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        text("rat", "steps = 1\n").replace("mlp", "wide-resnet-10-1").replace("epochs = 2", "epochs = 1");
+    let run = folder.path().join("run");
+    let records = together(&text, 2, |training, is_leader| {
+        if is_leader {
+            in_directory(training, &text, &run, false, &mut Quiet)
+        } else {
+            training.run(&mut Nothing, &mut Quiet).unwrap()
+        }
+    });
+    let verdict = |record: &RunRecord| (record.epochs[0].validation_clean, record.epochs[0].loss);
+    assert_eq!(verdict(&records[0]), verdict(&records[1]));
+}
+
+#[test]
+fn what_cannot_be_divided_is_refused_with_a_way_out() {
+    tch::set_num_threads(1);
+    for (method, more, reason) in [
+        ("fgsm-mep", "", "remembered"),
+        ("gaat-memory", "", "remembered"),
+        ("free", "", "the batch before"),
+        ("awp+gaat", "curvature = \"batch-fisher\"\n", "batch-fisher"),
+    ] {
+        let errors = together(&text(method, more), 2, |training, _| {
+            training.run(&mut Nothing, &mut Quiet).unwrap_err().to_string()
+        });
+        assert!(
+            errors.iter().all(|text| text.contains(reason) && text.contains("one process")),
+            "{errors:?}"
+        );
+    }
+    let small = text("natural", "").replace("batch-size = 20", "batch-size = 2");
+    let errors =
+        together(&small, 3, |training, _| training.run(&mut Nothing, &mut Quiet).unwrap_err().to_string());
+    assert!(errors[0].contains("2 images") && errors[0].contains("3 processes"), "{errors:?}");
+}
