@@ -292,10 +292,10 @@ char* gaat_fused_sgd(at::Tensor** parameters, at::Tensor** gradients, at::Tensor
   GAAT_END
 }
 
-// In place over all tensors at once: Adam with L2 weight decay; `steps` holds one f32 scalar tensor a parameter.
+// In place over all tensors at once: Adam with L2 weight decay, or where `decoupled` AdamW, which shrinks the weights themselves; `steps` holds one f32 scalar tensor a parameter.
 char* gaat_fused_adam(at::Tensor** parameters, at::Tensor** gradients, at::Tensor** first, at::Tensor** second,
                       at::Tensor** steps, int count, double learning_rate, double beta1, double beta2, double weight_decay,
-                      double epsilon, at::Tensor* is_void) {
+                      double epsilon, int decoupled, at::Tensor* is_void) {
   GAAT_TRY
   at::NoGradGuard no_grad;
   auto p = list(parameters, count, "parameter"), g = list(gradients, count, "gradient"), s = list(steps, count, "step");
@@ -303,8 +303,13 @@ char* gaat_fused_adam(at::Tensor** parameters, at::Tensor** gradients, at::Tenso
   for (const auto& step : s) check_number(step, p[0], "step");
   auto a = memories(p, first, count, "first moment"), b = memories(p, second, count, "second moment");
   g = in_order_of(p, g);
-  at::_fused_adam_(p, g, a, b, /*max_exp_avg_sqs=*/{}, s, learning_rate, beta1, beta2, weight_decay, epsilon,
-                   /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{}, *is_void);
+  if (decoupled) {
+    at::_fused_adamw_(p, g, a, b, /*max_exp_avg_sqs=*/{}, s, learning_rate, beta1, beta2, weight_decay, epsilon,
+                      /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{}, *is_void);
+  } else {
+    at::_fused_adam_(p, g, a, b, /*max_exp_avg_sqs=*/{}, s, learning_rate, beta1, beta2, weight_decay, epsilon,
+                     /*amsgrad=*/false, /*maximize=*/false, /*grad_scale=*/{}, *is_void);
+  }
   GAAT_END
 }
 

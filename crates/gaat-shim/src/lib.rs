@@ -76,6 +76,7 @@ unsafe extern "C" {
         beta2: f64,
         weight_decay: f64,
         epsilon: f64,
+        decoupled: c_int,
         is_void: Handle,
     ) -> *mut c_char;
     fn gaat_about_libtorch(path: *mut *mut c_char, settings: *mut *mut c_char) -> *mut c_char;
@@ -360,10 +361,12 @@ pub struct AdamStep {
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// L2 penalty added to the gradient.
+    /// L2 penalty added to the gradient; where `is_decoupled`, the share of the step length by which the weights shrink.
     pub weight_decay: f64,
     /// Added to the denominator.
     pub epsilon: f64,
+    /// AdamW (Loshchilov and Hutter 2019): the decay does not pass through the moments.
+    pub is_decoupled: bool,
 }
 
 /// One Adam step in place. `steps` holds one f32 scalar tensor a parameter: the number of this step, from 1; `is_void`
@@ -404,6 +407,7 @@ pub fn fused_adam(
             step.beta2,
             step.weight_decay,
             step.epsilon,
+            c_int::from(step.is_decoupled),
             handle(is_void),
         )
     })

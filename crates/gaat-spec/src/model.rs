@@ -17,6 +17,8 @@ const HALVING_STEM: &str = "-s2";
 const ACTIVATED: &str = "-activated-shortcut";
 const BARE: &str = "-no-final-norm";
 const SWISH: &str = "-swish";
+/// What PyTorch calls the same nonlinearity.
+const SILU: &str = "-silu";
 /// Base width of the usual `preact-resnet-18` and `resnet-18`.
 const USUAL_WIDTH: u32 = 64;
 /// Beyond these a typing error is likelier than a network.
@@ -28,7 +30,7 @@ const MOST_WIDENING: u32 = 64;
 pub(crate) const ACCEPTED: &str = "convnet, mlp, vgg-16, resnet-18, preact-resnet-18, both with -wW (base width W) and -s2 (a stem \
                         of stride 2), wide-resnet-D-K (depth D = 10, 16, 22, 28, 34, ...; widening K), \
                         efficientnet-b0, vit-tiny; DeepMind's dm-wide-resnet-D-K and dm-preact-resnet-18; each \
-                        resnet with -swish, preact-resnet-18 with -activated-shortcut and -no-final-norm too";
+                        resnet with -swish (or -silu, the same), preact-resnet-18 with -activated-shortcut and -no-final-norm too";
 /// What a misspelt name is compared with.
 const WELL_KNOWN: [&str; 20] = [
     "convnet",
@@ -354,7 +356,7 @@ impl FromStr for ModelName {
             "vit-tiny" => return Ok(Self::VitTiny),
             _ => {}
         }
-        let (plain, nonlinearity) = match text.strip_suffix(SWISH) {
+        let (plain, nonlinearity) = match text.strip_suffix(SWISH).or_else(|| text.strip_suffix(SILU)) {
             Some(plain) => (plain, Nonlinearity::Swish),
             None => (text, Nonlinearity::Relu),
         };
@@ -443,6 +445,15 @@ fn refused(text: &str, reason: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silu_is_another_word_for_swish() {
+        for name in ["preact-resnet-18-w8-s2", "resnet-18", "wide-resnet-28-4", "dm-wide-resnet-28-10"] {
+            let silu: ModelName = format!("{name}-silu").parse().unwrap();
+            assert_eq!(silu.to_string(), format!("{name}-swish"));
+        }
+        assert!("vgg-16-silu".parse::<ModelName>().and_then(ModelName::published).is_err());
+    }
 
     #[test]
     fn every_name_prints_as_it_was_read() {

@@ -105,6 +105,8 @@ named! {
         Sgd = "sgd",
         /// Adam (Kingma and Ba, 2015), weight decay as an L2 penalty.
         Adam = "adam",
+        /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019): the weights shrink by a share of the learning rate.
+        AdamW = "adamw",
     }
 }
 

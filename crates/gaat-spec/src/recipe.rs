@@ -128,7 +128,7 @@ pub struct Recipe {
     /// Images per step
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Optimisation"))]
     pub batch_size: Option<usize>,
-    /// sgd or adam
+    /// sgd, adam, or adamw with decoupled weight decay
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Optimisation"))]
     pub optimizer: Option<OptimizerName>,
     /// Learning rate: start, or peak of cyclic and one-cycle

@@ -150,8 +150,14 @@ fn sgd(momentum: f64) -> SgdStep {
     SgdStep { learning_rate: 0.1, momentum, weight_decay: 0.0, nesterov: false, is_first_step: false }
 }
 
-const ADAM: AdamStep =
-    AdamStep { learning_rate: 0.1, beta1: 0.9, beta2: 0.999, weight_decay: 0.0, epsilon: 1e-8 };
+const ADAM: AdamStep = AdamStep {
+    learning_rate: 0.1,
+    beta1: 0.9,
+    beta2: 0.999,
+    weight_decay: 0.0,
+    epsilon: 1e-8,
+    is_decoupled: false,
+};
 
 /// Tensors that fit no parameter of `[2, 3]` and f32 as its memory.
 fn misfits() -> Vec<Tensor> {

@@ -1,4 +1,4 @@
-//! Optimisers whose whole state can be saved: SGD with momentum and Adam, fused over all parameters.
+//! Optimisers whose whole state can be saved: SGD with momentum, Adam and AdamW, fused over all parameters.
 
 use super::named;
 use crate::nn::{ParameterStore, Role};
@@ -34,7 +34,7 @@ struct Slot {
 impl Optimizer {
     /// An optimiser of all trainable parameters of `store`, with empty memory.
     pub fn new(store: &ParameterStore, spec: OptimizerSpec) -> Self {
-        let is_adam = spec.name == OptimizerName::Adam;
+        let is_adam = spec.name != OptimizerName::Sgd;
         let empty = |tensor: &Tensor| tensor.detach().zeros_like();
         let slots = store.trainable_entries().map(|entry| Slot {
             name: entry.name.clone(),
@@ -90,14 +90,22 @@ impl Optimizer {
                 };
                 gaat_shim::fused_sgd(&parameters, &gradients, &first, step, is_void)?;
             }
-            OptimizerName::Adam => {
+            OptimizerName::Adam | OptimizerName::AdamW => {
                 let second: Vec<&Tensor> =
                     group.iter().filter_map(|(slot, _)| slot.second.as_ref()).collect();
                 let device = parameters[0].device();
                 let count = Tensor::f_full([1], (self.steps + 1) as f64, (Kind::Float, device))?;
                 let counts = vec![&count; group.len()];
                 let (beta1, beta2) = BETAS;
-                let step = AdamStep { learning_rate, beta1, beta2, weight_decay, epsilon: ADAM_EPSILON };
+                let is_decoupled = self.spec.name == OptimizerName::AdamW;
+                let step = AdamStep {
+                    learning_rate,
+                    beta1,
+                    beta2,
+                    weight_decay,
+                    epsilon: ADAM_EPSILON,
+                    is_decoupled,
+                };
                 gaat_shim::fused_adam(&parameters, &gradients, &first, &second, &counts, step, is_void)?;
             }
         }

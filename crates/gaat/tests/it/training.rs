@@ -21,6 +21,7 @@ const SGD: &str = "method = \"dat+gaat\"\ndelay = 1\nepsilon-warmup = 0.8\noptim
     crop-padding = 1\nflip = true\n";
 
 const ADAM: &str = "method = \"rat\"\nsteps = 2\noptimizer = \"adam\"\nschedule = \"one-cycle\"\n";
+const ADAMW: &str = "method = \"rat\"\nsteps = 2\noptimizer = \"adamw\"\nweight-decay = 0.1\n";
 
 /// Perturbations that go on from batch to batch, replays that a stop may cut, and an epoch that ends among them.
 const FREE: &str = "method = \"dat+free\"\ndelay = 1\nreplays = 4\noptimizer = \"sgd\"\nmomentum = 0\nlearning-rate = 0.1\n\
@@ -79,6 +80,7 @@ fn a_run_that_was_stopped_ends_as_if_it_never_was() {
         (SGD, &[7, 36], "average."),
         (ADAM, &[25], "optimizer.second.7.weight"),
         (ADAM, &[1], "optimizer.second.7.weight"),
+        (ADAMW, &[25], "optimizer.second.7.weight"),
         (FREE, &[21], "method.delta"),
         (FREE, &[8, 36], "method.delta"),
         (MEMORY, &[25], "method.perturbations"),
@@ -153,6 +155,42 @@ fn sgd_takes_the_steps_of_its_formula() {
                     if nesterov { gradient + &memory[index] * momentum } else { memory[index].copy() };
                 let gap = (&before[index] - direction * rate - entry.tensor.detach()).abs().max();
                 assert!(gap.double_value(&[]) < 1e-12, "{spec:?}, step {step}, {}: {gap}", entry.name);
+            }
+        }
+    }
+}
+
+/// Kingma and Ba 2015, algorithm 1, with an L2 penalty; Loshchilov and Hutter 2019, algorithm 2, with decoupled decay.
+#[test]
+fn adam_and_adamw_follow_their_papers() {
+    let (rate, weight_decay, beta1, beta2) = (0.01, 0.3, 0.9, 0.999);
+    for name in [OptimizerName::Adam, OptimizerName::AdamW] {
+        let spec =
+            OptimizerSpec { name, momentum: 0.0, nesterov: false, weight_decay, decay_norm_and_bias: false };
+        let network = network("convnet", Kind::Double);
+        let mut optimizer = Optimizer::new(network.store(), spec);
+        let entries: Vec<_> = network.store().trainable_entries().collect();
+        let mut moments: Vec<(Tensor, Tensor)> =
+            entries.iter().map(|entry| (entry.tensor.zeros_like(), entry.tensor.zeros_like())).collect();
+        for step in 1..=3 {
+            let before: Vec<Tensor> = entries.iter().map(|entry| entry.tensor.detach().copy()).collect();
+            let gradients: Vec<Tensor> = before.iter().map(|tensor| (tensor * 7.0 + step).sin()).collect();
+            optimizer.step(&gradients, rate, &Tensor::from(0f32)).unwrap();
+            for (index, entry) in entries.iter().enumerate() {
+                let decay = if entry.role == Role::Weight { weight_decay } else { 0.0 };
+                let (penalty, shrunk) = match name {
+                    OptimizerName::AdamW => (0.0, 1.0 - rate * decay),
+                    _ => (decay, 1.0),
+                };
+                let gradient = &gradients[index] + &before[index] * penalty;
+                let (first, second) = &mut moments[index];
+                *first = &*first * beta1 + &gradient * (1.0 - beta1);
+                *second = &*second * beta2 + gradient.square() * (1.0 - beta2);
+                let unbiased = |moment: &Tensor, beta: f64| moment / (1.0 - f64::powi(beta, step as i32));
+                let direction = unbiased(first, beta1) / (unbiased(second, beta2).sqrt() + 1e-8);
+                let expected = &before[index] * shrunk - direction * rate;
+                let gap = (expected - entry.tensor.detach()).abs().max().double_value(&[]);
+                assert!(gap < 1e-12, "{name}, step {step}, {}: {gap}", entry.name);
             }
         }
     }
