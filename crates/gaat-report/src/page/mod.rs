@@ -5,6 +5,7 @@
 
 mod comparison;
 mod gallery;
+mod headline;
 mod results;
 mod run;
 

@@ -73,6 +73,7 @@ impl RunPage<'_> {
     fn subtitle(&self) -> Markup {
         let alarms: usize = self.record.epochs.iter().map(|epoch| epoch.alarms.len()).sum();
         html! {
+            (self.headline())
             p.soft {
                 code { (self.directory) } ", " (status(self.record.status))
                 @if let Some(failure) = &self.record.failure { span.bad { ": " (failure) } }
@@ -83,7 +84,7 @@ impl RunPage<'_> {
 
     /// The verdict on the best weights under the threat model that they were trained for, where there is one; on most
     /// images, the latest of those.
-    fn best_known(&self) -> Option<&Judged> {
+    pub(super) fn best_known(&self) -> Option<&Judged> {
         let recipe = &self.record.recipe;
         self.judged.iter().max_by_key(|Judged { checkpoint, evaluation, .. }| {
             let threat = evaluation.threat;

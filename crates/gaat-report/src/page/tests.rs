@@ -78,6 +78,44 @@ fn check(report: &Report) {
     }
 }
 
+#[test]
+fn the_first_line_says_how_robust_whether_to_trust_and_what_it_cost() {
+    let record = run("gaat", 0, 10.0, 0.9, 0.5).record.unwrap();
+    let headline = |judged: &[Judged]| {
+        let page = RunPage {
+            directory: "runs/a",
+            record: &record,
+            judged,
+            analysis: None,
+            gallery: None,
+            explanation: None,
+        };
+        page.headline().into_string()
+    };
+    let judged = |evaluation| [Judged { command: None, checkpoint: "best".to_owned(), evaluation }];
+    let none = headline(&[]);
+    assert!(
+        none.contains("Not judged on test images yet") && none.contains("gaat evaluate runs/a"),
+        "{none}"
+    );
+    let sound = evaluation(0.97, &[("pgd", 0.5)]);
+    let pgd = headline(&judged(sound.clone()));
+    assert!(pgd.contains("50.00 % of 10,000 test images withstand") && pgd.contains("97.00 %"), "{pgd}");
+    assert!(pgd.contains("--attack autoattack") && !pgd.contains("Do not trust"), "{pgd}");
+    assert!(
+        pgd.contains(
+            "1.00x the passes of natural training; PGD adversarial training with 10 steps takes 7.67x"
+        ),
+        "{pgd}"
+    );
+    let mut automatic = sound.clone();
+    automatic.attacks[0].attack =
+        gaat_spec::AttackSpec::customary(gaat_spec::AttackName::AutoAttack, &sound.threat).unwrap();
+    assert!(headline(&judged(automatic)).contains("can be compared with published ones"));
+    let alarmed = headline(&judged(judged_evaluation()));
+    assert!(alarmed.contains("Do not trust the first number: 1 alarm was raised"), "{alarmed}");
+}
+
 fn figure_files(html: &str) -> Vec<&str> {
     html.split("data-file=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
