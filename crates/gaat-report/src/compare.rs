@@ -305,6 +305,7 @@ pub(crate) mod samples {
                 train_accuracy: 0.3,
                 validation_clean: None,
                 validation_robust: None,
+                averaged: None,
                 learning_rate: 0.0,
                 gain_ratio: None,
                 refreshes: 0.0,

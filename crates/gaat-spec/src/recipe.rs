@@ -164,7 +164,7 @@ pub struct Recipe {
     /// Largest norm of the whole gradient; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "NORM", help_heading = "Optimisation"))]
     pub clip_norm: Option<f64>,
-    /// Decay per step of an exponential moving average of the weights, which is then judged and saved; 0 is off
+    /// Decay per step of an exponential moving average of the weights; each epoch saves the average or the weights themselves, whichever validation prefers; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "DECAY", help_heading = "Optimisation"))]
     pub weight_averaging: Option<f64>,
 

@@ -107,6 +107,10 @@ pub struct EpochRecord {
     pub validation_clean: Option<f64>,
     /// Accuracy under the validation attack, a fraction.
     pub validation_robust: Option<f64>,
+    /// Whether validation preferred the averaged weights, whose accuracies these are and which were saved; `None` where no weights
+    /// are averaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averaged: Option<bool>,
     /// At the last step.
     pub learning_rate: f64,
     /// Actual over predicted increase of the loss by the attack, sums over the epoch; `None` where no model predicts.

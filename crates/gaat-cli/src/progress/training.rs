@@ -164,6 +164,7 @@ mod tests {
             train_accuracy: 0.881,
             validation_clean: Some(0.97),
             validation_robust: Some(0.842),
+            averaged: None,
             learning_rate: 0.01,
             gain_ratio: Some(1.12),
             refreshes: 1.0,

@@ -81,6 +81,7 @@ impl Books {
         let mut record = self.sums.record(epoch);
         record.validation_clean = accuracy.clean;
         record.validation_robust = accuracy.robust;
+        record.averaged = accuracy.averaged;
         self.record.seconds += self.sums.seconds;
         self.record.epochs.push(record.clone());
         self.sums = EpochSums::default();
@@ -90,6 +91,11 @@ impl Books {
     /// Seconds of a validation, which no step has taken.
     pub(super) fn add_evaluation(&mut self, evaluation: f64) {
         self.sums.seconds += Seconds { evaluation, ..Seconds::default() };
+    }
+
+    /// Seconds of training that no step has taken.
+    pub(super) fn add_training(&mut self, train: f64) {
+        self.sums.seconds += Seconds { train, total: train, ..Seconds::default() };
     }
 
     /// Whether the last epoch that was closed is the best by validation, whose attack does not count for natural

@@ -49,6 +49,8 @@ impl Run<'_> {
         }
         let weights = position.weights;
         self.books.resume(position);
+        let averaged = self.books.record.epochs.last().and_then(|epoch| epoch.averaged);
+        self.trained.prefer_average(averaged.unwrap_or(true));
         match weights {
             WeightsOnDisk::Outdated => self.follow_state(),
             WeightsOnDisk::Current => self.keeper.record(&self.books.record),

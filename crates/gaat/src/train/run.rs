@@ -83,6 +83,7 @@ impl Run<'_> {
         let epoch = self.calendar.epoch(self.books.steps() - 1);
         let control = self.tell(&Event::Validating { epoch }, observer)?;
         self.trained.average_statistics(self.world.as_ref())?;
+        self.refresh_average()?;
         let accuracy = self.validate(epoch)?;
         let alarms = self.judge(epoch, accuracy)?;
         Ok(control.or(self.keep_epoch(epoch, accuracy, alarms, observer)?))

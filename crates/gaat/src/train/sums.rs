@@ -54,6 +54,7 @@ impl EpochSums {
             train_accuracy: self.accuracy().share,
             validation_clean: None,
             validation_robust: None,
+            averaged: None,
             learning_rate: self.learning_rate,
             gain_ratio: self.gain.value(),
             refreshes: self.refreshes / self.steps.max(1) as f64,

@@ -20,9 +20,17 @@ pub(super) struct Trained {
 }
 
 impl Trained {
-    /// The network that is judged and saved: the average where there is one.
+    /// The network that is judged and saved: the average where there is one and validation prefers it.
     pub(super) fn judged(&self) -> &dyn Classifier {
-        self.average.as_ref().map_or(self.network.as_ref(), Averaging::network)
+        let preferred = self.average.as_ref().filter(|average| average.is_preferred);
+        preferred.map_or(self.network.as_ref(), Averaging::network)
+    }
+
+    /// Notes whether validation prefers the average.
+    pub(super) fn prefer_average(&mut self, is_preferred: bool) {
+        if let Some(average) = &mut self.average {
+            average.is_preferred = is_preferred;
+        }
     }
 
     /// Lets the average follow the weights that a step has left.
@@ -30,7 +38,9 @@ impl Trained {
     /// # Errors
     /// When libtorch fails.
     pub(super) fn follow(&self) -> Result<()> {
-        self.average.as_ref().map_or(Ok(()), |average| average.update(self.network.store()))
+        self.average
+            .as_ref()
+            .map_or(Ok(()), |average| average.update(self.network.store(), self.optimizer.steps()))
     }
 
     /// Gives all of `world` the same running statistics: each process has followed its own images.
@@ -38,8 +48,7 @@ impl Trained {
     /// # Errors
     /// When one of the others cannot be reached.
     pub(super) fn average_statistics(&self, world: &dyn World) -> Result<()> {
-        average_statistics(world, self.network.as_ref())?;
-        self.average.as_ref().map_or(Ok(()), |average| average_statistics(world, average.network()))
+        average_statistics(world, self.network.as_ref())
     }
 
     /// Everything by the names of the state file, sharing storage.

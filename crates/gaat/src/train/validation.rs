@@ -31,6 +31,8 @@ pub(super) struct Validation {
 pub(super) struct Accuracy {
     pub(super) clean: Option<f64>,
     pub(super) robust: Option<f64>,
+    /// Whether it is that of the averaged weights; `None` where nothing is averaged.
+    pub(super) averaged: Option<bool>,
 }
 
 impl Validation {
@@ -64,17 +66,33 @@ impl Validation {
         Ok(Accuracy {
             clean: Some(right as f64 / images.len() as f64),
             robust: Some(withstood as f64 / attacked.len() as f64),
+            averaged: None,
         })
     }
 }
 
 impl Run<'_> {
-    /// Judges the network after `epoch`; its seconds enter the books.
+    /// Judges the network after `epoch`; its seconds enter the books. Where weights are averaged, the average is judged beside the
+    /// weights themselves, and the better of the two is what is kept: by robust accuracy, in natural training by clean accuracy. Where
+    /// nothing is validated the average is.
     pub(super) fn validate(&mut self, epoch: usize) -> Result<Accuracy> {
         try_algorithms(false);
         let started = Instant::now();
-        let accuracy = self.validation.judge(self.trained.judged(), self.world.as_ref());
+        let accuracy = self.judge_both();
         self.books.add_evaluation(started.elapsed().as_secs_f64());
         accuracy.map_err(|error| located(error, epoch, self.books.steps()))
+    }
+
+    fn judge_both(&mut self) -> Result<Accuracy> {
+        let judge = |network: &dyn Classifier| self.validation.judge(network, self.world.as_ref());
+        let own = judge(self.trained.network.as_ref())?;
+        let Some(average) = &self.trained.average else { return Ok(own) };
+        let of_average = judge(average.network())?;
+        let is_natural = self.method.is_natural();
+        let score = |accuracy: Accuracy| if is_natural { accuracy.clean } else { accuracy.robust };
+        let is_preferred = score(of_average) >= score(own);
+        self.trained.prefer_average(is_preferred);
+        let chosen = if is_preferred { of_average } else { own };
+        Ok(Accuracy { averaged: Some(is_preferred), ..chosen })
     }
 }

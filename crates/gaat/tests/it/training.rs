@@ -160,6 +160,47 @@ fn sgd_takes_the_steps_of_its_formula() {
     }
 }
 
+/// Statistics of the average are taken anew at the end of an epoch, validation chooses between the two networks, and a stop in
+/// the middle of an epoch changes nothing.
+#[test]
+fn averaged_weights_have_statistics_of_their_own_and_are_chosen_by_validation() {
+    tch::set_num_threads(1);
+    let text = "model = \"wide-resnet-10-1\"\nmethod = \"rat\"\nsteps = 2\nlimit = 300\nbatch-size = 32\n\
+                epochs = 3\nlearning-rate = 5e-3\nvalidation-steps = 2\n";
+    let averaged = format!("{text}weight-averaging = 0.9\n");
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let whole = train(&recipe(&averaged), &options(&place("whole"), false), &mut Quiet).unwrap();
+    let plain = train(&recipe(text), &options(&place("plain"), false), &mut Quiet).unwrap();
+    assert!(plain.epochs.iter().all(|epoch| epoch.averaged.is_none()));
+    assert!(whole.epochs.iter().all(|epoch| epoch.averaged.is_some()), "{:?}", whole.epochs);
+    // The better of the two: never worse than the same training without an average.
+    for (with, without) in whole.epochs.iter().zip(&plain.epochs) {
+        assert_eq!(with.loss, without.loss, "the average changes nothing in the training");
+        assert!(with.validation_robust >= without.validation_robust);
+    }
+    // Ten forward passes an epoch of 9 batches, and as many with a backward pass for the one-step attack.
+    let images = 270 * 3;
+    assert_eq!(whole.passes.forward, plain.passes.forward + 2 * images);
+    assert_eq!(whole.passes.input_backward, plain.passes.input_backward + images);
+
+    let state = file_tensors(&place("whole").join("checkpoints/state.safetensors"));
+    let differs = |name: &str| state[&format!("weights.{name}")] != state[&format!("average.{name}")];
+    assert!(differs("bn1.running_mean") && differs("bn1.running_var"), "{:?}", state.keys());
+
+    for stop in [4, 9, 13] {
+        let run_dir = place(&format!("stopped-{stop}"));
+        let witness = &mut Witness { stop_after: Some(stop), ..Witness::default() };
+        train(&recipe(&averaged), &options(&run_dir, false), witness).unwrap();
+        let resumed = train(&recipe(&averaged), &options(&run_dir, true), &mut Quiet).unwrap();
+        assert_eq!(timeless(resumed), timeless(whole.clone()));
+        for name in ["state", "best", "last"] {
+            let file = |run: &Path| file_tensors(&run.join(format!("checkpoints/{name}.safetensors")));
+            assert!(file(&run_dir) == file(&place("whole")), "{name}, stopped after {stop}");
+        }
+    }
+}
+
 /// Kingma and Ba 2015, algorithm 1, with an L2 penalty; Loshchilov and Hutter 2019, algorithm 2, with decoupled decay.
 #[test]
 fn adam_and_adamw_follow_their_papers() {
