@@ -44,7 +44,7 @@ pub use error::{Error, Remedy, Result};
 pub use gaat_spec::DatasetName;
 pub use image_set::{ImageSet, ImageShape};
 pub use inspect::{Condition, Contents, DatasetReport, FileReport, info, info_with, verify, verify_with};
-pub use load::{Loaded, Location, Source, load, load_with};
+pub use load::{Loaded, Location, Opened, Source, load, load_with, open, open_with};
 pub use official::{OfficialFile, official_files};
 pub use order::epoch_order;
 pub use pickle::{Checkpoint, CheckpointFile, NamedTensor, Numbers, StateDict, TensorInfo};

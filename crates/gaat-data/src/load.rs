@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::cifar::{self, CIFAR10_VERSIONS, CIFAR100_VERSIONS, Layout};
 use crate::cifar_files::Store;
@@ -12,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::idx_files::{self, FASHION_MNIST, MNIST};
 use crate::image_set::ImageSet;
 use crate::resize::{check_size, resize_set};
+use crate::split::Parts;
 use crate::{digits, folder};
-use gaat_spec::{DatasetName, visible_path};
+use gaat_spec::{DatasetName, Residence, visible_path};
 
 /// What to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +103,48 @@ fn check_place(source: &Source) -> Result<()> {
         }),
         _ => Ok(()),
     }
+}
+
+/// A data set whose images lie in memory, or are read when they are asked for.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Its two official parts.
+    pub parts: Parts,
+    /// Where they lie.
+    pub location: Location,
+    /// What the user should hear, though it stopped nothing.
+    pub warnings: Vec<String>,
+}
+
+/// Finds a data set in the usual places and opens it, its images in memory or not as `residence` says.
+///
+/// # Errors
+/// As [`load`]; and when images are to be streamed of which there is no folder.
+pub fn open(source: &Source, residence: Residence) -> Result<Opened> {
+    open_with(source, residence, &Directories::from_environment())
+}
+
+/// [`open`] with directories of the caller's choice.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(source: &Source, residence: Residence, directories: &Directories) -> Result<Opened> {
+    if source.dataset != DatasetName::Folder {
+        if residence == Residence::Streamed {
+            return Err(Error::Option {
+                option: "images",
+                expected: "auto or resident for a data set of one file, which is read into memory (streamed is for folder)",
+                found: residence.to_string(),
+            });
+        }
+        let Loaded { train, test, location, warnings } = load_with(source, directories)?;
+        return Ok(Opened { parts: Parts::of(Arc::new(train), Arc::new(test))?, location, warnings });
+    }
+    check_size(source.resize)?;
+    let root = folder::find(&source.roots(directories))?;
+    let found = folder::open(&root, source.resize, directories.cache.as_deref(), residence)?;
+    let parts = Parts::of(found.train, found.test)?;
+    Ok(Opened { parts, location: Location::Path(root), warnings: found.warnings })
 }
 
 fn load_idx(layout: &idx_files::Layout, roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {

@@ -73,7 +73,7 @@ pub trait ImageSource: Send + Sync {
     }
 }
 
-impl fmt::Debug for dyn ImageSource {
+impl fmt::Debug for dyn ImageSource + '_ {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("ImageSource")

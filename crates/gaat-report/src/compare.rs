@@ -292,6 +292,7 @@ pub(crate) mod samples {
             recipe: Recipe::default().check().unwrap().resolved,
             environment: Environment { threads: 2, ..Environment::default() },
             data_digest: String::new(),
+            images_lay: None,
             start: None,
             model: ModelRecord::default(),
             passes: Passes::default(),

@@ -41,7 +41,7 @@ pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, Method
 pub use model::{ModelName, Nonlinearity, PreActForm, ShortcutInput};
 pub use names::{
     AttackStatistics, CollapsePolicy, ComputePrecision, DatasetName, NormalizationChoice, OptimizerName,
-    ScheduleName, judged_in,
+    Residence, ScheduleName, judged_in,
 };
 pub use plan::Plan;
 pub use recipe::{CheckedRecipe, Recipe};

@@ -127,6 +127,18 @@ named! {
 }
 
 named! {
+    /// Where the images of a run lie while it trains.
+    Residence, "images" {
+        /// In memory where they take at most half of what is free, else as streamed.
+        Auto = "auto",
+        /// In memory.
+        Resident = "resident",
+        /// On disk: each batch is read, from the cache of decoded images, while the one before is trained on.
+        Streamed = "streamed",
+    }
+}
+
+named! {
     /// Which BatchNorm statistics an attack sees while training (never updating the running ones).
     AttackStatistics, "attack-statistics" {
         /// Those of the batch under attack, as the training pass that follows.

@@ -11,7 +11,8 @@ pub use checked::{AugmentationSpec, CheckedRecipe, OptimizerSpec};
 
 use crate::method::{BaseMethod, Delay};
 use crate::names::{
-    AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName, ScheduleName, nearest,
+    AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName, Residence,
+    ScheduleName, nearest,
 };
 use crate::{
     Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Refinement, Result, defaults,
@@ -34,6 +35,9 @@ pub struct Recipe {
     /// Side in pixels that images are resized to; needed when those of a `folder` differ in size
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
     pub resize: Option<usize>,
+    /// Where the images lie: auto (in memory where they take at most half of what is free), resident or streamed
+    #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Data"))]
+    pub images: Option<Residence>,
     /// Use only this many training images (a seeded, stratified subset), before the validation split
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Data"))]
     pub limit: Option<usize>,

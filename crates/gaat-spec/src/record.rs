@@ -1,6 +1,6 @@
 //! What a run did: the record saved as `run.json`, and the counts that its claims rest on.
 
-use crate::{ComputePrecision, Recipe};
+use crate::{ComputePrecision, Recipe, Residence};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::AddAssign};
 
@@ -177,6 +177,9 @@ pub struct RunRecord {
     pub environment: Environment,
     /// SHA-256 of the training and validation images before splitting.
     pub data_digest: String,
+    /// Where the training images lay: `resident` in memory or `streamed` from the disk; `None` in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_lay: Option<Residence>,
     /// The weights that the run began with; `None` for fresh ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<StartRecord>,

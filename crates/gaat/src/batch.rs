@@ -1,8 +1,9 @@
 //! Images on a device: from the bytes of an [`ImageSource`] to the float batches that networks take.
 
 use crate::Result;
-use gaat_data::{ImageSource, epoch_order};
+use gaat_data::{ImageShape, ImageSource, epoch_order};
 use gaat_spec::{Selection, Subset};
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 /// Some images with their labels, ready for a network.
@@ -65,50 +66,80 @@ impl Choice {
 /// Bytes of pixels that go to the device at once.
 const AT_ONCE: usize = 16 << 20;
 
-/// A whole image set on a device, as bytes.
+/// Some images as bytes: on a device, or read from their source batch by batch where they do not lie in memory.
 #[derive(Debug)]
-pub struct Images {
-    pixels: Tensor,
+pub struct Images<'a> {
+    pixels: Pixels<'a>,
     labels: Tensor,
 }
 
-impl Images {
-    /// Copies `images` to `device`.
+#[derive(Debug)]
+enum Pixels<'a> {
+    /// `[N, C, H, W]`.
+    Resident(Tensor),
+    /// Those of `source` at `places`.
+    Streamed { source: Held<'a>, places: Vec<usize> },
+}
+
+/// A source, lent or shared.
+#[derive(Debug)]
+enum Held<'a> {
+    Lent(&'a dyn ImageSource),
+    Shared(Arc<dyn ImageSource>),
+}
+
+impl Held<'_> {
+    fn source(&self) -> &dyn ImageSource {
+        match self {
+            Self::Lent(source) => *source,
+            Self::Shared(source) => source.as_ref(),
+        }
+    }
+}
+
+impl<'a> Images<'a> {
+    /// Copies `images` to `device` if they lie in memory.
     ///
     /// # Errors
     /// When an image cannot be read, or the device has no room.
-    pub fn upload(images: &dyn ImageSource, device: Device) -> Result<Self> {
-        let places: Vec<usize> = (0..images.len()).collect();
-        Self::upload_places(images, &places, device)
+    pub fn upload(images: &'a dyn ImageSource, device: Device) -> Result<Self> {
+        Self::of(Held::Lent(images), (0..images.len()).collect(), device)
     }
 
-    /// Copies those of `images` that `choice` takes to `device`, in their old order.
+    /// The same with those of `images` that `choice` takes, in their old order.
     ///
     /// # Errors
     /// As [`upload`](Self::upload).
-    pub fn upload_some(images: &dyn ImageSource, choice: Choice, device: Device) -> Result<Self> {
-        match choice.places(images.len()) {
-            Some(places) => Self::upload_places(images, &places, device),
-            None => Self::upload(images, device),
-        }
+    pub fn upload_some(images: &'a dyn ImageSource, choice: Choice, device: Device) -> Result<Self> {
+        let places = choice.places(images.len()).unwrap_or_else(|| (0..images.len()).collect());
+        Self::of(Held::Lent(images), places, device)
     }
 
-    /// Copies those of `images` at `places` to `device`, in that order.
-    pub(crate) fn upload_places(images: &dyn ImageSource, places: &[usize], device: Device) -> Result<Self> {
-        let shape = images.shape();
-        let size = |count: usize| [count, shape.channels, shape.height, shape.width].map(|side| side as i64);
-        let pixels = Tensor::f_empty(size(places.len()), (Kind::Uint8, device))?;
+    /// The same with those of `images` at `places`, in that order.
+    pub(crate) fn upload_shared(
+        images: Arc<dyn ImageSource>,
+        places: Vec<usize>,
+        device: Device,
+    ) -> Result<Images<'static>> {
+        Images::of(Held::Shared(images), places, device)
+    }
+
+    fn of(held: Held<'a>, places: Vec<usize>, device: Device) -> Result<Self> {
+        let source = held.source();
+        let labels: Vec<i64> = places.iter().map(|&place| source.labels()[place]).collect();
+        let labels = Tensor::f_from_slice(&labels)?.f_to_device(device)?;
+        if !source.is_resident() {
+            return Ok(Self { pixels: Pixels::Streamed { source: held, places }, labels });
+        }
+        let shape = source.shape();
+        let pixels = Tensor::f_empty(size_of(shape, places.len()), (Kind::Uint8, device))?;
         // Some megabytes at a time, so that no second copy of all images ever lies in memory.
         let at_once = (AT_ONCE / shape.bytes().max(1)).max(1);
-        let mut bytes = Vec::new();
         for (index, places) in places.chunks(at_once).enumerate() {
-            bytes.resize(places.len() * shape.bytes(), 0);
-            images.read(places, &mut bytes)?;
-            let some = Tensor::f_from_data_size(&bytes, &size(places.len()), Kind::Uint8)?;
+            let some = read(source, places, Device::Cpu)?;
             pixels.f_narrow(0, (index * at_once) as i64, places.len() as i64)?.f_copy_(&some)?;
         }
-        let labels: Vec<i64> = places.iter().map(|&place| images.labels()[place]).collect();
-        Ok(Self { pixels, labels: Tensor::f_from_slice(&labels)?.f_to_device(device)? })
+        Ok(Self { pixels: Pixels::Resident(pixels), labels })
     }
 
     /// Number of images.
@@ -144,7 +175,15 @@ impl Images {
     /// # Errors
     /// When an index is out of range.
     pub fn gather(&self, indices: &Tensor) -> Result<(Tensor, Tensor)> {
-        Ok((self.pixels.f_index_select(0, indices)?, self.labels.f_index_select(0, indices)?))
+        let pixels = match &self.pixels {
+            Pixels::Resident(pixels) => pixels.f_index_select(0, indices)?,
+            Pixels::Streamed { source, places } => {
+                let indices = Vec::<i64>::try_from(indices.f_to_device(Device::Cpu)?)?;
+                let places: Vec<usize> = indices.iter().map(|&index| places[index as usize]).collect();
+                read(source.source(), &places, self.labels.device())?
+            }
+        };
+        Ok((pixels, self.labels.f_index_select(0, indices)?))
     }
 
     /// Images `start..end` as a batch of `kind`.
@@ -152,9 +191,15 @@ impl Images {
     /// # Errors
     /// When the range is out of bounds.
     pub fn range(&self, start: usize, end: usize, kind: Kind) -> Result<Batch> {
-        let (start, length) = (start as i64, end.saturating_sub(start) as i64);
-        let pixels = to_unit(&self.pixels.f_narrow(0, start, length)?, kind)?;
-        Ok(Batch { pixels, labels: self.labels.f_narrow(0, start, length)? })
+        let length = end.saturating_sub(start);
+        let labels = self.labels.f_narrow(0, start as i64, length as i64)?;
+        let bytes = match &self.pixels {
+            Pixels::Resident(pixels) => pixels.f_narrow(0, start as i64, length as i64)?,
+            Pixels::Streamed { source, places } => {
+                read(source.source(), &places[start..start + length], labels.device())?
+            }
+        };
+        Ok(Batch { pixels: to_unit(&bytes, kind)?, labels })
     }
 
     /// All images in order, `size` at a time (at least 1), as batches of `kind` with their numbers from 0.
@@ -163,6 +208,26 @@ impl Images {
         let starts = (0..count).step_by(size).enumerate();
         starts.map(move |(index, start)| (index, self.range(start, (start + size).min(count), kind)))
     }
+}
+
+/// The pixels of `source` at `places`, `[N, C, H, W]`, u8, on `device`.
+fn read(source: &dyn ImageSource, places: &[usize], device: Device) -> Result<Tensor> {
+    let mut bytes = vec![0; places.len() * source.shape().bytes()];
+    source.read(places, &mut bytes)?;
+    of_bytes(&bytes, source.shape(), device)
+}
+
+/// `bytes` of whole images of `shape` as a tensor `[N, C, H, W]`, u8, on `device`.
+///
+/// # Errors
+/// When the device has no room.
+pub(crate) fn of_bytes(bytes: &[u8], shape: ImageShape, device: Device) -> Result<Tensor> {
+    let size = size_of(shape, bytes.len() / shape.bytes().max(1));
+    Ok(Tensor::f_from_data_size(bytes, &size, Kind::Uint8)?.f_to_device(device)?)
+}
+
+fn size_of(shape: ImageShape, count: usize) -> [i64; 4] {
+    [count, shape.channels, shape.height, shape.width].map(|side| side as i64)
 }
 
 /// Bytes in `0..=255` as floating-point numbers in `[0, 1]`.

@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::nn::Normalization;
-use gaat_data::{ImageSource, Parts, Source, SplitOptions, Splits, for_each_chunk, split};
-use gaat_spec::{CheckedRecipe, NormalizationChoice};
+use gaat_data::{ImageSource, Opened, Parts, Source, SplitOptions, Splits, for_each_chunk, split};
+use gaat_spec::{CheckedRecipe, NormalizationChoice, Residence};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,13 +24,13 @@ pub struct Dataset {
 /// When the data is missing or damaged.
 pub fn load(recipe: &CheckedRecipe, data_dir: Option<PathBuf>) -> Result<Dataset> {
     let resolved = &recipe.resolved;
-    let loaded = gaat_data::load(&Source {
+    let source = Source {
         dataset: recipe.dataset,
         data_dir: data_dir.or_else(|| resolved.data_dir.clone()),
         resize: resolved.resize.map(|side| (side, side)),
-    })?;
-    let warnings = loaded.warnings.clone();
-    let parts = Parts::try_from(loaded)?;
+    };
+    let Opened { parts, warnings, .. } =
+        gaat_data::open(&source, resolved.images.unwrap_or(Residence::Auto))?;
     let digest = parts.train().digest()?;
     let options = SplitOptions {
         validation_fraction: recipe.validation_fraction,

@@ -12,6 +12,7 @@ use fs_err::File;
 use sha2::{Digest, Sha256};
 
 use super::scan::Scan;
+use crate::error::Error;
 use crate::files;
 use crate::gzip::read_up_to;
 use crate::hexadecimal::hexadecimal;
@@ -25,6 +26,8 @@ const MAGIC: [u8; 8] = *b"gaatimg1";
 /// Magic, fingerprint, channels, height, width, training images, test images.
 const HEADER_BYTES: usize = 8 + 32 + 5 * 8;
 const CHECKSUM_BYTES: usize = 4;
+/// Bytes that are looked at at once where the whole file is checked.
+const CHUNK: usize = 4 << 20;
 
 /// Decoded pixels, `[N, C, H, W]` each.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +36,27 @@ pub(crate) struct Entry {
     pub(crate) train: Vec<u8>,
     pub(crate) test: Vec<u8>,
 }
+
+/// A cache that was found whole: pixels `[N, C, H, W]`, training images first.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) file: File,
+    pub(crate) shape: ImageShape,
+    /// Where the first training image begins, in bytes.
+    pub(crate) train: u64,
+    train_images: usize,
+}
+
+impl Kept {
+    /// Where the first test image begins, in bytes.
+    pub(crate) fn test(&self) -> u64 {
+        self.train + (self.train_images * self.shape.bytes()) as u64
+    }
+}
+
+/// What hands out pixels, some images at a time, to whoever keeps them.
+pub(crate) type Images<'a> =
+    &'a mut dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>;
 
 /// The place in the cache for one folder in one size.
 #[derive(Debug)]
@@ -63,22 +87,32 @@ impl Cache {
     pub(crate) fn read(&self) -> Result<Option<Entry>, String> {
         // What a killed writer of the cache has left may be as large as the cache.
         sweep(&self.directory);
-        let unusable = |reason: String| {
-            format!(
-                "{}: the cache is not usable ({reason}); the images are decoded anew",
-                visible_path(&self.file)
-            )
-        };
         match files::open(&self.file) {
-            Ok(file) => self.read_file(file).map_err(|error| unusable(error.to_string())),
+            Ok(file) => self.read_file(file).map_err(|error| self.unusable(&error.to_string())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(unusable(error.to_string())),
+            Err(error) => Err(self.unusable(&error.to_string())),
         }
     }
 
     fn read_file(&self, file: File) -> io::Result<Option<Entry>> {
-        let length = file.metadata()?.len();
         let mut reader = Checked { inner: file, checksum: 0 };
+        let Some((shape, length)) = self.read_header(&mut reader)? else { return Ok(None) };
+        if let Some(free) = room::memory().filter(|free| *free < length) {
+            return Err(damaged(format!(
+                "it holds {}, and {} of memory are free",
+                in_words(length),
+                in_words(free)
+            )));
+        }
+        let train = reader.take_bytes(self.train_images * shape.bytes())?;
+        let test = reader.take_bytes(self.test_images * shape.bytes())?;
+        reader.check()?;
+        Ok(Some(Entry { shape, train, test }))
+    }
+
+    /// The shape of the images and the length of the file, which fits them; `None` where it is of other images.
+    fn read_header(&self, reader: &mut Checked<File>) -> io::Result<Option<(ImageShape, u64)>> {
+        let length = reader.inner.metadata()?.len();
         let header = reader.take_bytes(HEADER_BYTES)?;
         if header[..8] != MAGIC {
             return Err(damaged("it does not start as it should"));
@@ -101,37 +135,98 @@ impl Cache {
         if (train, test) != (self.train_images, self.test_images) {
             return Err(damaged("it holds another number of images"));
         }
-        if let Some(free) = room::memory().filter(|free| *free < length) {
-            return Err(damaged(format!(
-                "it holds {}, and {} of memory are free",
-                in_words(length),
+        Ok(Some((shape, length)))
+    }
+
+    /// What is kept, to be read by offset, if it still holds: the whole of it is checked once, a little at a time. The error is a
+    /// warning for the user.
+    pub(crate) fn find(&self) -> Result<Option<Kept>, String> {
+        sweep(&self.directory);
+        let found = match files::open(&self.file) {
+            Ok(file) => self.check_file(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        found.map_err(|error| self.unusable(&error.to_string()))
+    }
+
+    fn check_file(&self, file: File) -> io::Result<Option<Kept>> {
+        let mut reader = Checked { inner: file, checksum: 0 };
+        let Some((shape, length)) = self.read_header(&mut reader)? else { return Ok(None) };
+        let mut left = length as usize - HEADER_BYTES - CHECKSUM_BYTES;
+        while left > 0 {
+            let some = left.min(CHUNK);
+            reader.take_bytes(some)?;
+            left -= some;
+        }
+        reader.check()?;
+        let file = reader.inner;
+        Ok(Some(Kept { file, shape, train: HEADER_BYTES as u64, train_images: self.train_images }))
+    }
+
+    fn unusable(&self, reason: &str) -> String {
+        format!(
+            "{}: the cache is not usable ({reason}); the images are decoded anew",
+            visible_path(&self.file)
+        )
+    }
+
+    /// Keeps images of `shape` that come one after the other, training images first, atomically. The inner error is a warning for
+    /// the user.
+    ///
+    /// # Errors
+    /// When `images` fails.
+    pub(crate) fn fill(&self, shape: ImageShape, images: Images<'_>) -> Result<Result<(), String>, Error> {
+        let pixels = (self.train_images + self.test_images).saturating_mul(shape.bytes());
+        if let Err(reason) = self.check_room(pixels as u64) {
+            return Ok(Err(reason));
+        }
+        let header = self.header(shape);
+        let mut failed = None;
+        let written = write_with(&self.file, |file| {
+            let mut checksum = crc32c::crc32c(&header);
+            file.write_all(&header)?;
+            let mut keep = |pixels: &[u8]| {
+                checksum = crc32c::crc32c_append(checksum, pixels);
+                Ok(file.write_all(pixels)?)
+            };
+            if let Err(error) = images(&mut keep) {
+                failed = Some(error);
+                return Err(io::Error::other("given up"));
+            }
+            file.write_all(&checksum.to_le_bytes())
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(written.map_err(|error| self.not_kept(&error.to_string()))),
+        }
+    }
+
+    fn not_kept(&self, reason: &str) -> String {
+        format!("{}: the decoded images could not be kept ({reason})", visible_path(&self.directory))
+    }
+
+    /// Whether `pixels` bytes may be kept here; else a warning that says why not.
+    fn check_room(&self, pixels: u64) -> Result<(), String> {
+        if !self.settled {
+            let reason = "the images carry times in the future, so that changes might not show";
+            return Err(self.not_kept(reason));
+        }
+        let needed = pixels.saturating_add((HEADER_BYTES + CHECKSUM_BYTES) as u64);
+        match room::disk(&self.directory).filter(|free| *free < needed) {
+            Some(free) => Err(self.not_kept(&format!(
+                "they take {}, and {} are free",
+                in_words(needed),
                 in_words(free)
-            )));
+            ))),
+            None => Ok(()),
         }
-        let train = reader.take_bytes(train * shape.bytes())?;
-        let test = reader.take_bytes(test * shape.bytes())?;
-        let checksum = reader.checksum;
-        if reader.take_bytes(CHECKSUM_BYTES)? != checksum.to_le_bytes() {
-            return Err(damaged("its checksum is wrong"));
-        }
-        Ok(Some(Entry { shape, train, test }))
     }
 
     /// Keeps an entry, atomically; the error is a warning for the user.
     pub(crate) fn write(&self, entry: &Entry) -> Result<(), String> {
-        let not_kept = |reason: String| {
-            format!("{}: the decoded images could not be kept ({reason})", visible_path(&self.directory))
-        };
-        if !self.settled {
-            return Err(not_kept(
-                "the images carry times in the future, so that changes might not show".to_owned(),
-            ));
-        }
-        let needed = (HEADER_BYTES + CHECKSUM_BYTES + entry.train.len() + entry.test.len()) as u64;
-        if let Some(free) = room::disk(&self.directory).filter(|free| *free < needed) {
-            return Err(not_kept(format!("they take {}, and {} are free", in_words(needed), in_words(free))));
-        }
-        self.try_write(entry).map_err(|error| not_kept(error.to_string()))
+        self.check_room((entry.train.len() + entry.test.len()) as u64)?;
+        self.try_write(entry).map_err(|error| self.not_kept(&error.to_string()))
     }
 
     fn try_write(&self, entry: &Entry) -> io::Result<()> {
@@ -204,6 +299,15 @@ impl<R: Read> Checked<R> {
         }
         self.checksum = crc32c::crc32c_append(self.checksum, &bytes);
         Ok(bytes)
+    }
+
+    /// Whether the checksum that comes next is that of all before.
+    fn check(&mut self) -> io::Result<()> {
+        let checksum = self.checksum;
+        if self.take_bytes(CHECKSUM_BYTES)? == checksum.to_le_bytes() {
+            return Ok(());
+        }
+        Err(damaged("its checksum is wrong"))
     }
 }
 

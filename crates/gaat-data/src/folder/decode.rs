@@ -1,6 +1,6 @@
-//! Decoding the files of an image folder, on all cores, straight into one buffer.
+//! Decoding the files of an image folder, on all cores: all of them into one buffer, or some at a time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
@@ -15,25 +15,16 @@ use crate::resize::resize_planes;
 use crate::room;
 use gaat_spec::visible_path;
 
-/// Decodes every file of a scan.
+/// Decodes every file of a scan into memory.
 pub(crate) fn decode(scan: &Scan, resize: Option<(usize, usize)>) -> Result<Entry> {
-    let Some(first) = scan.files().next() else {
-        return Err(Error::malformed(&scan.root, "at least one image", "none"));
-    };
-    // An image is decoded in full before anything is reserved on its word: the first that can be. Where none can, all are
-    // failures below, whatever the size.
-    let readable = scan.files().find_map(|file| Some((file, decode_file(&file.path).ok()?.shape)));
-    let (first, own) = readable.map_or((first, (1, 1)), |(file, shape)| (file, (shape.height, shape.width)));
-    let (height, width) = resize.unwrap_or(own);
-    let resizes = resize.is_some();
+    let job = Job::of(scan, resize)?;
     let images = scan.train.len() + scan.test.len();
-    let shape = ImageShape { channels: CHANNELS, height, width };
-    let what = || format!("{}: {images} images of {shape}", visible_path(&scan.root));
-    room::insist(what, (images as u64).saturating_mul(shape.bytes() as u64))?;
-    let job = Job { scan, first: &first.path, height, width, resizes, colour: AtomicBool::new(false) };
+    let what = || format!("{}: {images} images of {}", visible_path(&scan.root), job.planes());
+    room::insist(what, (images as u64).saturating_mul(job.planes().bytes() as u64))?;
     let (mut train, failures) = job.decode_all(&scan.train)?;
     let (mut test, further) = job.decode_all(&scan.test)?;
     failures.followed_by(further).check()?;
+    let (height, width) = (job.height, job.width);
     let channels = if job.colour.into_inner() { CHANNELS } else { 1 };
     if channels == 1 {
         drop_copies(&mut train, height * width);
@@ -42,35 +33,79 @@ pub(crate) fn decode(scan: &Scan, resize: Option<(usize, usize)>) -> Result<Entr
     Ok(Entry { shape: ImageShape { channels, height, width }, train, test })
 }
 
-struct Job<'a> {
-    scan: &'a Scan,
-    first: &'a Path,
+/// How the files of one folder become pixels.
+#[derive(Debug)]
+pub(super) struct Job {
+    root: PathBuf,
+    /// What sets the size where nothing is resized.
+    first: PathBuf,
     height: usize,
     width: usize,
     resizes: bool,
     colour: AtomicBool,
 }
 
-impl Job<'_> {
+impl Job {
+    /// For the files of `scan`: without a size to bring them to, the first that can be decoded sets that of all.
+    pub(super) fn of(scan: &Scan, resize: Option<(usize, usize)>) -> Result<Self> {
+        let Some(first) = scan.files().next() else {
+            return Err(Error::malformed(&scan.root, "at least one image", "none"));
+        };
+        // An image is decoded in full before anything is reserved on its word: the first that can be. Where none can, all are
+        // failures later, whatever the size.
+        let readable = scan.files().find_map(|file| Some((file, decode_file(&file.path).ok()?.shape)));
+        let (first, own) =
+            readable.map_or((first, (1, 1)), |(file, shape)| (file, (shape.height, shape.width)));
+        let (height, width) = resize.unwrap_or(own);
+        let (root, first, resizes) = (scan.root.clone(), first.path.clone(), resize.is_some());
+        Ok(Self { root, first, height, width, resizes, colour: AtomicBool::new(false) })
+    }
+
+    /// The shape of an image while it is decoded.
+    pub(super) fn planes(&self) -> ImageShape {
+        ImageShape { channels: CHANNELS, height: self.height, width: self.width }
+    }
+
+    /// The shape of all images of `scan`, told from the heads of the files: one image in colour makes all of them so.
+    pub(super) fn shape(&self, scan: &Scan) -> ImageShape {
+        let is_coloured = scan.files().any(|file| picture::has_colour(&file.path));
+        ImageShape { channels: if is_coloured { CHANNELS } else { 1 }, ..self.planes() }
+    }
+
     /// The pixels of `files`, and what could not be decoded of them.
     fn decode_all(&self, files: &[ImageFile]) -> Result<(Vec<u8>, Failures)> {
-        let shape = ImageShape { channels: CHANNELS, height: self.height, width: self.width };
+        let shape = self.planes();
         let mut pixels = Vec::new();
         let total = shape.bytes().saturating_mul(files.len());
         if pixels.try_reserve_exact(total).is_err() {
-            let what = format!("{}: {} images of {shape}", visible_path(&self.scan.root), files.len());
+            let what = format!("{}: {} images of {shape}", visible_path(&self.root), files.len());
             let (needed, available) = (total as u64, room::memory().unwrap_or_default());
             return Err(Error::TooLarge { what, needed, available });
         }
         pixels.resize(total, 0);
+        let failures = self.decode_some(files.iter().collect(), &mut pixels);
+        Ok((pixels, failures))
+    }
+
+    /// Writes the pixels of `files` into `pixels`, one image after the other, on all cores; what could not be decoded of them.
+    fn decode_some(&self, files: Vec<&ImageFile>, pixels: &mut [u8]) -> Failures {
         // In the order of the files, so that the message does not depend on timing.
-        let failures = pixels
-            .par_chunks_exact_mut(shape.bytes())
+        pixels
+            .par_chunks_exact_mut(self.planes().bytes())
             .zip(files)
             .filter_map(|(target, file)| self.decode_into(target, &file.path).err())
             .fold(Failures::default, |before, error| before.followed_by(error.into()))
-            .reduce(Failures::default, Failures::followed_by);
-        Ok((pixels, failures))
+            .reduce(Failures::default, Failures::followed_by)
+    }
+
+    /// The same, with as many `channels` as all images of the folder have.
+    pub(super) fn decode_chunk(&self, files: Vec<&ImageFile>, channels: usize) -> (Vec<u8>, Failures) {
+        let mut pixels = vec![0; files.len() * self.planes().bytes()];
+        let failures = self.decode_some(files, &mut pixels);
+        if channels == 1 {
+            drop_copies(&mut pixels, self.height * self.width);
+        }
+        (pixels, failures)
     }
 
     fn decode_into(&self, target: &mut [u8], path: &Path) -> Result<()> {
@@ -95,7 +130,7 @@ impl Job<'_> {
         if self.resizes || found == expected {
             return Ok(());
         }
-        let reference = self.first.to_path_buf();
+        let reference = self.first.clone();
         Err(Error::ImageSize { path: path.to_path_buf(), expected, reference, found })
     }
 }

@@ -11,14 +11,18 @@ mod failures;
 mod jpeg;
 mod picture;
 mod scan;
+mod stream;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
+use crate::room;
 use crate::seen::seen;
+use crate::source::ImageSource;
 use cache::{Cache, Entry};
-use gaat_spec::{DatasetName, visible_path};
+use gaat_spec::{DatasetName, Residence, visible_path};
 pub(crate) use scan::{ImageFile, scan};
 use scan::{Scan, scan_settled};
 
@@ -107,16 +111,73 @@ fn packed(path: &Path) -> Option<PathBuf> {
     inside.into_iter().find(|path| is_archive(path))
 }
 
-/// Reads an image folder, from the cache where that is possible.
-pub(crate) fn load(root: &Path, resize: Option<(usize, usize)>, cache: Option<&Path>) -> Result<FolderSets> {
-    let root = fs_err::canonicalize(root)?;
-    let mut scan = if cache.is_some() { scan_settled(&root)? } else { scan(&root)? };
-    let mut warnings = std::mem::take(&mut scan.warnings);
-    warnings.extend(unread(&root));
-    let cache = cache.map(|directory| Cache::new(directory, &scan, resize));
-    if cache.is_none() {
-        warnings.push("decoded images are not kept: no cache directory is known; set GAAT_CACHE".to_owned());
+/// Opens an image folder; where `residence` leaves it open, its images are read into memory if they take at most half of what is
+/// free.
+pub(crate) fn open(
+    root: &Path,
+    resize: Option<(usize, usize)>,
+    cache: Option<&Path>,
+    residence: Residence,
+) -> Result<OpenFolder> {
+    let Seen { scan, mut warnings, cache } = Seen::of(root, resize, cache)?;
+    let is_streamed = match residence {
+        Residence::Resident => false,
+        Residence::Streamed => true,
+        Residence::Auto => {
+            let images = (scan.train.len() + scan.test.len()) as u64;
+            let needed = images.saturating_mul(decode::Job::of(&scan, resize)?.planes().bytes() as u64);
+            room::memory().is_some_and(|free| needed > free / 2)
+        }
+    };
+    if !is_streamed {
+        let sets = resident(Seen { scan, warnings, cache }, resize)?;
+        let (train, test): (Arc<dyn ImageSource>, Arc<dyn ImageSource>) =
+            (Arc::new(sets.train), Arc::new(sets.test));
+        return Ok(OpenFolder { train, test, warnings: sets.warnings });
     }
+    let name = name(&scan);
+    let ((train, test), told) = stream::stream(scan, &name, resize, cache.as_ref())?;
+    warnings.extend(told);
+    Ok(OpenFolder { train: Arc::new(train), test: Arc::new(test), warnings })
+}
+
+/// An image folder whose images lie in memory, or are read when they are asked for.
+#[derive(Debug)]
+pub(crate) struct OpenFolder {
+    pub(crate) train: Arc<dyn ImageSource>,
+    pub(crate) test: Arc<dyn ImageSource>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A folder before any image is decoded.
+struct Seen {
+    scan: Scan,
+    warnings: Vec<String>,
+    cache: Option<Cache>,
+}
+
+impl Seen {
+    fn of(root: &Path, resize: Option<(usize, usize)>, cache: Option<&Path>) -> Result<Self> {
+        let root = fs_err::canonicalize(root)?;
+        let mut scan = if cache.is_some() { scan_settled(&root)? } else { scan(&root)? };
+        let mut warnings = std::mem::take(&mut scan.warnings);
+        warnings.extend(unread(&root));
+        let cache = cache.map(|directory| Cache::new(directory, &scan, resize));
+        if cache.is_none() {
+            warnings
+                .push("decoded images are not kept: no cache directory is known; set GAAT_CACHE".to_owned());
+        }
+        Ok(Self { scan, warnings, cache })
+    }
+}
+
+/// Reads an image folder into memory, from the cache where that is possible.
+pub(crate) fn load(root: &Path, resize: Option<(usize, usize)>, cache: Option<&Path>) -> Result<FolderSets> {
+    resident(Seen::of(root, resize, cache)?, resize)
+}
+
+fn resident(seen: Seen, resize: Option<(usize, usize)>) -> Result<FolderSets> {
+    let Seen { scan, mut warnings, cache } = seen;
     match cache.as_ref().map_or(Ok(None), Cache::read) {
         Ok(Some(entry)) => {
             let (train, test) = sets(entry, &scan)?;
@@ -133,9 +194,12 @@ pub(crate) fn load(root: &Path, resize: Option<(usize, usize)>, cache: Option<&P
     Ok(FolderSets { train, test, warnings, cached: false })
 }
 
+fn name(scan: &Scan) -> String {
+    scan.root.file_name().map_or_else(|| "folder".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 fn sets(entry: Entry, scan: &Scan) -> Result<(ImageSet, ImageSet)> {
-    let name =
-        scan.root.file_name().map_or_else(|| "folder".to_owned(), |name| name.to_string_lossy().into_owned());
+    let name = name(scan);
     let set = |pixels: Vec<u8>, shape: ImageShape, files: &[ImageFile]| {
         let labels = files.iter().map(|file| file.label).collect();
         ImageSet::new(pixels, shape, labels, scan.class_names.clone(), name.clone())

@@ -61,6 +61,16 @@ pub(super) fn decode_file(path: &Path) -> Result<Decoded> {
     Ok(planar(image, height as usize, width as usize))
 }
 
+/// Whether the file is stored in colour, told from its head; not where it cannot be read.
+pub(super) fn has_colour(path: &Path) -> bool {
+    let head = || -> Option<bool> {
+        let file = std::io::BufReader::new(files::open(path).ok()?);
+        let reader = ImageReader::new(file).with_guessed_format().ok()?;
+        Some(reader.into_decoder().ok()?.color_type().has_color())
+    };
+    head().unwrap_or(false)
+}
+
 /// Waits until no other large image is in hand, where resizing this one from `shape` is a large matter itself.
 ///
 /// # Errors

@@ -307,3 +307,104 @@ fn an_archive_is_to_be_unpacked() {
     fs_err::create_dir(home.path().join("train")).unwrap();
     assert!(find(&[home.path().to_path_buf()]).unwrap_err().to_string().contains("test/ missing"));
 }
+
+impl Fixture {
+    fn open(&self, resize: Option<(usize, usize)>, residence: Residence) -> Result<OpenFolder> {
+        open(&self.path(""), resize, Some(&self.cache()), residence)
+    }
+}
+
+fn pixels(images: &dyn ImageSource, indices: &[usize]) -> Vec<u8> {
+    ImageSet::of(images, indices).unwrap().pixels().to_vec()
+}
+
+#[test]
+fn streamed_images_are_those_in_memory_byte_for_byte_and_share_their_cache() {
+    let fixture = Fixture::new();
+    for resize in [None, Some((4, 3))] {
+        let streamed = fixture.open(resize, Residence::Streamed).unwrap();
+        assert_eq!(streamed.warnings, [""; 0]);
+        assert!(!streamed.train.is_resident() && !streamed.test.is_resident());
+        let written = fs_err::read(fixture.cache_file(resize)).unwrap();
+        let found = fixture.load(resize).unwrap();
+        assert!(found.cached, "the cache that streaming has made is that of memory");
+        fs_err::remove_file(fixture.cache_file(resize)).unwrap();
+        fixture.load(resize).unwrap();
+        assert_eq!(fs_err::read(fixture.cache_file(resize)).unwrap(), written);
+        for (part, resident) in [(&streamed.train, &found.train), (&streamed.test, &found.test)] {
+            assert_eq!((part.shape(), part.labels()), (resident.shape(), resident.labels()));
+            assert_eq!(part.digest().unwrap(), resident.digest());
+            let count = part.len();
+            for indices in [vec![0], vec![1, 0], (0..count).collect(), (0..count).rev().collect()] {
+                assert_eq!(pixels(part, &indices), resident.select(&indices).pixels(), "{indices:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_cache_images_are_decoded_when_they_are_asked_for() {
+    let fixture = Fixture::new();
+    fs_err::write(fixture.cache(), "a file where the directory should be").unwrap();
+    let streamed = fixture.open(None, Residence::Streamed).unwrap();
+    assert!(
+        streamed.warnings.iter().any(|text| text.contains("could not be kept")),
+        "{:?}",
+        streamed.warnings
+    );
+    assert!(streamed.warnings.iter().any(|text| text.contains("in every epoch")), "{:?}", streamed.warnings);
+    let found = fixture.load(None).unwrap();
+    assert_eq!(streamed.train.digest().unwrap(), found.train.digest());
+    assert_eq!(pixels(&streamed.test, &[1, 0]), found.test.select(&[1, 0]).pixels());
+    // What goes missing later is named.
+    fs_err::remove_file(fixture.path("train/a/2.png")).unwrap();
+    let error = streamed.train.read(&[1], &mut [0; 18]).unwrap_err().to_string();
+    assert!(error.contains("train/a/2.png"), "{error}");
+}
+
+#[test]
+fn grey_images_are_streamed_in_one_channel_and_faults_are_named_all_at_once() {
+    let fixture = Fixture::new();
+    let entries = ["train/a/1.png", "train/a/2.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"];
+    for (seed, entry) in (100..).step_by(20).zip(entries) {
+        GrayImage::from_fn(3, 2, |column, row| Luma([seed + 10 * row as u8 + column as u8]))
+            .save(fixture.path(entry))
+            .unwrap();
+    }
+    let streamed = fixture.open(None, Residence::Streamed).unwrap();
+    assert_eq!(streamed.train.shape().channels, 1);
+    assert_eq!(pixels(&streamed.train, &[1]), [120, 121, 122, 130, 131, 132]);
+
+    for below in ["train/a/1.png", "test/b/1.png"] {
+        fs_err::write(fixture.path(below), "no image").unwrap();
+    }
+    let message = fixture.open(None, Residence::Streamed).unwrap_err().to_string();
+    for part in ["cannot be read: 2\n", "train/a/1.png", "test/b/1.png"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert_eq!(fs_err::read_dir(fixture.cache()).unwrap().count(), 1, "no half of a cache is left");
+}
+
+#[test]
+fn a_damaged_cache_is_not_streamed_but_made_anew() {
+    let fixture = Fixture::new();
+    let good = fixture.open(None, Residence::Streamed).unwrap().train.digest().unwrap();
+    let path = fixture.cache_file(None);
+    let mut whole = fs_err::read(&path).unwrap();
+    whole[HEADER + 3] ^= 1;
+    fs_err::write(&path, &whole).unwrap();
+    let again = fixture.open(None, Residence::Streamed).unwrap();
+    assert!(again.warnings.len() == 1 && again.warnings[0].contains("decoded anew"), "{:?}", again.warnings);
+    assert_eq!(again.train.digest().unwrap(), good);
+    // Cut short while it is in use.
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(HEADER as u64).unwrap();
+    let error = again.train.read(&[0], &mut [0; 18]).unwrap_err().to_string();
+    assert!(error.contains(".pixels") && error.contains("were there when"), "{error}");
+}
+
+#[test]
+fn auto_takes_what_fits_into_memory() {
+    let fixture = Fixture::new();
+    assert!(fixture.open(None, Residence::Auto).unwrap().train.is_resident());
+}

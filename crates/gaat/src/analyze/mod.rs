@@ -136,7 +136,7 @@ pub fn analyze(
 /// One analysis under way.
 struct Lab<'a> {
     classifier: &'a dyn Classifier,
-    images: &'a Images,
+    images: &'a Images<'a>,
     options: &'a AnalyzeOptions,
     observer: &'a mut dyn FnMut(&Progress) -> Control,
     done: usize,

@@ -189,7 +189,7 @@ fn judge(
 
 /// An evaluation under way.
 struct Run<'a> {
-    images: &'a Images,
+    images: &'a Images<'a>,
     plan: &'a [Planned],
     options: &'a EvaluateOptions,
     kind: Kind,

@@ -35,8 +35,10 @@ impl Books {
 
     /// Goes on from `position`, on the machine that these books were opened on.
     pub(super) fn resume(&mut self, position: Position) {
-        let environment = self.record.environment.clone();
-        self.record = RunRecord { environment, status: Status::Running, failure: None, ..position.record };
+        let RunRecord { environment, images_lay, .. } = &self.record;
+        let (environment, images_lay) = (environment.clone(), *images_lay);
+        self.record =
+            RunRecord { environment, images_lay, status: Status::Running, failure: None, ..position.record };
         self.sums = position.sums;
         self.steps = position.steps;
     }

@@ -4,6 +4,7 @@
 //! does. It never sees a test image.
 
 mod agree;
+mod ahead;
 mod augment;
 mod averaging;
 mod batches;

@@ -25,7 +25,7 @@ use crate::run::{Compute, environment, parse_device};
 use crate::{Error, Result};
 use gaat_data::{ImageSource, epoch_order};
 use gaat_spec::record::{ModelRecord, SCHEMA};
-use gaat_spec::{CheckedRecipe, Event, Passes, Plan, RunRecord, Seconds, Status};
+use gaat_spec::{CheckedRecipe, Event, Passes, Plan, Residence, RunRecord, Seconds, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use tch::Kind;
 
@@ -168,6 +168,7 @@ impl Training {
             Some(decay) => Some(Averaging::of(network.as_ref(), decay)?),
             None => None,
         };
+        let lie = if train.is_resident() { Residence::Resident } else { Residence::Streamed };
         let batches = Batches::of(&plan, train.len(), network.as_ref(), world.size())?;
         let calendar = Calendar::new(&plan, batches, method.replays());
         warnings.extend(plan.notes());
@@ -178,17 +179,20 @@ impl Training {
         if plan.on_collapse().is_some() && attacked.is_empty() {
             warnings.push(UNCONFIRMED.to_owned());
         }
-        let upload = |images: &dyn ImageSource| Images::upload(images, setting.device);
-        let record = new_record(&plan, &start, digest, network.as_ref());
+        let record = new_record(&plan, &start, (digest, lie), network.as_ref());
         let mut run = Run {
             calendar,
-            feed: Feed::new(upload(train)?, batches, &plan, setting.kind),
+            feed: Feed::new(splits.train.shared(), batches, &plan, (setting.kind, setting.device))?,
             method,
             guard,
             chance: Chance::new(train, &plan, calendar),
             validation: Validation {
-                images: upload(validation)?,
-                attacked: Images::upload_places(validation, &attacked, setting.device)?,
+                images: Images::upload_shared(
+                    splits.validation.shared(),
+                    (0..validation.len()).collect(),
+                    setting.device,
+                )?,
+                attacked: Images::upload_shared(splits.validation.shared(), attacked, setting.device)?,
                 threat: plan.threat(),
                 steps: plan.validation_steps(),
                 rng: Rng::new(plan.seed()),
@@ -242,7 +246,8 @@ fn fail(run: &mut Run<'_>, why: &str) {
 }
 
 /// The record of a run at step 0.
-fn new_record(plan: &Plan, start: &Start, data_digest: String, network: &dyn Classifier) -> RunRecord {
+fn new_record(plan: &Plan, start: &Start, data: (String, Residence), network: &dyn Classifier) -> RunRecord {
+    let (data_digest, images_lay) = data;
     RunRecord {
         schema: SCHEMA.to_owned(),
         status: Status::Running,
@@ -250,6 +255,7 @@ fn new_record(plan: &Plan, start: &Start, data_digest: String, network: &dyn Cla
         recipe: plan.recipe().clone(),
         environment: environment(network),
         data_digest,
+        images_lay: Some(images_lay),
         start: start.record(),
         model: ModelRecord {
             name: network.name(),

@@ -12,14 +12,21 @@ use gaat_spec::ThreatModel;
 use std::time::Instant;
 use tch::{Kind, Tensor};
 
-/// Images judged at once.
+/// Images judged at once; of images of more than 64x64 pixels in colour as many fewer as they are larger.
 const BATCH: usize = 500;
+const LARGE: usize = 3 * 64 * 64;
+
+/// How many of `at_most` images of `numbers` pixels and channels are judged at once.
+pub(super) fn at_once(at_most: usize, numbers: i64) -> usize {
+    let numbers = usize::try_from(numbers).unwrap_or(1).max(1);
+    if numbers <= LARGE { at_most } else { (at_most * LARGE / numbers).max(1) }
+}
 
 /// How to validate, and on what.
 pub(super) struct Validation {
-    pub(super) images: Images,
+    pub(super) images: Images<'static>,
     /// The part of the images that is attacked.
-    pub(super) attacked: Images,
+    pub(super) attacked: Images<'static>,
     pub(super) threat: ThreatModel,
     /// PGD steps of epsilon/4, one random start.
     pub(super) steps: usize,
@@ -45,16 +52,17 @@ impl Validation {
             return Ok(Accuracy::default());
         }
         let kind = classifier.store().kind();
+        let size = at_once(BATCH, classifier.input_shape().size());
         let is_own = |index: usize| index % world.size() == world.rank();
         let mut right = 0;
-        for (_, batch) in images.batches(BATCH, kind).filter(|(index, _)| is_own(*index)) {
+        for (_, batch) in images.batches(size, kind).filter(|(index, _)| is_own(*index)) {
             let batch = batch?;
             let hits = correct(classifier, &batch.pixels, &batch.labels)?;
             right += hits.f_sum(Kind::Int64)?.f_int64_value(&[])?;
         }
         let attack = Pgd::judging(self.steps, self.threat.epsilon() / 4.0, Start::Random);
         let mut withstood = 0;
-        for (index, batch) in attacked.batches(BATCH, kind).filter(|(index, _)| is_own(*index)) {
+        for (index, batch) in attacked.batches(size, kind).filter(|(index, _)| is_own(*index)) {
             let batch = batch?;
             let standing = standing_clean(classifier, &batch)?;
             let draws = self.rng.seeded("validation", index as u64);

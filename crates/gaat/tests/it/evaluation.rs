@@ -217,7 +217,8 @@ fn who_leaves_early_comes_back_to_its_place() {
     let trained = robust_network();
     let network = network("convnet", Kind::Double);
     network.store().load(&trained.store().state().unwrap()).unwrap();
-    let images = Images::upload(&digits(60), Device::Cpu).unwrap();
+    let digits = digits(60);
+    let images = Images::upload(&digits, Device::Cpu).unwrap();
     let batch = images.range(0, 60, Kind::Double).unwrap();
     for (norm, epsilon) in [(Norm::Linf, 0.15), (Norm::L2, 0.8)] {
         let threat = threat(norm, epsilon);

@@ -24,6 +24,7 @@ mod methods;
 mod nn;
 mod own_data;
 mod parts;
+mod streaming;
 mod support;
 mod suspicion;
 mod taylor;

@@ -28,7 +28,7 @@ pub struct ProbeOptions {
 /// What the probes are about.
 pub(super) struct Prober<'a> {
     pub(super) classifier: &'a dyn Classifier,
-    pub(super) images: &'a Images,
+    pub(super) images: &'a Images<'a>,
     pub(super) threat: ThreatModel,
     pub(super) rng: Rng,
 }

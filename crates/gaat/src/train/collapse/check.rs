@@ -5,10 +5,11 @@ use crate::attack::survival::{standing_clean, survivors};
 use crate::attack::{Fgsm, Pgd, Start};
 use crate::batch::Images;
 use crate::nn::{Classifier, Draws};
+use crate::train::validation::at_once;
 use gaat_spec::collapse::{CheckOutcome, of_check};
 use gaat_spec::{Passes, ThreatModel};
 
-/// Images of a check, at most.
+/// Images of a check, at most; fewer of large ones, which are judged at once.
 const IMAGES: usize = 200;
 /// Steps of PGD, each of epsilon/4.
 pub(super) const STEPS: usize = 10;
@@ -27,11 +28,11 @@ impl Check {
     /// Checks `classifier` in evaluation mode, and tells what it cost. The draws are those of every check of the run.
     pub(super) fn of(
         classifier: &dyn Classifier,
-        images: &Images,
+        images: &Images<'_>,
         threat: &ThreatModel,
         draws: &Draws,
     ) -> Result<(Self, Passes)> {
-        let count = images.len().min(IMAGES);
+        let count = images.len().min(at_once(IMAGES, classifier.input_shape().size()));
         let batch = images.range(0, count, classifier.store().kind())?;
         let mut passes = Passes { forward: count as u64, ..Passes::default() };
         let standing = standing_clean(classifier, &batch)?;

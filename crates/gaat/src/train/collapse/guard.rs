@@ -132,7 +132,7 @@ impl Guard {
         &mut self,
         question: Question,
         trained: &mut Trained,
-        images: &Images,
+        images: &Images<'_>,
         threat: &ThreatModel,
         books: &mut Books,
         world: &dyn World,
@@ -229,7 +229,7 @@ impl Guard {
     pub(super) fn check(
         &self,
         trained: &Trained,
-        images: &Images,
+        images: &Images<'_>,
         threat: &ThreatModel,
         books: &mut Books,
         world: &dyn World,
