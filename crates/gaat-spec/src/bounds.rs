@@ -56,6 +56,8 @@ pub const SEARCHES: Bound = Bound::to("searches", 100);
 pub const CURVATURE_DRAWS: Bound = Bound::to("curvature-draws", 1000);
 /// Passes over the training images.
 pub const EPOCHS: Bound = Bound::to("epochs", 1_000_000);
+/// Steps from one that differentiates both sides of a consistency to the next; 0 for none.
+pub const CONSISTENCY_EVERY: Bound = Bound::from_zero("consistency-every", 1_000_000);
 /// Epochs between two resets of a memory.
 pub const MEMORY_RESET: Bound = Bound::to("memory-reset", 1_000_000);
 /// Epochs without weight perturbation.

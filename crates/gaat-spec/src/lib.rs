@@ -40,10 +40,10 @@ pub use long_step::long_step;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
 pub use model::{ModelName, Nonlinearity, PreActForm, ShortcutInput};
 pub use names::{
-    AttackStatistics, CollapsePolicy, ComputePrecision, DatasetName, NormalizationChoice, OptimizerName,
-    Residence, ScheduleName, judged_in,
+    AttackStatistics, CollapsePolicy, ComputePrecision, ConsistencyForm, DatasetName, NormalizationChoice,
+    OptimizerName, Residence, ScheduleName, judged_in,
 };
-pub use plan::Plan;
+pub use plan::{ConsistencySpec, Plan};
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};
 pub use subset::{Selection, Subset};

@@ -80,6 +80,11 @@ named! {
 }
 
 impl BaseMethod {
+    /// Whether the answers at the point of its gradient and at the attacked point can be held together.
+    pub fn is_consistent(self) -> bool {
+        matches!(self, Self::Gaat | Self::GaatPaper | Self::GaatPaperDiagonal | Self::FgsmRs | Self::NFgsm)
+    }
+
     /// Whether its steps predict the loss that their attack ends at, so that a gain ratio is to be had.
     pub fn predicts(self) -> bool {
         !matches!(

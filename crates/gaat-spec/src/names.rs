@@ -149,6 +149,16 @@ named! {
 }
 
 named! {
+    /// How far two answers of the network are apart, for the consistency of a training.
+    ConsistencyForm, "consistency-form" {
+        /// The mean over the classes of the squared difference of the logits (Jia et al. 2022, FGSM-PGI).
+        Mse = "mse",
+        /// The Jensen-Shannon divergence of the two distributions of classes, in nats (LIET).
+        Js = "js",
+    }
+}
+
+named! {
     /// The scaling of pixels inside the model.
     NormalizationChoice, "normalization" {
         /// None: the network sees pixels in [0, 1].
@@ -182,6 +192,7 @@ mod tests {
         every_name::<ScheduleName>(ScheduleName::ALL);
         every_name::<AttackStatistics>(AttackStatistics::ALL);
         every_name::<NormalizationChoice>(NormalizationChoice::ALL);
+        every_name::<ConsistencyForm>(ConsistencyForm::ALL);
         every_name::<CollapsePolicy>(CollapsePolicy::ALL);
         every_name::<crate::AttackName>(crate::AttackName::ALL);
         every_name::<crate::SaliencyName>(crate::SaliencyName::ALL);

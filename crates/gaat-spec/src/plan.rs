@@ -1,7 +1,7 @@
 //! The numbers of a training: everything of a checked recipe that makes no part, such as a network or a data set.
 
 use crate::method::{AwpSpec, BaseMethod};
-use crate::names::{AttackStatistics, CollapsePolicy};
+use crate::names::{AttackStatistics, CollapsePolicy, ConsistencyForm};
 use crate::recipe::{AugmentationSpec, OptimizerSpec};
 use crate::schedule::Schedule;
 use crate::{PixelLength, Recipe, ThreatModel, long_step};
@@ -12,6 +12,7 @@ pub struct Plan {
     pub(crate) recipe: Recipe,
     pub(crate) awp: Option<AwpSpec>,
     pub(crate) on_collapse: Option<CollapsePolicy>,
+    pub(crate) consistency: Option<ConsistencySpec>,
     pub(crate) natural_epochs: usize,
     pub(crate) threat: ThreatModel,
     pub(crate) attack_statistics: AttackStatistics,
@@ -28,6 +29,18 @@ pub struct Plan {
     pub(crate) seed: u64,
 }
 
+/// The consistency of the network's answers at the point where the attack takes its gradient and at the attacked point:
+/// `weight` times their distance is added to the loss of each image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConsistencySpec {
+    /// Weight of the distance, over 0.
+    pub weight: f64,
+    /// How the distance is measured.
+    pub form: ConsistencyForm,
+    /// Every so many steps both answers are differentiated; `None`: the answer at the gradient's point is always a constant.
+    pub every: Option<usize>,
+}
+
 /// One getter a field.
 macro_rules! numbers {
     ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty;)+) => {
@@ -42,6 +55,8 @@ numbers! {
     awp: Option<AwpSpec>;
     /// What to do about a collapse; `None` where no gain ratio is to be had.
     on_collapse: Option<CollapsePolicy>;
+    /// The distance between two answers that is made small beside the loss.
+    consistency: Option<ConsistencySpec>;
     /// Natural epochs before the method starts.
     natural_epochs: usize;
     /// The threat model that is trained against and validated with.

@@ -11,8 +11,8 @@ pub use checked::{AugmentationSpec, CheckedRecipe, OptimizerSpec};
 
 use crate::method::{BaseMethod, Delay};
 use crate::names::{
-    AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName, Residence,
-    ScheduleName, nearest,
+    AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, NormalizationChoice, OptimizerName,
+    Residence, ScheduleName, nearest,
 };
 use crate::{
     Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Refinement, Result, defaults,
@@ -103,6 +103,16 @@ pub struct Recipe {
     /// Weight of the second term of the loss: fgsm-mep, gradalign, trades, mart
     #[cfg_attr(feature = "clap", arg(long, value_name = "WEIGHT", help_heading = "Model and method"))]
     pub regularization: Option<f64>,
+    /// Weight of the distance between the answers at the point of the gradient and at the attacked point: gaat, gaat-paper, n-fgsm,
+    /// fgsm-rs; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "WEIGHT", help_heading = "Model and method"))]
+    pub consistency: Option<f64>,
+    /// How that distance is measured: mse (of logits) or js (Jensen-Shannon divergence of distributions)
+    #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
+    pub consistency_form: Option<ConsistencyForm>,
+    /// Every Nth step moves both answers towards each other, for another pass; the others, and with 0 all, only that at the attacked point
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
+    pub consistency_every: Option<usize>,
     /// Epochs after which fgsm-mep forgets what it remembers of each image
     #[cfg_attr(feature = "clap", arg(long, value_name = "EPOCHS", help_heading = "Model and method"))]
     pub memory_reset: Option<usize>,
@@ -526,6 +536,11 @@ mod tests {
             ("validation-fraction = 1.5", "validation-fraction"),
             ("milestones = [0.7, 0.2]", "milestones"),
             ("weight-averaging = 1.5", "weight-averaging"),
+            ("consistency = -1", "consistency"),
+            ("method = \"rat\"\nconsistency = 10", "applies to gaat, "),
+            ("method = \"fgsm-mep\"\nconsistency = 10", "regularization"),
+            ("consistency-form = \"js\"", "without consistency"),
+            ("consistency-every = 2", "without consistency"),
             ("anchor = \"random-start\"\nrandom-start = false", "random-start"),
             ("method = \"natural\"\ndelay = 0.5", "delay"),
             ("method = \"n-fgsm\"\nnoise = -1", "noise"),
@@ -594,7 +609,7 @@ mod tests {
             assert!(error.starts_with(&format!("{key} = ")) && error.contains("needs at most"), "{error}");
             seen += 1;
         }
-        assert_eq!(seen, 12);
+        assert_eq!(seen, 13);
         let huge = Recipe { epochs: Some(usize::MAX), ..Recipe::default() };
         let error = Recipe::default().overlaid_with(&huge).unwrap_err().to_string();
         assert!(error.contains("epochs = 18446744073709551615") && error.contains("2^63"), "{error}");

@@ -3,8 +3,8 @@
 use super::read::{count, need, positive, within};
 use super::{Recipe, method};
 use crate::method::{BaseMethod, MethodSpec};
-use crate::names::{CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName};
-use crate::plan::Plan;
+use crate::names::{CollapsePolicy, ConsistencyForm, DatasetName, NormalizationChoice, OptimizerName};
+use crate::plan::{ConsistencySpec, Plan};
 use crate::schedule::Schedule;
 use crate::{Error, MethodName, ModelName, Result, ThreatModel, bounds, defaults};
 
@@ -83,6 +83,7 @@ impl CheckedRecipe {
             recipe: resolved.clone(),
             awp: method_name.awp.then(|| method::awp(f)).transpose()?,
             on_collapse: on_collapse(f, method_name)?,
+            consistency: consistency(f, method_name)?,
             natural_epochs: delay.map_or(0, |delay| delay.natural_epochs(epochs)),
             threat,
             attack_statistics: need(f.attack_statistics, "attack-statistics")?,
@@ -125,6 +126,32 @@ impl CheckedRecipe {
             resolved,
         })
     }
+}
+
+/// Refused where the attack takes no gradient that the descent could be held to, rather than ignored.
+fn consistency(f: &Recipe, method: MethodName) -> Result<Option<ConsistencySpec>> {
+    let every = f.consistency_every.map(|every| bounds::CONSISTENCY_EVERY.check(every)).transpose()?;
+    let Some(weight) = f.consistency else {
+        for (key, is_set) in
+            [("consistency-form", f.consistency_form.is_some()), ("consistency-every", every.is_some())]
+        {
+            if is_set {
+                return Err(Error::value(key, "set", "means nothing without consistency = WEIGHT"));
+            }
+        }
+        return Ok(None);
+    };
+    let weight = within(Some(weight), "consistency", 0.0, 1e6)?;
+    if !method.base.is_consistent() {
+        let known = BaseMethod::ALL.iter().filter(|base| base.is_consistent());
+        let known = known.map(|base| base.as_str()).collect::<Vec<_>>().join(", ");
+        let reason = format!(
+            "{method} has no such term; the key applies to {known} (fgsm-mep has one of its own: regularization)"
+        );
+        return Err(Error::value("consistency", weight, reason));
+    }
+    let form = f.consistency_form.unwrap_or(ConsistencyForm::Mse);
+    Ok((weight > 0.0).then_some(ConsistencySpec { weight, form, every: every.filter(|every| *every > 0) }))
 }
 
 /// Refused where there is no signal to act on, rather than ignored.

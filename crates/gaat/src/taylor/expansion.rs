@@ -19,6 +19,8 @@ pub struct Expansion<'a> {
     pub losses: Tensor,
     /// `g`: gradient of the summed loss at `a`, `[N, C, H, W]`.
     pub gradient: Tensor,
+    /// Logits at `a`, `[N, classes]`, where the network was asked there.
+    pub logits: Option<Tensor>,
     /// Model of `H`; without one the model is of first order.
     curvature: Option<Box<dyn InputHessian + 'a>>,
     third_order: Option<ThirdOrder<'a>>,
@@ -27,6 +29,10 @@ pub struct Expansion<'a> {
 /// What an expansion says about some points.
 #[derive(Debug)]
 pub struct Forecast {
+    /// The point of expansion `a`, `[N, C, H, W]`.
+    pub anchor: Tensor,
+    /// Logits at `a`, `[N, classes]`, where they are known.
+    pub anchor_logits: Option<Tensor>,
     /// `l(a)` of each example, `[N]`.
     pub anchor_losses: Tensor,
     /// Predicted increase of the loss from the anchor, `m(p) - l(a)`, `[N]`.
@@ -50,7 +56,7 @@ impl Forecast {
 impl<'a> Expansion<'a> {
     /// The first-order model of a loss that is known at `anchor`: `losses` `[N]`, `gradient` `[N, C, H, W]`. No pass.
     pub fn first_order(anchor: Tensor, losses: Tensor, gradient: Tensor) -> Self {
-        Self { anchor, losses, gradient, curvature: None, third_order: None }
+        Self { anchor, losses, gradient, logits: None, curvature: None, third_order: None }
     }
 
     /// This model with `curvature` in place of what it had: a Hessian of your own.
@@ -71,10 +77,12 @@ impl<'a> Expansion<'a> {
         let pass = network.at(&anchor, labels, curvature::graph_needed(model.curvature))?;
         let losses = pass.losses.shallow_clone();
         let gradient = pass.gradient()?;
+        // A copy: where passes are recorded, the next one writes where this one did.
+        let logits = Some(pass.logits()?.f_alias_copy()?);
         let third_order = model.third_order.then(|| ThirdOrder::new(network, &anchor, labels)).transpose()?;
         let site = Site { network, anchor: &anchor, labels, gradient: &gradient, model, draws };
         let curvature = curvature::build(site, pass)?;
-        Ok(Self { anchor, losses, gradient, curvature, third_order })
+        Ok(Self { anchor, losses, gradient, logits, curvature, third_order })
     }
 
     /// What the model says about `points`, `[N, C, H, W]`. Costs one Hessian-vector product with exact curvature, and
@@ -99,6 +107,12 @@ impl<'a> Expansion<'a> {
         }
         let gains =
             slope.f_mul(&displacement)?.f_sum_dim_intlist([1i64, 2, 3].as_slice(), false, None::<Kind>)?;
-        Ok(Forecast { anchor_losses: self.losses.shallow_clone(), gains, gradient })
+        Ok(Forecast {
+            anchor: self.anchor.shallow_clone(),
+            anchor_logits: self.logits.as_ref().map(Tensor::shallow_clone),
+            anchor_losses: self.losses.shallow_clone(),
+            gains,
+            gradient,
+        })
     }
 }

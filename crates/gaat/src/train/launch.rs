@@ -1,6 +1,7 @@
 //! One step of the loop: what is lent to the method, and what the device was told until its numbers are there.
 
 use super::collapse::Guard;
+use super::consistency::Consistency;
 use super::feed::Served;
 use super::mark::Mark;
 use super::methods::Natural;
@@ -48,6 +49,7 @@ impl Run<'_> {
             epoch: calendar.method_epoch(done),
             replay: calendar.replay(done),
             progress,
+            consistency: plan.consistency().map(|spec| Consistency::of(spec, done)),
             weight_reach: None,
             learning_rate,
             clip_norm: plan.clip_norm(),

@@ -12,6 +12,7 @@ mod books;
 mod calendar;
 mod chance;
 mod collapse;
+mod consistency;
 mod descent;
 mod directory;
 mod events;

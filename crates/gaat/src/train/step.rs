@@ -1,6 +1,7 @@
 //! What one training step may do: the context that the loop lends to a method, and what the method reports.
 
 use super::batches::Batches;
+use super::consistency::Consistency;
 use super::mark::Mark;
 use super::optimizer::Optimizer;
 use super::world::{Portion, World};
@@ -154,6 +155,8 @@ pub struct StepContext<'a> {
     pub(super) replay: usize,
     /// Share of the run that is done.
     pub(super) progress: f64,
+    /// What holds the answer at the attacked point to that at the point of the gradient.
+    pub(super) consistency: Option<Consistency>,
     /// Length of the weight perturbation over the norm of the weights.
     pub(super) weight_reach: Option<f64>,
     pub(super) learning_rate: f64,

@@ -87,6 +87,7 @@ impl Trial {
             epoch: step as usize + 1,
             replay: step as usize,
             progress: 0.5,
+            consistency: None,
             weight_reach: None,
             learning_rate: self.learning_rate,
             clip_norm: None,

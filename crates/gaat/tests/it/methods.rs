@@ -1,7 +1,8 @@
 //! One contract for every training method.
 
-use crate::support::{bits, file_tensors, recipe, trained};
+use crate::support::{Witness, bits, file_tensors, options, recipe, trained};
 use gaat::nn::ComputePrecision;
+use gaat::train::{Quiet, train};
 use gaat_spec::Passes;
 use tch::Device;
 
@@ -106,6 +107,44 @@ fn every_method_keeps_the_contract() {
             file_tensors(&run_dir.join("checkpoints/state.safetensors")),
             "{method}: the same seed"
         );
+    }
+}
+
+/// One-sided, consistency costs no pass; two-sided, a forward and a full backward pass in every so many steps. It changes what is
+/// learned, and a stop changes nothing.
+#[test]
+fn consistency_costs_what_is_said_and_goes_on_after_a_stop() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    for method in ["gaat", "gaat-paper", "n-fgsm", "fgsm-rs"] {
+        let refinement = if method == "gaat" { "refinement = \"off\"\n" } else { "" };
+        let text = |more: &str| {
+            recipe(&format!(
+                "method = \"{method}\"\nmodel = \"wide-resnet-10-1\"\nlimit = 200\nepochs = 2\nbatch-size = 36\n\
+                 validation-steps = 2\nvalidation-limit = 2\n{refinement}{more}"
+            ))
+        };
+        let place = |name: &str| folder.path().join(format!("{method}-{name}"));
+        let plain = trained(&text(""), &place("plain"));
+        let one = trained(&text("consistency = 10\n"), &place("one"));
+        let two = "consistency = 10\nconsistency-form = \"js\"\nconsistency-every = 2\n";
+        let both = trained(&text(two), &place("both"));
+        assert_eq!(one.passes, plain.passes, "{method}");
+        assert!(one.epochs[0].loss > plain.epochs[0].loss, "{method}: the distance is part of the loss");
+        // Every second of ten steps of 36 images.
+        let more = 5 * 36;
+        let expected = Passes {
+            forward: plain.passes.forward + more,
+            full_backward: plain.passes.full_backward + more,
+            ..plain.passes
+        };
+        assert_eq!(both.passes, expected, "{method}");
+
+        let stopped = &mut Witness { stop_after: Some(3), ..Witness::default() };
+        train(&text(two), &options(&place("stopped"), false), stopped).unwrap();
+        train(&text(two), &options(&place("stopped"), true), &mut Quiet).unwrap();
+        let state = |name: &str| file_tensors(&place(name).join("checkpoints/state.safetensors"));
+        assert!(state("stopped") == state("both"), "{method}");
     }
 }
 

@@ -151,7 +151,7 @@ impl GradientOracle for Taylor<'_> {
                 Expansion::new(&self.network, &anchor, labels, &self.model, &self.draws)?
             }
         };
-        let Forecast { anchor_losses, gains, gradient } = expansion.forecast(points)?;
+        let Forecast { anchor_losses, gains, gradient, .. } = expansion.forecast(points)?;
         self.questions += 1;
         self.current = Some((index, expansion));
         Ok(InputGradient { losses: anchor_losses.f_add(&gains)?, gradient, logits: None })

@@ -56,7 +56,7 @@ impl TrainingMethod for Gaat {
         let plan = self.controller.map_or(Effort::NONE, |controller| controller.plan(context.progress()));
         let attack = self.attack.scaled(context.attack_scale() * plan.reach);
         let (perturbed, forecast) = context.perturb_refined(&attack, batch, self.spec, plan)?;
-        let descent = context.descend(perturbed.pixels(), &batch.labels)?;
+        let descent = context.descend_consistently(perturbed.pixels(), &batch.labels, &forecast)?;
         let gain = forecast.gain(&descent.attacked)?;
         let images = context.images_in_batch();
         let more = (plan.images(images) * plan.rounds) as f64 / images as f64;
