@@ -19,12 +19,17 @@ pub(crate) fn docs(root: &Path) -> Result<()> {
     let pages = target_dir().join("docs-pages");
     let count = gather(root, &pages)?;
     println!("gathered {count} files in {}", pages.display());
-    let mut version = Command::new("mdbook");
-    version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if !version.status().is_ok_and(|status| status.success()) {
+    if !has_mdbook() {
         return Err("mdBook makes the site and is not installed: `cargo install mdbook --locked`".to_owned());
     }
     run(Command::new("mdbook").args(["build", "--dest-dir"]).arg(target_dir().join("docs-site")).arg(root))
+}
+
+/// Whether mdBook is installed.
+pub(crate) fn has_mdbook() -> bool {
+    let mut version = Command::new("mdbook");
+    version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
 }
 
 /// Copies what the site needs from `root` to `pages`, with a table of contents; returns how many files.
@@ -37,6 +42,9 @@ fn gather(root: &Path, pages: &Path) -> Result<usize> {
     for folder in ["docs", "results"] {
         walk(&root.join(folder), &mut found)?;
     }
+    // It becomes the table of contents, which is no page.
+    let summary = root.join("docs/SUMMARY.md");
+    found.retain(|path| *path != summary);
     found.sort();
     let names: BTreeSet<PathBuf> =
         found.iter().filter_map(|path| path.strip_prefix(root).ok()).map(Path::to_path_buf).collect();
@@ -52,7 +60,6 @@ fn gather(root: &Path, pages: &Path) -> Result<usize> {
             fs::copy(&from, &to).map_err(|error| failed(&from, error))?;
         }
     }
-    let summary = root.join("docs/SUMMARY.md");
     let text = fs::read_to_string(&summary).map_err(|error| failed(&summary, error))?;
     let contents = pages.join("SUMMARY.md");
     fs::write(&contents, contents_of(&text, root, &names)).map_err(|error| failed(&contents, error))?;
@@ -113,10 +120,15 @@ fn relinked_line(line: &str, folder: &Path, names: &BTreeSet<PathBuf>) -> String
         let there = normal(&folder.join(path));
         let page = there.join("README.md");
         let anchored = |path: &str| anchor.map_or(path.to_owned(), |anchor| format!("{path}#{anchor}"));
-        if path.is_empty() || path.contains("://") || path.starts_with("mailto:") || names.contains(&there) {
+        if path.is_empty() || path.contains("://") || path.starts_with("mailto:") {
             made += &format!("{before}]({target})");
+        } else if names.contains(&there) {
+            // mdBook makes a README the index of its folder and leaves links to it as they are.
+            let path =
+                path.strip_suffix("README.md").map_or(path.to_owned(), |folder| format!("{folder}index.md"));
+            made += &format!("{before}]({})", anchored(&path));
         } else if names.contains(&page) {
-            made += &format!("{before}]({})", anchored(&format!("{}/README.md", path.trim_end_matches('/'))));
+            made += &format!("{before}]({})", anchored(&format!("{}/index.md", path.trim_end_matches('/'))));
         } else {
             // The label alone: what it names is not on the site.
             let label = before.rfind('[').unwrap_or(0);
@@ -152,8 +164,8 @@ mod tests {
     fn links_hold_where_the_pages_lie_on_the_site() {
         let names: BTreeSet<PathBuf> =
             ["README.md", "docs/a.md", "results/x/README.md", "results/x/f.svg"].map(PathBuf::from).into();
-        let line = "[a](a.md#top) ![f](../results/x/f.svg) [x](../results/x) [code](../crates/a) [w](https://w.org) [h](#h)";
-        let expected = "[a](a.md#top) ![f](../results/x/f.svg) [x](../results/x/README.md) code [w](https://w.org) [h](#h)";
+        let line = "[a](a.md#top) ![f](../results/x/f.svg) [x](../results/x) [top](../README.md#b) [code](../crates/a) [w](https://w.org) [h](#h)";
+        let expected = "[a](a.md#top) ![f](../results/x/f.svg) [x](../results/x/index.md) [top](../index.md#b) code [w](https://w.org) [h](#h)";
         assert_eq!(relinked_line(line, Path::new("docs"), &names), expected);
         assert_eq!(
             relinked("```\n[c](gone)\n```\n", Path::new("docs/a.md"), &names),
@@ -171,7 +183,7 @@ mod tests {
         scratch.file("results/README.md", "# Claims\n");
         scratch.file("results/x/README.md", "# What x is [worth]\n");
         let pages = scratch.path().join("pages");
-        assert_eq!(gather(scratch.path(), &pages), Ok(TOP.len() + 3));
+        assert_eq!(gather(scratch.path(), &pages), Ok(TOP.len() + 2));
         let contents = fs::read_to_string(pages.join("SUMMARY.md")).unwrap();
         let expected = "# gaat\n\n[gaat](README.md)\n- [claims](results/README.md)\n  - [What x is worth](results/x/README.md)\n";
         assert_eq!(contents, expected);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::docs;
 use crate::kills::kills;
 use crate::setup::Setup;
 use crate::shell::{Result, cargo, run, stage, target_dir};
@@ -58,6 +59,12 @@ pub(crate) fn ci(setup: &Setup) -> Result<()> {
         let mut doc = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
+    // Links of the pages are checked by tidy; the site itself needs a tool that not everybody has.
+    if docs::has_mdbook() {
+        stage("site", || docs::docs(&setup.root))?;
+    } else {
+        println!("the site of the documentation was not made: mdBook is not installed");
+    }
     println!("everything passed");
     Ok(())
 }
