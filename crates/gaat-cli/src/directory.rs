@@ -1,11 +1,12 @@
 //! Files that the command line itself leaves: written whole or not at all.
 
 use anyhow::{Context, Result};
+use gaat_spec::visible_path;
 use std::path::Path;
 
 /// Replaces `path` by `text` in one step.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
-    gaat_data::write_whole(path, text.as_bytes()).with_context(|| format!("writing {}", path.display()))
+    gaat_data::write_whole(path, text.as_bytes()).with_context(|| format!("writing {}", visible_path(path)))
 }
 
 /// Whether there is nothing at `path`, or an empty directory.

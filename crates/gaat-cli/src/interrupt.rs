@@ -5,18 +5,25 @@
 //! process, whatever it waits for, with its temporary files removed: at once, or after [`GRACE`] where the command itself
 //! asks whether to stop. A training alone ([`wait_for_checkpoint`]) takes the time that its checkpoint needs. Nothing of libtorch may run while its threads
 //! compute, destructors least of all: the process ends by `_exit`.
+//!
+//! While libtorch is loaded nobody can listen: `gaat` holds the signals back, and the engine takes
+//! them up ([`listen`]).
 
 use anyhow::Context;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use nix::sys::signal::{SigSet, Signal};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// What shells report for a process ended by SIGINT.
 pub(crate) const EXIT_STATUS: u8 = 130;
+
+/// What is listened to.
+pub(crate) const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 /// What a command that asks whether to stop ([`requested`]) gets, to clear its display and to say what there is to say.
 const GRACE: Duration = Duration::from_millis(500);
@@ -32,9 +39,21 @@ static WAITS: AtomicBool = AtomicBool::new(false);
 /// What the process says when it breaks off.
 static ADVICE: Mutex<&str> = Mutex::new("interrupted; repeat the command");
 
-/// Starts to listen; called once.
+/// Starts to listen; called once. A signal that has waited ends the process, for nothing was begun.
 pub(crate) fn listen() -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("listening for Ctrl-C")?;
+    let failed = "listening for Ctrl-C";
+    // `nohup` has the hang-up ignored, and means it.
+    let heard = SIGNALS.into_iter().filter(|signal| *signal != Signal::SIGHUP || !is_ignored(*signal));
+    let heard: Vec<i32> = heard.map(|signal| signal as i32).collect();
+    let is_early = Arc::new(AtomicBool::new(false));
+    for signal in &heard {
+        flag::register(*signal, is_early.clone()).context(failed)?;
+    }
+    SigSet::from_iter(SIGNALS).thread_unblock().context(failed)?;
+    let mut signals = Signals::new(&heard).context(failed)?;
+    if is_early.load(Ordering::SeqCst) {
+        say_and_end();
+    }
     let listener = move || {
         for _ in signals.forever() {
             if REQUESTED.swap(true, Ordering::SeqCst) {
@@ -43,8 +62,16 @@ pub(crate) fn listen() -> anyhow::Result<()> {
             thread::spawn(break_off);
         }
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(listener).context("listening for Ctrl-C")?;
+    thread::Builder::new().name("signals".to_owned()).spawn(listener).context(failed)?;
     Ok(())
+}
+
+/// Whether whoever started this process lets it ignore `signal`, as far as Linux tells.
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
 }
 
 /// Whether the user wants the command to end.
@@ -86,6 +113,11 @@ fn break_off() {
         // The checkpoint is there; the command says so and writes its report.
         thread::sleep(4 * GRACE);
     }
+    say_and_end();
+}
+
+/// Ends the process with the advice for its command.
+fn say_and_end() -> ! {
     let advice = *ADVICE.lock().unwrap_or_else(PoisonError::into_inner);
     // A display that redraws itself may stand on the line.
     let _ = writeln!(std::io::stderr(), "\r{advice}");

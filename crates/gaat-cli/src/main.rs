@@ -26,7 +26,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
-    process::run(&command, commands::advice::of_engine, |printer| run(&command, printer))
+    process::run(&command, commands::advice::of_engine, |printer| {
+        interrupt::listen()?;
+        run(&command, printer)
+    })
 }
 
 fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {

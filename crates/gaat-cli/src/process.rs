@@ -34,10 +34,7 @@ pub(crate) fn run(
     work: impl FnOnce(&Printer) -> anyhow::Result<Outcome>,
 ) -> ExitCode {
     let printer = Printer::new(command.output());
-    let outcome = panics::caught(|| {
-        interrupt::listen()?;
-        work(&printer)
-    });
+    let outcome = panics::caught(|| work(&printer));
     match outcome {
         Ok(outcome) => outcome.exit_code(),
         Err(error) => {

@@ -1,7 +1,7 @@
 //! From a recipe file and flags to one recipe: flags over file, the rest from the defaults of `gaat-spec`.
 
 use anyhow::{Result, anyhow, bail};
-use gaat_spec::Recipe;
+use gaat_spec::{Recipe, visible_path};
 use std::path::Path;
 
 /// Reads `file`, where one is given, and lays `flags` over it.
@@ -9,17 +9,20 @@ pub(crate) fn read(file: Option<&Path>, flags: &Recipe) -> Result<Recipe> {
     let base = match file {
         None => Recipe::default(),
         Some(path) if path.is_dir() => {
-            bail!("{} is a directory, not a recipe; to go on with a run there, add --resume", path.display())
+            bail!(
+                "{} is a directory, not a recipe; to go on with a run there, add --resume",
+                visible_path(path)
+            )
         }
         Some(path) if !path.exists() => {
             bail!(
                 "{}: nothing there; expected a recipe (.toml), or with --resume the directory of a run",
-                path.display()
+                visible_path(path)
             )
         }
         Some(path) => {
             let text = gaat_data::files::read_text(path)?;
-            Recipe::from_toml(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?
+            Recipe::from_toml(&text).map_err(|error| anyhow!("{}: {error}", visible_path(path)))?
         }
     };
     Ok(base.overlaid_with(flags)?)
@@ -31,7 +34,7 @@ pub(crate) fn check_data_dir(remembered: &Recipe) -> Result<()> {
         Some(place) if !place.exists() => bail!(
             "{}: nothing there; the recipe of the run names it as its data-dir, as it was typed in the directory of the \
              training; --data-dir says where the images are now",
-            place.display()
+            visible_path(place)
         ),
         _ => Ok(()),
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use gaat::run::OpenedRun;
 use gaat_data::ImageSource;
 use gaat_report::{ComparedRun, ComparisonPage, Document, Judged, Report, RunPage, summarize};
-use gaat_spec::{Analysis, Explanation, Gallery, MethodName, ThreatModel};
+use gaat_spec::{Analysis, Explanation, Gallery, MethodName, ThreatModel, visible_path};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub(crate) fn write(directory: &Path, out: Option<&Path>) -> Result<PathBuf> {
         bail!(
             "{}: neither a run (no run.json) nor a comparison (no compare.json); expected a directory of `gaat train` \
              or `gaat compare`",
-            directory.display()
+            visible_path(directory)
         );
     };
     save(&report, directory, out)
@@ -121,9 +121,9 @@ struct Comparison {
 fn of_comparison(directory: &Path) -> Result<Report> {
     let path = directory.join(COMPARISON);
     let Comparison { title, command, planned, runs } =
-        document(&path)?.ok_or_else(|| anyhow!("{} is gone", path.display()))?;
+        document(&path)?.ok_or_else(|| anyhow!("{} is gone", visible_path(&path)))?;
     let runs = runs.into_iter().map(compared).collect::<Result<Vec<_>>>();
-    let runs = runs.with_context(|| format!("{} holds a run that cannot be read", path.display()))?;
+    let runs = runs.with_context(|| format!("{} holds a run that cannot be read", visible_path(&path)))?;
     let summary = summarize(&runs);
     let document = Document { title: &title, planned, runs: &runs, summary: &summary };
     comparison(directory, command.as_deref(), document)
@@ -174,6 +174,6 @@ fn document<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = gaat_data::files::read_text(path)?;
     let read = serde_json::from_str(&text);
     Ok(Some(read.with_context(|| {
-        format!("{} is damaged; the command that wrote it writes it anew", path.display())
+        format!("{} is damaged; the command that wrote it writes it anew", visible_path(path))
     })?))
 }

@@ -4,7 +4,7 @@ use crate::arguments::CheckpointChoice;
 use crate::directory::write_whole;
 use anyhow::{Context, Result};
 use gaat_report::Judged;
-use gaat_spec::Evaluation;
+use gaat_spec::{Evaluation, visible_path};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -47,7 +47,7 @@ pub(crate) fn read(run: &Path) -> Result<Vec<Verdict>> {
     }
     let text = gaat_data::files::read_text(&path)?;
     serde_json::from_str(&text)
-        .with_context(|| format!("{}: holds no verdicts; remove it and judge again", path.display()))
+        .with_context(|| format!("{}: holds no verdicts; remove it and judge again", visible_path(&path)))
 }
 
 /// `old` verdicts and `new` ones, which take the places of their kind.

@@ -3,6 +3,7 @@
 //!
 //! The lock is the kernel's and ends with the process, whichever way the process ends.
 
+use gaat_spec::visible_path;
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -55,7 +56,10 @@ impl Temporary {
                 return Ok(temporary);
             }
         }
-        Err(io::Error::other(format!("{}: another process removes temporary files here", folder.display())))
+        Err(io::Error::other(format!(
+            "{}: another process removes temporary files here",
+            visible_path(folder)
+        )))
     }
 
     /// Locks the file; whether no sweep was faster.

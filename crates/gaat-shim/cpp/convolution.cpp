@@ -12,7 +12,8 @@ std::atomic<bool> is_routed{true};
 
 using Gradients = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
-// libtorch lets one number stand for all axes.
+// libtorch lets one number stand for all axes; nothing else than one or all of them is good.
+bool is_good(at::IntArrayRef numbers, int64_t axes) { return numbers.size() == 1 || static_cast<int64_t>(numbers.size()) == axes; }
 int64_t along(at::IntArrayRef numbers, int64_t axis) { return numbers.size() == 1 ? numbers[0] : numbers[axis]; }
 
 struct Axis {
@@ -54,6 +55,8 @@ Gradients backward(const at::Tensor& gradient, const at::Tensor& input, const at
   const auto is_brief = input.scalar_type() == at::kBFloat16;
   if (!wanted[1] || transposed || !(is_brief || input.scalar_type() == at::kFloat) || input.dim() != weight.dim() || !is_routed.load())
     return plainly(wanted);
+  for (const auto& numbers : {stride, padding, dilation})
+    if (!is_good(numbers, input.dim() - 2)) return plainly(wanted);
   std::vector<Axis> axes;
   for (int64_t axis = 0; axis < input.dim() - 2; axis++)
     axes.push_back({input.size(axis + 2), gradient.size(axis + 2), weight.size(axis + 2), along(stride, axis),

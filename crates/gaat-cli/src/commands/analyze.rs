@@ -11,7 +11,7 @@ use anyhow::Result;
 use gaat::analyze::{AnalyzeOptions, analyze};
 use gaat_report::format::count;
 use gaat_report::{analysis_plots, analysis_text};
-use gaat_spec::{Analysis, Curvature, DatasetName, LossModel, Norm, PixelLength};
+use gaat_spec::{Analysis, Curvature, DatasetName, LossModel, Norm, PixelLength, visible_path};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Outcome> {
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Out
         reports::refresh(&arguments.subject.run, printer);
     }
     printer.result(&analysis, |analysis| {
-        format!("{}\nanalysis.json and plots: {}", analysis_text(&title, analysis), out.display())
+        format!("{}\nanalysis.json and plots: {}", analysis_text(&title, analysis), visible_path(&out))
     })?;
     Ok(Outcome::Done)
 }
@@ -84,7 +84,7 @@ fn default_directory(run: &Path) -> PathBuf {
 fn title(run: &Path, model: &str, trained: &gaat_spec::CheckedRecipe, analysis: &Analysis) -> String {
     let images = analysis.subset.map_or_else(|| count(analysis.examples as u64), |subset| subset.words());
     let (dataset, anchor) = (trained.dataset, analysis.anchor);
-    format!("{}: {model}, {images} test images of {dataset}, anchor {anchor}", run.display())
+    format!("{}: {model}, {images} test images of {dataset}, anchor {anchor}", visible_path(run))
 }
 
 fn save(out: &Path, title: &str, analysis: &Analysis) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::evaluate::{GradientSource, PerturbOptions, PerturbedImages, Success, perturb};
 use gaat_report::format::duration;
-use gaat_spec::{ComputePrecision, Curvature, Passes, Subset, long_step};
+use gaat_spec::{ComputePrecision, Curvature, Passes, Subset, long_step, visible_path};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &AttackArguments, printer: &Printer) -> Result<Outc
     {
         bail!(
             "{}: holds something already; name a new or empty directory with --images",
-            directory.display()
+            visible_path(directory)
         );
     }
     let classifier = opened.classifier.as_ref();
@@ -157,7 +157,7 @@ fn text(attempt: &Attempt) -> String {
     let mut text = format!(
         "{}{} images under {attack}, {gradient} gradients, {threat}, in {precision}; accuracy {:.2} % clean, {:.2} % perturbed; \
          {} of {attacked} fooled{}, in {}\n",
-        file.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default(),
+        file.as_ref().map(|file| format!("{}: ", visible_path(file))).unwrap_or_default(),
         attempt.subset.map_or_else(|| attempt.examples.to_string(), |subset| subset.words()),
         100.0 * attempt.clean_accuracy,
         100.0 * attempt.robust_accuracy,
@@ -171,10 +171,10 @@ fn text(attempt: &Attempt) -> String {
             text,
             "{}: the same images with 8 bits, rounded towards the clean ones so that they lie in the ball; accuracy \
              {:.2} %; {fooled} of {attacked} fooled{}; listed in {}",
-            directory.display(),
+            visible_path(directory),
             100.0 * robust_accuracy,
             at(*mean_length),
-            listing.display()
+            visible_path(listing)
         );
     }
     for note in &attempt.notes {

@@ -9,7 +9,7 @@ use gaat::machine::{Machine, check_device};
 use gaat_data::{Condition, Directories, Source, info};
 use gaat_report::format::count;
 use gaat_spec::record::LIBTORCH_VERSION;
-use gaat_spec::{ComputePrecision, DatasetName};
+use gaat_spec::{ComputePrecision, DatasetName, visible_path};
 use serde::Serialize;
 use std::path::Path;
 
@@ -67,7 +67,7 @@ fn finding(name: &str, state: State, found: impl Into<String>, remedy: Option<St
 
 fn libtorch(machine: &Machine) -> Finding {
     let Machine { libtorch, library, .. } = machine;
-    let found = format!("{libtorch}, {}", library.display());
+    let found = format!("{libtorch}, {}", visible_path(library));
     if libtorch.starts_with(LIBTORCH_VERSION) {
         return finding("libtorch", State::Ok, found, None);
     }
@@ -135,7 +135,7 @@ fn data_places(arguments: &DoctorArguments, places: &Directories) -> Finding {
         let remedy = "name a directory with --data-dir or GAAT_DATA".to_owned();
         return finding("data", State::Note, "there is no place to look for data in", Some(remedy));
     }
-    let shown: Vec<String> = searched.iter().map(|root| root.display().to_string()).collect();
+    let shown: Vec<String> = searched.iter().map(|root| visible_path(root)).collect();
     finding("data", State::Ok, format!("looked for in {}", shown.join(", ")), None)
 }
 
@@ -176,7 +176,7 @@ fn disk(out: &Path) -> Finding {
     let absolute = std::path::absolute(out).unwrap_or_else(|_| out.to_path_buf());
     // The directory itself is only made by the first run.
     let there = absolute.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
-    let place = there.display();
+    let place = visible_path(there);
     if let Err(error) = tempfile::tempfile_in(there) {
         let remedy = "choose another directory with --out, or change its permissions".to_owned();
         return finding(

@@ -19,7 +19,7 @@ use gaat_report::{Align, Table, curve_plot, curve_text};
 use gaat_spec::evaluation::{NoiseProbe, Probes};
 use gaat_spec::{
     AttackResult, Budget, CheckedRecipe, DatasetName, Evaluation, Norm, PixelLength, ThreatModel, judged_in,
-    visible,
+    visible, visible_path,
 };
 use std::fmt::Write as _;
 use std::path::Path;
@@ -160,7 +160,7 @@ fn title(run: &Path, opened: &OpenedRun, dataset: DatasetName, evaluation: &Eval
     let images = evaluation.subset.map_or_else(|| count(evaluation.examples as u64), |subset| subset.words());
     format!(
         "{}: {}{method}, {images} test images of {dataset}, {}, {}",
-        run.display(),
+        visible_path(run),
         visible(&opened.classifier.name()),
         evaluation.threat,
         judged_in(evaluation.precision)

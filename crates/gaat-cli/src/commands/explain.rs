@@ -10,7 +10,7 @@ use crate::reports;
 use anyhow::{Result, bail};
 use gaat::explain::{Control, ExplainOptions, Explained, Subject as Network, explain};
 use gaat_report::{explanation_markdown, explanation_text};
-use gaat_spec::ComputePrecision;
+use gaat_spec::{ComputePrecision, visible_path};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> Result<Outcome> {
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> Result<Out
         format!(
             "{}\nexplanation.json, README.md and pictures: {}",
             explanation_text(explanation),
-            out.display()
+            visible_path(&out)
         )
     })?;
     Ok(Outcome::Done)
@@ -71,7 +71,7 @@ fn open(arguments: &ExplainArguments) -> Result<Vec<Subject>> {
         if let Some(first) = opened.first()
             && first.test.images().digest()? != subject.test.images().digest()?
         {
-            let (one, other) = (arguments.runs[0].display(), run.display());
+            let (one, other) = (visible_path(&arguments.runs[0]), visible_path(run));
             bail!("{one} and {other} were trained on different images, so that their maps do not compare");
         }
         opened.push(subject);

@@ -6,7 +6,7 @@ use crate::arguments::{ExportArguments, ExportFormat};
 use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::exchange::{BatchNorms, Config, OnnxOptions, config_path, export_onnx, export_safetensors};
-use gaat_spec::ComputePrecision;
+use gaat_spec::{ComputePrecision, visible_path};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -68,17 +68,17 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outc
 
 fn require_vacant(path: &Path) -> Result<()> {
     if path.exists() {
-        bail!("{}: is there already; choose another --out, or remove it", path.display());
+        bail!("{}: is there already; choose another --out, or remove it", visible_path(path));
     }
     Ok(())
 }
 
 fn sentence(exported: &Exported) -> String {
     let Exported { file, config, model, input, classes, epoch } = exported;
-    let file = file.display();
+    let file = visible_path(file);
     let next = match config {
         Some(config) => {
-            format!("{}: mean and std to normalise pixels by first, classes, recipe", config.display())
+            format!("{}: mean and std to normalise pixels by first, classes, recipe", visible_path(config))
         }
         None => "takes `pixels` in [0, 1], normalises them itself, gives `logits`".to_owned(),
     };

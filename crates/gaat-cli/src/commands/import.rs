@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use gaat::exchange::{ImportOptions, Imported, import};
 use gaat::nn::{InputShape, Normalization};
 use gaat_data::ImageShape;
-use gaat_spec::Recipe;
+use gaat_spec::{Recipe, visible_path};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -28,15 +28,14 @@ struct Written {
 
 pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outcome> {
     gaat::run::prepare_process(None)?;
-    if !arguments.file.is_file() {
-        let found = if arguments.file.exists() { "no file" } else { "nothing there" };
+    if !arguments.file.exists() {
         bail!(
-            "{}: {found}; expected a state dict, written by torch.save (.pth, .pt) or as safetensors",
-            arguments.file.display()
+            "{}: nothing there; expected a state dict, written by torch.save (.pth, .pt) or as safetensors",
+            visible_path(&arguments.file)
         );
     }
     if arguments.out.exists() {
-        bail!("{}: is there already; choose another --out, or remove it", arguments.out.display());
+        bail!("{}: is there already; choose another --out, or remove it", visible_path(&arguments.out));
     }
     let options = options(arguments)?;
     let imported = import(&arguments.file, &options)?;
@@ -63,7 +62,7 @@ pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outc
     };
     printer.result(&written, |written| {
         let Written { weights, model, input, classes, parameters, .. } = written;
-        let (path, shown, classes) = (typed(weights), weights.display(), classes.len());
+        let (path, shown, classes) = (typed(weights), visible_path(weights), classes.len());
         let attack = thorough_attack(classes);
         format!(
             "{shown}: {model}, {parameters} parameters, images of {input}, {classes} classes\n\

@@ -5,6 +5,7 @@ use crate::arguments::ReportArguments;
 use crate::printer::Printer;
 use crate::reports;
 use anyhow::Result;
+use gaat_spec::visible_path;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ pub(crate) fn run(arguments: &ReportArguments, printer: &Printer) -> Result<Outc
     let page = reports::write(&arguments.directory, arguments.out.as_deref())?;
     let written = Written { page, plots: arguments.directory.join("plots") };
     printer.result(&written, |written| {
-        format!("report: {}, plots: {}", written.page.display(), written.plots.display())
+        format!("report: {}, plots: {}", visible_path(&written.page), visible_path(&written.plots))
     })?;
     Ok(Outcome::Done)
 }

@@ -96,10 +96,13 @@ impl Subject {
 
 fn check_there(run: &Path) -> Result<()> {
     if !run.exists() {
-        bail!("{}: nothing there; expected a run directory of `gaat train`, or a checkpoint", run.display());
+        bail!(
+            "{}: nothing there; expected a run directory of `gaat train`, or a checkpoint",
+            visible_path(run)
+        );
     }
     if run.is_dir() && !run.join("run.json").exists() {
-        bail!("{}: no run directory, for it holds no run.json; is the run below it?", run.display());
+        bail!("{}: no run directory, for it holds no run.json; is the run below it?", visible_path(run));
     }
     Ok(())
 }
@@ -117,7 +120,7 @@ fn recipe(arguments: &SubjectArguments, opened: &OpenedRun) -> Result<CheckedRec
             ..Recipe::default()
         },
         (None, None, None) => {
-            bail!("{} does not say what to judge it on; add --dataset", arguments.run.display())
+            bail!("{} does not say what to judge it on; add --dataset", visible_path(&arguments.run))
         }
     };
     Ok(recipe.check()?)

@@ -10,7 +10,7 @@ use crate::reports;
 use anyhow::Result;
 use gaat::train::{TrainOptions, train};
 use gaat_report::format::{NOTHING, duration, percent, ratio, run_name};
-use gaat_spec::{CheckedRecipe, RunRecord, Status};
+use gaat_spec::{CheckedRecipe, RunRecord, Status, visible_path};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &TrainArguments, printer: &Printer) -> Result<Outco
     let mut progress = TrainingProgress::new(printer, "");
     let record = train(&recipe, &options, &mut progress)?;
     if !progress.has_begun() {
-        printer.notice(&format!("{}: finished already; nothing was left to train", run_dir.display()));
+        printer.notice(&format!("{}: finished already; nothing was left to train", visible_path(&run_dir)));
     }
     drop(progress);
     reports::refresh(&run_dir, printer);
@@ -106,8 +106,8 @@ fn summary(finished: &Finished<'_>) -> String {
     for epoch in &record.epochs {
         lines.extend(epoch.alarms.iter().map(|alarm| format!("alarm        epoch {}: {alarm}", epoch.epoch)));
     }
-    lines.push(format!("run          {}", directory.display()));
-    lines.push(format!("report       {}", directory.join("report.html").display()));
+    lines.push(format!("run          {}", visible_path(directory)));
+    lines.push(format!("report       {}", visible_path(&directory.join("report.html"))));
     lines.push(format!("next         gaat evaluate {}", typed(directory)));
     lines.join("\n")
 }

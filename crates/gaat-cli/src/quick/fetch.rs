@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use gaat_data::Directories;
 use gaat_fetch::{Error, Fetched, Patience};
 use gaat_report::format::count;
+use gaat_spec::visible_path;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -66,7 +67,7 @@ impl Shown {
 
 fn text(shown: &Shown, arguments: &FetchArguments) -> String {
     let Shown { dataset, location, downloaded } = shown;
-    let location = location.display();
+    let location = visible_path(location);
     let mut lines = vec![if downloaded.is_empty() {
         format!("{dataset} is there already: {location}")
     } else {

@@ -7,6 +7,7 @@ use crate::process::Outcome;
 use anyhow::{Context, Result, bail};
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
+use gaat_spec::visible_path;
 use std::path::Path;
 
 pub(crate) fn completions(arguments: &CompletionsArguments, printer: &Printer) -> Result<Outcome> {
@@ -23,8 +24,8 @@ pub(crate) fn man(arguments: &ManArguments, printer: &Printer) -> Result<Outcome
         printer.text(&format!(
             "{} pages in {}; to read one: man -l {}",
             pages.len(),
-            out.display(),
-            out.join("gaat.1").display()
+            visible_path(out),
+            visible_path(&out.join("gaat.1"))
         ))?;
         return Ok(Outcome::Done);
     }

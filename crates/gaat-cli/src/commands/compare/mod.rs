@@ -22,7 +22,7 @@ use gaat::train::{TrainOptions, train};
 use gaat_report::format::{duration, percent};
 use gaat_report::{ComparedRun, Document, Summary, frontier, summarize};
 use gaat_spec::collapse::Training;
-use gaat_spec::{ComputePrecision, Evaluation, RunRecord, Status};
+use gaat_spec::{ComputePrecision, Evaluation, RunRecord, Status, visible_path};
 use plan::{Job, Judging, Plan};
 use saved::{Found, Judgement};
 use serde::Serialize;
@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &CompareArguments, printer: &Printer) -> Result<Out
     }
     let comparison = comparison(&plan, &runs);
     printer.result(&comparison, |comparison| {
-        let place = plan.out.display();
+        let place = visible_path(&plan.out);
         format!(
             "{}\nruns, compare.json, README.md, report.html and frontier.svg: {place}",
             comparison.document().to_text()
@@ -129,10 +129,10 @@ fn finish(job: &Job, plan: &Plan, to_train: bool, prefix: &str, printer: &Printe
             Ok(record) if record.status == Status::Interrupted => return Ok(Ended::Interrupted),
             Ok(_) => {}
             Err(error) if is_of_the_run(&error) => return Ok(Ended::Failed(error.to_string())),
-            Err(error) => return Err(error).with_context(|| format!("in {}", job.directory.display())),
+            Err(error) => return Err(error).with_context(|| format!("in {}", visible_path(&job.directory))),
         }
     }
-    judged(job, plan, prefix, printer).with_context(|| format!("judging {}", job.directory.display()))
+    judged(job, plan, prefix, printer).with_context(|| format!("judging {}", visible_path(&job.directory)))
 }
 
 /// Whether an error comes from this recipe's mathematics, and not from data or disk, which all runs share.

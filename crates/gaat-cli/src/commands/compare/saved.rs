@@ -5,7 +5,7 @@ use crate::arguments::CheckpointChoice;
 use crate::directory::write_whole;
 use crate::recipes;
 use anyhow::{Result, bail};
-use gaat_spec::{Evaluation, RunRecord, Status};
+use gaat_spec::{Evaluation, RunRecord, Status, visible_path};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -57,14 +57,14 @@ pub(super) fn find(job: &Job, judging: &Judging) -> Result<Found> {
         return Ok(Found::Unfinished);
     }
     let Some(there) = gaat::run::recipe(directory)? else {
-        bail!("{} holds something else than a run; choose another --out", directory.display());
+        bail!("{} holds something else than a run; choose another --out", visible_path(directory));
     };
     let mut differences = recipes::differences(&there, &job.recipe.resolved)?;
     differences.retain(|difference| !FREE_KEYS.iter().any(|key| difference.starts_with(&format!("{key} "))));
     if !differences.is_empty() {
         bail!(
             "{} was trained with another recipe: {}; choose another --out, or remove it",
-            directory.display(),
+            visible_path(directory),
             differences.join(", ")
         );
     }
