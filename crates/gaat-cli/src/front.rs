@@ -13,7 +13,7 @@ mod printer;
 mod process;
 mod quick;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use arguments::{Arguments, Command};
 use clap::Parser;
 use gaat_spec::visible_path;
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     process::run(
         &command,
         |_| None,
+        |text| anyhow!("{text}"),
         |printer| {
             held.context("holding signals back")?;
             match &command {

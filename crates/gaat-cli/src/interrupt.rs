@@ -112,6 +112,7 @@ fn break_off() {
     if has_waited {
         // The checkpoint is there; the command says so and writes its report.
         thread::sleep(4 * GRACE);
+        end();
     }
     say_and_end();
 }

@@ -26,7 +26,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
-    process::run(&command, commands::advice::of_engine, |printer| {
+    let of_libtorch = |text: &str| gaat::Error::of_libtorch(text).into();
+    process::run(&command, commands::advice::of_engine, of_libtorch, |printer| {
         interrupt::listen()?;
         run(&command, printer)
     })

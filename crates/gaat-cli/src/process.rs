@@ -27,14 +27,16 @@ impl Outcome {
     }
 }
 
-/// Does the `work` of `command`; where it fails, says why and what can be typed about it, as `known` and [`advice`] know.
+/// Does the `work` of `command`; where it fails, says why and what can be typed about it, as `known` and [`advice`] know. What
+/// libtorch says in a panic is read by `of_libtorch`.
 pub(crate) fn run(
     command: &Command,
     known: fn(&(dyn Error + 'static)) -> Option<String>,
+    of_libtorch: fn(&str) -> anyhow::Error,
     work: impl FnOnce(&Printer) -> anyhow::Result<Outcome>,
 ) -> ExitCode {
     let printer = Printer::new(command.output());
-    let outcome = panics::caught(|| work(&printer));
+    let outcome = panics::caught(of_libtorch, || work(&printer));
     match outcome {
         Ok(outcome) => outcome.exit_code(),
         Err(error) => {

@@ -11,6 +11,9 @@ use std::process::{Command, Stdio};
 const CALLS: [&str; 9] =
     ["mkdir", "openat", "write", "fsync", "fdatasync", "rename", "renameat", "ftruncate", "unlink"];
 
+/// A line of progress after so many points.
+const TOLD: usize = 25;
+
 /// Kills at every `stride`-th point; how many runs were lost or differ.
 pub(crate) fn run(gaat: &Path, stride: usize) -> Result<usize> {
     let has_strace =
@@ -54,6 +57,9 @@ pub(crate) fn run(gaat: &Path, stride: usize) -> Result<usize> {
         if !fault.is_empty() {
             faults += 1;
             println!("before {call} {number}, {shown}: {fault}");
+        }
+        if tried % TOLD == 0 {
+            println!("{tried} points tried");
         }
     }
     println!("{tried} of {} kill points: {faults} lost or different", points.len());

@@ -10,9 +10,26 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// libtorch refused a call.
-    #[error("libtorch: {0}")]
+    /// libtorch refused a call, and nothing that was given is known to be the cause.
+    #[error(
+        "libtorch refused a computation: {0}. No input should lead there: please report it, with the command and its output"
+    )]
     Libtorch(String),
+    /// Memory, of the machine or of the device, is not to be had.
+    #[error("memory is short{}; a smaller batch or network needs less", not_to_be_had(wanted.as_deref()))]
+    OutOfMemory {
+        /// What was asked for, as libtorch writes it.
+        wanted: Option<String>,
+    },
+    /// libtorch failed in the middle of something.
+    #[error("{doing}: {error}")]
+    While {
+        /// What was being done.
+        doing: String,
+        /// How it failed.
+        #[source]
+        error: Box<Error>,
+    },
     /// A tensor or image has the wrong shape.
     #[error("{}: expected {expected}, found {found}", visible(what))]
     Shape {
@@ -147,17 +164,18 @@ fn in_gradient(name: Option<&str>) -> String {
     name.map_or_else(String::new, |name| format!(", and its gradient in {name} is not finite"))
 }
 
+fn not_to_be_had(wanted: Option<&str>) -> String {
+    wanted.map_or_else(String::new, |wanted| format!(": {wanted} more were not to be had"))
+}
+
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Self {
-        // libtorch appends a C++ backtrace; only its first line is meant for people.
-        let text = error.to_string();
-        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown error");
-        Self::Libtorch(line.trim().to_owned())
+        Self::of_libtorch(&error.to_string())
     }
 }
 
 impl From<gaat_shim::LibtorchError> for Error {
     fn from(error: gaat_shim::LibtorchError) -> Self {
-        Self::Libtorch(error.to_string().trim_start_matches("libtorch: ").to_owned())
+        Self::of_libtorch(&error.to_string())
     }
 }

@@ -37,6 +37,7 @@ pub mod exported;
 mod files;
 pub mod gallery;
 pub mod guide;
+mod libtorch;
 pub mod lock;
 pub mod machine;
 pub mod nn;

@@ -4,9 +4,10 @@
 //! an error. Times in the metadata are left out, so that equal runs have equal checksums. Files of other programs carry none.
 
 use crate::files::write_atomically;
+use crate::libtorch::Doing as _;
 use crate::nn::finite;
 use crate::{Error, Result};
-use gaat_spec::visible;
+use gaat_spec::{visible, visible_path};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -190,7 +191,9 @@ pub(crate) fn read(path: &Path) -> Result<Document> {
             )));
         };
         let shape: Vec<i64> = view.shape().iter().map(|side| *side as i64).collect();
-        tensors.push((name, Tensor::f_from_data_size(view.data(), &shape, kind)?));
+        let tensor = Tensor::f_from_data_size(view.data(), &shape, kind);
+        let named = || format!("{}: reading `{}`", visible_path(path), visible(&name));
+        tensors.push((name.clone(), tensor.map_err(Error::from).doing(named)?));
     }
     Ok(Document { tensors, metadata, is_checked })
 }

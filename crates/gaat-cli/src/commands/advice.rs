@@ -12,6 +12,7 @@ pub(crate) fn of_engine(cause: &(dyn Error + 'static)) -> Option<String> {
         gaat::Error::NoCuda { .. } => {
             "--device cpu, or a libtorch with CUDA (`cargo xtask setup --cuda`); `gaat doctor` tells what is missing"
         }
+        gaat::Error::OutOfMemory { .. } => "a smaller --batch-size or --model needs less",
         gaat::Error::Occupied { .. } => "--resume resumes the run there, --out chooses another directory",
         gaat::Error::Choice { keys, .. } => return keys.first().map(|key| format!("--key {}", visible(key))),
         gaat::Error::InUse { .. } | gaat::Error::StateGone { .. } => "--out chooses another directory",

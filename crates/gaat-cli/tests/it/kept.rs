@@ -136,3 +136,36 @@ fn one_owner_a_directory_and_one_rule_for_signals() {
     assert_eq!(attack.wait().unwrap().code(), Some(130));
     assert!(begun.elapsed() < Duration::from_secs(2) && !here.join("a.npz").exists());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_while_libtorch_is_loaded_ends_the_command_by_the_same_rule() {
+    let directory = tempdir().unwrap();
+    let here = directory.path();
+    // A bit for each signal that a process holds back, or catches.
+    let minds = |child: &Child, number: u32| {
+        let status = fs_err::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let mask = |name| status.lines().find_map(|line: &str| line.strip_prefix(name)).map(str::trim);
+        let masks = ["SigBlk:", "SigCgt:"].map(|name| u64::from_str_radix(mask(name).unwrap(), 16).unwrap());
+        (masks[0] | masks[1]) >> (number - 1) & 1 == 1
+    };
+    for (name, number) in [("INT", 2), ("TERM", 15)] {
+        let mut child = start(here, &format!("{RUN} --epochs 2000 --out {name}"));
+        while !minds(&child, number) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{name}");
+        assert!(!here.join(name).exists(), "{name}");
+    }
+    // Who starts a command by nohup wants it to outlive the terminal.
+    let mut child = Command::new("nohup");
+    child.arg(env!("CARGO_BIN_EXE_gaat")).args(format!("{RUN} --epochs 2000 --out nohup").split_whitespace());
+    let mut child = child.current_dir(here).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(&here.join("nohup/checkpoints/state.safetensors"));
+    signal(&child, "HUP");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none());
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

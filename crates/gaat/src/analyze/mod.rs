@@ -10,6 +10,7 @@ pub use crate::control::Control;
 
 use crate::attack::{Exact, GradientOracle, Pgd, Start, Taylor, UnderAttack, run};
 use crate::batch::{Batch, Choice, Images};
+use crate::libtorch::Doing as _;
 use crate::nn::{Classifier, Mode, Rng};
 use crate::run::environment;
 use crate::taylor::TaylorModel;
@@ -115,7 +116,11 @@ pub fn analyze(
         done: 0,
         total: epsilons.len() * (options.models.len() + 1) * batches,
     };
-    let found = epsilons.into_iter().map(|epsilon| lab.at_epsilon(epsilon)).collect::<Result<Vec<_>>>()?;
+    let found = epsilons.into_iter().map(|epsilon| {
+        let at = || format!("analysing at epsilon {epsilon}");
+        lab.at_epsilon(epsilon.clone()).doing(at)
+    });
+    let found = found.collect::<Result<Vec<_>>>()?;
     Ok(Analysis {
         schema: SCHEMA.to_owned(),
         examples: images.len(),

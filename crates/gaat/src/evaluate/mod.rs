@@ -22,6 +22,7 @@ pub use probes::ProbeOptions;
 pub use written::EightBit;
 
 use crate::batch::{Batch, Choice, Images};
+use crate::libtorch::Doing as _;
 use crate::nn::{Classifier, Rng, try_algorithms};
 use crate::{Error, Result};
 use crew::Crew;
@@ -263,7 +264,7 @@ impl Run<'_> {
         });
         let entry = &mut ledger.stages[stage];
         for one in found {
-            let (left, passes) = one?;
+            let (left, passes) = one.doing(|| format!("judging under {}", planned.name))?;
             entry.survivors.push(left);
             entry.passes += passes;
         }

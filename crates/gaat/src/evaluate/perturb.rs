@@ -4,6 +4,7 @@ use super::judge::build;
 use crate::attack::survival::{check_pixels, correct, standing_clean};
 use crate::attack::{Exact, GradientOracle, Taylor, UnderAttack, ball, run};
 use crate::batch::{Batch, Choice, Images};
+use crate::libtorch::Doing as _;
 use crate::nn::{Classifier, Mode, Rng, answer};
 use crate::taylor::TaylorModel;
 use crate::{Error, Result};
@@ -145,7 +146,9 @@ pub fn perturb(
         let start = index * options.batch_size;
         let batch = images.range(start, (start + options.batch_size).min(images.len()), kind)?;
         let started = Instant::now();
-        let perturbed = perturb_batch(classifier, &batch, index, options, &mut passes)?;
+        let perturbed = perturb_batch(classifier, &batch, index, options, &mut passes).doing(|| {
+            format!("attacking images {start} to {}", start + batch.labels.size()[0] as usize - 1)
+        })?;
         seconds += started.elapsed().as_secs_f64();
         let answer = |pixels: &Tensor| -> Result<Tensor> {
             answer::verdicts(&tch::no_grad(|| classifier.logits(pixels, Mode::Eval))?)

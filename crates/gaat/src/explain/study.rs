@@ -3,6 +3,7 @@
 use super::{attribution, measures, methods_for, saliency};
 use crate::batch::{Choice, Images};
 use crate::control::Control;
+use crate::libtorch::Doing as _;
 use crate::nn::{Classifier, Mode, answer, finite};
 use crate::run::environment;
 use crate::{Error, Result};
@@ -83,7 +84,8 @@ pub fn explain(
     let all = Images::upload_some(images, choice, store.device())?;
     let candidates = all.len();
     let batch = all.range(0, candidates, store.kind())?;
-    let (chosen, accuracies) = correctly_classified(subjects, &batch.pixels, &batch.labels)?;
+    let (chosen, accuracies) = correctly_classified(subjects, &batch.pixels, &batch.labels)
+        .doing(|| format!("classifying the {candidates} images to explain"))?;
     let (pixels, labels) =
         (batch.pixels.f_index_select(0, &chosen)?, batch.labels.f_index_select(0, &chosen)?);
     let shown = spread_out(chosen.size()[0], SHOWN)?.f_to_device(store.device())?;
@@ -99,7 +101,8 @@ pub fn explain(
             if let Control::Stop = observer(&format!("{method}: {}", subject.run)) {
                 return Err(Error::Interrupted);
             }
-            let found = attribution(subject.classifier, &pixels, &labels, method, options.seed)?;
+            let found = attribution(subject.classifier, &pixels, &labels, method, options.seed)
+                .doing(|| format!("explaining {} by {method}", subject.run))?;
             if let Some(fault) = finite::fault(&found)? {
                 return Err(Error::NotFinite(format!("the {method} maps of {}: {fault}", subject.run)));
             }

@@ -208,4 +208,75 @@ mod tests {
         assert_eq!(kinds.len(), 4, "{kinds:?}");
         run.end_epoch(&mut Quiet).unwrap();
     }
+
+    #[test]
+    fn a_network_that_answers_nothing_is_not_kept_where_nothing_is_validated_either() {
+        tch::set_num_threads(1);
+        let text = "dataset = \"digits\"\nprecision = \"fp32\"\nmodel = \"mlp\"\nmethod = \"natural\"\nlimit = 24\nbatch-size = 10\n\
+            epochs = 2\nvalidation-fraction = 0.0\n";
+        let recipe = Recipe::from_toml(text).unwrap().check().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let options = TrainOptions { run_dir: folder.path().to_owned(), resume: false };
+        let mut kept = KeptRun::open(&recipe, &options).unwrap();
+        let mut run = Training::of(&recipe, &Catalogue::standard()).unwrap().assemble(&mut kept).unwrap();
+        assert_eq!(run.run(&mut Quiet).unwrap(), Status::Done);
+        assert!(run.books.record.epochs.iter().all(|epoch| epoch.validation_clean.is_none()));
+        let last = folder.path().join("checkpoints/last.safetensors");
+        let before = fs_err::read(&last).unwrap();
+        // Finite, all of them; a sum of their products is not.
+        for entry in run.trained.network.store().named() {
+            let _ = tch::no_grad(|| entry.tensor.shallow_clone().fill_(1e30));
+        }
+        let text = run.end_epoch(&mut Quiet).unwrap_err().to_string();
+        assert!(text.contains("epoch 2, step 6") && text.contains("logits that are not finite"), "{text}");
+        assert_eq!(fs_err::read(&last).unwrap(), before);
+    }
+
+    #[test]
+    fn a_state_in_an_impossible_position_is_refused_by_name() {
+        tch::set_num_threads(1);
+        let text = "dataset = \"digits\"\nprecision = \"fp32\"\nmodel = \"mlp\"\nmethod = \"natural\"\nlimit = 24\nbatch-size = 10\n\
+            epochs = 4\nvalidation-steps = 1\n";
+        let recipe = Recipe::from_toml(text).unwrap().check().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let options = TrainOptions { run_dir: folder.path().to_owned(), resume: true };
+        let stop = &mut |event: &Event| match event {
+            Event::Epoch { record, .. } if record.epoch == 2 => Control::Stop,
+            _ => Control::Continue,
+        };
+        crate::train::train(&recipe, &options, stop).unwrap();
+        let path = folder.path().join("checkpoints/state.safetensors");
+        let whole = fs_err::read(&path).unwrap();
+        let cases: [(&str, fn(&mut Position)); 9] = [
+            ("100 steps done of", |position| position.steps = 100),
+            ("whole epochs after 4 steps", |position| position.steps = 4),
+            ("whole epochs after 0 steps", |position| position.steps = 0),
+            ("epoch 2 is the best of 1", |position| drop(position.record.epochs.pop())),
+            ("0 whole epochs after", |position| {
+                position.record.epochs.clear();
+                position.record.best_epoch = None;
+            }),
+            ("its epoch 1 is called 7", |position| position.record.epochs[0].epoch = 7),
+            ("epoch 3 is the best of 2", |position| position.record.best_epoch = Some(3)),
+            ("epoch 0 is the best of 2", |position| position.record.best_epoch = Some(0)),
+            ("data set", |position| position.record.data_digest = "00".to_owned()),
+        ];
+        for (expected, change) in cases {
+            let mut state = State::read(&path).unwrap();
+            change(&mut state.position);
+            state.write(&path).unwrap();
+            let text = crate::train::train(&recipe, &options, &mut Quiet).unwrap_err().to_string();
+            assert!(text.contains("state.safetensors") && text.contains(expected), "{expected}: {text}");
+            fs_err::write(&path, &whole).unwrap();
+        }
+        let schema = |schema: &str| {
+            let mut state = State::read(&path).unwrap();
+            state.position.schema = schema.to_owned();
+            state.write(&path).unwrap();
+            State::read(&path).unwrap_err().to_string()
+        };
+        assert!(schema("gaat-training-state-9").contains("has layout gaat-training-state-9"));
+        fs_err::write(&path, &whole).unwrap();
+        assert_eq!(crate::train::train(&recipe, &options, &mut Quiet).unwrap().status, Status::Done);
+    }
 }

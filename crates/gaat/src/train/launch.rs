@@ -134,12 +134,12 @@ impl Launched {
     }
 }
 
-/// Says where in the run numbers ceased to be finite, and what is left; any other error is handed on as it is.
+/// Says where in the run libtorch failed, or numbers ceased to be finite and what is left then; any other error is handed on as it is.
 pub(super) fn located(error: Error, epoch: usize, step: usize) -> Error {
     let left = match &error {
         Error::Diverged { .. } => "the weights were left as they were",
         Error::NotFinite(_) => "they were not saved",
-        _ => return error,
+        _ => return error.while_doing(|| format!("training at epoch {epoch}, step {step}")),
     };
     let reason = format!(
         "{error}; {left}, and what earlier epochs have saved is untouched. A lower learning-rate or a clip-norm usually helps"

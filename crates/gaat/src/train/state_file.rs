@@ -49,7 +49,6 @@ pub(super) struct Position {
 impl Position {
     /// Whether a run of `calendar` can be here; else why not.
     pub(super) fn check(&self, calendar: &Calendar) -> std::result::Result<(), String> {
-        let impossible = |what: String| Err(format!("is in a position that the run cannot reach: {what}"));
         let (steps, epochs, length) = (self.steps, self.record.epochs.len(), calendar.steps_per_epoch);
         if steps > calendar.total() {
             return impossible(format!("{steps} steps done of {}", calendar.total()));
@@ -60,11 +59,28 @@ impl Position {
         if self.sums.steps() != steps % length {
             return impossible(format!("sums over {} steps of the epoch at step {steps}", self.sums.steps()));
         }
-        if let Some(best) = self.record.best_epoch.filter(|best| !(1..=epochs).contains(best)) {
-            return impossible(format!("epoch {best} is the best of {epochs}"));
+        if self.weights == WeightsOnDisk::Outdated && (steps == 0 || steps % length != 0) {
+            return impossible(format!("an epoch of {length} steps ended at step {steps}"));
         }
         Ok(())
     }
+
+    /// Whether the parts of the record fit each other; else why not.
+    fn check_record(&self) -> std::result::Result<(), String> {
+        let epochs = &self.record.epochs;
+        let odd = epochs.iter().enumerate().find(|(place, found)| found.epoch != place + 1);
+        if let Some((place, found)) = odd {
+            return impossible(format!("its epoch {} is called {}", place + 1, found.epoch));
+        }
+        match self.record.best_epoch.filter(|best| !(1..=epochs.len()).contains(best)) {
+            Some(best) => impossible(format!("epoch {best} is the best of {}", epochs.len())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn impossible(what: String) -> std::result::Result<(), String> {
+    Err(format!("is in a position that the run cannot reach: {what}"))
 }
 
 /// All that the next step of a run depends on: where the run is, and the tensors that go with that, each under the prefix of
@@ -139,6 +155,7 @@ impl State {
             let found = visible(&position.schema);
             return Err(failed(format!("has layout {found}, this version reads {STATE_SCHEMA}")));
         }
+        position.check_record().map_err(failed)?;
         let logs = serde_json::from_str(metadata(LOGS)?).map_err(unreadable)?;
         Ok(Self { position, tensors: document.tensors, logs, path: Some(path.to_owned()) })
     }
