@@ -58,3 +58,38 @@ fn names_in_files_cannot_steer_the_terminal() {
         assert_tame(&refusal(here, "train recipe.toml"));
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_file_and_paths_are_shown_in_visible_characters() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    for name in ["pipe.pth", "pipe.safetensors", "pipe.toml"] {
+        assert!(std::process::Command::new("mkfifo").arg(here.join(name)).status().unwrap().success());
+    }
+    for line in [
+        "import pipe.pth --model mlp --out w.safetensors",
+        "import pipe.safetensors --model mlp --out w.safetensors",
+        "evaluate pipe.safetensors --dataset digits",
+        "export pipe.safetensors --format onnx --out w.onnx",
+        "train pipe.toml",
+    ] {
+        let text = refusal(here, line);
+        let name = line.split(' ').find(|word| word.starts_with("pipe")).unwrap();
+        assert!(text.contains(&format!("{name}: expected a regular file, found a pipe")), "{line}\n{text}");
+    }
+    let odd = "x\u{1b}[31m\u{202e}";
+    for line in [
+        "import @ --model mlp --out w",
+        "evaluate @",
+        "train @",
+        "train --resume @",
+        "report @",
+        "export @ --format onnx --out w",
+    ] {
+        let said = gaat(here, &line.replace('@', odd));
+        assert_eq!(status(&said), 2, "{line}");
+        assert_tame(&stderr(&said));
+        assert!(stderr(&said).contains("x\\u{1b}[31m\\u{202e}"), "{line}\n{}", stderr(&said));
+    }
+}

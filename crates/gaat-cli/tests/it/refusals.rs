@@ -81,7 +81,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
             "import absent.pth --model convnet --out w.safetensors",
             "absent.pth: nothing there; expected a state dict",
         ),
-        ("import . --model convnet --out w.safetensors", ".: no file"),
+        ("import . --model convnet --out w.safetensors", ".: expected a regular file, found a directory"),
         ("train .", "--resume"),
         ("evaluate absent", "run directory"),
         ("evaluate .", "run.json"),
