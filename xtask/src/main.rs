@@ -8,6 +8,7 @@ compile_error!("gaat is built on Linux and macOS; on Windows use the Windows Sub
 mod bench;
 mod dist;
 mod docs;
+mod edges;
 mod install;
 mod kills;
 mod libtorch;

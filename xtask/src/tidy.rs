@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::edges;
 use crate::shell::Result;
 
 /// Longer files hold more than one idea.
@@ -56,10 +57,20 @@ fn check(root: &Path) -> Result<(usize, Vec<String>)> {
         }
     }
     sources.sort();
+    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap_or_default();
+    let order = edges::order(&architecture);
+    if order.is_none() && root.join("crates/gaat").is_dir() {
+        complaints.push("ARCHITECTURE.md: the table of modules is missing".into());
+    }
     for path in &sources {
         let name = path.strip_prefix(root).unwrap_or(path);
         let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let found = complaint(name, &String::from_utf8_lossy(&text));
+        let text = String::from_utf8_lossy(&text);
+        let mut found = complaint(name, &text);
+        if let (Some(order), true) = (&order, !is_test(name)) {
+            let code = code_of(&text).into_iter().filter(|line| !line.trim_start().starts_with("//"));
+            found.extend(edges::complaints(name, &code.collect::<Vec<_>>().join("\n"), order));
+        }
         complaints.extend(found.into_iter().map(|what| format!("{}: {what}", name.display())));
     }
     Ok((sources.len() + documents.len(), complaints))
@@ -122,11 +133,15 @@ fn complaint(path: &Path, text: &str) -> Vec<String> {
 fn is_library(path: &Path) -> bool {
     let programs =
         ["crates/gaat-cli", "crates/gaat-bench", "crates/gaat-kills", "crates/gaat-report/src/page"];
-    let is_test = ["tests.rs", "trial.rs", "scenarios.rs"].iter().any(|name| path.ends_with(name));
     path.starts_with("crates")
         && path.iter().any(|part| part == "src")
-        && !is_test
+        && !is_test(path)
         && !programs.iter().any(|program| path.starts_with(program))
+}
+
+/// Whether `path` is a file of unit tests, beside the code that it tests.
+fn is_test(path: &Path) -> bool {
+    ["tests.rs", "trial.rs", "scenarios.rs"].iter().any(|name| path.ends_with(name))
 }
 
 /// Flags in the code of `text`, up to its unit tests. Rust writes no `--` outside strings and comments.

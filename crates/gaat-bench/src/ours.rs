@@ -4,9 +4,9 @@ use crate::sample::{Sample, peak_mib};
 use crate::work::{ATTACK_STEPS, BATCH, Method, Work};
 use anyhow::{Context as _, bail, ensure};
 use gaat::batch::{Images, to_unit};
+use gaat::device::{Compute, parse_device};
 use gaat::evaluate::{EvaluateOptions, evaluate};
 use gaat::nn::{BuildOptions, Classifier, InputShape, Mode, Normalization, Rng, build};
-use gaat::run::{Compute, parse_device};
 use gaat::train::{Augmentation, Control, Observer, TrainOptions, train};
 use gaat_data::{ImageSet, ImageShape, epoch_order};
 use gaat_spec::recipe::AugmentationSpec;
@@ -53,7 +53,7 @@ impl Machine {
 
 /// Does `work` on the synthetic images in `data_dir`.
 pub(crate) fn sample(work: &Work, machine: &Machine, data_dir: &Path) -> anyhow::Result<Sample> {
-    gaat::run::prepare_process(Some(machine.threads))?;
+    gaat::device::prepare_process(Some(machine.threads))?;
     match work {
         Work::Step { model, method, batch, attack_steps, threads: _ } => {
             let recipe = Recipe {

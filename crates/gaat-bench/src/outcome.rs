@@ -65,7 +65,7 @@ impl Outcome {
         Self {
             gaat: env!("CARGO_PKG_VERSION").to_owned(),
             libtorch: gaat_spec::record::LIBTORCH_VERSION.to_owned(),
-            cpu: gaat::run::cpu_name(),
+            cpu: gaat::device::cpu_name(),
             device: device.to_owned(),
             threads,
             rounds,

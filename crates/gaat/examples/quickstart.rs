@@ -1,9 +1,10 @@
 //! Trains as a recipe says and judges the result: `cargo run --release --example quickstart -- RECIPE.toml OUT`.
 #![allow(clippy::print_stdout, reason = "an example shows its result")]
 
+use gaat::device::prepare_process;
 use gaat::evaluate::{EvaluateOptions, evaluate};
 use gaat::nn::ComputePrecision;
-use gaat::run::{Checkpoint, open, prepare_process, test_images};
+use gaat::run::{Checkpoint, open, test_images};
 use gaat::spec::{AttackSpec, Event, Recipe};
 use gaat::train::{Control, Observer, TrainOptions, train};
 use std::path::PathBuf;

@@ -1,11 +1,11 @@
 //! Networks of `torch.export` from their files (`.pt2`): read, held against the images, opened.
 
 use crate::batch::{Choice, Images};
+use crate::device::parse_device;
 use crate::nn::{
     Classifier, ComputePrecision, ExportedNetwork, ExportedOptions, InputShape, Mode, Normalization,
     PrecisionRequest, answer,
 };
-use crate::run::parse_device;
 use crate::{Error, Result};
 use gaat_data::{ImageSource, digest_of};
 use gaat_pt2::{Package, Program};

@@ -17,6 +17,7 @@
 //! | [`explain`] | saliency maps, and how far those of two networks agree |
 //! | [`gallery`] | a few test images with what an attack does to them, for the report |
 //! | [`machine`] | the libtorch that was loaded, and what it finds here |
+//! | [`device`] | devices, threads, precision: where a process computes |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
 //! Each module uses only those above it; training, evaluation, analysis and explanation do not see each other. [`prelude`]
@@ -29,6 +30,7 @@ pub mod attack;
 pub mod batch;
 mod control;
 pub mod dataset;
+pub mod device;
 pub mod error;
 pub mod evaluate;
 pub mod exchange;

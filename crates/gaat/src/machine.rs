@@ -1,7 +1,7 @@
 //! The libtorch that was loaded and what it finds on this machine, to explain why something does not work.
 
+use crate::device::cpu_name;
 use crate::nn::{ComputePrecision, PrecisionRequest, has_bf16};
-use crate::run::cpu_name;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
@@ -68,7 +68,7 @@ fn after<'a>(text: &'a str, key: &str) -> &'a str {
 /// # Errors
 /// When the device is not to be had, when libtorch fails, or when the gradient is wrong.
 pub fn check_device(device: &str) -> Result<()> {
-    let device = crate::run::parse_device(device)?;
+    let device = crate::device::parse_device(device)?;
     let numbers = Tensor::f_arange(64, (Kind::Double, device))?.f_reshape([8, 8])?.set_requires_grad(true);
     let identity = Tensor::f_eye(8, (Kind::Double, device))?;
     let cubes = numbers.f_matmul(&identity)?.f_mul(&numbers)?.f_mul(&numbers)?;

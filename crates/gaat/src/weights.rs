@@ -1,9 +1,9 @@
 //! Weights on disk: a safetensors file with public PyTorch names that says which network it belongs to.
 
+use crate::device::Compute;
 use crate::nn::{
     BuildOptions, Catalogue, Classifier, ComputePrecision, InputShape, Normalization, Outline, Sized,
 };
-use crate::run::Compute;
 use crate::tensors::{self, Document};
 use crate::{Error, Result};
 use gaat_spec::{ModelName, visible};

@@ -23,7 +23,7 @@ struct Exported {
 }
 
 pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outcome> {
-    gaat::run::prepare_process(None)?;
+    gaat::device::prepare_process(None)?;
     let out = &arguments.out;
     require_vacant(out)?;
     let is_onnx = arguments.format == ExportFormat::Onnx;

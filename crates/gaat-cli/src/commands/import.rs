@@ -27,7 +27,7 @@ struct Written {
 }
 
 pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outcome> {
-    gaat::run::prepare_process(None)?;
+    gaat::device::prepare_process(None)?;
     if !arguments.file.exists() {
         bail!(
             "{}: nothing there; expected a state dict, written by torch.save (.pth, .pt) or as safetensors",

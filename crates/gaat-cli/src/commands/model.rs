@@ -38,7 +38,7 @@ struct Info {
 
 pub(crate) fn run(arguments: &ModelArguments, printer: &Printer) -> Result<Outcome> {
     let ModelAction::Info(arguments) = &arguments.action;
-    gaat::run::prepare_process(None)?;
+    gaat::device::prepare_process(None)?;
     let file = ExportedFile::read(&arguments.file)?;
     let program = file.program();
     let mut info = Info {

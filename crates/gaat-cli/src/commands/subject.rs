@@ -39,7 +39,7 @@ impl Subject {
     /// Sets up the process and opens what the arguments name.
     pub(super) fn open(arguments: &SubjectArguments) -> Result<Self> {
         check_there(&arguments.run)?;
-        gaat::run::prepare_process(arguments.threads)?;
+        gaat::device::prepare_process(arguments.threads)?;
         if is_exported(&arguments.run) {
             return Self::open_exported(arguments);
         }

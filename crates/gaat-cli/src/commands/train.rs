@@ -24,7 +24,7 @@ struct Finished<'a> {
 
 pub(crate) fn run(arguments: &TrainArguments, printer: &Printer) -> Result<Outcome> {
     let (recipe, run_dir) = plan(arguments)?;
-    gaat::run::prepare_process(recipe.resolved.threads)?;
+    gaat::device::prepare_process(recipe.resolved.threads)?;
     let options = TrainOptions { run_dir: run_dir.clone(), resume: arguments.resume };
     let mut progress = TrainingProgress::new(printer, "");
     let record = train(&recipe, &options, &mut progress)?;

@@ -10,9 +10,9 @@ pub use crate::control::Control;
 
 use crate::attack::{Exact, GradientOracle, Pgd, Start, Taylor, UnderAttack, run};
 use crate::batch::{Batch, Choice, Images};
+use crate::device::environment;
 use crate::libtorch::Doing as _;
 use crate::nn::{Classifier, Mode, Rng};
-use crate::run::environment;
 use crate::taylor::TaylorModel;
 use crate::{Error, Result};
 use compared::{Compared, Path};

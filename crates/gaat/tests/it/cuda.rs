@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 /// Whether there is a GPU; the test counts as skipped where there is none.
 fn has_gpu() -> bool {
-    gaat::run::prepare_process(None).unwrap();
+    gaat::device::prepare_process(None).unwrap();
     let found = tch::Cuda::device_count() > 0;
     if !found {
         skip("libtorch sees no CUDA device here");

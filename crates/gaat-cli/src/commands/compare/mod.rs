@@ -60,7 +60,7 @@ fn share_precision(jobs: &mut [Job]) -> Result<()> {
         gaat::run::check_precision_kept(
             &directory,
             &record.environment.precision,
-            gaat::run::parse_device(&job.recipe.device)?,
+            gaat::device::parse_device(&job.recipe.device)?,
         )?;
         job.recipe.precision.clone_from(&record.environment.precision);
     }
@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &CompareArguments, printer: &Printer) -> Result<Out
     let found =
         plan.jobs.iter().map(|job| saved::find(job, &plan.judging)).collect::<Result<Vec<Found>>>()?;
     let _owner = gaat::lock::Owner::of(&plan.out, "comparing")?;
-    gaat::run::prepare_process(plan.threads)?;
+    gaat::device::prepare_process(plan.threads)?;
     let mut plan = plan;
     share_precision(&mut plan.jobs)?;
     let mut runs: Vec<ComparedRun> = Vec::new();
