@@ -23,6 +23,7 @@ pub mod plan;
 pub mod recipe;
 pub mod record;
 pub mod schedule;
+mod size;
 pub mod statistics;
 pub mod subset;
 pub mod threat;
@@ -40,8 +41,8 @@ pub use long_step::long_step;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
 pub use model::{ModelName, Nonlinearity, PreActForm, ShortcutInput};
 pub use names::{
-    AttackStatistics, CollapsePolicy, ComputePrecision, ConsistencyForm, DatasetName, NormalizationChoice,
-    OptimizerName, Residence, ScheduleName, judged_in,
+    AttackStatistics, CollapsePolicy, ComputePrecision, ConsistencyForm, DatasetName, Head,
+    NormalizationChoice, OptimizerName, Residence, ScheduleName, judged_in,
 };
 pub use plan::{ConsistencySpec, Plan};
 pub use recipe::{CheckedRecipe, Recipe};
@@ -49,3 +50,5 @@ pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};
 pub use subset::{Selection, Subset};
 pub use threat::{Norm, PixelLength, ThreatModel};
 pub use visible::{visible, visible_json, visible_lines, visible_path};
+
+pub use size::Size;

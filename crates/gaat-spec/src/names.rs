@@ -139,6 +139,16 @@ named! {
 }
 
 named! {
+    /// What becomes of the last layer where a run begins with given weights.
+    Head, "from-head" {
+        /// The given one is kept: the classes are the same.
+        Keep = "keep",
+        /// It stays as the network was built: the classes are others.
+        Fresh = "fresh",
+    }
+}
+
+named! {
     /// Which BatchNorm statistics an attack sees while training (never updating the running ones).
     AttackStatistics, "attack-statistics" {
         /// Those of the batch under attack, as the training pass that follows.

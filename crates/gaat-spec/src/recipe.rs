@@ -11,11 +11,11 @@ pub use checked::{AugmentationSpec, CheckedRecipe, OptimizerSpec};
 
 use crate::method::{BaseMethod, Delay};
 use crate::names::{
-    AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, NormalizationChoice, OptimizerName,
+    AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, Head, NormalizationChoice, OptimizerName,
     Residence, ScheduleName, nearest,
 };
 use crate::{
-    Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Refinement, Result, defaults,
+    Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Refinement, Result, Size, defaults,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -32,9 +32,9 @@ pub struct Recipe {
     /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
     #[cfg_attr(feature = "clap", arg(long, value_name = "DIR", help_heading = "Data"))]
     pub data_dir: Option<PathBuf>,
-    /// Side in pixels that images are resized to; needed when those of a `folder` differ in size
+    /// Side in pixels that images are resized to, or WIDTHxHEIGHT; needed when those of a `folder` differ in size
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
-    pub resize: Option<usize>,
+    pub resize: Option<Size>,
     /// Where the images lie: auto (in memory where they take at most half of what is free), resident or streamed
     #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Data"))]
     pub images: Option<Residence>,
@@ -64,6 +64,18 @@ pub struct Recipe {
     /// fgsm-mep, gradalign, trades, mart; awp+METHOD; dat, dat+METHOD
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub method: Option<MethodName>,
+    /// Weights to begin with: a run directory, weights saved by gaat, or a state dict of PyTorch (.pth, .safetensors)
+    #[cfg_attr(feature = "clap", arg(long, value_name = "PATH", help_heading = "Model and method"))]
+    pub from: Option<PathBuf>,
+    /// What becomes of the last layer of given weights: keep, or fresh for other classes
+    #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
+    pub from_head: Option<Head>,
+    /// Layers that are not trained and keep their batch statistics, by what their names begin with, such as conv1,layer1
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, value_delimiter = ',', value_name = "PREFIXES", help_heading = "Model and method")
+    )]
+    pub freeze: Option<Vec<String>>,
     /// Norm of the threat model: linf or l2
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub norm: Option<Norm>,
@@ -248,7 +260,6 @@ impl Recipe {
     /// Refuses whole numbers from 2^63 on, of which TOML's own message says neither key nor value.
     fn check_whole_numbers(&self) -> Result<()> {
         let counts = [
-            ("resize", self.resize),
             ("limit", self.limit),
             ("crop-padding", self.crop_padding),
             ("steps", self.steps),
@@ -430,9 +441,9 @@ mod tests {
         }
         // Digits are resized like any other images where somebody asks for it.
         let large = check("dataset = \"digits\"\nresize = 32\nmodel = \"vgg-16\"").unwrap();
-        assert_eq!(large.resolved.resize, Some(32));
+        assert_eq!(large.resolved.resize, Some(Size::square(32)));
         let photos = check("dataset = \"folder\"\ndata-dir = \"photos\"\nresize = 32").unwrap().resolved;
-        assert_eq!((photos.resize, photos.data_dir), (Some(32), Some("photos".into())));
+        assert_eq!((photos.resize, photos.data_dir), (Some(Size::square(32)), Some("photos".into())));
     }
 
     #[test]

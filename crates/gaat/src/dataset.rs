@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::nn::Normalization;
 use gaat_data::{ImageSource, Opened, Parts, Source, SplitOptions, Splits, for_each_chunk, split};
-use gaat_spec::{CheckedRecipe, NormalizationChoice, Residence};
+use gaat_spec::{CheckedRecipe, NormalizationChoice, Residence, Size};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub fn load(recipe: &CheckedRecipe, data_dir: Option<PathBuf>) -> Result<Dataset
     let source = Source {
         dataset: recipe.dataset,
         data_dir: data_dir.or_else(|| resolved.data_dir.clone()),
-        resize: resolved.resize.map(|side| (side, side)),
+        resize: resolved.resize.map(Size::rows_and_columns),
     };
     let Opened { parts, warnings, .. } =
         gaat_data::open(&source, resolved.images.unwrap_or(Residence::Auto))?;

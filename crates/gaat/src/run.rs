@@ -221,7 +221,7 @@ fn check_recipe(path: &Path, saved: &Recipe, recipe: &CheckedRecipe) -> Result<(
 }
 
 /// Keys that may change between the parts of a run: where it computes and where the data lies.
-const FREE_KEYS: [&str; 4] = ["data-dir", "device", "images", "threads"];
+const FREE_KEYS: [&str; 5] = ["data-dir", "device", "from", "images", "threads"];
 
 fn differing_keys(saved: &Recipe, now: &Recipe) -> Result<Vec<String>> {
     let table = |recipe: &Recipe| -> Result<serde_json::Map<String, serde_json::Value>> {

@@ -5,7 +5,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Subcommand, ValueEnum};
 use gaat_data::official_files;
-use gaat_spec::DatasetName;
+use gaat_spec::{DatasetName, Size};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
@@ -33,9 +33,9 @@ pub(crate) struct LookArguments {
     /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Height and width that training will bring the images to; without it they must all be of one size
-    #[arg(long, value_name = "N")]
-    pub(crate) resize: Option<usize>,
+    /// Side, or WIDTHxHEIGHT, that training will bring the images to; without it they must all be of one size
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) resize: Option<Size>,
     /// Print the result as one JSON document
     #[arg(long)]
     pub(crate) json: bool,

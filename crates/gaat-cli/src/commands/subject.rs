@@ -5,14 +5,14 @@ use crate::recipes;
 use anyhow::{Result, bail};
 use gaat::dataset::Dataset;
 use gaat::exported::{ExportedFile, doubt, is_exported};
-use gaat::nn::Normalization;
+use gaat::nn::{InputShape, Normalization};
 use gaat::run::{Checkpoint, OpenedRun};
 use gaat::weights::Description;
 use gaat_data::{ImageSource, TestSet};
 
 use gaat_spec::collapse::Training;
 use gaat_spec::{
-    CheckedRecipe, DatasetName, Norm, NormalizationChoice, Recipe, Selection, ThreatModel, visible,
+    CheckedRecipe, DatasetName, Norm, NormalizationChoice, Recipe, Selection, Size, ThreatModel, visible,
     visible_path,
 };
 use std::path::Path;
@@ -67,10 +67,9 @@ impl Subject {
         };
         let file = ExportedFile::read(&arguments.run)?;
         let image = file.image();
-        let is_square = image.height == image.width;
         let recipe = Recipe {
             dataset: Some(dataset),
-            resize: (dataset == DatasetName::Folder && is_square).then_some(image.height as usize),
+            resize: (dataset == DatasetName::Folder).then(|| size(image)),
             ..Recipe::default()
         };
         let trained = recipe.check()?;
@@ -94,6 +93,11 @@ impl Subject {
     }
 }
 
+/// The size of the images that a network takes.
+fn size(shape: InputShape) -> Size {
+    Size { width: shape.width as usize, height: shape.height as usize }
+}
+
 fn check_there(run: &Path) -> Result<()> {
     if !run.exists() {
         bail!(
@@ -114,8 +118,7 @@ fn recipe(arguments: &SubjectArguments, opened: &OpenedRun) -> Result<CheckedRec
         (None, Some(root), None) => gaat::run::recipe(root)?.unwrap_or_default(),
         (_, _, Some(dataset)) => Recipe {
             dataset: Some(dataset),
-            resize: (dataset == DatasetName::Folder)
-                .then_some(opened.classifier.input_shape().height as usize),
+            resize: (dataset == DatasetName::Folder).then(|| size(opened.classifier.input_shape())),
             model: Some(opened.description.model),
             ..Recipe::default()
         },

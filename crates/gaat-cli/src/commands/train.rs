@@ -8,7 +8,7 @@ use crate::progress::TrainingProgress;
 use crate::recipes;
 use crate::reports;
 use anyhow::Result;
-use gaat::train::{TrainOptions, train};
+use gaat::train::{TrainOptions, train, with_given_model};
 use gaat_report::format::{NOTHING, duration, percent, ratio, run_name};
 use gaat_spec::{CheckedRecipe, RunRecord, Status, visible_path};
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &TrainArguments, printer: &Printer) -> Result<Outco
 fn plan(arguments: &TrainArguments) -> Result<(CheckedRecipe, PathBuf)> {
     let file = arguments.file.as_deref();
     if !arguments.resume {
-        let recipe = recipes::read(file, &arguments.recipe)?.check()?;
+        let recipe = with_given_model(recipes::read(file, &arguments.recipe)?)?.check()?;
         let run_dir = arguments.out.clone().unwrap_or_else(|| default_directory(&recipe));
         return Ok((recipe, run_dir));
     }
@@ -56,7 +56,7 @@ fn plan(arguments: &TrainArguments) -> Result<(CheckedRecipe, PathBuf)> {
     };
     let run_dir = match arguments.out.clone().or(named) {
         Some(run_dir) => run_dir,
-        None => default_directory(&recipes::read(file, &arguments.recipe)?.check()?),
+        None => default_directory(&with_given_model(recipes::read(file, &arguments.recipe)?)?.check()?),
     };
     // Without a recipe of its own, the run goes on with the one that it was started with.
     let saved = if file.is_none() { gaat::run::recipe(&run_dir)? } else { None };
@@ -68,7 +68,7 @@ fn plan(arguments: &TrainArguments) -> Result<(CheckedRecipe, PathBuf)> {
         }
         saved.overlaid_with(&arguments.recipe)?
     } else {
-        recipes::read(file, &arguments.recipe)?
+        with_given_model(recipes::read(file, &arguments.recipe)?)?
     };
     Ok((recipe.check()?, run_dir))
 }

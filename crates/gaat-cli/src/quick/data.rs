@@ -8,7 +8,7 @@ use crate::process::Outcome;
 use anyhow::{Result, bail};
 use gaat_data::{Condition, DatasetReport, FileReport, Remedy, Source, info, verify};
 use gaat_report::format::count;
-use gaat_spec::{DatasetName, visible, visible_path};
+use gaat_spec::{DatasetName, Size, visible, visible_path};
 use serde::Serialize;
 use std::path::Path;
 
@@ -77,7 +77,7 @@ fn look(
     let mut shown = Vec::new();
     let mut bad = Vec::new();
     for dataset in datasets {
-        let resize = arguments.resize.map(|side| (side, side));
+        let resize = arguments.resize.map(Size::rows_and_columns);
         let source = Source { dataset, data_dir: arguments.data_dir.clone(), resize };
         let report = looking(&source);
         let unusable = match &report.condition {

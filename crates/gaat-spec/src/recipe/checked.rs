@@ -102,6 +102,20 @@ impl CheckedRecipe {
             validation_limit: count(f.validation_limit, bounds::VALIDATION_LIMIT)?,
             seed: need(f.seed, "seed")?,
         };
+        if let (None, Some(head)) = (&plan.recipe.from, plan.recipe.from_head) {
+            return Err(Error::value(
+                "from-head",
+                head,
+                "says what becomes of given weights; name them (from)",
+            ));
+        }
+        if plan.recipe.freeze.as_ref().is_some_and(|names| names.iter().any(String::is_empty)) {
+            return Err(Error::value(
+                "freeze",
+                "\"\"",
+                "needs what the names of layers begin with, such as layer1",
+            ));
+        }
         plan.recipe.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
         if plan.weight_averaging.is_some_and(|decay| decay >= 1.0) {
             return Err(Error::value(

@@ -71,7 +71,7 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
 
 /// Whether the file starts with the length of a header and the header, a JSON object. No pickle or zip archive of
 /// `torch.save` has a brace there.
-fn is_safetensors(path: &Path) -> Result<bool> {
+pub(crate) fn is_safetensors(path: &Path) -> Result<bool> {
     let mut start = Vec::new();
     gaat_data::files::open(path)?.take(9).read_to_end(&mut start)?;
     Ok(start.get(8) == Some(&b'{'))

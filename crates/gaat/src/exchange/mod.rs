@@ -11,6 +11,7 @@ mod scaling;
 mod source;
 
 pub use config::Config;
+pub(crate) use import::is_safetensors;
 pub use import::{ImportOptions, Imported, USUAL_INPUTS, import};
 
 use crate::files::write_atomically;

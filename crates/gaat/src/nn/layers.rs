@@ -109,6 +109,8 @@ impl BatchNorm {
     /// [`Error::OneValue`] where statistics of the batch are asked for and a channel has one number: libtorch would make the
     /// running variance NaN without a word.
     pub(super) fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
+        // A frozen layer is the same function whatever the batch, and its statistics stay.
+        let mode = if self.scale.requires_grad() { mode } else { Mode::Eval };
         if mode != Mode::Eval && input.numel() <= self.scale.numel() {
             return Err(Error::OneValue { layer: self.name.clone() });
         }

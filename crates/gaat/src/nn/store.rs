@@ -101,7 +101,47 @@ impl ParameterStore {
 
     /// The entries that an optimiser changes, in the order of [`trainable`](Self::trainable).
     pub fn trainable_entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.role.is_trainable())
+        self.entries.iter().filter(|entry| entry.role.is_trainable() && entry.tensor.requires_grad())
+    }
+
+    /// Freezes every tensor whose name begins with one of `prefixes`: no optimiser changes it, and a batch normalisation among them
+    /// normalises by its running statistics, which stay.
+    ///
+    /// # Errors
+    /// When no name begins with one of them, or nothing would be left to train.
+    pub fn freeze(&self, prefixes: &[String]) -> Result<()> {
+        let begins = |entry: &Entry, prefix: &String| entry.name.starts_with(prefix.as_str());
+        if let Some(unknown) = prefixes.iter().find(|prefix| !self.entries.iter().any(|e| begins(e, prefix)))
+        {
+            let mut layers: Vec<&str> =
+                self.entries.iter().filter_map(|entry| entry.name.split('.').next()).collect();
+            layers.dedup();
+            return Err(Error::Usage(format!(
+                "freeze: no layer of the network begins with `{unknown}`; they are {}",
+                layers.join(", ")
+            )));
+        }
+        let is_left = |entry: &&Entry| !prefixes.iter().any(|prefix| begins(entry, prefix));
+        if self.trainable_entries().filter(is_left).count() == 0 {
+            return Err(Error::Usage(
+                "freeze: nothing would be left to train; freeze fewer layers".to_owned(),
+            ));
+        }
+        for entry in self.entries.iter().filter(|entry| !is_left(entry)) {
+            let _ = entry.tensor.f_set_requires_grad(false)?;
+        }
+        Ok(())
+    }
+
+    /// Freezes what `other`, the store of an equal network, has frozen.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub(crate) fn freeze_as(&self, other: &Self) -> Result<()> {
+        for (mine, theirs) in self.entries.iter().zip(&other.entries) {
+            let _ = mine.tensor.f_set_requires_grad(theirs.tensor.requires_grad())?;
+        }
+        Ok(())
     }
 
     /// Handles of the running statistics, in order.
@@ -110,9 +150,10 @@ impl ParameterStore {
         buffers.map(|entry| entry.tensor.shallow_clone()).collect()
     }
 
-    /// Number of trainable numbers.
+    /// Number of trainable numbers, frozen ones included.
     pub fn parameter_count(&self) -> usize {
-        self.trainable_entries().map(|entry| entry.tensor.numel()).sum()
+        let all = self.entries.iter().filter(|entry| entry.role.is_trainable());
+        all.map(|entry| entry.tensor.numel()).sum()
     }
 
     /// Where the tensors live.

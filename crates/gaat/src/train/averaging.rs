@@ -42,6 +42,7 @@ impl Averaging {
             });
         };
         network.store().copy_from(trained.store())?;
+        network.store().freeze_as(trained.store())?;
         Ok(Self { network, decay, is_preferred: true })
     }
 

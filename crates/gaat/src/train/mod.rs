@@ -54,9 +54,11 @@ pub use methods::{
 };
 pub use optimizer::Optimizer;
 pub use refinement::Effort;
-pub use start::{GivenWeights, Head, Start};
+pub use start::{GivenWeights, Start, with_given_model};
 pub use state_file::State;
 pub use step::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 pub use tape::Tape;
 pub use training::Training;
 pub use world::{Alone, World};
+
+pub use gaat_spec::Head;

@@ -1,10 +1,13 @@
 //! Where the weights of a run come from: freshly drawn, or given.
 
-use crate::nn::{Classifier, Normalization};
-use crate::weights;
-use crate::{Error, Result};
+use crate::exchange::{ImportOptions, import, is_safetensors};
+use crate::nn::{Classifier, InputShape, Normalization};
+use crate::run::RunDirectory;
+use crate::weights::{self, Checkpoint, Description};
+use crate::{Error, Result, tensors};
 use gaat_spec::record::StartRecord;
-use std::path::Path;
+use gaat_spec::{CheckedRecipe, Head, ModelName, Recipe};
+use std::path::{Path, PathBuf};
 use tch::Tensor;
 
 /// The weights that a run begins with.
@@ -22,21 +25,15 @@ pub enum Start {
     },
 }
 
-/// What becomes of the last layer where weights are given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Head {
-    /// The given one is kept: the classes are the same.
-    Keep,
-    /// It stays as the network was built: the classes are others.
-    Fresh,
-}
-
 /// Weights of a file with what must be known of them.
 #[derive(Debug)]
 pub struct GivenWeights {
+    path: PathBuf,
     tensors: Vec<(String, Tensor)>,
-    normalization: Normalization,
+    /// What was done to the pixels when they were trained; `None` where the file does not say.
+    normalization: Option<Normalization>,
     digest: String,
+    notes: Vec<String>,
 }
 
 impl GivenWeights {
@@ -46,41 +43,151 @@ impl GivenWeights {
     /// When the file is missing, damaged or of another library.
     pub fn open(path: &Path) -> Result<Self> {
         let (description, tensors) = weights::load(path)?;
-        let normalization = Normalization { mean: description.mean, std: description.std };
-        Ok(Self { tensors, normalization, digest: gaat_data::digest_of_file(path)? })
+        let normalization = Some(Normalization { mean: description.mean, std: description.std });
+        let digest = gaat_data::digest_of_file(path)?;
+        Ok(Self { path: path.to_owned(), tensors, normalization, digest, notes: Vec::new() })
     }
 
-    /// What was done to the pixels when the weights were trained; a network that takes them must do the same.
-    pub fn normalization(&self) -> &Normalization {
-        &self.normalization
+    /// Reads the best weights of a run directory, a weights file of this library, or a state dict of PyTorch for `model` on images
+    /// of shape `input`.
+    ///
+    /// # Errors
+    /// When there is nothing to read, it is damaged, or holds no network of these names and shapes; all that do not fit are listed.
+    pub fn read(path: &Path, model: &ModelName, input: InputShape) -> Result<Self> {
+        let path = &file(path)?;
+        if own(path)?.is_some() {
+            return Self::open(path);
+        }
+        let imported = import(path, &ImportOptions { input: Some(input), ..ImportOptions::new(*model) })?;
+        let normalization = Some(imported.classifier.normalization()).filter(|own| !own.is_identity());
+        let mut notes: Vec<String> =
+            imported.notes.iter().map(|note| format!("{}: {note}", gaat_spec::visible_path(path))).collect();
+        if normalization.is_none() {
+            notes.push(format!(
+                "{}: the file does not say how pixels were normalised: the network takes the normalization of the recipe",
+                gaat_spec::visible_path(path)
+            ));
+        }
+        let digest = gaat_data::digest_of_file(path)?;
+        Ok(Self {
+            path: path.clone(),
+            tensors: imported.classifier.store().state()?,
+            normalization,
+            digest,
+            notes,
+        })
+    }
+
+    /// What was done to the pixels when the weights were trained, where the file says it; a network that takes the weights must do
+    /// the same.
+    pub fn normalization(&self) -> Option<&Normalization> {
+        self.normalization.as_ref()
+    }
+
+    fn fault(&self, reason: impl std::fmt::Display) -> Error {
+        Error::File { path: self.path.clone(), reason: reason.to_string() }
     }
 }
 
+/// The weights file that `path` means: itself, or the best weights of the run there.
+fn file(path: &Path) -> Result<PathBuf> {
+    if !path.exists() {
+        let reason = "nothing there; expected a run directory, a weights file, or a state dict of PyTorch";
+        return Err(Error::File { path: path.to_owned(), reason: reason.to_owned() });
+    }
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let best = RunDirectory::new(path).weights(Checkpoint::Best);
+    if best.exists() {
+        return Ok(best);
+    }
+    let reason = "holds no checkpoints/best.safetensors: it is no run, or one that has not finished an epoch";
+    Err(Error::File { path: path.to_owned(), reason: reason.to_owned() })
+}
+
+/// What a weights file of this library says of its network; `None` for a file of another.
+fn own(path: &Path) -> Result<Option<Description>> {
+    if !is_safetensors(path)? {
+        return Ok(None);
+    }
+    Description::of(path, &tensors::read(path)?)
+}
+
+/// `recipe` with the model of the weights that it begins with, where it names none and they say it.
+///
+/// # Errors
+/// When the weights cannot be read.
+pub fn with_given_model(recipe: Recipe) -> Result<Recipe> {
+    let (Some(from), None) = (&recipe.from, &recipe.model) else { return Ok(recipe) };
+    let model = own(&file(from)?)?.map(|description| description.model);
+    Ok(Recipe { model, ..recipe })
+}
+
 impl Start {
+    /// As `recipe` says, for images of shape `input`.
+    ///
+    /// # Errors
+    /// As [`GivenWeights::read`].
+    pub fn of(recipe: &CheckedRecipe, input: InputShape) -> Result<Self> {
+        let Some(path) = &recipe.resolved.from else { return Ok(Self::Fresh) };
+        let weights = GivenWeights::read(path, &recipe.model, input)?;
+        Ok(Self::From { weights, head: recipe.resolved.from_head.unwrap_or(Head::Keep) })
+    }
+
+    /// The normalisation of given weights, for images of so many channels; `None` where they do not say, or there are none.
+    pub(super) fn normalization(&self, channels: i64) -> Result<Option<&Normalization>> {
+        let Self::From { weights, .. } = self else { return Ok(None) };
+        match weights.normalization() {
+            Some(given) if given.mean.len() as i64 != channels => Err(weights.fault(format!(
+                "holds weights for images of {} channels, and those of the data set have {channels}",
+                given.mean.len()
+            ))),
+            given => Ok(given),
+        }
+    }
+
+    /// What whoever trains should hear of given weights.
+    pub(super) fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Fresh => Vec::new(),
+            Self::From { weights, .. } => weights.notes.clone(),
+        }
+    }
+
     /// Sets the weights of `network`.
     ///
     /// # Errors
-    /// When the weights do not fit the network, or were trained under another normalisation.
+    /// When the weights do not fit the network, with every name and shape that does not, or were trained under another
+    /// normalisation.
     pub(super) fn apply(&self, network: &dyn Classifier) -> Result<()> {
         let Self::From { weights, head } = self else { return Ok(()) };
-        let (given, own) = (&weights.normalization, &network.normalization());
-        if given != own {
+        let own = &network.normalization();
+        if let Some(given) = weights.normalization().filter(|given| *given != own) {
             return Err(Error::Usage(format!(
                 "the given weights were trained under another normalisation (mean {:?}, deviation {:?}) than that of the \
                  network (mean {:?}, deviation {:?}), and mean nothing under it; build the network with theirs",
                 given.mean, given.std, own.mean, own.std
             )));
         }
-        match head {
-            Head::Keep => network.store().load(&weights.tensors),
-            Head::Fresh => match network.head() {
-                Some(head) => network.store().load_but(head, &weights.tensors),
-                None => Err(Error::Usage(format!(
-                    "{} does not say which layer is its last, so that its head cannot stay fresh; give the network a \
-                     Classifier::head",
-                    network.name()
-                ))),
-            },
+        let store = network.store();
+        match (head, network.head()) {
+            (Head::Keep, last) => store.load(&weights.tensors).map_err(|error| {
+                // Where all but the last layer fits, the classes are others.
+                let is_head_alone = last.filter(|last| store.load_but(last, &weights.tensors).is_ok());
+                let advice = is_head_alone.map_or_else(String::new, |last| {
+                    format!("; all but the last layer `{last}` fits: a fresh head (from-head = fresh) leaves that layer as it was drawn")
+                });
+                weights.fault(format!("the weights do not fit {}: {error}{advice}", network.name()))
+            }),
+            (Head::Fresh, Some(last)) => store
+                .load_but(last, &weights.tensors)
+                .map_err(|error| weights.fault(format!("the weights do not fit {}: {error}", network.name()))),
+            (Head::Fresh, None) => Err(Error::Usage(format!(
+                "{} does not say which layer is its last, so that its head cannot stay fresh; give the network a \
+                 Classifier::head",
+                network.name()
+            ))),
         }
     }
 

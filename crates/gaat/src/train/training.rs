@@ -64,7 +64,11 @@ impl Training {
     /// # Errors
     /// When data, model or device cannot be had.
     pub fn of(recipe: &CheckedRecipe, catalogue: &Catalogue) -> Result<Self> {
-        Self::starting(recipe, catalogue, Start::Fresh)
+        // Before the data is read, which may take a while.
+        parse_device(&recipe.device)?;
+        let data = dataset::load(recipe, None)?;
+        let start = Start::of(recipe, InputShape::of(data.splits.train.images()))?;
+        Self::on(data, recipe, catalogue, start)
     }
 
     /// Every part as `recipe` says, with given weights: the network takes their normalisation, without which they mean
@@ -73,7 +77,6 @@ impl Training {
     /// # Errors
     /// As [`of`](Self::of). Weights that do not fit are refused by [`run`](Self::run).
     pub fn starting(recipe: &CheckedRecipe, catalogue: &Catalogue, start: Start) -> Result<Self> {
-        // Before the data is read, which may take a while.
         parse_device(&recipe.device)?;
         Self::on(dataset::load(recipe, None)?, recipe, catalogue, start)
     }
@@ -86,9 +89,9 @@ impl Training {
         let train = data.splits.train.images();
         let input = InputShape::of(train);
         let compute = Compute::parse(&recipe.device, &recipe.precision, &recipe.model, input)?;
-        let normalization = match &start {
-            Start::Fresh => dataset::normalization(recipe.normalization, train)?,
-            Start::From { weights, .. } => weights.normalization().clone(),
+        let normalization = match start.normalization(input.channels)? {
+            Some(given) => given.clone(),
+            None => dataset::normalization(recipe.normalization, train)?,
         };
         let options = BuildOptions {
             device: compute.device,
@@ -159,6 +162,9 @@ impl Training {
         if found.is_none() {
             start.apply(network.as_ref())?;
         }
+        if let Some(prefixes) = &plan.recipe().freeze {
+            network.store().freeze(prefixes)?;
+        }
         check_fit(network.as_ref(), &plan, data.splits.train.images())?;
         let setting = Setting::of(&plan, &data, network.as_ref())?;
         let Dataset { splits, digest, mut warnings } = data;
@@ -172,6 +178,7 @@ impl Training {
         let batches = Batches::of(&plan, train.len(), network.as_ref(), world.size())?;
         let calendar = Calendar::new(&plan, batches, method.replays());
         warnings.extend(plan.notes());
+        warnings.extend(start.notes());
         // The split may keep the order of the files, class by class; the attacked part must not.
         let mut attacked = epoch_order(plan.seed(), 0, validation.len());
         attacked.truncate(plan.validation_limit());

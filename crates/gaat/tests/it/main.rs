@@ -17,6 +17,7 @@ mod curvatures;
 mod evaluation;
 mod exchange;
 mod explanations;
+mod fine_tuning;
 mod finite;
 mod imported;
 mod literal_gaat;

@@ -78,7 +78,10 @@ fn given_weights_are_begun_with_recorded_and_refused_where_they_do_not_fit() {
         .unwrap()
         .run(&mut Nothing, &mut Quiet)
         .unwrap_err();
-    assert!(error.to_string().contains("is missing"), "{error}");
+    assert!(
+        error.to_string().contains("is missing") && error.to_string().contains("last.safetensors"),
+        "{error}"
+    );
 }
 
 /// Logits linear in the pixels of digits; the four methods that a network needs.
