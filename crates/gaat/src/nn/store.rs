@@ -181,15 +181,7 @@ impl ParameterStore {
     /// Lists every missing, unexpected or repeated name and every differing shape; [`Error::NotFinite`] names tensors with a
     /// number that is not finite in the dtype of the store, or a negative variance. Then nothing was changed.
     pub fn load(&self, state: &[(String, Tensor)]) -> Result<()> {
-        let sizes: Vec<Vec<i64>> = state.iter().map(|(_, tensor)| tensor.size()).collect();
-        let found = state.iter().zip(&sizes).map(|((name, tensor), size)| {
-            let is_float = tensor.is_floating_point();
-            Sized { name, size, is_float }
-        });
-        let own: Vec<Vec<i64>> = self.entries.iter().map(|entry| entry.tensor.size()).collect();
-        let expected = self.entries.iter().zip(&own);
-        let expected = expected.map(|(entry, size)| (entry.name.as_str(), size.as_slice()));
-        let faults = misfits(expected, found);
+        let faults = self.misfits(state);
         if !faults.is_empty() {
             return Err(misfit(&faults));
         }
@@ -203,6 +195,19 @@ impl ParameterStore {
         let named = self.entries.iter().zip(&pairs).map(|(entry, (_, tensor))| (entry, *tensor));
         self.check_numbers(named)?;
         copy_all(&pairs)
+    }
+
+    /// Every missing, unexpected or repeated name of `state`, and every differing shape.
+    pub(crate) fn misfits(&self, state: &[(String, Tensor)]) -> Vec<String> {
+        let sizes: Vec<Vec<i64>> = state.iter().map(|(_, tensor)| tensor.size()).collect();
+        let found = state.iter().zip(&sizes).map(|((name, tensor), size)| {
+            let is_float = tensor.is_floating_point();
+            Sized { name, size, is_float }
+        });
+        let own: Vec<Vec<i64>> = self.entries.iter().map(|entry| entry.tensor.size()).collect();
+        let expected = self.entries.iter().zip(&own);
+        let expected = expected.map(|(entry, size)| (entry.name.as_str(), size.as_slice()));
+        misfits(expected, found)
     }
 
     /// Looks at the numbers that each entry is to get, as the store will hold them.
@@ -224,11 +229,20 @@ impl ParameterStore {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_but(&self, head: &str, state: &[(String, Tensor)]) -> Result<()> {
+        self.load(&self.with_own_head(head, state)?)
+    }
+
+    /// `state` with the tensors of the layer `head` as they are here.
+    pub(crate) fn with_own_head(
+        &self,
+        head: &str,
+        state: &[(String, Tensor)],
+    ) -> Result<Vec<(String, Tensor)>> {
         let is_head = |name: &str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
         let given = state.iter().filter(|(name, _)| !is_head(name));
         let kept = self.state()?.into_iter().filter(|(name, _)| is_head(name));
         let all = given.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).chain(kept);
-        self.load(&all.collect::<Vec<_>>())
+        Ok(all.collect())
     }
 
     /// Sets all tensors to those of a network of the same architecture.

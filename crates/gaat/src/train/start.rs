@@ -171,24 +171,36 @@ impl Start {
             )));
         }
         let store = network.store();
-        match (head, network.head()) {
-            (Head::Keep, last) => store.load(&weights.tensors).map_err(|error| {
-                // Where all but the last layer fits, the classes are others.
-                let is_head_alone = last.filter(|last| store.load_but(last, &weights.tensors).is_ok());
-                let advice = is_head_alone.map_or_else(String::new, |last| {
-                    format!("; all but the last layer `{last}` fits: a fresh head (from-head = fresh) leaves that layer as it was drawn")
-                });
-                weights.fault(format!("the weights do not fit {}: {error}{advice}", network.name()))
-            }),
-            (Head::Fresh, Some(last)) => store
-                .load_but(last, &weights.tensors)
-                .map_err(|error| weights.fault(format!("the weights do not fit {}: {error}", network.name()))),
-            (Head::Fresh, None) => Err(Error::Usage(format!(
-                "{} does not say which layer is its last, so that its head cannot stay fresh; give the network a \
-                 Classifier::head",
-                network.name()
-            ))),
+        let given = match (head, network.head()) {
+            (Head::Keep, _) => {
+                weights.tensors.iter().map(|(name, t)| (name.clone(), t.shallow_clone())).collect()
+            }
+            (Head::Fresh, Some(last)) => store.with_own_head(last, &weights.tensors)?,
+            (Head::Fresh, None) => {
+                return Err(Error::Usage(format!(
+                    "{} does not say which layer is its last, so that its head cannot stay fresh; give the network a \
+                     Classifier::head",
+                    network.name()
+                )));
+            }
+        };
+        let faults = store.misfits(&given);
+        if faults.is_empty() {
+            return store.load(&given).map_err(|error| weights.fault(error));
         }
+        // Where all but the last layer fits, the classes are others.
+        let last = network.head().filter(|_| *head == Head::Keep);
+        let last = match last {
+            Some(last) if store.misfits(&store.with_own_head(last, &weights.tensors)?).is_empty() => {
+                Some(last)
+            }
+            _ => None,
+        };
+        let advice = last.map_or_else(String::new, |last| {
+            format!("; all but the last layer `{last}` fits: a fresh head (from-head = fresh) leaves that layer as it was drawn")
+        });
+        let faults = faults.join("; ");
+        Err(weights.fault(format!("the weights do not fit {}: {faults}{advice}", network.name())))
     }
 
     /// What the record says about it; `None` for a fresh start.
