@@ -192,7 +192,11 @@ fn batches() -> anyhow::Result<Sample> {
     let names = (0..CLASSES).map(|class| class.to_string()).collect();
     let images = ImageSet::new(bytes, shape, labels, names, "synthetic".to_owned())?;
     let images = Images::upload(&images, Device::Cpu)?;
-    let augmentation = Augmentation::new(AugmentationSpec { crop_padding: CROP_PADDING, flip: true });
+    let augmentation = Augmentation::new(AugmentationSpec {
+        crop_padding: CROP_PADDING,
+        flip: true,
+        ..AugmentationSpec::default()
+    });
     let mut seconds = Vec::new();
     for epoch in 0..=REPETITIONS {
         let started = Instant::now();

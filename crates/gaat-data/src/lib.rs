@@ -7,6 +7,7 @@
 //! Start at [`load()`], which finds and reads a data set, and [`split()`], which carves the validation set from the training
 //! set and gives the three parts types of their own.
 
+mod centre_crop;
 mod cifar;
 mod cifar_files;
 mod digest;
@@ -37,6 +38,7 @@ mod temporary;
 mod view;
 mod whole_file;
 
+pub use centre_crop::CentreCrop;
 pub use digest::{digest_of, digest_of_file};
 pub use directories::Directories;
 pub use duplicates::Duplicates;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::centre_crop::CentreCrop;
 use crate::error::{Error, Result, names};
 use crate::load::Loaded;
 use crate::order::Stream;
@@ -82,11 +83,14 @@ pub struct SplitOptions {
     pub limit_train: Option<usize>,
     /// At most so many test images, with the class shares of all; the same ones for every seed.
     pub limit_test: Option<usize>,
+    /// Height and width to which validation and test images are cut about their centre; training images stay whole, because they
+    /// are cropped at random.
+    pub crop: Option<(usize, usize)>,
 }
 
 impl Default for SplitOptions {
     fn default() -> Self {
-        Self { validation_fraction: 0.1, seed: 0, limit_train: None, limit_test: None }
+        Self { validation_fraction: 0.1, seed: 0, limit_train: None, limit_test: None, crop: None }
     }
 }
 
@@ -141,10 +145,10 @@ impl TryFrom<Loaded> for Parts {
 /// Limits both parts, then carves the validation set from the training images, stratified by class. Reads and copies no pixel.
 ///
 /// # Errors
-/// When the fraction is outside [0, 1), a limit is 0, or no training image would be left.
+/// When the fraction is outside [0, 1), a limit is 0, no training image would be left, or a crop is larger than the images.
 pub fn split(parts: Parts, options: &SplitOptions) -> Result<Splits> {
     check(options)?;
-    let SplitOptions { validation_fraction, seed, limit_train, limit_test } = *options;
+    let SplitOptions { validation_fraction, seed, limit_train, limit_test, crop } = *options;
     let train = limited(parts.train, limit_train, Stream::TrainLimit, seed)?;
     let test = limited(parts.test, limit_test, Stream::TestLimit, TEST_SEED)?;
     let count = validation_count(train.len(), validation_fraction);
@@ -160,7 +164,14 @@ pub fn split(parts: Parts, options: &SplitOptions) -> Result<Splits> {
     let is_whole = chosen.is_empty();
     let validation: Arc<dyn ImageSource> = Arc::new(View::of(Arc::clone(&train), chosen)?);
     let train = if is_whole { train } else { Arc::new(View::of(train, rest)?) };
-    Ok(Splits { train: TrainSet(train), validation: ValidationSet(validation), test: TestSet(test) })
+    let judged = |images: Arc<dyn ImageSource>| -> Result<Arc<dyn ImageSource>> {
+        Ok(match crop {
+            Some(size) => Arc::new(CentreCrop::of(images, size)?),
+            None => images,
+        })
+    };
+    let (validation, test) = (ValidationSet(judged(validation)?), TestSet(judged(test)?));
+    Ok(Splits { train: TrainSet(train), validation, test })
 }
 
 fn check(options: &SplitOptions) -> Result<()> {

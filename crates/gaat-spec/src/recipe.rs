@@ -47,6 +47,15 @@ pub struct Recipe {
     /// Random crop after padding by this many pixels; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
     pub crop_padding: Option<usize>,
+    /// Crop to this size, side or WIDTHxHEIGHT: at random in training, in the centre in judging
+    #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
+    pub crop: Option<Size>,
+    /// Random crop of at least this share of an image, of 3:4 to 4:3, brought to the size of the network; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Data"))]
+    pub random_resized_crop: Option<f64>,
+    /// Random brightness, contrast and saturation, each up to this share more or less; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Data"))]
+    pub colour_jitter: Option<f64>,
     /// Random horizontal flip
     #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Data"))]
     pub flip: Option<bool>,

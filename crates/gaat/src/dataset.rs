@@ -1,7 +1,7 @@
 //! The data set of a recipe: loaded, split, and measured for normalisation.
 
 use crate::Result;
-use crate::nn::Normalization;
+use crate::nn::{InputShape, Normalization};
 use gaat_data::{ImageSource, Opened, Parts, Source, SplitOptions, Splits, for_each_chunk, split};
 use gaat_spec::{CheckedRecipe, NormalizationChoice, Residence, Size};
 use std::path::PathBuf;
@@ -37,11 +37,17 @@ pub fn load(recipe: &CheckedRecipe, data_dir: Option<PathBuf>) -> Result<Dataset
         seed: recipe.plan.seed(),
         limit_train: resolved.limit,
         limit_test: None,
+        crop: resolved.crop.map(Size::rows_and_columns),
     };
     Ok(Dataset { splits: split(parts, &options)?, digest, warnings })
 }
 
 impl Dataset {
+    /// The shape of the images that a network is given: those that are judged are cropped already.
+    pub fn input(&self) -> InputShape {
+        InputShape::of(self.splits.test.images())
+    }
+
     /// Images of one's own, wherever they lie, the training images split as `options` say.
     ///
     /// # Errors

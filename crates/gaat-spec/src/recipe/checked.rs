@@ -6,7 +6,7 @@ use crate::method::{BaseMethod, MethodSpec};
 use crate::names::{CollapsePolicy, ConsistencyForm, DatasetName, NormalizationChoice, OptimizerName};
 use crate::plan::{ConsistencySpec, Plan};
 use crate::schedule::Schedule;
-use crate::{Error, MethodName, ModelName, Result, ThreatModel, bounds, defaults};
+use crate::{Error, MethodName, ModelName, Result, Size, ThreatModel, bounds, defaults};
 
 /// The optimiser computes in single precision, which holds little more.
 const MOST_LEARNING_RATE: f64 = 1e38;
@@ -53,12 +53,18 @@ pub struct OptimizerSpec {
 }
 
 /// Augmentation of training batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct AugmentationSpec {
     /// Zero padding before a random crop back to the original size; 0 is off.
     pub crop_padding: usize,
     /// Random horizontal flip.
     pub flip: bool,
+    /// Size of the crop that the network is given; `None` for that of the images.
+    pub crop: Option<Size>,
+    /// Least share of an image's area that a random crop of another proportion has; 0 is off.
+    pub random_resized_crop: f64,
+    /// How far brightness, contrast and saturation move at most, as a share; 0 is off.
+    pub colour_jitter: f64,
 }
 
 impl CheckedRecipe {
@@ -97,6 +103,14 @@ impl CheckedRecipe {
             augmentation: AugmentationSpec {
                 crop_padding: count(f.crop_padding, bounds::CROP_PADDING)?,
                 flip: need(f.flip, "flip")?,
+                crop: f.crop,
+                random_resized_crop: within(
+                    f.random_resized_crop.or(Some(0.0)),
+                    "random-resized-crop",
+                    0.0,
+                    1.0,
+                )?,
+                colour_jitter: within(f.colour_jitter.or(Some(0.0)), "colour-jitter", 0.0, 1.0)?,
             },
             validation_steps: count(f.validation_steps, bounds::VALIDATION_STEPS)?,
             validation_limit: count(f.validation_limit, bounds::VALIDATION_LIMIT)?,
@@ -115,6 +129,11 @@ impl CheckedRecipe {
                 "\"\"",
                 "needs what the names of layers begin with, such as layer1",
             ));
+        }
+        let AugmentationSpec { crop_padding, random_resized_crop, .. } = plan.augmentation;
+        if random_resized_crop > 0.0 && crop_padding > 0 {
+            let reason = "is a crop already; set crop-padding = 0 with it";
+            return Err(Error::value("random-resized-crop", random_resized_crop, reason));
         }
         plan.recipe.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
         if plan.weight_averaging.is_some_and(|decay| decay >= 1.0) {

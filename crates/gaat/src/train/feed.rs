@@ -106,6 +106,7 @@ impl Feed {
         let draws = draws.cut(portion.start, portion.images, portion.of);
         let placement = self.augmentation.plan(&bytes.size(), bytes.device(), &draws)?;
         let pixels = to_unit(&placement.forward(&bytes)?, self.kind)?;
+        let pixels = self.augmentation.colour(pixels, &draws.branch("colour"))?;
         Ok(Served { batch: Batch { pixels, labels }, portion, indices, placement })
     }
 

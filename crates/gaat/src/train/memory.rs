@@ -3,7 +3,7 @@
 //! An image memory lies in the frame of the images as stored; a [`Placement`] carries it to the augmented view and back.
 
 use super::{Placement, Setting};
-use crate::Result;
+use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// Steps on either side of 0 in a quantised memory: code 127 is 0, codes 0 and 254 are the two ends.
@@ -22,8 +22,9 @@ impl ImageMemory {
     /// `bound / 254`. Takes one byte a pixel and channel: 154 MB for CIFAR-10.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// When the device has no room, or views are cropped or resized.
     pub fn quantized(setting: &Setting, bound: f64) -> Result<Self> {
+        check_views(setting)?;
         let values = Tensor::f_full(setting.memory_size(), LEVELS, (Kind::Uint8, setting.device))?;
         Ok(Self { values, bound: Some(bound) })
     }
@@ -31,8 +32,9 @@ impl ImageMemory {
     /// Zeros in bf16, of any size and within 0.4 %. Takes two bytes a pixel and channel.
     ///
     /// # Errors
-    /// When the device has no room.
+    /// As [`quantized`](Self::quantized).
     pub fn half(setting: &Setting) -> Result<Self> {
+        check_views(setting)?;
         let values = Tensor::f_zeros(setting.memory_size(), (Kind::BFloat16, setting.device))?;
         Ok(Self { values, bound: None })
     }
@@ -84,6 +86,18 @@ impl ImageMemory {
     pub fn tensor(&self) -> Tensor {
         self.values.shallow_clone()
     }
+}
+
+/// Refuses views that show another part of an image than the whole, or in another size.
+fn check_views(setting: &Setting) -> Result<()> {
+    if setting.are_views_whole {
+        return Ok(());
+    }
+    Err(Error::Usage(
+        "the method remembers each image pixel by pixel, which a crop (crop, random-resized-crop) does not allow: leave the crop out, or \
+         train by a method without a memory of images"
+            .to_owned(),
+    ))
 }
 
 /// One f32 number for every training image.
@@ -142,6 +156,7 @@ mod tests {
             images: 6,
             batch_size: 3,
             shape: InputShape { channels: 2, height: 4, width: 5 },
+            are_views_whole: true,
             device: Device::Cpu,
             kind: Kind::Double,
         }
@@ -185,7 +200,11 @@ mod tests {
     fn a_perturbation_stays_on_the_image_content_through_two_views() {
         let mut memory = ImageMemory::half(&setting()).unwrap();
         let indices = Tensor::from_slice(&[5i64, 0, 2]);
-        let augmentation = Augmentation::new(AugmentationSpec { crop_padding: 1, flip: true });
+        let augmentation = Augmentation::new(AugmentationSpec {
+            crop_padding: 1,
+            flip: true,
+            ..AugmentationSpec::default()
+        });
         // Each pixel's value is its own label, so that content can be recognised; 0 is padding.
         let images = Tensor::arange_start(1, 121, (Kind::Double, Device::Cpu)).view([3, 2, 4, 5]);
         let place = |step| {

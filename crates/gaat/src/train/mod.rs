@@ -28,6 +28,7 @@ mod named;
 mod optimizer;
 mod reading;
 mod refinement;
+mod resampling;
 mod run;
 mod start;
 mod state_file;

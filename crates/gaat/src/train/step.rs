@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::dataset::Dataset;
 use crate::nn::{Classifier, Draws, InputShape, Mode};
 use crate::taylor::{Expansion, Forecast, GainRatio, TaylorModel, UnreadGain};
+use gaat_spec::recipe::AugmentationSpec;
 use gaat_spec::{Anchor, Curvature, Passes, Plan, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
@@ -72,8 +73,11 @@ pub struct Setting {
     pub classes: i64,
     /// Images in the largest batch.
     pub batch_size: usize,
-    /// Shape of an image.
+    /// Shape of an image as the network is given it.
     pub shape: InputShape,
+    /// Whether views are as large as the images and not resized, so that what is remembered of an image can be carried to its view
+    /// and back.
+    pub are_views_whole: bool,
     /// Where batches lie.
     pub device: Device,
     /// Dtype of batches.
@@ -92,7 +96,11 @@ impl Setting {
             images: train.len(),
             classes: train.class_count() as i64,
             batch_size: Batches::of(plan, train.len(), network, 1)?.largest(),
-            shape: InputShape::of(train),
+            shape: data.input(),
+            are_views_whole: {
+                let AugmentationSpec { crop, random_resized_crop, .. } = plan.augmentation();
+                crop.is_none() && random_resized_crop == 0.0
+            },
             device: network.store().device(),
             kind: network.store().kind(),
         })

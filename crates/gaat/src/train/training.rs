@@ -21,9 +21,9 @@ use super::world::{Alone, World};
 use crate::batch::Images;
 use crate::dataset::{self, Dataset};
 use crate::device::{Compute, environment, parse_device};
-use crate::nn::{BuildOptions, Catalogue, Classifier, InputShape, Rng};
+use crate::nn::{BuildOptions, Catalogue, Classifier, Rng};
 use crate::{Error, Result};
-use gaat_data::{ImageSource, epoch_order};
+use gaat_data::epoch_order;
 use gaat_spec::record::{ModelRecord, SCHEMA};
 use gaat_spec::{CheckedRecipe, Event, Passes, Plan, Residence, RunRecord, Seconds, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -67,7 +67,7 @@ impl Training {
         // Before the data is read, which may take a while.
         parse_device(&recipe.device)?;
         let data = dataset::load(recipe, None)?;
-        let start = Start::of(recipe, InputShape::of(data.splits.train.images()))?;
+        let start = Start::of(recipe, data.input())?;
         Self::on(data, recipe, catalogue, start)
     }
 
@@ -87,7 +87,7 @@ impl Training {
     /// As [`starting`](Self::starting).
     pub fn on(data: Dataset, recipe: &CheckedRecipe, catalogue: &Catalogue, start: Start) -> Result<Self> {
         let train = data.splits.train.images();
-        let input = InputShape::of(train);
+        let input = data.input();
         let compute = Compute::parse(&recipe.device, &recipe.precision, &recipe.model, input)?;
         let normalization = match start.normalization(input.channels)? {
             Some(given) => given.clone(),
@@ -165,7 +165,7 @@ impl Training {
         if let Some(prefixes) = &plan.recipe().freeze {
             network.store().freeze(prefixes)?;
         }
-        check_fit(network.as_ref(), &plan, data.splits.train.images())?;
+        check_fit(network.as_ref(), &plan, &data)?;
         let setting = Setting::of(&plan, &data, network.as_ref())?;
         let Dataset { splits, digest, mut warnings } = data;
         warnings.extend(keeper.warnings());
@@ -225,14 +225,15 @@ impl Training {
 }
 
 /// Refuses a network that takes other images, or tells other classes apart, than those of the data, and a crop beyond them.
-fn check_fit(network: &dyn Classifier, plan: &Plan, train: &dyn ImageSource) -> Result<()> {
+fn check_fit(network: &dyn Classifier, plan: &Plan, data: &Dataset) -> Result<()> {
+    let train = data.splits.train.images();
     let (padding, shape) = (plan.augmentation().crop_padding, train.shape());
     let side = shape.height.max(shape.width);
     if padding > side {
         let reason = format!("needs at most {side}, the longer side of the images");
         return Err(gaat_spec::Error::value("crop-padding", padding, reason).into());
     }
-    let needed = (InputShape::of(train), train.class_count() as i64);
+    let needed = (data.input(), train.class_count() as i64);
     let found = (network.input_shape(), network.class_count());
     if found == needed {
         return Ok(());

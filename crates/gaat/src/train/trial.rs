@@ -57,6 +57,7 @@ impl Trial {
             images: BATCH as usize,
             batch_size: BATCH as usize,
             shape: SHAPE,
+            are_views_whole: true,
             device: Device::Cpu,
             kind: self.batch.pixels.kind(),
         }

@@ -12,6 +12,7 @@ mod approximate;
 mod checkpoints;
 mod contract;
 mod crew;
+mod crops;
 mod cuda;
 mod curvatures;
 mod evaluation;

@@ -55,7 +55,7 @@ fn own(images: ImageSet) -> Arc<Own> {
 
 /// As the recipe below splits them.
 const SPLIT: SplitOptions =
-    SplitOptions { validation_fraction: 0.1, seed: 0, limit_train: Some(200), limit_test: None };
+    SplitOptions { validation_fraction: 0.1, seed: 0, limit_train: Some(200), limit_test: None, crop: None };
 
 const TEXT: &str = "model = \"convnet\"\nmethod = \"fgsm-mep\"\nlimit = 200\nbatch-size = 30\nepochs = 2\nvalidation-steps = 1\n\
     validation-fraction = 0.1\ncrop-padding = 1\n";

@@ -154,6 +154,10 @@ fn several_threads_end_with_the_weights_of_one_process() {
         ("awp+gaat", "steps = 2\nawp-warmup = 0\n"),
         ("gaat-free", ""),
         ("gradalign", ""),
+        (
+            "fgsm-rs",
+            "resize = \"12x10\"\ncrop = \"9x8\"\nrandom-resized-crop = 0.4\ncrop-padding = 0\ncolour-jitter = 0.4\nflip = true\n",
+        ),
     ];
     for (method, more) in cases {
         let text = text(method, more)
