@@ -40,6 +40,10 @@ impl Bound {
     }
 }
 
+/// Sides of an image that all are brought to, and of what is cut out of it.
+pub const RESIZE: Bound = Bound::to("resize", 8192);
+/// The same of a crop.
+pub const CROP: Bound = Bound::to("crop", 8192);
 /// Steps of an attack.
 pub const STEPS: Bound = Bound::to("steps", 100_000);
 /// Steps of the validation's attack.

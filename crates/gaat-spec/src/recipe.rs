@@ -630,6 +630,9 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 13);
+        let wide =
+            Recipe::from_toml("dataset = \"digits\"\nresize = \"32x9000\"").unwrap().check().unwrap_err();
+        assert!(wide.to_string().starts_with("resize = 9000: needs at most 8192"), "{wide}");
         let huge = Recipe { epochs: Some(usize::MAX), ..Recipe::default() };
         let error = Recipe::default().overlaid_with(&huge).unwrap_err().to_string();
         assert!(error.contains("epochs = 18446744073709551615") && error.contains("2^63"), "{error}");

@@ -130,6 +130,11 @@ impl CheckedRecipe {
                 "needs what the names of layers begin with, such as layer1",
             ));
         }
+        for (bound, size) in [(bounds::RESIZE, f.resize), (bounds::CROP, f.crop)] {
+            for side in size.iter().flat_map(|size| [size.width, size.height]) {
+                bound.check(side)?;
+            }
+        }
         let AugmentationSpec { crop_padding, random_resized_crop, .. } = plan.augmentation;
         if random_resized_crop > 0.0 && crop_padding > 0 {
             let reason = "is a crop already; set crop-padding = 0 with it";
