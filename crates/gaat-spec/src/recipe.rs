@@ -629,7 +629,7 @@ mod tests {
             assert!(error.starts_with(&format!("{key} = ")) && error.contains("needs at most"), "{error}");
             seen += 1;
         }
-        assert_eq!(seen, 13);
+        assert_eq!(seen, 14);
         let wide =
             Recipe::from_toml("dataset = \"digits\"\nresize = \"32x9000\"").unwrap().check().unwrap_err();
         assert!(wide.to_string().starts_with("resize = 9000: needs at most 8192"), "{wide}");
