@@ -22,7 +22,14 @@ fn the_recipes_of_the_repository_can_be_run() {
         names.push(name);
     }
     names.sort();
-    for name in ["cifar10-resnet-18", "cifar10-wide-resnet-28-4", "digits", "fashion-mnist", "your-images"] {
+    for name in [
+        "cifar10-resnet-18",
+        "cifar10-wide-resnet-28-4",
+        "digits",
+        "fashion-mnist",
+        "fine-tune",
+        "your-images",
+    ] {
         assert!(names.contains(&format!("{name}.toml")), "{name} is not in {names:?}");
     }
 }
