@@ -10,14 +10,14 @@ mod network;
 pub(crate) use data::{DataAction, DataArguments, FetchArguments, LookArguments};
 pub(crate) use judge::JudgeArguments;
 pub(crate) use machine::{CompletionsArguments, DoctorArguments, ManArguments};
-pub(crate) use network::{ModelAction, ModelArguments, PixelNormalization};
+pub(crate) use network::{ModelAction, ModelArguments};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gaat_data::ImageShape;
 use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{
-    Anchor, AttackName, Budget, ComputePrecision, Curvature, DatasetName, MethodName, ModelName, Norm,
-    PixelLength, Recipe, SaliencyName,
+    Anchor, AttackName, Budget, Checkpoint, ComputePrecision, Curvature, DatasetName, MethodName, ModelName,
+    Norm, PixelLength, PixelNormalization, Recipe, SaliencyName,
 };
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -126,26 +126,6 @@ pub(crate) struct TrainArguments {
     pub(crate) recipe: Recipe,
 }
 
-/// Which weights of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum CheckpointChoice {
-    /// The epoch that was best on the validation images
-    Best,
-    /// The last epoch
-    Last,
-}
-
-impl CheckpointChoice {
-    /// As typed.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Best => "best",
-            Self::Last => "last",
-        }
-    }
-}
-
 /// A trained network, and the images and the machine to look at it with.
 #[derive(Debug, Args)]
 pub(crate) struct SubjectArguments {
@@ -153,8 +133,8 @@ pub(crate) struct SubjectArguments {
     #[arg(value_name = "RUN_OR_WEIGHTS")]
     pub(crate) run: PathBuf,
     /// Which weights of a run directory
-    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
-    pub(crate) checkpoint: CheckpointChoice,
+    #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
+    pub(crate) checkpoint: Checkpoint,
     /// Data set whose test images are used [default: that of the training]
     #[arg(long)]
     pub(crate) dataset: Option<DatasetName>,
@@ -394,8 +374,8 @@ pub(crate) struct ExplainArguments {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Which weights of a run directory
-    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
-    pub(crate) checkpoint: CheckpointChoice,
+    #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
+    pub(crate) checkpoint: Checkpoint,
     /// Data set whose test images are used [default: that of the training]
     #[arg(long)]
     pub(crate) dataset: Option<DatasetName>,
@@ -496,8 +476,8 @@ pub(crate) struct ExportArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Which weights of a run directory
-    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
-    pub(crate) checkpoint: CheckpointChoice,
+    #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
+    pub(crate) checkpoint: Checkpoint,
     /// Multiply batch normalisations into the convolutions that they follow (onnx)
     #[arg(long)]
     pub(crate) fold_batchnorm: bool,

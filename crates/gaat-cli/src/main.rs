@@ -8,15 +8,11 @@ mod arguments;
 mod commands;
 mod directory;
 mod interrupt;
-mod judging;
 mod panics;
 mod printer;
 mod process;
 mod progress;
 mod quick;
-mod recipes;
-mod reports;
-mod verdicts;
 
 use arguments::{Arguments, Command};
 use clap::Parser;

@@ -1,9 +1,8 @@
 //! Text that runs leave: recipes, records, comparisons; each as far as the page that is made of it.
 
 use crate::told;
-use gaat_report::{ComparedRun, ComparisonPage, Document, RunPage, summarize};
+use gaat_report::{Comparison, ComparisonPage, RunPage};
 use gaat_spec::{Recipe, RunRecord};
-use serde::Deserialize;
 use std::path::Path;
 
 pub(crate) fn recipe(bytes: &[u8], _: &Path) -> Result<(), String> {
@@ -44,18 +43,11 @@ fn shown(error: &serde_json::Error) -> String {
     gaat_spec::visible_lines(&error.to_string()).into_owned()
 }
 
-#[derive(Deserialize)]
-struct Comparison {
-    title: String,
-    planned: usize,
-    runs: Vec<ComparedRun>,
-}
-
 /// `compare.json`, its table and its page.
 pub(crate) fn compare(bytes: &[u8], _: &Path) -> Result<(), String> {
-    let Comparison { title, planned, runs } = serde_json::from_slice(bytes).map_err(|error| shown(&error))?;
-    let summary = summarize(&runs);
-    let document = Document { title: &title, planned, runs: &runs, summary: &summary };
+    let read = String::from_utf8_lossy(bytes).parse::<Comparison>();
+    let comparison = read.map_err(|error| gaat_spec::visible_lines(&error.to_string()).into_owned())?;
+    let document = comparison.document();
     drop(document.to_text());
     let page =
         ComparisonPage { directory: "runs", command: None, document, galleries: &[], explanation: None };

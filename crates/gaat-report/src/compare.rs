@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// One run of a comparison, as far as it came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenRun")]
 pub struct ComparedRun {
     /// Method.
     pub method: MethodName,
@@ -25,6 +26,32 @@ pub struct ComparedRun {
     pub record: Option<RunRecord>,
     /// Its judgement; a run that failed has none.
     pub evaluation: Option<Evaluation>,
+}
+
+/// A run as it was written, its record unread.
+#[derive(Deserialize)]
+struct WrittenRun {
+    method: MethodName,
+    seed: u64,
+    directory: String,
+    failure: Option<String>,
+    record: Option<serde_json::Value>,
+    evaluation: Option<Evaluation>,
+}
+
+impl TryFrom<WrittenRun> for ComparedRun {
+    type Error = String;
+
+    /// The record of a run that failed may lack a number where one is needed, and is left out then.
+    fn try_from(written: WrittenRun) -> Result<Self, String> {
+        let WrittenRun { method, seed, directory, failure, record, evaluation } = written;
+        let record = match record.map(serde_json::from_value::<RunRecord>).transpose() {
+            Ok(record) => record,
+            Err(_) if failure.is_some() => None,
+            Err(error) => return Err(format!("the record of {method}, seed {seed}: {error}")),
+        };
+        Ok(Self { method, seed, directory, failure, record, evaluation })
+    }
 }
 
 /// A mean over runs.
@@ -110,7 +137,7 @@ pub struct Row {
 }
 
 /// A comparison in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Summary {
     /// Test images that each run was judged on.
     pub examples: usize,

@@ -2,6 +2,7 @@
 
 use crate::Spread;
 use gaat_spec::Recipe;
+use std::path::Path;
 
 /// Shown where there is no number.
 pub const NOTHING: &str = "-";
@@ -91,6 +92,17 @@ pub fn run_name(recipe: &Recipe) -> String {
     parts.into_iter().flatten().collect::<Vec<String>>().join(", ")
 }
 
+/// A path as it can be typed into a shell.
+pub fn typed(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+=:,@%".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +149,11 @@ mod tests {
         assert_eq!(shown(&[0.5, 0.6]), "55.0 ± 7.1");
         assert_eq!(shown(&[]), "-");
         assert_eq!(spread(Spread::of(&[2.0, 4.0]).as_ref(), ratio), "3.00x ± 1.41");
+    }
+
+    #[test]
+    fn odd_paths_are_quoted() {
+        assert_eq!(typed(Path::new("runs/digits-convnet-dat+gaat-s0")), "runs/digits-convnet-dat+gaat-s0");
+        assert_eq!(typed(Path::new("my runs/it's")), r"'my runs/it'\''s'");
     }
 }

@@ -6,24 +6,32 @@
 #![deny(missing_docs)]
 
 pub mod analysis;
+pub mod attempt;
 pub mod compare;
+pub mod comparison;
 pub mod curve;
 pub mod curves;
 pub mod document;
+pub mod evaluation;
 pub mod explanation;
 pub mod format;
 pub mod frontier;
 pub mod page;
 pub mod plot;
 pub mod table;
+pub mod trained;
 
 pub use analysis::{analysis_plots, analysis_text};
+pub use attempt::{Attempt, EightBitAttempt, attempt_text};
 pub use compare::{AttackRow, ComparedRun, Failure, Row, Spread, Summary, summarize};
+pub use comparison::{Comparison, Judging};
 pub use curve::{curve_plot, curve_text};
 pub use curves::{comparison_plots, run_plots};
 pub use document::Document;
+pub use evaluation::evaluation_text;
 pub use explanation::{explanation_markdown, explanation_text};
 pub use frontier::frontier;
 pub use page::{ComparisonPage, Judged, Report, RunPage};
 pub use plot::Plot;
 pub use table::{Align, Table};
+pub use trained::trained_text;

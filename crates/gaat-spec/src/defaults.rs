@@ -6,6 +6,7 @@ use crate::names::{
 };
 use crate::{
     Anchor, Curvature, Delay, MethodName, ModelName, Norm, PixelLength, PreActForm, Recipe, Refinement,
+    ThreatModel,
 };
 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
@@ -16,7 +17,7 @@ const TRAVEL: f64 = 1.0;
 
 /// Defaults of everything that does not depend on the method.
 pub fn of_dataset(dataset: DatasetName) -> Recipe {
-    let small = is_grey(dataset);
+    let small = dataset.is_grey();
     let general = Recipe {
         dataset: Some(dataset),
         validation_fraction: Some(0.1),
@@ -86,9 +87,25 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
     }
 }
 
-/// Small grey images, which are not cropped, flipped or normalised by custom.
-fn is_grey(dataset: DatasetName) -> bool {
-    matches!(dataset, DatasetName::Digits | DatasetName::Mnist | DatasetName::FashionMnist)
+/// The epsilon and the step that MNIST is judged with in the literature (Wong et al. 2020).
+const MNIST_EPSILON: f64 = 0.3;
+const MNIST_STEP: f64 = 0.01;
+
+impl DatasetName {
+    /// Whether its images have one channel; unknown of images of one's own, which are taken for coloured ones.
+    pub fn is_grey(self) -> bool {
+        matches!(self, Self::Digits | Self::Mnist | Self::FashionMnist)
+    }
+
+    /// The step that PGD of `steps` steps is always judged with on this data set under `threat`, if there is one and the steps
+    /// still cross the ball.
+    pub fn customary_step(self, threat: &ThreatModel, steps: usize) -> Option<PixelLength> {
+        let is_customary = self == Self::Mnist
+            && threat.norm() == Norm::Linf
+            && threat.epsilon() == MNIST_EPSILON
+            && MNIST_STEP * steps as f64 > MNIST_EPSILON;
+        if is_customary { PixelLength::new(MNIST_STEP).ok() } else { None }
+    }
 }
 
 /// Defaults of `method`, given the data set, epsilon and steps that `recipe` has by now.
@@ -164,7 +181,7 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
 /// at 0.2 for e = 8 and 2.0 for 16 (Andriushchenko and Flammarion 2020, `sh/exps_diff_eps_cifar10.sh`). On grey images,
 /// whose epsilons lie far outside that range, 0.2; it has not been tuned there.
 fn alignment(recipe: &Recipe) -> f64 {
-    let grey = recipe.dataset.is_none_or(is_grey);
+    let grey = recipe.dataset.is_none_or(DatasetName::is_grey);
     match recipe.epsilon {
         Some(epsilon) if !grey && recipe.norm == Some(Norm::Linf) => {
             (255.0 * epsilon.value() * 10f64.ln() / 8.0 + 0.02f64.ln()).exp()

@@ -19,6 +19,7 @@ pub mod long_step;
 pub mod method;
 pub mod model;
 pub mod names;
+pub mod pixel_normalization;
 pub mod plan;
 pub mod recipe;
 pub mod record;
@@ -41,9 +42,10 @@ pub use long_step::long_step;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
 pub use model::{ModelName, Nonlinearity, PreActForm, ShortcutInput};
 pub use names::{
-    AttackStatistics, CollapsePolicy, ComputePrecision, ConsistencyForm, DatasetName, Head,
+    AttackStatistics, Checkpoint, CollapsePolicy, ComputePrecision, ConsistencyForm, DatasetName, Head,
     NormalizationChoice, OptimizerName, Residence, ScheduleName, judged_in,
 };
+pub use pixel_normalization::PixelNormalization;
 pub use plan::{ConsistencySpec, Plan};
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};

@@ -190,6 +190,16 @@ named! {
     }
 }
 
+named! {
+    /// Which saved weights of a run.
+    Checkpoint, "checkpoint" {
+        /// The epoch that was best on the validation images.
+        Best = "best",
+        /// The last epoch.
+        Last = "last",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,10 +4,12 @@
 //! data set and the method, refuses what makes no sense, and returns a [`CheckedRecipe`], the only thing that runs.
 
 mod checked;
+mod differences;
 mod method;
 mod read;
 
 pub use checked::{AugmentationSpec, CheckedRecipe, OptimizerSpec};
+pub use differences::Difference;
 
 use crate::method::{BaseMethod, Delay};
 use crate::names::{

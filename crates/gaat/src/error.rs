@@ -108,6 +108,19 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+    /// The file that an evaluation is to go on from is of another one.
+    #[error(
+        "{}: belongs to another evaluation: {there}, here: {here}; remove the file or name another",
+        visible_path(path)
+    )]
+    OtherEvaluation {
+        /// The file.
+        path: PathBuf,
+        /// What it is of.
+        there: String,
+        /// What is to be judged.
+        here: String,
+    },
     /// Several networks lie in a file, and nothing says which one is meant.
     #[error("{}: several networks in it fit: {}; one of these keys must be chosen", visible_path(path), visible_lines(&keys.join(", ")))]
     Choice {

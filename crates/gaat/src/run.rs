@@ -209,30 +209,16 @@ fn read_state_record(path: &Path) -> Result<RunRecord> {
 
 /// Refuses another recipe than the one `saved` in the file at `path`.
 fn check_recipe(path: &Path, saved: &Recipe, recipe: &CheckedRecipe) -> Result<()> {
-    let differing = differing_keys(saved, &recipe.resolved)?;
-    if differing.is_empty() {
+    let differences = saved.differences(&recipe.resolved)?;
+    if differences.is_empty() {
         return Ok(());
     }
+    let differing: Vec<&str> = differences.iter().map(|found| found.key.as_str()).collect();
     let reason = format!(
         "was started with another recipe ({}); resume with the same recipe, or choose another directory",
         differing.join(", ")
     );
     Err(Error::File { path: path.to_owned(), reason })
-}
-
-/// Keys that may change between the parts of a run: where it computes and where the data lies.
-const FREE_KEYS: [&str; 5] = ["data-dir", "device", "from", "images", "threads"];
-
-fn differing_keys(saved: &Recipe, now: &Recipe) -> Result<Vec<String>> {
-    let table = |recipe: &Recipe| -> Result<serde_json::Map<String, serde_json::Value>> {
-        match serde_json::to_value(recipe).map_err(std::io::Error::from)? {
-            serde_json::Value::Object(table) => Ok(table),
-            _ => Ok(serde_json::Map::new()),
-        }
-    };
-    let (saved, now) = (table(saved)?, table(now)?);
-    let keys = now.keys().filter(|key| !FREE_KEYS.contains(&key.as_str()));
-    Ok(keys.filter(|key| saved.get(*key) != now.get(*key)).cloned().collect())
 }
 
 /// A trained network, ready to judge.

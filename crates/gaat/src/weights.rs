@@ -6,6 +6,7 @@ use crate::nn::{
 };
 use crate::tensors::{self, Document};
 use crate::{Error, Result};
+pub use gaat_spec::Checkpoint;
 use gaat_spec::{ModelName, visible};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -156,15 +157,6 @@ impl Description {
         let options = BuildOptions { device, precision, kind: Kind::Float, seed, normalization };
         catalogue.build(&self.model, self.shape(), self.class_names.len() as i64, &options)
     }
-}
-
-/// Which saved weights of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checkpoint {
-    /// The epoch that validation chose.
-    Best,
-    /// The last whole epoch.
-    Last,
 }
 
 /// Saves the weights of `classifier` with its description, atomically.

@@ -1,8 +1,7 @@
 //! How `compare` judges its runs.
 
-use super::CheckpointChoice;
 use clap::Args;
-use gaat_spec::{AttackName, PixelLength};
+use gaat_spec::{AttackName, Checkpoint, PixelLength};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judging")]
@@ -29,6 +28,6 @@ pub(crate) struct JudgeArguments {
     #[arg(long, value_name = "N")]
     pub(crate) judge_first: Option<usize>,
     /// Which weights of each run to judge
-    #[arg(long, value_enum, default_value_t = CheckpointChoice::Best)]
-    pub(crate) checkpoint: CheckpointChoice,
+    #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
+    pub(crate) checkpoint: Checkpoint,
 }

@@ -2,12 +2,11 @@
 
 use super::Outcome;
 use crate::arguments::DoctorArguments;
-use crate::directory::typed;
 use crate::printer::Printer;
 use anyhow::Result;
 use gaat::machine::{Machine, check_device};
 use gaat_data::{Condition, Directories, Source, info};
-use gaat_report::format::count;
+use gaat_report::format::{count, typed};
 use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{ComputePrecision, DatasetName, visible_path};
 use serde::Serialize;

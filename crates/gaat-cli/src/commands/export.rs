@@ -1,12 +1,12 @@
 //! `gaat export`.
 
 use super::Outcome;
-use super::subject::recipe_beside;
 use crate::arguments::{ExportArguments, ExportFormat};
 use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::exchange::{BatchNorms, Config, OnnxOptions, config_path, export_onnx, export_safetensors};
 use gaat_spec::{ComputePrecision, visible_path};
+use gaat_study::subject::recipe_beside;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -36,8 +36,7 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outc
     if !is_onnx {
         require_vacant(&config_path(out))?;
     }
-    let opened =
-        gaat::run::open(&arguments.run, arguments.checkpoint.into(), Some("cpu"), ComputePrecision::Fp32)?;
+    let opened = gaat::run::open(&arguments.run, arguments.checkpoint, Some("cpu"), ComputePrecision::Fp32)?;
     if let Some(warning) = opened.without_checksum() {
         printer.warning(&warning);
     }

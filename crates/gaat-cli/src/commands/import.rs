@@ -2,12 +2,12 @@
 
 use super::Outcome;
 use crate::arguments::ImportArguments;
-use crate::directory::typed;
 use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::exchange::{ImportOptions, Imported, import};
 use gaat::nn::{InputShape, Normalization};
 use gaat_data::ImageShape;
+use gaat_report::format::typed;
 use gaat_spec::{Recipe, visible_path};
 use serde::Serialize;
 use std::path::PathBuf;

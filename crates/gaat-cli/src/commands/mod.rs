@@ -11,7 +11,34 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod model;
 pub(crate) mod report;
-mod subject;
 pub(crate) mod train;
 
 pub(crate) use crate::process::Outcome;
+
+use crate::arguments::SubjectArguments;
+use anyhow::Result;
+use gaat::nn::Catalogue;
+use gaat_spec::Selection;
+use gaat_study::{Subject, SubjectOptions};
+
+/// Sets up the process and opens what the arguments name.
+fn open(arguments: &SubjectArguments) -> Result<Subject> {
+    gaat::device::prepare_process(arguments.threads)?;
+    let SubjectArguments { run, checkpoint, dataset, data_dir, normalization, device, precision, threads: _ } =
+        arguments;
+    let options = SubjectOptions {
+        run: run.clone(),
+        checkpoint: *checkpoint,
+        dataset: *dataset,
+        data_dir: data_dir.clone(),
+        normalization: normalization.clone(),
+        device: device.clone(),
+        precision: *precision,
+    };
+    Ok(Subject::open(&options, &Catalogue::standard())?)
+}
+
+/// How test images are chosen where the number of the first ones may be given.
+fn selection(first: Option<usize>) -> Selection {
+    first.map_or(Selection::Seeded, |_| Selection::First)
+}

@@ -3,9 +3,9 @@
 use super::Outcome;
 use crate::arguments::ReportArguments;
 use crate::printer::Printer;
-use crate::reports;
 use anyhow::Result;
 use gaat_spec::visible_path;
+use gaat_study::report;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ struct Written {
 }
 
 pub(crate) fn run(arguments: &ReportArguments, printer: &Printer) -> Result<Outcome> {
-    let page = reports::write(&arguments.directory, arguments.out.as_deref())?;
+    let page = report::write(&arguments.directory, arguments.out.as_deref())?;
     let written = Written { page, plots: arguments.directory.join("plots") };
     printer.result(&written, |written| {
         format!("report: {}, plots: {}", visible_path(&written.page), visible_path(&written.plots))

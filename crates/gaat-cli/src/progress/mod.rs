@@ -1,11 +1,13 @@
 //! What is seen while a command works: a calm display on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
 mod analysis;
+mod comparison;
 mod evaluation;
 mod standing;
 mod training;
 
 pub(crate) use analysis::AnalysisProgress;
+pub(crate) use comparison::ComparisonProgress;
 pub(crate) use evaluation::EvaluationProgress;
 pub(crate) use training::TrainingProgress;
 

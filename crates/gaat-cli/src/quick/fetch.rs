@@ -2,14 +2,13 @@
 
 use super::download::DownloadProgress;
 use crate::arguments::FetchArguments;
-use crate::directory::typed;
 use crate::interrupt;
 use crate::printer::Printer;
 use crate::process::Outcome;
 use anyhow::{Context, Result};
 use gaat_data::Directories;
 use gaat_fetch::{Error, Fetched, Patience};
-use gaat_report::format::count;
+use gaat_report::format::{count, typed};
 use gaat_spec::visible_path;
 use serde::Serialize;
 use std::path::PathBuf;

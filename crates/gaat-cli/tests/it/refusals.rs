@@ -75,7 +75,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("train absent.toml", "absent.toml: nothing there"),
         (
             "train --resume absent",
-            "absent: nothing there; expected a recipe (.toml), or with --resume the directory",
+            "absent: nothing there; expected a recipe (.toml)\n  advice: with --resume, the directory of a run",
         ),
         (
             "import absent.pth --model convnet --out w.safetensors",
@@ -158,7 +158,16 @@ fn a_folder_without_a_run_has_no_report() {
     let directory = tempdir().unwrap();
     let text = refusal(directory.path(), "report .");
     assert!(text.contains("run.json") && text.contains("compare.json"), "{text}");
-    fs_err::write(directory.path().join("compare.json"), "{}").unwrap();
-    let text = refusal(directory.path(), "report .");
-    assert!(text.contains("compare.json is damaged") && text.contains("title"), "{text}");
+    for (held, said) in [
+        ("{}", "compare.json: is no comparison of gaat: it names no schema"),
+        (
+            r#"{"schema": "gaat-compare-2"}"#,
+            "compare.json: has the schema `gaat-compare-2`, and this version",
+        ),
+        (r#"{"schema": "gaat-compare-1"}"#, "compare.json: is damaged (missing field"),
+    ] {
+        fs_err::write(directory.path().join("compare.json"), held).unwrap();
+        let text = refusal(directory.path(), "report .");
+        assert!(text.contains(said), "{text}");
+    }
 }

@@ -9,16 +9,19 @@ use crate::curves::run_plots;
 use crate::explanation::explanation_markup;
 use crate::format::{count, decimals, duration, percent, ratio, run_name};
 use crate::plot::Plot;
-use gaat_spec::{Analysis, Evaluation, Explanation, Gallery, Recipe, RunRecord, Status, judged_in};
+use gaat_spec::{
+    Analysis, Checkpoint, Evaluation, Explanation, Gallery, Recipe, RunRecord, Status, judged_in,
+};
 use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
 
-/// A verdict, and the command that it came from.
-#[derive(Debug, Clone, PartialEq)]
+/// A verdict, and how it came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
-    /// As typed; `None` where it was not noted.
+    /// The command as typed; `None` where there was none, or it was not noted.
     pub command: Option<String>,
-    /// Which weights, such as `best`.
-    pub checkpoint: String,
+    /// Which weights.
+    pub checkpoint: Checkpoint,
     /// The verdict.
     pub evaluation: Evaluation,
 }
@@ -90,7 +93,7 @@ impl RunPage<'_> {
             let threat = evaluation.threat;
             let is_own =
                 (Some(threat.norm()), Some(threat.epsilon_length())) == (recipe.norm, recipe.epsilon);
-            (is_own && checkpoint == "best", evaluation.examples)
+            (is_own && *checkpoint == Checkpoint::Best, evaluation.examples)
         })
     }
 
@@ -121,7 +124,7 @@ impl RunPage<'_> {
         html! {
             @for judged in self.judged {
                 (evaluation(&judged.evaluation))
-                p.soft { "Checkpoint: " (judged.checkpoint) "." }
+                p.soft { "Checkpoint: " (judged.checkpoint.as_str()) "." }
                 @if let Some(command) = &judged.command { pre { code { (command) } } }
             }
         }

@@ -92,7 +92,7 @@ fn the_first_line_says_how_robust_whether_to_trust_and_what_it_cost() {
         };
         page.headline().into_string()
     };
-    let judged = |evaluation| [Judged { command: None, checkpoint: "best".to_owned(), evaluation }];
+    let judged = |evaluation| [Judged { command: None, checkpoint: gaat_spec::Checkpoint::Best, evaluation }];
     let none = headline(&[]);
     assert!(
         none.contains("Not judged on test images yet") && none.contains("gaat evaluate runs/a"),
@@ -125,7 +125,7 @@ fn the_page_of_a_run_has_every_part() {
     let record = trained();
     let judged = [Judged {
         command: Some(EVIL.to_owned()),
-        checkpoint: "best".to_owned(),
+        checkpoint: gaat_spec::Checkpoint::Best,
         evaluation: judged_evaluation(),
     }];
     let gallery = sample_gallery();
@@ -230,9 +230,9 @@ fn the_headline_is_of_the_best_weights_under_their_own_threat_model() {
     let mut record = trained();
     let own = evaluation(0.9, &[("pgd", 0.5)]);
     record.recipe.epsilon = Some(own.threat.epsilon_length());
-    let judged = |checkpoint: &str, evaluation: &gaat_spec::Evaluation| Judged {
+    let judged = |checkpoint: gaat_spec::Checkpoint, evaluation: &gaat_spec::Evaluation| Judged {
         command: None,
-        checkpoint: checkpoint.to_owned(),
+        checkpoint,
         evaluation: evaluation.clone(),
     };
     let mut easy = evaluation(0.9, &[("pgd", 0.8)]);
@@ -240,7 +240,11 @@ fn the_headline_is_of_the_best_weights_under_their_own_threat_model() {
     easy.examples *= 2;
     let mut last = evaluation(0.9, &[("pgd", 0.7)]);
     last.examples *= 2;
-    let all = [judged("best", &own), judged("best", &easy), judged("last", &last)];
+    let all = [
+        judged(gaat_spec::Checkpoint::Best, &own),
+        judged(gaat_spec::Checkpoint::Best, &easy),
+        judged(gaat_spec::Checkpoint::Last, &last),
+    ];
     let page = RunPage {
         directory: "runs/x",
         record: &record,

@@ -64,11 +64,18 @@ impl Saved {
         };
         let document: Document = serde_json::from_str(&text)
             .map_err(|error| failed(format!("is no state of an evaluation ({error})")))?;
-        if (document.schema.as_str(), &document.judged) != (SCHEMA, &self.judged) {
+        if document.schema != SCHEMA {
             return Err(failed(format!(
-                "belongs to another evaluation: {}, here: {}; remove it or name another file",
-                document.judged, self.judged
+                "has the schema `{}`, and this version reads `{SCHEMA}`; remove the file or name another",
+                gaat_spec::visible(&document.schema)
             )));
+        }
+        if document.judged != self.judged {
+            return Err(Error::OtherEvaluation {
+                path: self.path.clone(),
+                there: document.judged,
+                here: self.judged.clone(),
+            });
         }
         Ok(document.ledger)
     }

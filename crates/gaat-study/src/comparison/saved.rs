@@ -1,16 +1,12 @@
 //! What earlier starts of a comparison left: finished runs are kept, the others go on.
 
-use super::plan::{Job, Judging};
-use crate::arguments::CheckpointChoice;
-use crate::directory::write_whole;
-use crate::recipes;
-use anyhow::{Result, bail};
-use gaat_spec::{Evaluation, RunRecord, Status, visible_path};
+use super::plan::Job;
+use crate::files::{read_json, write_json};
+use crate::{Error, Result};
+use gaat_report::Judging;
+use gaat_spec::{Checkpoint, Evaluation, RunRecord, Status};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// Keys that say where a run computes and not what.
-const FREE_KEYS: [&str; 3] = ["data-dir", "device", "threads"];
 
 /// How a run stands before it is begun.
 pub(super) enum Found {
@@ -32,22 +28,35 @@ pub(super) struct Judgement {
 impl Judgement {
     pub(super) fn save(job: &Job, judging: &Judging, evaluation: &Evaluation) -> Result<()> {
         let judgement = Self { judging: judging.clone(), evaluation: evaluation.clone() };
-        write_whole(&path(&job.directory), &(serde_json::to_string_pretty(&judgement)? + "\n"))
+        write_json(&path(&job.directory), &judgement)
     }
 
     /// The saved verdict; one that cannot be read is as good as none, since judging again costs no training.
     fn read(directory: &Path) -> Option<Self> {
-        serde_json::from_str(&gaat_data::files::read_text(&path(directory)).ok()?).ok()
+        read_json(&path(directory)).ok().flatten()
     }
 }
 
 /// The verdict kept in `directory`, and which weights it is on.
-pub(crate) fn judgement(directory: &Path) -> Option<(CheckpointChoice, Evaluation)> {
+pub(crate) fn judgement(directory: &Path) -> Option<(Checkpoint, Evaluation)> {
     Judgement::read(directory).map(|found| (found.judging.checkpoint, found.evaluation))
 }
 
 fn path(directory: &Path) -> PathBuf {
     directory.join("judgement.json")
+}
+
+/// Where a verdict on the run in `directory` is kept while it comes about.
+pub(super) fn state(directory: &Path) -> PathBuf {
+    directory.join("judgement-state.json")
+}
+
+/// Removes the state of a verdict that is there or that nobody waits for.
+pub(super) fn remove_state(directory: &Path) -> Result<()> {
+    match fs_err::remove_file(state(directory)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Looks at the directory of `job`.
@@ -56,17 +65,17 @@ pub(super) fn find(job: &Job, judging: &Judging) -> Result<Found> {
     if gaat::run::is_vacant(directory)? {
         return Ok(Found::Unfinished);
     }
+    let taken = |reason: String| Err(Error::Taken { path: directory.clone(), reason });
     let Some(there) = gaat::run::recipe(directory)? else {
-        bail!("{} holds something else than a run; choose another --out", visible_path(directory));
+        return taken("holds something else than a run; choose another directory".to_owned());
     };
-    let mut differences = recipes::differences(&there, &job.recipe.resolved)?;
-    differences.retain(|difference| !FREE_KEYS.iter().any(|key| difference.starts_with(&format!("{key} "))));
+    let differences = there.differences(&job.recipe.resolved)?;
     if !differences.is_empty() {
-        bail!(
-            "{} was trained with another recipe: {}; choose another --out, or remove it",
-            visible_path(directory),
-            differences.join(", ")
-        );
+        let listed: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        return taken(format!(
+            "was trained with another recipe: {}; choose another directory, or remove this one",
+            listed.join(", ")
+        ));
     }
     // The record of a run that was cut off may lack what a whole one has; it is the library's to go on with it.
     let Some(record) = gaat::run::record(directory).ok().filter(|record| record.status == Status::Done)
@@ -74,7 +83,10 @@ pub(super) fn find(job: &Job, judging: &Judging) -> Result<Found> {
         return Ok(Found::Unfinished);
     };
     Ok(match Judgement::read(directory).filter(|judgement| judgement.judging == *judging) {
-        Some(judgement) => Found::Judged(Box::new((record, judgement.evaluation))),
+        Some(judgement) => {
+            remove_state(directory)?;
+            Found::Judged(Box::new((record, judgement.evaluation)))
+        }
         None => Found::Trained,
     })
 }

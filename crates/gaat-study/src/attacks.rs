@@ -1,33 +1,38 @@
-//! Attacks from the flags of `evaluate` and `compare`.
+//! Attacks by name, with the numbers that are customary for a data set.
 
-use anyhow::{Result, bail};
-use gaat_spec::{AttackName, AttackSpec, Budget, DatasetName, Norm, PixelLength, ThreatModel};
+use crate::{Error, Result};
+use gaat_spec::{AttackName, AttackSpec, Budget, DatasetName, ThreatModel};
 
-/// The epsilon and the step that MNIST is judged with in the literature (Wong et al. 2020).
-const MNIST_EPSILON: f64 = 0.3;
-const MNIST_STEP: f64 = 0.01;
 /// Steps of PGD where nothing else is said.
 const PGD_STEPS: usize = 50;
 
-/// Attacks as typed.
+/// Attacks by name, and what they may spend.
 #[derive(Debug, Clone)]
-pub(crate) struct Attacks<'a> {
-    pub(crate) names: &'a [AttackName],
-    pub(crate) budget: Budget,
+pub struct Attacks<'a> {
+    /// Their names.
+    pub names: &'a [AttackName],
+    /// Numbers that are not customary.
+    pub budget: Budget,
 }
 
 impl Attacks<'_> {
-    /// The attacks with their numbers under `threat`, each once, in the order typed.
-    pub(crate) fn specs(&self, threat: &ThreatModel, dataset: DatasetName) -> Result<Vec<AttackSpec>> {
+    /// The attacks with their numbers under `threat` on images of `dataset`, each once, in the order of the names.
+    ///
+    /// # Errors
+    /// When there is no name, a number of the budget belongs to none of the attacks or is out of its range, or an attack is not
+    /// for the norm of `threat`.
+    pub fn specs(&self, threat: &ThreatModel, dataset: DatasetName) -> Result<Vec<AttackSpec>> {
         if self.names.is_empty() {
             let known: Vec<_> = AttackName::ALL.iter().map(|name| name.as_str()).collect();
-            bail!("no attack to judge by; known: {}", known.join(", "));
+            return Err(Error::Usage(format!("no attack to judge by; known: {}", known.join(", "))));
         }
         self.budget.check_used(self.names)?;
         let mut specs: Vec<AttackSpec> = Vec::new();
         for name in self.names {
             let step_size = match self.budget.step_size {
-                None if *name == AttackName::Pgd => self.customary_step(threat, dataset)?,
+                None if *name == AttackName::Pgd => {
+                    dataset.customary_step(threat, self.budget.steps.unwrap_or(PGD_STEPS))
+                }
                 given => given,
             };
             let spec = Budget { step_size, ..self.budget }.attack(*name, threat)?;
@@ -37,20 +42,12 @@ impl Attacks<'_> {
         }
         Ok(specs)
     }
-
-    /// A step that a data set is always judged with, if its steps still cross the ball.
-    fn customary_step(&self, threat: &ThreatModel, dataset: DatasetName) -> Result<Option<PixelLength>> {
-        let is_customary = dataset == DatasetName::Mnist
-            && threat.norm() == Norm::Linf
-            && threat.epsilon() == MNIST_EPSILON
-            && MNIST_STEP * self.budget.steps.unwrap_or(PGD_STEPS) as f64 > MNIST_EPSILON;
-        Ok(if is_customary { Some(PixelLength::new(MNIST_STEP)?) } else { None })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gaat_spec::Norm;
 
     fn step(dataset: DatasetName, epsilon: &str, steps: usize) -> f64 {
         let threat = ThreatModel::new(Norm::Linf, epsilon.parse().unwrap()).unwrap();

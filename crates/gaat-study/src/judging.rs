@@ -1,0 +1,79 @@
+//! Judging a subject, and keeping the verdict where it belongs: the record of the run, its verdicts, its report.
+
+use crate::report::{keep_gallery, refresh, warning};
+use crate::subject::Subject;
+use crate::{Result, verdicts};
+use gaat::evaluate::{Control, EvaluateOptions, Progress, evaluate, evaluate_resumable};
+use gaat_report::Judged;
+use gaat_report::format::count;
+use gaat_spec::{Checkpoint, Evaluation, Subset, judged_in, visible, visible_path};
+use std::path::Path;
+
+impl Subject {
+    /// Judges the network on the test images. With `state` all that was found is kept in that file after every batch, and an
+    /// evaluation that the file belongs to goes on where it stopped.
+    ///
+    /// # Errors
+    /// As [`evaluate_resumable`]; [`Error::is_interruption`](crate::Error::is_interruption) where `observer` asked to stop.
+    pub fn evaluate(
+        &self,
+        options: &EvaluateOptions,
+        state: Option<&Path>,
+        observer: &mut dyn FnMut(&Progress) -> Control,
+    ) -> Result<Evaluation> {
+        let (classifier, images) = (self.opened.classifier.as_ref(), self.test.images());
+        Ok(match state {
+            Some(state) => evaluate_resumable(classifier, images, options, state, observer),
+            None => evaluate(classifier, images, options, observer),
+        }?)
+    }
+
+    /// Keeps the verdict that `options` led to with the run, and writes its report anew; `command` is what was typed. What
+    /// hinders it is told in warnings, for the verdict is worth showing all the same.
+    #[must_use = "the warnings are for the user"]
+    pub fn keep(
+        &self,
+        evaluation: &Evaluation,
+        options: &EvaluateOptions,
+        command: Option<String>,
+    ) -> Vec<String> {
+        let (run, checkpoint) = (&self.options.run, self.options.checkpoint);
+        let mut warnings = Vec::new();
+        if !self.is_of_a_run() {
+            return warnings;
+        }
+        let is_own = checkpoint == Checkpoint::Best && options.threat == self.trained.plan.threat();
+        // The record holds the verdict on the whole test set alone.
+        if is_own && options.limit.is_none() {
+            let recorded = gaat::run::record_test(run, evaluation).map_err(crate::Error::from);
+            warnings.extend(warning("the result is not in run.json", recorded));
+        }
+        let verdict = Judged { command, checkpoint, evaluation: evaluation.clone() };
+        warnings.extend(warning("the result is not in the report", verdicts::keep(run, verdict)));
+        if is_own {
+            let classifier = self.opened.classifier.as_ref();
+            warnings.extend(keep_gallery(run, classifier, self.test.images(), options.threat));
+        }
+        warnings.extend(refresh(run));
+        warnings
+    }
+
+    /// What an evaluation is of, in a line: run, model, method, images, threat model, precision.
+    pub fn title(&self, evaluation: &Evaluation) -> String {
+        let method = self.method().map(|method| format!(", {method}")).unwrap_or_default();
+        format!(
+            "{}: {}{method}, {} test images of {}, {}, {}",
+            visible_path(&self.options.run),
+            visible(&self.opened.classifier.name()),
+            images(evaluation.subset, evaluation.examples),
+            self.trained.dataset,
+            evaluation.threat,
+            judged_in(evaluation.precision)
+        )
+    }
+}
+
+/// How many images, and which where these are not all.
+pub(crate) fn images(subset: Option<Subset>, examples: usize) -> String {
+    subset.map_or_else(|| count(examples as u64), |subset| subset.words())
+}

@@ -1,0 +1,45 @@
+//! The verdicts on a run, in `evaluations.json` of its directory: the latest of each kind.
+
+use crate::Result;
+use crate::files::{read_json, write_json};
+use gaat::lock::Writer;
+use gaat_report::Judged;
+use gaat_spec::Evaluation;
+use std::path::Path;
+
+const FILE: &str = "evaluations.json";
+
+/// Whether `new` judged the same as `old` in the same way and tells all that `old` does, so that it takes its place.
+fn replaces(new: &Judged, old: &Judged) -> bool {
+    let how = |verdict: &Judged| {
+        let Evaluation { threat, examples, attacks, .. } = &verdict.evaluation;
+        let attacks: Vec<_> = attacks.iter().map(|result| result.attack).collect();
+        (verdict.checkpoint, *threat, *examples, attacks)
+    };
+    how(new) == how(old) && (!new.evaluation.curve.is_empty() || old.evaluation.curve.is_empty())
+}
+
+/// The verdicts kept in the run directory `run`, oldest first.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read(run: &Path) -> Result<Vec<Judged>> {
+    Ok(read_json(&run.join(FILE))?.unwrap_or_default())
+}
+
+/// `old` verdicts and `new` ones, which take the places of their kind.
+pub(crate) fn joined(mut old: Vec<Judged>, new: Vec<Judged>) -> Vec<Judged> {
+    old.retain(|old| !new.iter().any(|new| replaces(new, old)));
+    old.extend(new);
+    old
+}
+
+/// Adds `verdict` to those of `run`, in the place of one of its kind.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn keep(run: &Path, verdict: Judged) -> Result<()> {
+    let _turn = Writer::in_directory(run)?;
+    let kept = joined(read(run)?, vec![verdict]);
+    write_json(&run.join(FILE), &kept)
+}
