@@ -14,6 +14,7 @@ pub(crate) use network::{ModelAction, ModelArguments};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gaat_data::ImageShape;
+use gaat_spec::method::BaseMethod;
 use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{
     Anchor, AttackName, Budget, Checkpoint, ComputePrecision, Curvature, DatasetName, MethodName, ModelName,
@@ -58,9 +59,9 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Tell what a network of torch.export is
     Model(ModelArguments),
-    /// Tell which data sets are there and whether they are whole, and download them
+    /// Inspect, verify and download data sets
     Data(DataArguments),
-    /// Tell what this machine has for training, and what to do about what is missing
+    /// Check this machine for training and suggest fixes
     Doctor(DoctorArguments),
     /// Print completions for a shell
     Completions(CompletionsArguments),
@@ -110,14 +111,14 @@ pub(crate) struct OutputArguments {
 #[command(after_help = "What neither a flag nor the recipe sets follows from the data set and the method; \
                         recipe.toml in the run directory holds every value that was used.")]
 pub(crate) struct TrainArguments {
-    /// Recipe with the keys below; a flag goes before its key
+    /// Recipe file; flags override its keys
     #[arg(value_name = "RECIPE.toml")]
     pub(crate) file: Option<PathBuf>,
     /// Run directory; must be new or empty unless --resume is given
     /// [default: runs/DATASET-MODEL-METHOD-sSEED]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with the run in --out, or in a run directory in place of the recipe, with the recipe saved there
+    /// Resume the run in --out (or in the run directory given instead of a recipe), using its saved recipe
     #[arg(long)]
     pub(crate) resume: bool,
     #[command(flatten)]
@@ -251,13 +252,13 @@ pub(crate) struct EvaluateArguments {
     /// Where to draw robust accuracy over epsilon
     #[arg(long, value_name = "CURVE.svg")]
     pub(crate) svg: Option<PathBuf>,
-    /// Images that noise, shares of perturbations and larger budgets are tried on, for the alarms; 0 for none
+    /// Number of images used by the masking checks; 0 for none
     #[arg(long, value_name = "N", default_value_t = 250)]
     pub(crate) probe_images: usize,
-    /// Draws of random noise an image of these
+    /// Draws of random noise for each of these images
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) noise_draws: usize,
-    /// Always exact: for the refusal alone
+    /// Hidden. Accepted only to explain that judging always uses exact gradients
     #[arg(long, hide = true, value_parser = exact_alone)]
     pub(crate) gradient: Option<GradientChoice>,
     /// Exit with status 1 when the robust accuracy is below this fraction
@@ -282,12 +283,17 @@ pub(crate) struct EvaluateArguments {
                         applies to the dat methods alone."
 )]
 pub(crate) struct CompareArguments {
-    /// Recipe with the keys below; a flag goes before its key
+    /// Recipe file; flags override its keys
     #[arg(value_name = "RECIPE.toml")]
     pub(crate) file: Option<PathBuf>,
-    /// Methods, separated by commas: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-free, gaat-memory, fgsm-rs,
-    /// n-fgsm, free, fgsm-mep, gradalign, trades, mart, awp+METHOD, dat+METHOD
-    #[arg(long, value_delimiter = ',', required = true, value_name = "METHODS")]
+    /// Methods, separated by commas
+    #[arg(
+        long,
+        value_delimiter = ',',
+        required = true,
+        value_name = "METHODS",
+        help = format!("Methods, separated by commas: {}, awp+METHOD, dat+METHOD", BaseMethod::listed())
+    )]
     pub(crate) methods: Vec<MethodName>,
     /// Runs of each method, with seeds counted up from --seed
     #[arg(long, value_name = "N", default_value_t = 1)]

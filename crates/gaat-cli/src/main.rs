@@ -5,6 +5,7 @@
 
 mod advice;
 mod arguments;
+mod checkup;
 mod commands;
 mod directory;
 mod interrupt;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 pub struct Budget {
-    /// Steps of the attacks that step, each in its own sense [default: as customary, 50 for pgd, 100 for apgd]
+    /// Steps of iterative attacks [default: as customary, 50 for pgd, 100 for apgd]
     #[cfg_attr(feature = "clap", arg(long, value_name = "K"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,

@@ -20,6 +20,11 @@ macro_rules! named {
             /// Every member, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
+            /// All names, separated by commas: for help texts and errors.
+            pub fn listed() -> String {
+                Self::ALL.iter().map(|item| item.as_str()).collect::<Vec<_>>().join(", ")
+            }
+
             /// The name used in TOML, on the command line and in JSON.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }

@@ -71,9 +71,15 @@ pub struct Recipe {
         arg(long, help = format!("Network: {}", crate::model::ACCEPTED), help_heading = "Model and method")
     )]
     pub model: Option<ModelName>,
-    /// Training method: natural, rat, gaat, gaat-paper, gaat-paper-diagonal, gaat-free, gaat-memory, fgsm-rs, n-fgsm, free,
-    /// fgsm-mep, gradalign, trades, mart; awp+METHOD; dat, dat+METHOD
-    #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
+    /// Training method
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            help = format!("Training method: {}; awp+METHOD; dat, dat+METHOD", BaseMethod::listed()),
+            help_heading = "Model and method"
+        )
+    )]
     pub method: Option<MethodName>,
     /// Weights to begin with: a run directory, weights saved by gaat, or a state dict of PyTorch (.pth, .safetensors)
     #[cfg_attr(feature = "clap", arg(long, value_name = "PATH", help_heading = "Model and method"))]

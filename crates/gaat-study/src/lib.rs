@@ -75,6 +75,7 @@ pub mod error;
 pub mod explanation;
 mod files;
 mod judging;
+pub mod network;
 pub mod recipes;
 pub mod report;
 pub mod subject;
@@ -82,4 +83,5 @@ pub mod verdicts;
 
 pub use comparison::{CompareOptions, Plan, compare};
 pub use error::{Error, Result};
+pub use network::NetworkInfo;
 pub use subject::{Subject, SubjectOptions};

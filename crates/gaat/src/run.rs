@@ -109,7 +109,7 @@ impl RunDirectory {
     /// The record in the state to go on from, of the very `recipe`; `None` where the run has to begin.
     ///
     /// # Errors
-    /// When the directory is of another recipe, holds something else than a run, or when the state is damaged or gone.
+    /// When the directory is of another recipe, is not a run directory, or when the state is damaged or gone.
     pub(crate) fn find_state(&self, recipe: &CheckedRecipe) -> Result<Option<RunRecord>> {
         let state = self.state();
         if state.exists() {

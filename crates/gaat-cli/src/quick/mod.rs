@@ -3,4 +3,5 @@
 pub(crate) mod data;
 mod download;
 mod fetch;
+mod listing;
 pub(crate) mod shell;

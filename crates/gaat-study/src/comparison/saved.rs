@@ -67,7 +67,7 @@ pub(super) fn find(job: &Job, judging: &Judging) -> Result<Found> {
     }
     let taken = |reason: String| Err(Error::Taken { path: directory.clone(), reason });
     let Some(there) = gaat::run::recipe(directory)? else {
-        return taken("holds something else than a run; choose another directory".to_owned());
+        return taken("is not a run directory (it has no recipe.toml); choose another directory".to_owned());
     };
     let differences = there.differences(&job.recipe.resolved)?;
     if !differences.is_empty() {

@@ -1,14 +1,14 @@
 //! `gaat import`.
 
+mod options;
+
 use super::Outcome;
 use crate::arguments::ImportArguments;
 use crate::printer::Printer;
 use anyhow::{Result, bail};
-use gaat::exchange::{ImportOptions, Imported, import};
-use gaat::nn::{InputShape, Normalization};
-use gaat_data::ImageShape;
+use gaat::exchange::{Imported, import};
 use gaat_report::format::typed;
-use gaat_spec::{Recipe, visible_path};
+use gaat_spec::visible_path;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outc
     if arguments.out.exists() {
         bail!("{}: is there already; choose another --out, or remove it", visible_path(&arguments.out));
     }
-    let options = options(arguments)?;
+    let options = options::options(arguments)?;
     let imported = import(&arguments.file, &options)?;
     let Imported { classifier, description, others, notes } = imported;
     for note in &notes {
@@ -75,48 +75,4 @@ pub(crate) fn run(arguments: &ImportArguments, printer: &Printer) -> Result<Outc
 /// The strongest attack that takes a network of so many classes: the targeted ratio of logits in autoattack compares four.
 fn thorough_attack(classes: usize) -> &'static str {
     if classes < 4 { "apgd-ce,fab-t,square" } else { "autoattack" }
-}
-
-fn options(arguments: &ImportArguments) -> Result<ImportOptions> {
-    let (mut input, mut class_names) = (arguments.input.map(input_shape), None);
-    if let Some(dataset) = arguments.dataset {
-        let recipe =
-            Recipe { dataset: Some(dataset), data_dir: arguments.data_dir.clone(), ..Recipe::default() };
-        let test = gaat::run::test_images(&recipe, None)?;
-        input = input.or(Some(input_shape(test.images().shape())));
-        class_names = Some(test.images().class_names().to_vec());
-    }
-    if !arguments.classes.is_empty() {
-        class_names = Some(arguments.classes.clone());
-    }
-    let normalization = match (arguments.mean.as_slice(), arguments.std.as_slice()) {
-        ([], []) => None,
-        (mean, std) => Some(Normalization { mean: mean.to_vec(), std: std.to_vec() }),
-    };
-    if let Some(bytes) = normalization.as_ref().filter(|given| given.is_for_bytes()) {
-        let Normalization { mean, std } = bytes.divided(255.0);
-        bail!(
-            "--mean and --std are for pixels from 0 to 255 here, and gaat's are in [0, 1]; divided by 255 they are \
-             --mean={} --std={}",
-            listed(&mean),
-            listed(&std)
-        );
-    }
-    Ok(ImportOptions {
-        model: arguments.model,
-        input,
-        class_names,
-        normalization,
-        key: arguments.key.clone(),
-    })
-}
-
-/// Numbers as a flag takes them, to six places.
-fn listed(numbers: &[f64]) -> String {
-    numbers.iter().map(|number| ((number * 1e6).round() / 1e6).to_string()).collect::<Vec<_>>().join(",")
-}
-
-fn input_shape(shape: ImageShape) -> InputShape {
-    let ImageShape { channels, height, width } = shape;
-    InputShape { channels: channels as i64, height: height as i64, width: width as i64 }
 }
