@@ -41,7 +41,7 @@ pub enum Error {
         source: Box<Self>,
     },
     /// The recipe of one method of a comparison does not do.
-    #[error("method {method}")]
+    #[error("method {}", visible_lines(method))]
     Method {
         /// The method.
         method: String,
@@ -85,7 +85,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Test images of other classes than those that the network tells apart.
-    #[error("{0}")]
+    #[error("{}", visible_lines(.0))]
     Classes(String),
     /// A threat model in another norm than that of the training, without an epsilon.
     #[error(

@@ -31,7 +31,7 @@ pub enum Error {
         error: Box<Error>,
     },
     /// A tensor or image has the wrong shape.
-    #[error("{}: expected {expected}, found {found}", visible(what))]
+    #[error("{}: expected {}, found {}", visible(what), visible_lines(expected), visible_lines(found))]
     Shape {
         /// Which tensor.
         what: String,
@@ -41,7 +41,7 @@ pub enum Error {
         found: String,
     },
     /// A model cannot be built as asked.
-    #[error("model {model}: {reason}")]
+    #[error("model {}: {}", visible(model), visible_lines(reason))]
     Model {
         /// Its name.
         model: String,
@@ -49,10 +49,13 @@ pub enum Error {
         reason: String,
     },
     /// A device, precision or thread count is not to be had here.
-    #[error("{0}")]
+    #[error("{}", visible_lines(.0))]
     Device(String),
     /// A CUDA device that libtorch does not see.
-    #[error("device `{device}`: libtorch sees {found} CUDA devices here; use cpu, or a libtorch with CUDA")]
+    #[error(
+        "device `{}`: libtorch sees {found} CUDA devices here; use cpu, or a libtorch with CUDA",
+        visible(device)
+    )]
     NoCuda {
         /// As written.
         device: String,
@@ -70,8 +73,9 @@ pub enum Error {
     },
     /// Another process works in a directory.
     #[error(
-        "{}: in use by {holder}; wait for the end of that process, or choose another directory",
-        visible_path(path)
+        "{}: in use by {}; wait for the end of that process, or choose another directory",
+        visible_path(path),
+        visible(holder)
     )]
     InUse {
         /// The directory.
@@ -81,9 +85,10 @@ pub enum Error {
     },
     /// The state of a run is gone.
     #[error(
-        "{}: is missing, but {there} tells that the run had come further; nothing was changed. Restore the state from a copy, or \
-         choose another directory to begin anew",
-        visible_path(path)
+        "{}: is missing, but {} tells that the run had come further; nothing was changed. Restore the state from a copy, or choose \
+         another directory to begin anew",
+        visible_path(path),
+        visible_lines(there)
     )]
     StateGone {
         /// Where the state belongs.
@@ -110,8 +115,10 @@ pub enum Error {
     },
     /// The file that an evaluation is to go on from is of another one.
     #[error(
-        "{}: belongs to another evaluation: {there}, here: {here}; remove the file or name another",
-        visible_path(path)
+        "{}: belongs to another evaluation: {}, here: {}; remove the file or name another",
+        visible_path(path),
+        visible_lines(there),
+        visible_lines(here)
     )]
     OtherEvaluation {
         /// The file.
@@ -136,7 +143,7 @@ pub enum Error {
     #[error(transparent)]
     Data(#[from] gaat_data::Error),
     /// Training cannot go on.
-    #[error("training stopped at epoch {epoch}, step {step}: {reason}")]
+    #[error("training stopped at epoch {epoch}, step {step}: {}", visible_lines(reason))]
     Training {
         /// Epoch, from 1.
         epoch: usize,
@@ -155,7 +162,7 @@ pub enum Error {
         layer: String,
     },
     /// Weights, statistics or logits are no finite numbers; the message names them.
-    #[error("{0}")]
+    #[error("{}", visible_lines(.0))]
     NotFinite(String),
     /// The loss of a training step, or a gradient of it, is no finite number; the weights were left as they were.
     #[error("the loss is {loss}{}", in_gradient(gradient.as_deref()))]
@@ -169,12 +176,12 @@ pub enum Error {
     #[error("interrupted")]
     Interrupted,
     /// A call that makes no sense, whatever the input.
-    #[error("{0}")]
+    #[error("{}", visible_lines(.0))]
     Usage(String),
 }
 
 fn in_gradient(name: Option<&str>) -> String {
-    name.map_or_else(String::new, |name| format!(", and its gradient in {name} is not finite"))
+    name.map_or_else(String::new, |name| format!(", and its gradient in {} is not finite", visible(name)))
 }
 
 fn not_to_be_had(wanted: Option<&str>) -> String {
@@ -190,5 +197,37 @@ impl From<tch::TchError> for Error {
 impl From<gaat_shim::LibtorchError> for Error {
     fn from(error: gaat_shim::LibtorchError) -> Self {
         Self::of_libtorch(&error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names come out of files, and a message ends in a terminal.
+    #[test]
+    fn no_message_steers_the_terminal() {
+        let evil = || "a\u{202e}b\u{1b}[2J".to_owned();
+        let path = PathBuf::from(evil());
+        for error in [
+            Error::Shape { what: evil(), expected: evil(), found: evil() },
+            Error::Model { model: evil(), reason: evil() },
+            Error::Device(evil()),
+            Error::NoCuda { device: evil(), found: 0 },
+            Error::Occupied { path: path.clone() },
+            Error::InUse { path: path.clone(), holder: evil() },
+            Error::StateGone { path: path.clone(), there: evil() },
+            Error::Foreign { path: path.clone() },
+            Error::File { path: path.clone(), reason: evil() },
+            Error::OtherEvaluation { path: path.clone(), there: evil(), here: evil() },
+            Error::Choice { path, keys: vec![evil()] },
+            Error::Training { epoch: 1, step: 1, reason: evil() },
+            Error::NotFinite(evil()),
+            Error::Diverged { loss: 0.0, gradient: Some(evil()) },
+            Error::Usage(evil()),
+        ] {
+            let text = error.to_string();
+            assert_eq!(visible_lines(&text), text, "{error:?}");
+        }
     }
 }

@@ -21,7 +21,7 @@ fn help_names_the_keys_of_each_command() {
                 "vit-tiny",
                 "efficientnet-b0",
                 "(base width W)",
-                "run directory in place of the recipe",
+                "run directory given instead of a recipe",
                 "--noise",
             ],
         ),
