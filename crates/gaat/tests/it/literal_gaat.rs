@@ -109,3 +109,61 @@ fn gaat_at_the_random_start_without_curvature_is_fgsm_rs() {
     let expected = (&batch.pixels + delta).clamp(0.0, 1.0);
     assert!((found.pixels() - expected).abs().max().double_value(&[]) < 1e-12);
 }
+
+/// YOPO (Zhang et al. 2019, "You only propagate once") takes the inner steps of the attack with `p^T J0(x + d)`, where `p` is the
+/// slope of the loss in the output of the first layer, kept from one full pass, and `J0` the Jacobian of the first layer at the point
+/// reached. Where the first layer is linear, `J0` is the same everywhere: each inner step uses the gradient of the full pass, which is
+/// what the first-order expansion answers.
+#[test]
+fn yopo_with_a_linear_first_layer_is_a_first_order_expansion() {
+    tch::set_num_threads(1);
+    let options = BuildOptions {
+        device: Device::Cpu,
+        precision: ComputePrecision::Fp32,
+        kind: Kind::Double,
+        seed: 3,
+        normalization: Normalization::identity(1),
+    };
+    let input = InputShape { channels: 1, height: 8, width: 8 };
+    let network = build(&ModelName::Mlp, input, 10, &options).unwrap();
+    let data = load(&Source { dataset: DatasetName::Digits, data_dir: None, resize: None }).unwrap();
+    let batch = Images::upload(&data.train, Device::Cpu).unwrap().range(0, 50, Kind::Double).unwrap();
+    let weight = |name: &str| {
+        let state = network.store().state().unwrap();
+        state.into_iter().find(|(found, _)| found == name).unwrap().1
+    };
+    let above = |first: &Tensor| {
+        let hidden = first.relu().linear(&weight("3.weight"), Some(&weight("3.bias"))).relu();
+        hidden.linear(&weight("5.weight"), Some(&weight("5.bias")))
+    };
+    let first = batch.pixels.flatten(1, -1).linear(&weight("1.weight"), Some(&weight("1.bias")));
+    let first = first.detach().set_requires_grad(true);
+    let gap = (above(&first) - network.logits(&batch.pixels, Mode::Eval).unwrap()).abs().max();
+    assert!(gap.double_value(&[]) < 1e-12, "the same network");
+    let losses = above(&first).log_softmax(-1, Kind::Double).gather(1, &batch.labels.unsqueeze(1), false);
+    (-losses.sum(Kind::Double)).backward();
+    let slope = first.grad();
+
+    let threat = ThreatModel::new(Norm::Linf, "0.15".parse().unwrap()).unwrap();
+    let model = TaylorModel::once(Anchor::RandomStart, Curvature::None, &threat);
+    let draws = Rng::new(1).seeded("curvature", 0);
+    let mut expansion = Taylor::new(network.as_ref(), Mode::Eval, &batch.pixels, model, draws);
+    let mut delta = batch.pixels.zeros_like();
+    for step in 0..5 {
+        let points = (&batch.pixels + &delta).set_requires_grad(true);
+        let first = points.flatten(1, -1).linear(&weight("1.weight"), Some(&weight("1.bias")));
+        (first * &slope).sum(Kind::Double).backward();
+        let inner = points.grad();
+        let answer = expansion.at(&points.detach(), &batch.labels).unwrap().gradient;
+        let gap = (&inner - answer).abs().max().double_value(&[]);
+        assert!(gap < 1e-12, "step {step}: {gap}");
+        delta = ball::project_into_box(&batch.pixels, &(delta + inner.sign() * 0.03), &threat);
+    }
+    let truth =
+        Exact::new(network.as_ref(), Mode::Eval).at(&(&batch.pixels + &delta), &batch.labels).unwrap();
+    let answer = expansion.at(&(&batch.pixels + &delta), &batch.labels).unwrap();
+    assert!(
+        (truth.gradient - answer.gradient).abs().max().double_value(&[]) > 1e-4,
+        "the case shows nothing"
+    );
+}
