@@ -21,7 +21,7 @@ fn main() {
         .flag(include.display().to_string())
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include").display().to_string())
-        .files(["cpp/shim.cpp", "cpp/cuda.cpp", "cpp/convolution.cpp", "cpp/dispatch.cpp"])
+        .files(["cpp/shim.cpp", "cpp/cuda.cpp", "cpp/convolution.cpp", "cpp/dispatch.cpp", "cpp/random.cpp"])
         .compile("gaat_shim");
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }

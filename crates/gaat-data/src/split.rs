@@ -72,6 +72,22 @@ pub struct Splits {
     pub test: TestSet,
 }
 
+impl Splits {
+    /// Images for training and validation that somebody else has told apart, and none for judging.
+    ///
+    /// # Errors
+    /// When the two differ in image shape or classes, or a label has no class name.
+    pub fn given(train: Arc<dyn ImageSource>, validation: Arc<dyn ImageSource>) -> Result<Self> {
+        let Parts { train, test: validation } = Parts::of(train, validation)?;
+        let test = View::of(Arc::clone(&train), Vec::new())?;
+        Ok(Self {
+            train: TrainSet(train),
+            validation: ValidationSet(validation),
+            test: TestSet(Arc::new(test)),
+        })
+    }
+}
+
 /// How to split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SplitOptions {

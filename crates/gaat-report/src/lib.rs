@@ -31,7 +31,7 @@ pub use document::Document;
 pub use evaluation::evaluation_text;
 pub use explanation::{explanation_markdown, explanation_text};
 pub use frontier::frontier;
-pub use page::{ComparisonPage, Judged, Report, RunPage};
+pub use page::{ComparisonPage, Judged, Report, RunPage, VerdictPage};
 pub use plot::Plot;
 pub use table::{Align, Table};
 pub use trained::trained_text;

@@ -7,12 +7,14 @@
 mod convolution;
 mod cuda;
 mod dispatch;
+mod random;
 
 pub use convolution::route_convolutions;
 pub use cuda::{CudaEvent, CudaGraph, GraphPool, cuda_has_bf16, cuda_peak, load_cuda};
 pub use dispatch::{
     AllocationBound, Argument, Autocast, Operator, Parameter, TensorList, Value, plain_attention,
 };
+pub use random::{Distribution, LentGenerator, draw};
 
 use libc::{c_char, c_int};
 use std::ffi::CStr;

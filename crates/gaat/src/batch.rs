@@ -1,6 +1,6 @@
 //! Images on a device: from the bytes of an [`ImageSource`] to the float batches that networks take.
 
-use crate::Result;
+use crate::{Error, Result};
 use gaat_data::{ImageShape, ImageSource, epoch_order};
 use gaat_spec::{Selection, Subset};
 use std::sync::Arc;
@@ -66,7 +66,11 @@ impl Choice {
 /// Bytes of pixels that go to the device at once.
 const AT_ONCE: usize = 16 << 20;
 
-/// Some images as bytes: on a device, or read from their source batch by batch where they do not lie in memory.
+/// Images that are looked at together.
+const CHUNK: usize = 256;
+
+/// Some images: on a device, as bytes or, where a program brought such, floating-point numbers; or read as bytes from their source
+/// batch by batch where they do not lie in memory.
 #[derive(Debug)]
 pub struct Images<'a> {
     pixels: Pixels<'a>,
@@ -98,6 +102,54 @@ impl Held<'_> {
 }
 
 impl<'a> Images<'a> {
+    /// Images of a program where they are: `pixels` `[N, C, H, W]`, bytes in `0..=255` or floating-point numbers in `[0, 1]`;
+    /// `labels` `[N]`, i64.
+    ///
+    /// # Errors
+    /// When the shapes or dtypes are others.
+    pub fn on_device(pixels: Tensor, labels: Tensor) -> Result<Self> {
+        let (size, count) = (pixels.size(), labels.size());
+        let is_number = pixels.kind() == Kind::Uint8 || pixels.is_floating_point();
+        let fits = size.len() == 4 && count.len() == 1 && size[0] == count[0];
+        if !fits || !is_number || labels.kind() != Kind::Int64 {
+            let (pixels, labels) = (pixels.kind(), labels.kind());
+            return Err(Error::Shape {
+                what: "images".to_owned(),
+                expected: "pixels [N, C, H, W], bytes or floating point, and labels [N], Int64".to_owned(),
+                found: format!("pixels {size:?} of {pixels:?} and labels {count:?} of {labels:?}"),
+            });
+        }
+        Ok(Self { pixels: Pixels::Resident(pixels), labels })
+    }
+
+    /// Those that `choice` takes, in their old order, where the images are.
+    ///
+    /// # Errors
+    /// When an image cannot be read, or the device has no room.
+    pub(crate) fn chosen(&self, choice: Choice) -> Result<Images<'static>> {
+        let places = choice.places(self.len()).unwrap_or_else(|| (0..self.len()).collect());
+        let (pixels, labels) = self.gather(&self.indices(&places)?)?;
+        Ok(Images { pixels: Pixels::Resident(pixels), labels })
+    }
+
+    /// Tells these images from others, 64-bit FNV-1a over all numbers.
+    ///
+    /// # Errors
+    /// When an image cannot be read.
+    pub(crate) fn fingerprint(&self) -> Result<String> {
+        let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+        for (_, batch) in self.batches(CHUNK, Kind::Double) {
+            let Batch { pixels, labels } = batch?;
+            for numbers in [pixels, labels] {
+                let flat = numbers.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_flatten(0, -1)?;
+                for number in Vec::<f64>::try_from(flat)? {
+                    hash = (hash ^ number.to_bits()).wrapping_mul(0x0000_0100_0000_01B3);
+                }
+            }
+        }
+        Ok(format!("{hash:016x}"))
+    }
+
     /// Copies `images` to `device` if they lie in memory.
     ///
     /// # Errors
@@ -230,11 +282,14 @@ fn size_of(shape: ImageShape, count: usize) -> [i64; 4] {
     [count, shape.channels, shape.height, shape.width].map(|side| side as i64)
 }
 
-/// Bytes in `0..=255` as floating-point numbers in `[0, 1]`.
+/// Bytes in `0..=255` as floating-point numbers in `[0, 1]`; numbers that are floating-point already stay what they are.
 ///
 /// # Errors
 /// When libtorch has no room.
 pub fn to_unit(bytes: &Tensor, kind: Kind) -> Result<Tensor> {
+    if bytes.is_floating_point() {
+        return Ok(bytes.f_to_kind(kind)?);
+    }
     // By division, as torchvision's ToTensor: multiplying by 1/255 rounds some values differently.
     let scale = Tensor::f_full([1], 255.0, (kind, bytes.device()))?;
     Ok(bytes.f_to_kind(kind)?.f_div_(&scale)?)

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::nn::{InputShape, Normalization};
-use gaat_data::{ImageSource, Opened, Parts, Source, SplitOptions, Splits, for_each_chunk, split};
+use gaat_data::{ImageSource, Opened, Parts, Source, SplitOptions, Splits, View, for_each_chunk, split};
 use gaat_spec::{CheckedRecipe, NormalizationChoice, Residence, Size};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,6 +60,24 @@ impl Dataset {
         let parts = Parts::of(train, test)?;
         let digest = parts.train().digest()?;
         Ok(Self { splits: split(parts, options)?, digest, warnings: Vec::new() })
+    }
+
+    /// Images to train on, of which validation images are carved as `options` say, and none to judge by.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn training_on(train: Arc<dyn ImageSource>, options: &SplitOptions) -> Result<Self> {
+        let none = Arc::new(View::of(Arc::clone(&train), Vec::new())?);
+        Self::of(train, none, options)
+    }
+
+    /// Images for training and validation that somebody else has told apart, and none to judge by.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn given(train: Arc<dyn ImageSource>, validation: Arc<dyn ImageSource>) -> Result<Self> {
+        let digest = train.digest()?;
+        Ok(Self { splits: Splits::given(train, validation)?, digest, warnings: Vec::new() })
     }
 }
 

@@ -172,6 +172,9 @@ pub enum Error {
         /// Where the loss is finite: the first tensor whose gradient is not, `fc.weight` in backquotes or the pixels.
         gradient: Option<String>,
     },
+    /// A network that somebody else brought has failed in its own way; whoever brought it gets its error back.
+    #[error(transparent)]
+    Network(Box<dyn std::error::Error + Send + Sync>),
     /// An observer asked to stop.
     #[error("interrupted")]
     Interrupted,

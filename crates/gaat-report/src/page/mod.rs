@@ -8,9 +8,11 @@ mod gallery;
 mod headline;
 mod results;
 mod run;
+mod verdict;
 
 pub use comparison::ComparisonPage;
 pub use run::{Judged, RunPage};
+pub use verdict::VerdictPage;
 
 use crate::plot::Plot;
 use gaat_spec::visible_lines;

@@ -18,7 +18,8 @@ pub(super) struct Judge<'a> {
 
 impl Judge<'_> {
     /// Places of the images of `batch` that are classified correctly.
-    pub(super) fn clean(&self, batch: &Batch) -> Result<Vec<i64>> {
+    pub(super) fn clean(&self, batch: &Batch, index: usize) -> Result<Vec<i64>> {
+        self.classifier.begin_step(self.rng, index as u64);
         places(&standing_clean(self.classifier, batch)?)
     }
 
@@ -36,6 +37,7 @@ impl Judge<'_> {
             let attack = build(spec, restart)?;
             // Seeded by attack, restart and batch: an evaluation in other company draws the same.
             let draws = self.rng.seeded(&format!("evaluate/{}/{restart}", spec.name()), index as u64);
+            self.classifier.begin_step(self.rng, begun(index, restart));
             let (survived, passes) =
                 survivors(self.classifier, batch, &left, attack.as_ref(), threat, &draws)?;
             left = survived;
@@ -43,6 +45,12 @@ impl Judge<'_> {
         }
         Ok((places(&left)?, total))
     }
+}
+
+/// The step that a network which draws random numbers is told of for a batch and a restart: an evaluation that goes on draws as
+/// one that never stopped.
+pub(super) fn begun(index: usize, restart: usize) -> u64 {
+    index as u64 | (restart as u64) << 32
 }
 
 fn places(standing: &Tensor) -> Result<Vec<i64>> {

@@ -17,7 +17,7 @@ mod written;
 
 pub use crate::control::Control;
 pub(crate) use grid::amplified;
-pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, Success, perturb};
+pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, Success, perturb, perturb_batch};
 pub use probes::ProbeOptions;
 pub use written::EightBit;
 
@@ -28,7 +28,7 @@ use crate::{Error, Result};
 use crew::Crew;
 use gaat_data::ImageSource;
 use gaat_spec::collapse::Training;
-use gaat_spec::{AttackSpec, Evaluation, Passes, Selection, ThreatModel, bounds};
+use gaat_spec::{AttackSpec, Evaluation, Passes, Selection, Subset, ThreatModel, bounds};
 use judge::Judge;
 use ledger::{Entry, Ledger};
 use plan::{Planned, Task};
@@ -125,7 +125,7 @@ pub fn evaluate(
     options: &EvaluateOptions,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
-    judge(classifier, images, options, None, observer)
+    judge(classifier, Set::of(classifier, images, options)?, options, None, observer)
 }
 
 /// The same, with all that was found so far in the file `state` after every batch. Where the file is there already,
@@ -140,18 +140,62 @@ pub fn evaluate_resumable(
     state: &Path,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
-    let saved = Saved::new(state, classifier, images, options)?;
-    judge(classifier, images, options, Some(&saved), observer)
+    let saved = Saved::new(state, classifier, &images.digest()?, options)?;
+    judge(classifier, Set::of(classifier, images, options)?, options, Some(&saved), observer)
 }
 
-fn judge(
+/// The same for images that lie on the device already, bytes or floating point, of classes with `class_names`; resumable where
+/// `state` names a file.
+///
+/// # Errors
+/// As [`evaluate_resumable`].
+pub fn evaluate_images(
     classifier: &dyn Classifier,
-    images: &dyn ImageSource,
+    images: &Images<'_>,
+    class_names: &[String],
     options: &EvaluateOptions,
-    saved: Option<&Saved>,
+    state: Option<&Path>,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
-    if images.is_empty() || options.limit == Some(0) || options.batch_size == 0 {
+    let saved = match state {
+        Some(state) => Some(Saved::new(state, classifier, &images.fingerprint()?, options)?),
+        None => None,
+    };
+    check(options, images.len())?;
+    let choice = options.choice(images.len());
+    let chosen = images.chosen(choice)?;
+    let set = Set { images: chosen, names: class_names, subset: choice.subset(images.len()) };
+    judge(classifier, set, options, saved.as_ref(), observer)
+}
+
+/// What is judged.
+struct Set<'a> {
+    images: Images<'a>,
+    names: &'a [String],
+    /// Which images these are, where they are not all.
+    subset: Option<Subset>,
+}
+
+impl<'a> Set<'a> {
+    /// Those of `images` that `options` choose, where `classifier` computes.
+    fn of(
+        classifier: &dyn Classifier,
+        images: &'a dyn ImageSource,
+        options: &EvaluateOptions,
+    ) -> Result<Self> {
+        check(options, images.len())?;
+        let choice = options.choice(images.len());
+        Ok(Self {
+            images: Images::upload_some(images, choice, classifier.store().device())?,
+            names: images.class_names(),
+            subset: choice.subset(images.len()),
+        })
+    }
+}
+
+/// Refuses sizes that do not fit.
+fn check(options: &EvaluateOptions, count: usize) -> Result<()> {
+    if count == 0 || options.limit == Some(0) || options.batch_size == 0 {
         return Err(Error::Usage(
             "evaluation needs at least one image and a batch size of at least 1".to_owned(),
         ));
@@ -162,22 +206,30 @@ fn judge(
         bounds::PROBE_IMAGES.check(images)?;
         bounds::NOISE_DRAWS.check(noise_draws)?;
     }
+    Ok(())
+}
+
+fn judge(
+    classifier: &dyn Classifier,
+    Set { images, names, subset }: Set<'_>,
+    options: &EvaluateOptions,
+    saved: Option<&Saved>,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<Evaluation> {
     try_algorithms(false);
     let classes = classifier.class_count() as usize;
     let plan = plan::plan(options, classes)?;
     let notes = plan::notes(options, classes)?;
-    let (names, set) = (images.class_names(), images.len());
-    let choice = options.choice(set);
-    let images = Images::upload_some(images, choice, classifier.store().device())?;
     let mut ledger = saved.map_or_else(|| Ok(Ledger::default()), Saved::read)?;
     let run = Run { images: &images, plan: &plan, options, kind: classifier.store().kind(), saved };
     let mut crew = Crew::new(classifier, images.len().div_ceil(options.batch_size))?;
     run.stages(&mut crew, &mut ledger, observer)?;
     let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
     verdict.precision = Some(classifier.compute_precision());
-    verdict.subset = choice.subset(set);
+    verdict.subset = subset;
     let stages = verdict::last_stages(&plan);
     verdict.classes = classes::classes(names, &images, options.batch_size, &ledger, &stages)?;
+    classifier.begin_step(Rng::new(options.seed), 0);
     verdict.alarms.extend(constant::alarm(classifier, &images, options.batch_size, &verdict.classes)?);
     let robust = ledger.withstood_all(&stages);
     let robust = robust.into_iter().map(|(batch, place)| (batch * options.batch_size) as i64 + place);
@@ -256,7 +308,7 @@ impl Run<'_> {
         let found = crew.each(jobs, |classifier, Job { index, batch, standing }| {
             let judge = Judge { classifier, rng };
             match &planned.task {
-                Task::Clean => Ok((judge.clean(&batch)?, Passes::default())),
+                Task::Clean => Ok((judge.clean(&batch, index)?, Passes::default())),
                 Task::Attack(_, part) | Task::Curve(part) => {
                     judge.attack((part, &planned.threat), &batch, index, &standing)
                 }

@@ -1,6 +1,6 @@
 //! Perturbed images themselves, to be looked at or used elsewhere.
 
-use super::judge::build;
+use super::judge::{begun, build};
 use crate::attack::survival::{check_pixels, correct, standing_clean};
 use crate::attack::{Exact, GradientOracle, Taylor, UnderAttack, ball, run};
 use crate::batch::{Batch, Choice, Images};
@@ -146,9 +146,10 @@ pub fn perturb(
         let start = index * options.batch_size;
         let batch = images.range(start, (start + options.batch_size).min(images.len()), kind)?;
         let started = Instant::now();
-        let perturbed = perturb_batch(classifier, &batch, index, options, &mut passes).doing(|| {
+        let (perturbed, cost) = perturb_batch(classifier, &batch, index, options).doing(|| {
             format!("attacking images {start} to {}", start + batch.labels.size()[0] as usize - 1)
         })?;
+        passes += cost;
         seconds += started.elapsed().as_secs_f64();
         let answer = |pixels: &Tensor| -> Result<Tensor> {
             answer::verdicts(&tch::no_grad(|| classifier.logits(pixels, Mode::Eval))?)
@@ -173,24 +174,31 @@ pub fn perturb(
     })
 }
 
-fn perturb_batch(
+/// Perturbs one batch, the `index`th of its set, and counts the passes. Images that are wrong clean come back as they are, those
+/// that withstood every attack as the last attempt left them. Batch size, limit and selection of `options` are not looked at.
+///
+/// # Errors
+/// As [`perturb`].
+pub fn perturb_batch(
     classifier: &dyn Classifier,
     batch: &Batch,
     index: usize,
     options: &PerturbOptions,
-    passes: &mut Passes,
-) -> Result<Tensor> {
+) -> Result<(Tensor, Passes)> {
+    let mut passes = Passes::default();
     let rng = Rng::new(options.seed);
     let perturbed = batch.pixels.f_detach()?.f_alias_copy()?;
+    classifier.begin_step(rng, index as u64);
     let mut standing = standing_clean(classifier, batch)?;
     for part in options.attack.parts(classifier.class_count() as usize)? {
         for restart in 0..part.restarts() {
             if standing.size()[0] == 0 {
-                return Ok(perturbed);
+                return Ok((perturbed, passes));
             }
             let clean = batch.pixels.f_index_select(0, &standing)?;
             let labels = batch.labels.f_index_select(0, &standing)?;
             let draws = rng.seeded(&format!("evaluate/{}/{restart}", part.name()), index as u64);
+            classifier.begin_step(rng, begun(index, restart));
             let mut oracle: Box<dyn GradientOracle + '_> = match options.gradient {
                 GradientSource::Exact => Box::new(Exact::new(classifier, Mode::Eval)),
                 GradientSource::Taylor { curvature, refreshes } => {
@@ -205,14 +213,14 @@ fn perturb_batch(
                 oracle.as_mut(),
                 UnderAttack::new(&clean, &labels, &options.threat, &draws),
             )?;
-            *passes += oracle.passes();
+            passes += oracle.passes();
             check_pixels(found.pixels())?;
             let _written = perturbed.shallow_clone().f_index_copy_(0, &standing, found.pixels())?;
             let kept = correct(classifier, found.pixels(), &labels)?;
             standing = standing.f_masked_select(&kept)?;
         }
     }
-    Ok(perturbed)
+    Ok((perturbed, passes))
 }
 
 fn taylor_model(

@@ -5,7 +5,6 @@ use super::ledger::Ledger;
 use crate::files::write_atomically;
 use crate::nn::Classifier;
 use crate::{Error, Result};
-use gaat_data::ImageSource;
 use gaat_spec::Selection;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -28,10 +27,11 @@ pub(super) struct Saved {
 }
 
 impl Saved {
+    /// `images` tells these from others.
     pub(super) fn new(
         path: &Path,
         classifier: &dyn Classifier,
-        images: &dyn ImageSource,
+        images: &str,
         options: &EvaluateOptions,
     ) -> Result<Self> {
         // What the probes look at does not go into the ledger, nor what is known of the training.
@@ -50,7 +50,7 @@ impl Saved {
             classifier.variant(),
             classifier.compute_precision(),
             fingerprint(classifier)?,
-            images.digest()?
+            images
         );
         Ok(Self { path: path.to_owned(), judged })
     }

@@ -1,15 +1,12 @@
 //! Random tensors: each draw is a pure function of root seed, stream, step and place in the stream.
 //!
-//! The only place that seeds libtorch or samples from it. libtorch's generator is one per process, so every draw
-//! reseeds it under a lock; no draw can disturb another, from whatever thread, and nothing has to be saved to
-//! resume.
+//! The only place that samples from libtorch. Each draw has a generator of its own, so that no draw disturbs another, from
+//! whatever thread, nor those of the program round this library, and nothing has to be saved to resume.
 
 use crate::{Error, Result};
+use gaat_shim::{Distribution, LentGenerator};
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
-
-static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// The root of all randomness of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +70,7 @@ impl Draws {
         if !(low.is_finite() && high.is_finite() && low <= high) {
             return Err(Error::Usage(format!("uniform numbers from {low} to {high}: not a range")));
         }
-        self.draw(shape, |shape| Tensor::f_empty(shape, (kind, device))?.f_uniform_(low, high))
+        self.draw(shape, (kind, device), Distribution::Uniform { low, high })
     }
 
     /// Normal numbers.
@@ -91,7 +88,7 @@ impl Draws {
         if !(mean.is_finite() && deviation.is_finite() && deviation >= 0.0) {
             return Err(Error::Usage(format!("normal numbers of mean {mean}, deviation {deviation}")));
         }
-        self.draw(shape, |shape| Tensor::f_empty(shape, (kind, device))?.f_normal_(mean, deviation))
+        self.draw(shape, (kind, device), Distribution::Normal { mean, deviation })
     }
 
     /// Whole numbers in `low..high`, as i64.
@@ -102,46 +99,43 @@ impl Draws {
         if low >= high {
             return Err(Error::Usage(format!("whole numbers from {low} to below {high}: an empty range")));
         }
-        self.draw(shape, |shape| Tensor::f_randint_low(low, high, shape, (Kind::Int64, device)))
+        self.draw(shape, (Kind::Int64, device), Distribution::Whole { low, high })
     }
 
-    /// What `work` gives, whose operators draw from libtorch's own generator: it is seeded by the next draw of these, and no other
-    /// draw comes between.
-    pub(super) fn seeding<T>(&self, work: impl FnOnce() -> T) -> T {
-        let seed = self.next_seed();
-        let _guard = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-        tch::manual_seed(seed as i64);
-        work()
+    /// What `work` gives, which draws from libtorch's own generators, as dropout does: those of the CPU and of `device` are seeded
+    /// by the next draw of these, and afterwards go on as if nothing had been drawn.
+    ///
+    /// # Errors
+    /// When libtorch has no such generator.
+    pub fn lending<T>(&self, device: Device, work: impl FnOnce() -> T) -> Result<T> {
+        let seed = self.next_seed() as i64;
+        let devices = [Some(Device::Cpu), (device != Device::Cpu).then_some(device)];
+        let lent = devices.into_iter().flatten().map(|device| LentGenerator::seeded(device, seed));
+        let _lent = lent.collect::<std::result::Result<Vec<_>, _>>()?;
+        Ok(work())
     }
 
     fn next_seed(&self) -> u64 {
         mix(self.seed ^ self.drawn.replace(self.drawn.get() + 1))
     }
 
-    fn draw(
-        &self,
-        shape: &[i64],
-        sample: impl FnOnce(&[i64]) -> std::result::Result<Tensor, tch::TchError>,
-    ) -> Result<Tensor> {
-        let Some(Cut { start, rows, of }) = self.cut else { return self.draw_whole(|| sample(shape)) };
+    fn draw(&self, shape: &[i64], place: (Kind, Device), distribution: Distribution) -> Result<Tensor> {
+        let Some(Cut { start, rows, of }) = self.cut else {
+            return self.draw_whole(shape, place, distribution);
+        };
         if shape.first() != Some(&rows) {
             return Err(Error::Usage(format!(
                 "a draw of shape {shape:?} for {rows} images of a batch of {of}: the first size has to be that of the images"
             )));
         }
         let whole: Vec<i64> = [of].into_iter().chain(shape[1..].iter().copied()).collect();
-        Ok(self.draw_whole(|| sample(&whole))?.f_narrow(0, start, rows)?.f_contiguous()?)
+        Ok(self.draw_whole(&whole, place, distribution)?.f_narrow(0, start, rows)?.f_contiguous()?)
     }
 
-    fn draw_whole(
-        &self,
-        sample: impl FnOnce() -> std::result::Result<Tensor, tch::TchError>,
-    ) -> Result<Tensor> {
-        let seed = self.next_seed();
-        // A panic elsewhere leaves nothing half done: every draw starts by seeding.
-        let _guard = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-        tch::manual_seed(seed as i64);
-        Ok(tch::no_grad(sample)?)
+    fn draw_whole(&self, shape: &[i64], place: (Kind, Device), distribution: Distribution) -> Result<Tensor> {
+        let tensor = Tensor::f_empty(shape, place)?;
+        gaat_shim::draw(&tensor, distribution, self.next_seed() as i64)?;
+        Ok(tensor)
     }
 }
 
@@ -183,6 +177,47 @@ mod tests {
         }
         let text = draws().cut(0, 3, 7).uniform(&[2], 0.0, 1.0, place.0, place.1).unwrap_err().to_string();
         assert!(text.contains("3 images of a batch of 7"), "{text}");
+    }
+
+    #[test]
+    fn draws_are_those_of_a_seed_and_leave_the_generator_of_the_process_alone() {
+        let options = (Kind::Float, Device::Cpu);
+        let draws = Rng::new(3).seeded("stream", 7);
+        let place_seeds: Vec<i64> = (0..3).map(|place: u64| mix(draws.seed ^ place) as i64).collect();
+        tch::manual_seed(5);
+        let expected = Tensor::rand([4], options);
+        tch::manual_seed(5);
+        let found = [
+            draws.uniform(&[40], -1.0, 2.0, Kind::Float, Device::Cpu).unwrap(),
+            draws.normal(&[40], 1.0, 2.0, Kind::Double, Device::Cpu).unwrap(),
+            draws.randint(&[40], -3, 9, Device::Cpu).unwrap(),
+        ];
+        assert_eq!(Tensor::rand([4], options), expected);
+        let seeded = |place: usize| tch::manual_seed(place_seeds[place]);
+        seeded(0);
+        assert_eq!(found[0], Tensor::empty([40], options).uniform_(-1.0, 2.0));
+        seeded(1);
+        assert_eq!(found[1], Tensor::empty([40], (Kind::Double, Device::Cpu)).normal_(1.0, 2.0));
+        seeded(2);
+        assert_eq!(found[2], Tensor::randint_low(-3, 9, [40], (Kind::Int64, Device::Cpu)));
+    }
+
+    #[test]
+    fn a_lent_generator_is_seeded_and_comes_back_as_it_was() {
+        let options = (Kind::Float, Device::Cpu);
+        tch::manual_seed(5);
+        let used = Tensor::randn([3], options);
+        let state = LentGenerator::seeded(Device::Cpu, 1).unwrap();
+        let first = Tensor::randn([5], options);
+        drop(state);
+        let next = Tensor::randn([3], options);
+        tch::manual_seed(5);
+        assert_eq!(
+            Tensor::cat(&[used, next], 0),
+            Tensor::cat(&[Tensor::randn([3], options), Tensor::randn([3], options)], 0)
+        );
+        tch::manual_seed(1);
+        assert_eq!(Tensor::randn([5], options), first);
     }
 
     #[test]

@@ -67,14 +67,50 @@ impl ParameterStore {
     /// # Errors
     /// When the name is taken, or libtorch cannot move the tensor.
     pub fn add(&mut self, name: &str, tensor: &Tensor, role: Role) -> Result<Tensor> {
-        if self.entries.iter().any(|entry| entry.name == name) {
-            return Err(Error::Usage(format!("two parameters of a network are called `{name}`")));
-        }
+        self.check_free(name)?;
         let tensor = tensor.f_detach()?.f_to_device(self.device)?.f_to_kind(self.kind)?;
         let tensor = self.laid_out(tensor)?.f_set_requires_grad(role.is_trainable())?;
         let handle = tensor.shallow_clone();
         self.entries.push(Entry { name: name.to_owned(), tensor, role });
         Ok(handle)
+    }
+
+    /// Takes in a tensor of a network that somebody else built, as it is: the very variable, so that a gradient that is asked for
+    /// through the store is one of the graph that the network records.
+    ///
+    /// # Errors
+    /// When the name is taken, the tensor lies on another device than the store, or it is to be trained and has another dtype or is
+    /// no leaf that requires a gradient.
+    pub fn adopt(&mut self, name: &str, tensor: &Tensor, role: Role) -> Result<()> {
+        self.check_free(name)?;
+        if tensor.device() != self.device {
+            return Err(Error::Usage(format!(
+                "`{name}` lies on {:?}, other tensors of the network on {:?}: bring them all to one device",
+                tensor.device(),
+                self.device
+            )));
+        }
+        if role.is_trainable() && tensor.kind() != self.kind {
+            return Err(Error::Usage(format!(
+                "`{name}` holds {:?}, other parameters of the network {:?}: give them all one dtype",
+                tensor.kind(),
+                self.kind
+            )));
+        }
+        if role.is_trainable() && !(tensor.requires_grad() && tensor.is_leaf()) {
+            return Err(Error::Usage(format!(
+                "`{name}` is to be trained, but is no leaf that requires a gradient"
+            )));
+        }
+        self.entries.push(Entry { name: name.to_owned(), tensor: tensor.shallow_clone(), role });
+        Ok(())
+    }
+
+    fn check_free(&self, name: &str) -> Result<()> {
+        if self.entries.iter().any(|entry| entry.name == name) {
+            return Err(Error::Usage(format!("two parameters of a network are called `{name}`")));
+        }
+        Ok(())
     }
 
     /// `tensor` in the memory order that convolutions want: on a GPU that of the maps, channels last, which they would bring

@@ -1,6 +1,7 @@
 //! The descent: one optimiser step on whatever a method wants to be small.
 
 use super::optimizer::clip;
+use super::outside;
 use super::world::{Portion, World};
 use super::{StepContext, Tape};
 use crate::attack::ball;
@@ -42,7 +43,7 @@ pub struct Descent {
 }
 
 /// How an objective is put together, once for each backward pass that is needed.
-type Build<'b> = &'b mut dyn FnMut(&mut Tape<'_>) -> Result<Objective>;
+pub(super) type Build<'b> = &'b mut dyn FnMut(&mut Tape<'_>) -> Result<Objective>;
 
 /// One forward and one full backward pass with BatchNorm in the given mode.
 type Sloping<'s, 'a> = &'s mut dyn FnMut(&mut StepContext<'a>, Mode) -> Result<Slope>;
@@ -113,6 +114,9 @@ impl<'a> StepContext<'a> {
     /// # Errors
     /// When the network fails.
     pub fn descend(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
+        if let Some(outside) = &mut self.outside {
+            return outside.pixels(self.classifier, pixels, labels);
+        }
         self.follow(labels, &mut |context, mode| context.plain_slope(mode, pixels, labels, false))
     }
 
@@ -145,12 +149,18 @@ impl<'a> StepContext<'a> {
     /// # Errors
     /// When the network fails.
     pub fn descend_on(&mut self, labels: &Tensor, build: Build<'_>) -> Result<Descent> {
+        if let Some(outside) = &mut self.outside {
+            return outside.objective(self.classifier, labels, build);
+        }
         self.follow(labels, &mut |context, mode| context.slope(mode, build))
     }
 
     /// One optimiser step down a slope. Nothing is read from the device: where the loss or a gradient is not finite the
     /// optimiser is told so there, and changes nothing.
     fn follow(&mut self, labels: &Tensor, sloping: Sloping<'_, 'a>) -> Result<Descent> {
+        if self.outside.is_some() {
+            return Err(outside::impossible());
+        }
         let ascent = match self.weight_reach {
             Some(reach) => Some(self.perturb_weights(reach, sloping)?),
             None => None,

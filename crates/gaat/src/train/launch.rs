@@ -56,10 +56,12 @@ impl Run<'_> {
             passes: Passes::default(),
             gradients_are_finite: None,
             attacks: Vec::new(),
+            outside: None,
         };
         let burst = self.guard.as_mut().and_then(Guard::burst);
         let method: &mut dyn TrainingMethod =
             if calendar.is_natural(done) { &mut Natural } else { burst.unwrap_or(self.method.as_mut()) };
+        context.classifier.begin_step(Rng::new(plan.seed()), done as u64);
         let report = method.step(&mut context, &batch)?;
         let StepContext { passes, attacks, gradients_are_finite, .. } = context;
         let spent = Spent { world, images: portion, passes };

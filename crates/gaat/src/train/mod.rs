@@ -26,6 +26,8 @@ mod memory;
 mod methods;
 mod named;
 mod optimizer;
+mod outside;
+mod own_loop;
 mod reading;
 mod refinement;
 mod resampling;
@@ -54,6 +56,7 @@ pub use methods::{
     build as build_method,
 };
 pub use optimizer::Optimizer;
+pub use own_loop::{Alarm, OwnLoop};
 pub use refinement::Effort;
 pub use start::{GivenWeights, Start, with_given_model};
 pub use state_file::State;

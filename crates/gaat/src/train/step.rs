@@ -4,6 +4,7 @@ use super::batches::Batches;
 use super::consistency::Consistency;
 use super::mark::Mark;
 use super::optimizer::Optimizer;
+use super::outside::Outside;
 use super::world::{Portion, World};
 use super::{Placement, Tape, named};
 use crate::Result;
@@ -20,7 +21,7 @@ use gaat_spec::{Anchor, Curvature, Passes, Plan, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
 /// A way to train.
-pub trait TrainingMethod {
+pub trait TrainingMethod: Send {
     /// One step on `batch`, which calls [`StepContext::descend`] or one of its variants once.
     ///
     /// # Errors
@@ -175,6 +176,8 @@ pub struct StepContext<'a> {
     pub(super) gradients_are_finite: Option<Tensor>,
     /// From when to when attacks went on.
     pub(super) attacks: Vec<(Mark, Mark)>,
+    /// Who descends in place of the optimiser, if somebody else does.
+    pub(super) outside: Option<Outside>,
 }
 
 impl<'a> StepContext<'a> {

@@ -95,6 +95,7 @@ impl Trial {
             passes: Passes::default(),
             gradients_are_finite: None,
             attacks: Vec::new(),
+            outside: None,
         };
         let found = work(&mut context, &self.batch);
         self.passes += context.passes;

@@ -55,8 +55,9 @@ impl Validation {
         let size = at_once(BATCH, classifier.input_shape().size());
         let is_own = |index: usize| index % world.size() == world.rank();
         let mut right = 0;
-        for (_, batch) in images.batches(size, kind).filter(|(index, _)| is_own(*index)) {
+        for (index, batch) in images.batches(size, kind).filter(|(index, _)| is_own(*index)) {
             let batch = batch?;
+            classifier.begin_step(self.rng, index as u64);
             let hits = correct(classifier, &batch.pixels, &batch.labels)?;
             right += hits.f_sum(Kind::Int64)?.f_int64_value(&[])?;
         }
@@ -64,8 +65,9 @@ impl Validation {
         let mut withstood = 0;
         for (index, batch) in attacked.batches(size, kind).filter(|(index, _)| is_own(*index)) {
             let batch = batch?;
-            let standing = standing_clean(classifier, &batch)?;
             let draws = self.rng.seeded("validation", index as u64);
+            classifier.begin_step(self.rng, index as u64);
+            let standing = standing_clean(classifier, &batch)?;
             withstood += survivors(classifier, &batch, &standing, &attack, &self.threat, &draws)?.0.size()[0];
         }
         let counts = Tensor::from_slice(&[right, withstood]);

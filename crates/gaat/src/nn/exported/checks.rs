@@ -70,8 +70,13 @@ impl ExportedNetwork {
             graph.largest.saturating_mul(images as u64).saturating_mul(super::UNFOLDED).max(super::ALWAYS);
         let _bound = AllocationBound::of(bound)?;
         let mut run = || graph.run(self, program, &ready, mode, None, &mut observe);
-        let _logits =
-            tch::no_grad(|| if graph.draws(mode) { self.draws.borrow().seeding(&mut run) } else { run() })?;
+        let _logits = tch::no_grad(|| {
+            if graph.draws(mode) {
+                self.draws.borrow().lending(self.store.device(), &mut run)?
+            } else {
+                run()
+            }
+        })?;
         Ok(())
     }
 

@@ -197,7 +197,8 @@ impl ExportedNetwork {
         };
         let wanted = graph.feature_map.filter(|_| with_maps);
         let run = || graph.run(self, program, pixels, mode, wanted, &mut |_, _| Ok(()));
-        let (logits, maps) = if graph.draws(mode) { self.draws.borrow().seeding(run)? } else { run()? };
+        let (logits, maps) =
+            if graph.draws(mode) { self.draws.borrow().lending(self.store.device(), run)?? } else { run()? };
         Ok((logits.f_to_kind(Kind::Float)?, maps))
     }
 }

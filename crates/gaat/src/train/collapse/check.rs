@@ -15,18 +15,18 @@ const IMAGES: usize = 200;
 pub(super) const STEPS: usize = 10;
 /// What a check found: shares of its images.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Check {
+pub(in crate::train) struct Check {
     /// Withstand one step: of epsilon, or that of the training.
-    pub(super) single: f64,
+    pub(in crate::train) single: f64,
     /// Withstand that and PGD.
-    pub(super) pgd: f64,
+    pub(in crate::train) pgd: f64,
     /// How many images.
     pub(super) images: usize,
 }
 
 impl Check {
     /// Checks `classifier` in evaluation mode, and tells what it cost. The draws are those of every check of the run.
-    pub(super) fn of(
+    pub(in crate::train) fn of(
         classifier: &dyn Classifier,
         images: &Images<'_>,
         threat: &ThreatModel,
@@ -46,7 +46,7 @@ impl Check {
     }
 
     /// Whether robustness against one step is gone against many.
-    pub(super) fn is_collapse(self) -> bool {
+    pub(in crate::train) fn is_collapse(self) -> bool {
         of_check(self.single, self.pgd) == CheckOutcome::Collapse
     }
 

@@ -7,5 +7,7 @@ mod rollback;
 mod scenarios;
 mod signal;
 
+pub(super) use check::Check;
 pub(super) use guard::{Guard, GuardState};
 pub(super) use rollback::Snapshot;
+pub(super) use signal::{Signal, SmoothedGain};

@@ -21,7 +21,7 @@ const LEAST_PREDICTED: f64 = 1e-3;
 
 /// What the ratio suggests; a check confirms it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(in crate::train) enum Signal {
     /// The model has become useless.
     Low,
     /// The model is good.
@@ -30,7 +30,7 @@ pub(super) enum Signal {
 
 /// Actual and predicted increase of the loss, smoothed apart and then divided, and what was seen of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct SmoothedGain {
+pub(in crate::train) struct SmoothedGain {
     actual: f64,
     predicted: f64,
     loss: f64,
@@ -46,7 +46,7 @@ pub(super) struct SmoothedGain {
 
 impl SmoothedGain {
     /// Takes note of a step on `images` images: its gain, the sum of its losses, and how many it classified correctly.
-    pub(super) fn observe(
+    pub(in crate::train) fn observe(
         &mut self,
         gain: GainRatio,
         loss: f64,
@@ -79,7 +79,7 @@ impl SmoothedGain {
     }
 
     /// The smoothed gain ratio, once enough steps are in it.
-    pub(super) fn ratio(&self) -> Option<f64> {
+    pub(in crate::train) fn ratio(&self) -> Option<f64> {
         (self.seen >= SETTLING).then(|| self.actual / self.predicted)
     }
 
@@ -104,7 +104,7 @@ impl SmoothedGain {
     }
 
     /// Gives no signal for some steps: the last one has been followed.
-    pub(super) fn rest(&mut self) {
+    pub(in crate::train) fn rest(&mut self) {
         self.rest = REST;
     }
 

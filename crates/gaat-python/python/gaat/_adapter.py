@@ -1,0 +1,157 @@
+"""A module as the engine sees it: logits in one of three modes, and its tensors by name."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+TRAIN, FROZEN, EVAL = range(3)
+_NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+class Adapter:
+    """Calls a module with pixels in [0, 1].
+
+    The engine's modes: ``TRAIN`` as the module trains; ``FROZEN`` for attacks while training, where batch normalisation uses the batch
+    and remembers nothing, dropout is off, and clones stand in for all other buffers; ``EVAL`` as it is judged.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        name: str,
+        sample: torch.Tensor,
+        input_shape: tuple[int, int, int],
+        classes: int,
+        scaling: tuple[torch.Tensor, torch.Tensor] | None,
+        autocast: torch.dtype | None,
+        order: torch.memory_format | None,
+    ) -> None:
+        self.module, self.name, self.sample = module, name, sample
+        self.input_shape, self.classes = input_shape, classes
+        self._scaling, self._autocast, self._order = scaling, autocast, order
+        parts = list(module.modules())
+        self._norms = [part for part in parts if isinstance(part, _BatchNorm) and part.track_running_stats]
+        norms = {id(norm) for norm in self._norms}
+        self._others = [
+            (part._buffers, key)
+            for part in parts
+            if id(part) not in norms
+            for key, buffer in part._buffers.items()
+            if buffer is not None
+        ]
+        self._drops = [part for part in parts if isinstance(part, _DropoutNd)]
+        # A module in training keeps the parts of it that its owner has put into evaluation, frozen normalisations say.
+        self._given = [(part, part.training) for part in parts] if module.training else None
+        self._mode: int | None = None
+
+    def __call__(self, pixels: torch.Tensor, mode: int) -> torch.Tensor:
+        if mode != self._mode:
+            self._switch(mode)
+        if mode != FROZEN or not self._others:
+            return self._logits(pixels)
+        kept = [(owner, key, owner[key]) for owner, key in self._others]
+        try:
+            for owner, key, buffer in kept:
+                owner[key] = buffer.clone()
+            return self._logits(pixels)
+        finally:
+            for owner, key, buffer in kept:
+                owner[key] = buffer
+
+    def _logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        seen = pixels
+        if self._scaling is not None:
+            mean, std = self._scaling
+            seen = (seen - mean) / std
+        if self._order is not None:
+            seen = seen.contiguous(memory_format=self._order)
+        with self._computing(pixels.device.type):
+            found = self.module(seen)
+        # Image classifiers of Hugging Face hand back an object.
+        found = getattr(found, "logits", found)
+        if not isinstance(found, torch.Tensor):
+            raise TypeError(
+                f"{type(self.module).__name__}.forward gave {type(found).__name__}, and gaat needs logits, a tensor [N, classes]: "
+                "wrap the module in one that returns them"
+            )
+        if found.dim() != 2 or found.shape[0] != pixels.shape[0] or found.shape[1] < 2:
+            raise ValueError(
+                f"{type(self.module).__name__}.forward gave a tensor {list(found.shape)} for {pixels.shape[0]} images, and gaat "
+                "needs logits [N, classes] of at least 2 classes: wrap the module in one that returns them"
+            )
+        return found.to(pixels.dtype)
+
+    def _computing(self, device: str) -> contextlib.AbstractContextManager[Any]:
+        if self._autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(device, dtype=self._autocast)
+
+    def _switch(self, mode: int) -> None:
+        self.module.train(mode != EVAL)
+        if mode != EVAL and self._given is not None:
+            for part, training in self._given:
+                part.training = training
+        for norm in self._norms:
+            norm.track_running_stats = mode != FROZEN or not norm.training
+        if mode == FROZEN:
+            for drop in self._drops:
+                drop.eval()
+        self._mode = mode
+
+    def twin(self) -> Adapter:
+        """The same once more, with weights of its own: what averaging keeps the mean in."""
+        return Adapter(
+            copy.deepcopy(self.module),
+            name=self.name,
+            sample=self.sample,
+            input_shape=self.input_shape,
+            classes=self.classes,
+            scaling=self._scaling,
+            autocast=self._autocast,
+            order=self._order,
+        )
+
+    def entries(self) -> Iterator[tuple[str, torch.Tensor, str]]:
+        """Name, tensor and role of every parameter that is trained and every buffer that is saved."""
+        seen = set()
+        for prefix, part in self.module.named_modules():
+            for name, tensor in part.named_parameters(prefix, recurse=False):
+                if id(tensor) in seen:  # Tied weights are trained once.
+                    continue
+                seen.add(id(tensor))
+                yield name, tensor, _role(part, name, tensor)
+            for name, tensor in part.named_buffers(prefix, recurse=False):
+                last = name.rsplit(".", 1)[-1]
+                if last in part._non_persistent_buffers_set or last == "num_batches_tracked":
+                    continue
+                yield name, tensor, "buffer"
+
+    def check_trainable(self) -> None:
+        """Refuses what a run could not go on with."""
+        for name, part in self.module.named_modules():
+            if isinstance(part, _BatchNorm) and part.track_running_stats and part.momentum is None:
+                raise ValueError(
+                    f"{name or type(part).__name__} averages over all batches (momentum=None), which a resumed run could not go "
+                    "on with: give it a momentum, such as 0.1"
+                )
+        if not any(tensor.requires_grad for tensor in self.module.parameters()):
+            raise ValueError("no parameter of the module requires a gradient, so that nothing can be trained")
+
+
+def _role(part: nn.Module, name: str, tensor: torch.Tensor) -> str:
+    last = name.rsplit(".", 1)[-1]
+    if not tensor.requires_grad:
+        return "buffer"
+    if isinstance(part, _NORMS):
+        return "norm-scale" if last == "weight" else "norm-shift"
+    return "bias" if last == "bias" or tensor.dim() < 2 else "weight"

@@ -1,0 +1,76 @@
+"""Run directories: those of ``gaat.train``, and those of the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from . import _gaat
+from .model import Model
+
+
+class Run:
+    """What a training has left: ``record``, the numbers of every epoch, and the files in ``path``.
+
+    ``path`` is ``None`` for a training that kept nothing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, record: dict[str, Any] | None = None) -> None:
+        if path is None and record is None:
+            raise ValueError("a run needs its directory")
+        self.path = None if path is None else Path(path)
+        self.record: dict[str, Any] = json.loads(_gaat.run_record(os.fspath(path))) if record is None else record  # type: ignore[arg-type]
+
+    @property
+    def status(self) -> str:
+        """``done``, ``interrupted``, ``failed`` or ``running``."""
+        return str(self.record["status"])
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """The numbers of each epoch."""
+        return list(self.record["epochs"])
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Every setting of the run."""
+        return dict(self.record["recipe"])
+
+    @property
+    def cost_ratio(self) -> float:
+        """Passes over those of natural training."""
+        return float(self.record["cost_ratio"])
+
+    def __repr__(self) -> str:
+        return f"gaat.Run({self.path}, {self.status}, {len(self.epochs)} epochs)"
+
+
+def load(path: str | os.PathLike[str], model: Model | nn.Module, checkpoint: str = "best") -> Model:
+    """Sets the weights of ``model`` to those of a run directory of :func:`gaat.train`, or of a weights file in it.
+
+    ``checkpoint``: ``"best"``, the epoch that validation chose, or ``"last"``.
+    """
+    model = Model.of(model)
+    shape = _shape(Path(path), checkpoint)
+    with model.opened(shape, trains=True) as adapter:
+        _gaat.load(adapter, os.fspath(path), checkpoint)
+    return model
+
+
+def _shape(path: Path, checkpoint: str) -> tuple[int, int, int]:
+    """The image shape that a weights file describes; the engine reads the file again, and checks it."""
+    file = path / "checkpoints" / f"{checkpoint}.safetensors" if path.is_dir() else path
+    with open(file, "rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        metadata = json.loads(opened.read(length)).get("__metadata__", {})
+    for text in metadata.values():
+        try:
+            channels, height, width = json.loads(text)["input"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        return channels, height, width
+    raise OSError(f"{file}: does not say which images its network takes; give a run directory, or weights saved by gaat")

@@ -1,0 +1,130 @@
+"""Whole trainings: any module, by any method of gaat, with a run directory that they go on from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from torch import nn
+from torch.utils.data import DataLoader
+
+from . import _gaat
+from ._data import steady, to_bytes
+from .model import Model
+from .runs import Run
+
+_LOG = logging.getLogger("gaat")
+
+
+class _Stop:
+    """Remembers an interrupt until the step is over, so that the run ends with its state saved; the second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._is_main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> _Stop:
+        if self._is_main:
+            self._before = signal.signal(signal.SIGINT, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_main:
+            signal.signal(signal.SIGINT, self._before)
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def train(
+    model: Model | nn.Module,
+    data: Any,
+    *,
+    method: str = "gaat",
+    eps: float | str,
+    norm: str = "Linf",
+    epochs: int = 30,
+    validation: Any = 0.1,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    classes: Sequence[str] | None = None,
+    on_event: Callable[[dict[str, Any]], bool | None] | None = None,
+    **recipe: Any,
+) -> Run:
+    """Trains a model in place, as the command line's ``gaat train`` does.
+
+    The images are kept in memory as bytes. Augmentation is gaat's own: ``crop_padding=4, flip=True``.
+
+    Args:
+        data: ``(pixels, labels)``, a ``Dataset`` or a ``DataLoader``, whose batch size is taken; pixels are bytes or multiples of 1/255.
+        method: ``natural``, ``rat``, ``gaat``, ``fgsm-rs``, ``n-fgsm``, ``free``, ``trades``, ...
+        validation: A share of ``data``, or images as ``data``: they choose the best epoch.
+        out: The run directory. Nothing is kept without one.
+        resume: Goes on from the state in ``out``, bit for bit on a CPU; begins where there is none.
+        on_event: Called with every event; ``False`` stops the run with its state saved.
+        recipe: Any other key of a recipe, ``batch_size``, ``learning_rate``, ``schedule``, ``seed``, ``weight_averaging``, ...
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C, when the step is over and the state saved.
+        ValueError: When data, model or a key do not fit; what the module raises comes back as it was.
+    """
+    model = Model.of(model)
+    pixels, labels = steady(data)
+    pixels = to_bytes(pixels)
+    given = None
+    if not isinstance(validation, (int, float)):
+        seen, answers = steady(validation)
+        given = (to_bytes(seen), answers.long())
+    keys: dict[str, Any] = {
+        "dataset": "folder",
+        "batch_size": data.batch_size if isinstance(data, DataLoader) and data.batch_size else 128,
+        "crop_padding": 0,
+        "flip": False,
+        "precision": "fp32",
+        **recipe,
+        "method": method,
+        "epsilon": eps,
+        "norm": norm.lower(),
+        "epochs": epochs,
+        "model": "own-network",
+        "normalization": "none",
+        "validation_fraction": 0.0 if given is not None else float(validation),
+    }
+    text = json.dumps({name.replace("_", "-"): value for name, value in keys.items() if value is not None})
+    with _Stop() as stop:
+
+        def listen(event: str) -> bool | None:
+            told = json.loads(event)
+            if told.get("event") == "epoch":
+                _LOG.info("epoch %s: %s", told.get("epoch"), told)
+            goes_on = on_event(told) if on_event else None
+            return False if stop.asked else goes_on
+
+        with model.opened(pixels.shape[1:], trains=True) as adapter:
+            adapter.check_trainable()
+            model.check_labels(labels)
+            names = [str(index) for index in range(adapter.classes)] if classes is None else list(classes)
+            record = json.loads(
+                _gaat.train(
+                    adapter,
+                    (pixels, labels.long()),
+                    given,
+                    classes=names,
+                    recipe=text,
+                    out=None if out is None else os.fspath(out),
+                    resume=resume,
+                    listen=listen,
+                )
+            )
+    if stop.asked and record["status"] != "done":
+        where = "nothing was kept" if out is None else f"the state is saved in {out}, and resume=True goes on from it"
+        raise KeyboardInterrupt(f"the training was stopped; {where}")
+    return Run(out, record)
