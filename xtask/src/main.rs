@@ -13,6 +13,7 @@ mod install;
 mod kills;
 mod libtorch;
 mod prerequisites;
+mod python;
 #[cfg(test)]
 mod scratch;
 mod setup;
@@ -43,6 +44,8 @@ usage: cargo xtask <command>
                         before every file system call: --points [--stride N], needs strace
   sweep [options]       convolutions and trainings under a checker of memory; `sweep --help`
                         lists the options
+  python [arguments]    build the Python package as a wheel and test it, in an environment of its
+                        own (0.55 GB, once); arguments go to pytest
   tidy                  the rules of this repository that clippy does not know
   docs                  a site of the pages in docs/ (needs mdBook): target/docs-site
   dist                  an archive that runs without cargo and Python: target/dist
@@ -61,6 +64,7 @@ enum Task {
     Bench(Vec<OsString>),
     Kills(Vec<OsString>),
     Sweep(Vec<OsString>),
+    Python(Vec<OsString>),
     Tidy,
     Docs,
     Dist,
@@ -96,6 +100,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Bench(arguments) => bench::bench(&setup, &arguments),
         Task::Kills(arguments) => kills::kills(&setup, &arguments),
         Task::Sweep(arguments) => sweep::sweep(&setup, &arguments),
+        Task::Python(arguments) => python::python(&setup, &arguments),
         Task::Tidy => tidy::run(&setup.root),
         Task::Docs => docs::docs(&setup.root),
         Task::Dist => dist::dist(&setup),
@@ -122,6 +127,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Task> {
         ("bench", _) => Ok(Task::Bench(rest)),
         ("kills", _) => Ok(Task::Kills(rest)),
         ("sweep", _) => Ok(Task::Sweep(rest)),
+        ("python", _) => Ok(Task::Python(rest)),
         ("tidy", []) => Ok(Task::Tidy),
         ("docs", []) => Ok(Task::Docs),
         ("dist", []) => Ok(Task::Dist),
@@ -165,7 +171,9 @@ mod tests {
 
     #[test]
     fn the_usage_names_every_command() {
-        for name in ["setup", "demo", "test", "ci", "bench", "kills", "sweep", "tidy", "install", "help"] {
+        for name in
+            ["setup", "demo", "test", "ci", "bench", "kills", "sweep", "python", "tidy", "install", "help"]
+        {
             assert!(USAGE.contains(&format!("\n  {name}")), "{name}");
         }
     }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::docs;
 use crate::kills::kills;
+use crate::python::python;
 use crate::setup::Setup;
 use crate::shell::{Result, cargo, run, stage, target_dir};
 use crate::tidy;
@@ -55,6 +56,7 @@ pub(crate) fn ci(setup: &Setup) -> Result<()> {
     stage("test", || test(setup, &[]))?;
     stage("kills", || kills(setup, &["--seconds".into(), "120".into()]))?;
     stage("examples", examples)?;
+    stage("python", || python(setup, &[]))?;
     stage("doc", || {
         let mut doc = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))

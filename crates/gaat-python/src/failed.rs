@@ -15,9 +15,11 @@ pub(crate) fn failed(error: Error) -> PyErr {
         error @ (Error::Occupied { .. } | Error::InUse { .. }) => {
             PyFileExistsError::new_err(error.to_string())
         }
-        error @ (Error::Io(_) | Error::File { .. } | Error::StateGone { .. } | Error::Foreign { .. }) => {
-            PyOSError::new_err(error.to_string())
-        }
+        error @ (Error::Io(_)
+        | Error::File { .. }
+        | Error::OtherEvaluation { .. }
+        | Error::StateGone { .. }
+        | Error::Foreign { .. }) => PyOSError::new_err(error.to_string()),
         error @ (Error::Usage(_)
         | Error::Spec(_)
         | Error::Shape { .. }

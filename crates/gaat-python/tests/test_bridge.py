@@ -66,6 +66,7 @@ def same(before, after):
 
 
 CALLS = {
+    "fab": lambda model, x, y: gaat.attacks.FAB(model, eps=0.1, steps=3)(x, y),
     "attack": lambda model, x, y: gaat.attacks.PGD(model, eps=0.1, alpha=0.05, steps=2)(x, y),
     "apgd": lambda model, x, y: gaat.attacks.APGD(model, eps=0.1, steps=3)(x, y),
     "evaluate": lambda model, x, y: gaat.evaluate(model, (x, y), eps=0.1, attacks=["fgsm"], probe_images=0),

@@ -59,7 +59,7 @@ class Adapter:
             self._switch(mode)
         if mode != FROZEN or not self._others:
             return self._logits(pixels)
-        kept = [(owner, key, owner[key]) for owner, key in self._others]
+        kept = [(owner, key, buffer) for owner, key in self._others if (buffer := owner[key]) is not None]
         try:
             for owner, key, buffer in kept:
                 owner[key] = buffer.clone()

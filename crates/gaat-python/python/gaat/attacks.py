@@ -204,7 +204,10 @@ class FAB(Attack):
 
 
 class Square(Attack):
-    """Random search with squares, without gradients (Andriushchenko et al. 2020)."""
+    """Random search with squares, without gradients (Andriushchenko et al. 2020).
+
+    The squares shrink after as many queries as in AutoAttack, whatever ``n_queries``; torchattacks rescales that unless told otherwise.
+    """
 
     def __init__(
         self,
@@ -215,11 +218,11 @@ class Square(Attack):
         n_restarts: int = 1,
         p_init: float = 0.8,
         loss: str = "margin",
-        resc_schedule: bool = True,
+        resc_schedule: bool = False,
         seed: int = 0,
         verbose: bool = False,
     ) -> None:
-        for name, value, only in (("p_init", p_init, 0.8), ("loss", loss, "margin"), ("resc_schedule", resc_schedule, True)):
+        for name, value, only in (("p_init", p_init, 0.8), ("loss", loss, "margin"), ("resc_schedule", resc_schedule, False)):
             _same(name, value, only)
         super().__init__(model, "square", eps, norm, seed, queries=n_queries, restarts=n_restarts)
 
@@ -297,7 +300,8 @@ class AutoAttack:
         """The perturbed images of one batch."""
         verbose, self.verbose = self.verbose, False
         try:
-            return self.run_standard_evaluation(x, y, bs=len(x))
+            found: torch.Tensor = self.run_standard_evaluation(x, y, bs=len(x))
+            return found
         finally:
             self.verbose = verbose
 

@@ -65,7 +65,7 @@ class Model:
         self.name = name or _kebab(type(module).__name__)
         self._order = torch.channels_last if channels_last else None
         if channels_last:
-            module.to(memory_format=torch.channels_last)
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self._classes = classes
         self._lock = threading.RLock()
 

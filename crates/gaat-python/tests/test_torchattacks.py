@@ -1,0 +1,53 @@
+"""The same attacks by torchattacks, on the same module: how many of 500 images withstand."""
+
+import pytest
+import torch
+
+import gaat
+
+torchattacks = pytest.importorskip("torchattacks", exc_type=ImportError)
+EPS = 0.06
+
+PAIRS = {
+    "FGSM": (lambda net: gaat.attacks.FGSM(net, eps=EPS), lambda net: torchattacks.FGSM(net, eps=EPS)),
+    "PGD": (
+        lambda net: gaat.attacks.PGD(net, eps=EPS, alpha=EPS / 4, steps=20, random_start=False),
+        lambda net: torchattacks.PGD(net, eps=EPS, alpha=EPS / 4, steps=20, random_start=False),
+    ),
+    "PGD from random starts": (
+        lambda net: gaat.attacks.PGD(net, eps=EPS, alpha=EPS / 4, steps=20),
+        lambda net: torchattacks.PGD(net, eps=EPS, alpha=EPS / 4, steps=20),
+    ),
+    "PGDL2": (
+        lambda net: gaat.attacks.PGDL2(net, eps=0.4, alpha=0.1, steps=20, random_start=False),
+        lambda net: torchattacks.PGDL2(net, eps=0.4, alpha=0.1, steps=20, random_start=False),
+    ),
+    "MIFGSM": (
+        lambda net: gaat.attacks.MIFGSM(net, eps=EPS, alpha=EPS / 4, steps=10),
+        lambda net: torchattacks.MIFGSM(net, eps=EPS, alpha=EPS / 4, steps=10),
+    ),
+    "APGD": (
+        lambda net: gaat.attacks.APGD(net, eps=EPS, steps=50),
+        lambda net: torchattacks.APGD(net, eps=EPS, steps=50),
+    ),
+    "FAB": (
+        lambda net: gaat.attacks.FAB(net, eps=EPS, steps=50),
+        lambda net: torchattacks.FAB(net, eps=EPS, steps=50),
+    ),
+    "Square": (
+        lambda net: gaat.attacks.Square(net, eps=EPS, n_queries=1000),
+        lambda net: torchattacks.Square(net, eps=EPS, n_queries=1000, resc_schedule=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.filterwarnings("ignore")
+def test_as_many_images_withstand(name, net, test_images):
+    x, y = test_images
+    torch.manual_seed(0)
+    found = [make(net)(x, y) for make in PAIRS[name]]
+    ours, theirs = (int((net(moved).argmax(1) == y).sum()) for moved in found)
+    print(f"{name}: gaat {ours}, torchattacks {theirs} of {len(y)}")
+    # gaat projects what FAB proposes beyond the ball, and asks the network again, where torchattacks gives up: some more fall.
+    assert -3 <= ours - theirs <= 1 if name == "FAB" else abs(ours - theirs) <= 1
