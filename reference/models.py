@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deepmind import DeepMindPreActResNet18, DeepMindWideResNet
+from vision import efficientnet_b0, vision
 
 OUTPUT = pathlib.Path(__file__).resolve().parent.parent / "crates/gaat/tests/golden/models.json"
 IMAGES = 4
@@ -271,16 +272,6 @@ def swish(x):
     return x * torch.sigmoid(x)
 
 
-def efficientnet_b0(shape, classes):
-    """torchvision's own, with a stem of stride 1 and without dropout and stochastic depth."""
-    import torchvision  # Here, because nothing else needs it: bench.py does without.
-
-    model = torchvision.models.efficientnet_b0(num_classes=classes, dropout=0.0, stochastic_depth_prob=0.0)
-    assert shape[0] == 3
-    model.features[0][0].stride = (1, 1)
-    return model
-
-
 class Attention(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
@@ -389,6 +380,8 @@ CASES = [
         (CIFAR_MEAN, CIFAR_STD),
     ),
     ("efficientnet-b0", efficientnet_b0, (3, 32, 32), 10, None),
+    ("imagenet-resnet-18", lambda s, c: vision("resnet18", c), (3, 64, 96), 10, None),
+    ("imagenet-resnet-50", lambda s, c: vision("resnet50", c), (3, 64, 64), 10, (CIFAR_MEAN, CIFAR_STD)),
     ("vit-tiny", VitTiny, (3, 32, 32), 10, (CIFAR_MEAN, CIFAR_STD)),
 ]
 

@@ -40,7 +40,7 @@ pub use explanation::{Explanation, SaliencyName};
 pub use gallery::Gallery;
 pub use long_step::long_step;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
-pub use model::{ModelName, Nonlinearity, PreActForm, ShortcutInput};
+pub use model::{ImageNetDepth, ModelName, Nonlinearity, PreActForm, ShortcutInput};
 pub use names::{
     AttackStatistics, Checkpoint, CollapsePolicy, ComputePrecision, ConsistencyForm, DatasetName, Head,
     NormalizationChoice, OptimizerName, Residence, ScheduleName, judged_in,

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 const PREACT: &str = "preact-resnet-18";
 const RESNET: &str = "resnet-18";
+const IMAGENET_RESNET: &str = "imagenet-resnet-";
 const WIDE: &str = "wide-resnet-";
 const DEEPMIND_WIDE: &str = "dm-wide-resnet-";
 const DEEPMIND_PREACT: &str = "dm-preact-resnet-18";
@@ -29,10 +30,10 @@ const MOST_WIDENING: u32 = 64;
 /// Every name, for messages and help.
 pub(crate) const ACCEPTED: &str = "convnet, mlp, vgg-16, resnet-18, preact-resnet-18, both with -wW (base width W) and -s2 (a stem \
                         of stride 2), wide-resnet-D-K (depth D = 10, 16, 22, 28, 34, ...; widening K), \
-                        efficientnet-b0, vit-tiny; DeepMind's dm-wide-resnet-D-K and dm-preact-resnet-18; each \
+                        efficientnet-b0, vit-tiny, imagenet-resnet-18, imagenet-resnet-50; DeepMind's dm-wide-resnet-D-K and dm-preact-resnet-18; each \
                         resnet with -swish (or -silu, the same), preact-resnet-18 with -activated-shortcut and -no-final-norm too";
 /// What a misspelt name is compared with.
-const WELL_KNOWN: [&str; 20] = [
+const WELL_KNOWN: [&str; 22] = [
     "convnet",
     "mlp",
     "vgg-16",
@@ -53,6 +54,8 @@ const WELL_KNOWN: [&str; 20] = [
     "wide-resnet-70-16",
     "efficientnet-b0",
     "vit-tiny",
+    "imagenet-resnet-18",
+    "imagenet-resnet-50",
 ];
 
 /// What a network computes after its normalisations.
@@ -140,12 +143,26 @@ pub enum ModelName {
         /// The nonlinearity.
         nonlinearity: Nonlinearity,
     },
+    /// `imagenet-resnet-18` and `imagenet-resnet-50`: torchvision's `resnet18` and `resnet50`, for photographs.
+    ImageNetResNet {
+        /// How many layers.
+        depth: ImageNetDepth,
+    },
     /// `efficientnet-b0`: the CIFAR form, with a stem of stride 1.
     EfficientNetB0,
     /// `vit-tiny`: a vision transformer of width 192 and depth 12 on patches of 4x4.
     VitTiny,
     /// A network that its user has registered under a word of their own.
     Own(OwnName),
+}
+
+/// Layers of a residual network for photographs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ImageNetDepth {
+    /// 18, blocks of two convolutions.
+    Eighteen,
+    /// 50, blocks of three.
+    Fifty,
 }
 
 /// Longest word of one's own.
@@ -217,6 +234,7 @@ impl ModelName {
             | Self::DeepMindPreActResNet18 { nonlinearity, .. } => {
                 format!("as `DeepMind` defines it, {}", nonlinearity.describe())
             }
+            Self::ImageNetResNet { .. } => "a stem of 7x7 and stride 2, pooling (torchvision)".to_owned(),
             Self::EfficientNetB0 => "a stem of stride 1, where torchvision's own has 2".to_owned(),
             Self::VitTiny => "patches of 4x4, three heads, exact GELU".to_owned(),
         }
@@ -227,8 +245,13 @@ impl ModelName {
         const BOTH: [Nonlinearity; 2] = [Nonlinearity::Relu, Nonlinearity::Swish];
         let mut all = Vec::new();
         match *self {
-            Self::ConvNet | Self::Mlp | Self::Vgg16 | Self::EfficientNetB0 | Self::VitTiny | Self::Own(_) => {
-            }
+            Self::ConvNet
+            | Self::Mlp
+            | Self::Vgg16
+            | Self::ImageNetResNet { .. }
+            | Self::EfficientNetB0
+            | Self::VitTiny
+            | Self::Own(_) => {}
             Self::PreActResNet18 { width, .. } => {
                 for shortcut in [ShortcutInput::Raw, ShortcutInput::Activated] {
                     for is_bare in [false, true] {
@@ -297,6 +320,10 @@ impl fmt::Display for ModelName {
                 write_residual(formatter, DEEPMIND_PREACT, width, 1)?;
                 nonlinearity.write_ending(formatter)
             }
+            Self::ImageNetResNet { depth: ImageNetDepth::Eighteen } => {
+                write!(formatter, "{IMAGENET_RESNET}18")
+            }
+            Self::ImageNetResNet { depth: ImageNetDepth::Fifty } => write!(formatter, "{IMAGENET_RESNET}50"),
             Self::EfficientNetB0 => formatter.write_str("efficientnet-b0"),
             Self::VitTiny => formatter.write_str("vit-tiny"),
             Self::Own(name) => formatter.write_str(name.as_str()),
@@ -369,6 +396,14 @@ impl FromStr for ModelName {
             let (width, stem_stride) = residual(text, PREACT, rest)?;
             let form = PreActForm { shortcut, is_bare, nonlinearity };
             return Ok(Self::PreActResNet18 { width, stem_stride, form });
+        }
+        if let Some(depth) = text.strip_prefix(IMAGENET_RESNET) {
+            let depth = match depth {
+                "18" => ImageNetDepth::Eighteen,
+                "50" => ImageNetDepth::Fifty,
+                _ => return Err(unknown(text)),
+            };
+            return Ok(Self::ImageNetResNet { depth });
         }
         if let Some(rest) = plain.strip_prefix(RESNET) {
             let (width, stem_stride) = residual(text, RESNET, rest)?;

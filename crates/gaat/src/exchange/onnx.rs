@@ -90,6 +90,14 @@ impl Writer {
                 let attributes = [("kernel_shape", Ints(&[2, 2])), ("strides", Ints(&[2, 2]))];
                 (self.node("MaxPool", &[input], &attributes), 4)
             }
+            Operation::OverlappingMaxPool => {
+                let attributes = [
+                    ("kernel_shape", Ints(&[3, 3])),
+                    ("strides", Ints(&[2, 2])),
+                    ("pads", Ints(&[1, 1, 1, 1])),
+                ];
+                (self.node("MaxPool", &[input], &attributes), 4)
+            }
             Operation::PadEnd => {
                 // Zeros before each axis, then behind.
                 let zeros = self.graph.vector(&[0, 0, 0, 0, 0, 0, 1, 1]);

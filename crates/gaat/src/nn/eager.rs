@@ -69,6 +69,10 @@ impl Flow for Eager {
         Ok(maps.f_max_pool2d(2, 2, 0, 1, false)?)
     }
 
+    fn overlapping_max_pool(&self, maps: &Tensor) -> Result<Tensor> {
+        Ok(maps.f_max_pool2d(3, 2, 1, 1, false)?)
+    }
+
     fn pad_end(&self, maps: &Tensor) -> Result<Tensor> {
         Ok(maps.f_constant_pad_nd([0, 1, 0, 1])?)
     }

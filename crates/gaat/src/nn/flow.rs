@@ -88,6 +88,12 @@ pub trait Flow {
     /// When the shapes do not fit, or libtorch fails.
     fn max_pool(&self, maps: &Self::Value) -> Result<Self::Value>;
 
+    /// The largest of the 3x3 pixels around every second one of every second row.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, or libtorch fails.
+    fn overlapping_max_pool(&self, maps: &Self::Value) -> Result<Self::Value>;
+
     /// Means over the pixels, as maps `[N, C, 1, 1]`.
     ///
     /// # Errors

@@ -93,6 +93,8 @@ pub enum Operation {
     Scale,
     /// The largest of each 2x2 pixels.
     MaxPool,
+    /// The same of 3x3 pixels around every second one of every second row.
+    OverlappingMaxPool,
     /// A row of zeros below maps and a column of zeros to their right.
     PadEnd,
     /// Means over the pixels, as maps `[N, C, 1, 1]`.
@@ -210,6 +212,10 @@ impl Flow for Tracer {
 
     fn max_pool(&self, maps: &Slot) -> Result<Slot> {
         Ok(self.note(Operation::MaxPool, &[*maps]))
+    }
+
+    fn overlapping_max_pool(&self, maps: &Slot) -> Result<Slot> {
+        Ok(self.note(Operation::OverlappingMaxPool, &[*maps]))
     }
 
     fn pad_end(&self, maps: &Slot) -> Result<Slot> {

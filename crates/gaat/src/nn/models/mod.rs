@@ -4,6 +4,7 @@ mod convnet;
 mod deepmind_preact;
 mod deepmind_wide;
 mod efficientnet;
+mod imagenet_resnet;
 mod mlp;
 mod preact_resnet;
 mod preactivation;
@@ -65,6 +66,7 @@ pub(super) fn parts(builder: &mut Builder, input: InputShape, classes: i64) -> R
         ModelName::DeepMindPreActResNet18 { width, nonlinearity } => {
             deepmind_preact::parts(builder, input, classes, width.into(), nonlinearity)
         }
+        ModelName::ImageNetResNet { depth } => imagenet_resnet::parts(builder, input, classes, depth),
         ModelName::EfficientNetB0 => efficientnet::parts(builder, input, classes),
         ModelName::VitTiny => vit::parts(builder, input, classes),
         ModelName::Own(_) => Err(builder.model().published().map_or_else(Into::into, |model| Error::Model {
@@ -85,6 +87,7 @@ pub(crate) fn head(model: &ModelName) -> &'static str {
         ModelName::WideResNet { .. } => wide_resnet::HEAD,
         ModelName::DeepMindWideResNet { .. } => deepmind_wide::HEAD,
         ModelName::DeepMindPreActResNet18 { .. } => deepmind_preact::HEAD,
+        ModelName::ImageNetResNet { .. } => imagenet_resnet::HEAD,
         ModelName::EfficientNetB0 => efficientnet::HEAD,
         ModelName::VitTiny => vit::HEAD,
         // Only the network itself knows.
