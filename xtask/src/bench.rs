@@ -14,7 +14,7 @@ const PACKAGES: [&str; 2] = ["torch==2.11.0", "numpy"];
 pub(crate) fn bench(setup: &Setup, arguments: &[OsString]) -> Result<()> {
     setup.ensure()?;
     let python = python(&setup.root)?;
-    run(&mut cargo(["build", "--release", "-p", "gaat-cli", "-p", "gaat-bench"]))?;
+    run(&mut cargo(["build", "--release", "-p", "gaat-cli", "-p", "gaat-engine", "-p", "gaat-bench"]))?;
     let release = target_dir().join("release");
     let mut command = Command::new(release.join("gaat-bench"));
     command.arg("run").arg("--python").arg(python).arg("--root").arg(&setup.root);

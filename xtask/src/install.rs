@@ -15,7 +15,9 @@ pub(crate) fn run_install(setup: &Setup, root: Option<PathBuf>) -> Result<()> {
     let torch = setup.ensure()?;
     let root = destination(root)?;
     println!("building and installing into {} (the first time about 3 minutes on 2 cores)", root.display());
-    run(cargo(["install", "--path", "crates/gaat-cli", "--locked", "--root"]).arg(&root))?;
+    for package in ["crates/gaat-engine", "crates/gaat-cli"] {
+        run(cargo(["install", "--path", package, "--locked", "--root"]).arg(&root))?;
+    }
     let home = root.join("lib/gaat");
     if libtorch::belongs_to_python(&torch) || libtorch::has_cuda(&torch) {
         // The binary looks into lib/gaat first: what an earlier installation left there would win.

@@ -245,7 +245,7 @@ impl Setup {
             let Ok(mut entries) = fs::read_dir(self.builds.join(folder).join("build")) else { continue };
             let is_torch = |name: OsString| name.to_string_lossy().starts_with("torch-sys-");
             if entries.any(|entry| entry.is_ok_and(|entry| is_torch(entry.file_name()))) {
-                let packages = ["-p", "torch-sys", "-p", "gaat-shim", "-p", "gaat", "-p", "gaat-cli"];
+                let packages = ["-p", "torch-sys", "-p", "gaat-shim", "-p", "gaat", "-p", "gaat-engine"];
                 shell::run(shell::cargo(["clean", "--profile", profile]).args(packages))?;
             }
         }

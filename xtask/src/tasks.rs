@@ -17,10 +17,10 @@ pub(crate) fn demo(setup: &Setup) -> Result<()> {
     println!("1/3 libtorch, the tensor library (the first time a download of up to 540 MB)");
     setup.ensure()?;
     println!("\n2/3 building the release binary (the first time about 3 minutes on 2 cores)");
-    run(&mut cargo(["build", "--release", "-p", "gaat-cli"]))?;
+    run(&mut cargo(["build", "--release", "-p", "gaat-cli", "-p", "gaat-engine"]))?;
     println!("\n3/3 training natural, RAT and GAAT on handwritten digits (about a minute on 2 cores)");
     // Through cargo, which knows where its configuration puts the binary.
-    let mut compare = cargo(["run", "--quiet", "--release", "-p", "gaat-cli", "--"]);
+    let mut compare = cargo(["run", "--quiet", "--release", "-p", "gaat-engine", "--"]);
     run(compare.args("compare --dataset digits --methods natural,rat,gaat --out runs/demo".split(' ')))
 }
 

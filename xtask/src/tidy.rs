@@ -118,7 +118,7 @@ fn complaint(path: &Path, text: &str) -> Vec<String> {
     let counted = ["rs", "py", "cpp", "h"].contains(&extension) && path.iter().all(|part| part != "tests");
     if extension == "rs" && is_library(path) {
         found.extend(flags(text).into_iter().map(|flag| {
-            format!("`{flag}` is a flag of the command line, which a library does not know: crates/gaat-cli/src/advice.rs may add it")
+            format!("`{flag}` is a flag of the command line, which a library does not know: crates/gaat-engine/src/commands/advice.rs may add it")
         }));
     }
     let lines = code_lines(text, extension);
@@ -131,8 +131,13 @@ fn complaint(path: &Path, text: &str) -> Vec<String> {
 /// Whether `path` is the source of a library crate, whose messages name no flag. Pages of a report say which command adds to
 /// them.
 fn is_library(path: &Path) -> bool {
-    let programs =
-        ["crates/gaat-cli", "crates/gaat-bench", "crates/gaat-kills", "crates/gaat-report/src/page"];
+    let programs = [
+        "crates/gaat-cli",
+        "crates/gaat-engine",
+        "crates/gaat-bench",
+        "crates/gaat-kills",
+        "crates/gaat-report/src/page",
+    ];
     path.starts_with("crates")
         && path.iter().any(|part| part == "src")
         && !is_test(path)

@@ -5,10 +5,7 @@ use gaat_spec::DatasetName;
 use std::error::Error;
 
 /// The advice for the first cause of `error` that has any, as `known` and this module see it.
-pub(crate) fn about(
-    error: &anyhow::Error,
-    known: fn(&(dyn Error + 'static)) -> Option<String>,
-) -> Option<String> {
+pub fn about(error: &anyhow::Error, known: fn(&(dyn Error + 'static)) -> Option<String>) -> Option<String> {
     error.chain().find_map(|cause| known(cause).or_else(|| of_files(cause)))
 }
 
@@ -36,7 +33,7 @@ fn of_files(cause: &(dyn Error + 'static)) -> Option<String> {
 }
 
 /// About a data set that cannot be read.
-pub(crate) fn of_remedy(remedy: Remedy) -> String {
+pub fn of_remedy(remedy: Remedy) -> String {
     match remedy {
         Remedy::Download(dataset) => format!(
             "`gaat data fetch {dataset}` downloads them (with the same --data-dir, where there is one)"
@@ -47,7 +44,7 @@ pub(crate) fn of_remedy(remedy: Remedy) -> String {
 }
 
 /// About a value of a recipe.
-pub(crate) fn of_recipe(error: &gaat_spec::Error) -> Option<String> {
+pub fn of_recipe(error: &gaat_spec::Error) -> Option<String> {
     match error {
         gaat_spec::Error::Value { key, .. } if ["data-dir", "resize"].contains(&key.as_str()) => {
             Some("--dataset folder is for images of your own".to_owned())

@@ -2,15 +2,17 @@
 //!
 //! Part of both binaries: what it uses must not need libtorch.
 
+#![allow(missing_docs, reason = "a comment of a group of flags would become a part of the help")]
+
 mod data;
 mod judge;
 mod machine;
 mod network;
 
-pub(crate) use data::{DataAction, DataArguments, FetchArguments, LookArguments};
-pub(crate) use judge::JudgeArguments;
-pub(crate) use machine::{CompletionsArguments, DoctorArguments, ManArguments};
-pub(crate) use network::{ModelAction, ModelArguments};
+pub use data::{DataAction, DataArguments, FetchArguments, LookArguments};
+pub use judge::JudgeArguments;
+pub use machine::{CompletionsArguments, DoctorArguments, ManArguments};
+pub use network::{ModelAction, ModelArguments};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gaat_data::ImageShape;
@@ -24,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 /// Images per batch while judging.
-pub(crate) const BATCH_SIZE: usize = 500;
+pub const BATCH_SIZE: usize = 500;
 
 /// Adversarial training with gradient approximation: robust image classifiers at a fraction of the usual cost
 #[derive(Debug, Parser)]
@@ -32,13 +34,13 @@ pub(crate) const BATCH_SIZE: usize = 500;
 #[command(
     after_help = "Exit status: 0 done, 1 a threshold set by --require-... was missed, 2 error, 130 interrupted."
 )]
-pub(crate) struct Arguments {
+pub struct Arguments {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Train a network and write a run directory
     Train(Box<TrainArguments>),
     /// Judge a trained network on the test images: clean and robust accuracy
@@ -71,7 +73,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// How the command is to speak.
-    pub(crate) fn output(&self) -> OutputArguments {
+    pub fn output(&self) -> OutputArguments {
         match self {
             Self::Train(arguments) => arguments.output,
             Self::Evaluate(arguments) => arguments.output,
@@ -98,93 +100,93 @@ impl Command {
 }
 
 #[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct OutputArguments {
+pub struct OutputArguments {
     /// Print the result as one JSON document
     #[arg(long)]
-    pub(crate) json: bool,
+    pub json: bool,
     /// Show no progress
     #[arg(long, short)]
-    pub(crate) quiet: bool,
+    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "What neither a flag nor the recipe sets follows from the data set and the method; \
                         recipe.toml in the run directory holds every value that was used.")]
-pub(crate) struct TrainArguments {
+pub struct TrainArguments {
     /// Recipe file; flags override its keys
     #[arg(value_name = "RECIPE.toml")]
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// Run directory; must be new or empty unless --resume is given
     /// [default: runs/DATASET-MODEL-METHOD-sSEED]
     #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     /// Resume the run in --out (or in the run directory given instead of a recipe), using its saved recipe
     #[arg(long)]
-    pub(crate) resume: bool,
+    pub resume: bool,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
     #[command(flatten)]
-    pub(crate) recipe: Recipe,
+    pub recipe: Recipe,
 }
 
 /// A trained network, and the images and the machine to look at it with.
 #[derive(Debug, Args)]
-pub(crate) struct SubjectArguments {
+pub struct SubjectArguments {
     /// Run directory, a checkpoint (.safetensors), or a network of torch.export (.pt2), which needs --dataset
     #[arg(value_name = "RUN_OR_WEIGHTS")]
-    pub(crate) run: PathBuf,
+    pub run: PathBuf,
     /// Which weights of a run directory
     #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
-    pub(crate) checkpoint: Checkpoint,
+    pub checkpoint: Checkpoint,
     /// Data set whose test images are used [default: that of the training]
     #[arg(long)]
-    pub(crate) dataset: Option<DatasetName>,
+    pub dataset: Option<DatasetName>,
     /// Where the data lies [default: as in the training]
     #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Of a network of torch.export: what is done to pixels in [0, 1] first: none, dataset, imagenet, cifar10, cifar100, mnist, or
     /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
-    pub(crate) normalization: Option<PixelNormalization>,
+    pub normalization: Option<PixelNormalization>,
     /// cpu, or cuda:0 and so on [default: as in the training]
     #[arg(long)]
-    pub(crate) device: Option<String>,
+    pub device: Option<String>,
     /// Precision of the network; in bf16 it is another one than that of the weights file
     #[arg(long, value_enum, default_value_t = ComputePrecision::Fp32)]
-    pub(crate) precision: ComputePrecision,
+    pub precision: ComputePrecision,
     /// Threads of libtorch [default: the number of cores]
     #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    pub threads: Option<usize>,
 }
 
 /// A trained network, the threat model that it is attacked under, and which images.
 #[derive(Debug, Args)]
-pub(crate) struct AttackedArguments {
+pub struct AttackedArguments {
     #[command(flatten)]
-    pub(crate) subject: SubjectArguments,
+    pub subject: SubjectArguments,
     /// Bound of the threat model, such as 0.3 or 8/255 [default: that of the training]
     #[arg(long)]
-    pub(crate) epsilon: Option<PixelLength>,
+    pub epsilon: Option<PixelLength>,
     /// Norm of the threat model [default: that of the training]
     #[arg(long)]
-    pub(crate) norm: Option<Norm>,
+    pub norm: Option<Norm>,
     /// Take only this many test images: a subset fixed by the seed
     #[arg(long, value_name = "N", conflicts_with = "first")]
-    pub(crate) limit: Option<usize>,
+    pub limit: Option<usize>,
     /// Take only the test images that come first, as benchmarks of robustness do
     #[arg(long, value_name = "N")]
-    pub(crate) first: Option<usize>,
+    pub first: Option<usize>,
     /// Images per batch
     #[arg(long, value_name = "N", default_value_t = BATCH_SIZE)]
-    pub(crate) batch_size: usize,
+    pub batch_size: usize,
     /// Root of the random starts
     #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
+    pub seed: u64,
 }
 
 /// Where the gradients of an attack come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GradientChoice {
+pub enum GradientChoice {
     /// The network
     Exact,
     /// A Taylor model: of the cross-entropy, or of the logits for attacks that climb these
@@ -196,35 +198,35 @@ pub(crate) enum GradientChoice {
     after_help = "The file of --out holds clean, perturbed, labels, clean_predictions and predictions in full precision. \
                         Images of 8 bits are rounded towards the clean ones, so that they lie in the ball, and judged again."
 )]
-pub(crate) struct AttackArguments {
+pub struct AttackArguments {
     #[command(flatten)]
-    pub(crate) attacked: AttackedArguments,
+    pub attacked: AttackedArguments,
     /// The attack
     #[arg(long, value_name = "ATTACK")]
-    pub(crate) attack: AttackName,
+    pub attack: AttackName,
     #[command(flatten)]
-    pub(crate) budget: Budget,
+    pub budget: Budget,
     /// Where its gradients come from; success is always the network's own verdict
     #[arg(long, value_enum, default_value_t = GradientChoice::Exact)]
-    pub(crate) gradient: GradientChoice,
+    pub gradient: GradientChoice,
     /// Curvature of the Taylor model of the cross-entropy [default: none]
     #[arg(long)]
-    pub(crate) curvature: Option<Curvature>,
+    pub curvature: Option<Curvature>,
     /// Expansions of the Taylor model in the steps of the attack, spread evenly [default: 1]
     #[arg(long, value_name = "N")]
-    pub(crate) refreshes: Option<usize>,
+    pub refreshes: Option<usize>,
     /// Arrays to write, for numpy.load; not needed with --images
     #[arg(long, value_name = "FILE.npz", required_unless_present = "images")]
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     /// Directory for each perturbed image as an 8-bit PNG under its class and index, with a listing, images.csv; must be new
     /// or empty
     #[arg(long, value_name = "DIR")]
-    pub(crate) images: Option<PathBuf>,
+    pub images: Option<PathBuf>,
     /// Picture to write: clean, perturbed, amplified difference
     #[arg(long, value_name = "GRID.png")]
-    pub(crate) png: Option<PathBuf>,
+    pub png: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -232,46 +234,46 @@ pub(crate) struct AttackArguments {
     after_help = "The result for all test images, the best checkpoint and the threat model of the training \
                         is also written to run.json of the run directory; every result goes into its report.html."
 )]
-pub(crate) struct EvaluateArguments {
+pub struct EvaluateArguments {
     #[command(flatten)]
-    pub(crate) attacked: AttackedArguments,
+    pub attacked: AttackedArguments,
     /// Attacks, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
-    pub(crate) attack: Vec<AttackName>,
+    pub attack: Vec<AttackName>,
     #[command(flatten)]
-    pub(crate) budget: Budget,
+    pub budget: Budget,
     /// Also judge over these epsilons by --curve-attack, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "LENGTHS")]
-    pub(crate) epsilons: Vec<PixelLength>,
+    pub epsilons: Vec<PixelLength>,
     /// Also judge over eight epsilons from 0 to twice that of the threat model
     #[arg(long, conflicts_with = "epsilons")]
-    pub(crate) curve: bool,
+    pub curve: bool,
     /// The attack over epsilon, with the budget above and one random start unless --restarts says more
     #[arg(long, value_name = "ATTACK", default_value = "pgd")]
-    pub(crate) curve_attack: AttackName,
+    pub curve_attack: AttackName,
     /// Where to draw robust accuracy over epsilon
     #[arg(long, value_name = "CURVE.svg")]
-    pub(crate) svg: Option<PathBuf>,
+    pub svg: Option<PathBuf>,
     /// Number of images used by the masking checks; 0 for none
     #[arg(long, value_name = "N", default_value_t = 250)]
-    pub(crate) probe_images: usize,
+    pub probe_images: usize,
     /// Draws of random noise for each of these images
     #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) noise_draws: usize,
+    pub noise_draws: usize,
     /// Hidden. Accepted only to explain that judging always uses exact gradients
     #[arg(long, hide = true, value_parser = exact_alone)]
-    pub(crate) gradient: Option<GradientChoice>,
+    pub gradient: Option<GradientChoice>,
     /// Exit with status 1 when the robust accuracy is below this fraction
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
-    pub(crate) require_robust: Option<f64>,
+    pub require_robust: Option<f64>,
     /// Exit with status 1 when an alarm was raised: a sign that the numbers may be too good
     #[arg(long)]
-    pub(crate) require_no_alarms: bool,
+    pub require_no_alarms: bool,
     /// Keep what was found in this file after every batch, and go on from it where it is there
     #[arg(long, value_name = "FILE.json")]
-    pub(crate) state: Option<PathBuf>,
+    pub state: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -282,10 +284,10 @@ pub(crate) struct EvaluateArguments {
                         Keys for one method alone go into a section of the recipe, such as [methods.rat]. A delay \
                         applies to the dat methods alone."
 )]
-pub(crate) struct CompareArguments {
+pub struct CompareArguments {
     /// Recipe file; flags override its keys
     #[arg(value_name = "RECIPE.toml")]
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// Methods, separated by commas
     #[arg(
         long,
@@ -294,19 +296,19 @@ pub(crate) struct CompareArguments {
         value_name = "METHODS",
         help = format!("Methods, separated by commas: {}, awp+METHOD, dat+METHOD", BaseMethod::listed())
     )]
-    pub(crate) methods: Vec<MethodName>,
+    pub methods: Vec<MethodName>,
     /// Runs of each method, with seeds counted up from --seed
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seeds: u64,
+    pub seeds: u64,
     /// Directory of all runs, of compare.json, README.md, report.html and frontier.svg [default: runs/compare-DATASET-MODEL]
     #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) judge: JudgeArguments,
+    pub judge: JudgeArguments,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
     #[command(flatten)]
-    pub(crate) recipe: Recipe,
+    pub recipe: Recipe,
 }
 
 #[derive(Debug, Args)]
@@ -315,47 +317,47 @@ pub(crate) struct CompareArguments {
                         them with exact gradients. Robust accuracy is always the network's own verdict. The directory of \
                         the plots also holds analysis.json."
 )]
-pub(crate) struct AnalyzeArguments {
+pub struct AnalyzeArguments {
     #[command(flatten)]
-    pub(crate) subject: SubjectArguments,
+    pub subject: SubjectArguments,
     /// Bounds, separated by commas [default: 2/255 to 32/255; 0.05 to 0.5 for grey images; 0.25 to 3 in l2]
     #[arg(long, value_delimiter = ',', value_name = "LENGTHS")]
-    pub(crate) epsilons: Vec<PixelLength>,
+    pub epsilons: Vec<PixelLength>,
     /// Norm of the perturbations [default: that of the training]
     #[arg(long)]
-    pub(crate) norm: Option<Norm>,
+    pub norm: Option<Norm>,
     /// Orders of the Taylor models: 1, 2 (with each curvature), 3 (with the exact one)
     #[arg(long, value_delimiter = ',', value_name = "ORDERS", default_value = "1,2,3")]
-    pub(crate) orders: Vec<usize>,
+    pub orders: Vec<usize>,
     /// Curvatures at order 2: gauss-newton, diagonal, batch-fisher, sampled-fisher, secant, exact [default: all]
     #[arg(long, value_delimiter = ',', value_name = "CURVATURES", hide_possible_values = true)]
-    pub(crate) curvatures: Vec<Curvature>,
+    pub curvatures: Vec<Curvature>,
     /// Labels drawn an image for sampled-fisher
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) curvature_draws: usize,
+    pub curvature_draws: usize,
     /// Where each model is expanded: clean or random-start
     #[arg(long, default_value_t = Anchor::Clean)]
-    pub(crate) anchor: Anchor,
+    pub anchor: Anchor,
     /// Test images: a subset fixed by the seed
     #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "first")]
-    pub(crate) limit: usize,
+    pub limit: usize,
     /// The test images that come first, in place of a subset
     #[arg(long, value_name = "N")]
-    pub(crate) first: Option<usize>,
+    pub first: Option<usize>,
     /// Attack steps
     #[arg(long, value_name = "K", default_value_t = 10)]
-    pub(crate) steps: usize,
+    pub steps: usize,
     /// Images attacked at once, which batch-fisher mixes
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) batch_size: usize,
+    pub batch_size: usize,
     /// Root of the random starts
     #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Directory of analysis.json and the plots [default: analysis in the run directory, or beside the checkpoint]
     #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -363,46 +365,46 @@ pub(crate) struct AnalyzeArguments {
     after_help = "Maps are of the logit of each image's class, in fp32. The directory holds explanation.json, a README.md with \
                         the tables, and a picture of each run."
 )]
-pub(crate) struct ExplainArguments {
+pub struct ExplainArguments {
     /// Run directories, checkpoints (.safetensors), or networks of torch.export (.pt2)
     #[arg(value_name = "RUN_OR_WEIGHTS", required = true)]
-    pub(crate) runs: Vec<PathBuf>,
+    pub runs: Vec<PathBuf>,
     /// Saliency methods, separated by commas [default: all that every run has]
     #[arg(long, value_delimiter = ',', value_name = "METHODS")]
-    pub(crate) method: Vec<SaliencyName>,
+    pub method: Vec<SaliencyName>,
     /// Test images looked at, a subset fixed by the seed; those count that every run classifies correctly
     #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "first")]
-    pub(crate) limit: usize,
+    pub limit: usize,
     /// The test images that come first, in place of a subset
     #[arg(long, value_name = "N")]
-    pub(crate) first: Option<usize>,
+    pub first: Option<usize>,
     /// Root of the choice of images and of the noise of smoothgrad
     #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Which weights of a run directory
     #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
-    pub(crate) checkpoint: Checkpoint,
+    pub checkpoint: Checkpoint,
     /// Data set whose test images are used [default: that of the training]
     #[arg(long)]
-    pub(crate) dataset: Option<DatasetName>,
+    pub dataset: Option<DatasetName>,
     /// Where the data lies [default: as in the training]
     #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Of a network of torch.export: what is done to pixels in [0, 1] first: none, dataset, imagenet, cifar10, cifar100, mnist, or
     /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
-    pub(crate) normalization: Option<PixelNormalization>,
+    pub normalization: Option<PixelNormalization>,
     /// cpu, or cuda:0 and so on
     #[arg(long, default_value = "cpu")]
-    pub(crate) device: String,
+    pub device: String,
     /// Threads of libtorch [default: the number of cores]
     #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    pub threads: Option<usize>,
     /// Directory to write [default: explanation in the run directory; of several runs, beside the first]
     #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -410,15 +412,15 @@ pub(crate) struct ExplainArguments {
     after_help = "train, evaluate, analyze, explain and compare write the page anew whenever they learn something. It needs no other \
                         file and no network."
 )]
-pub(crate) struct ReportArguments {
+pub struct ReportArguments {
     /// Run directory, or directory of a comparison
     #[arg(value_name = "RUN_OR_COMPARISON")]
-    pub(crate) directory: PathBuf,
+    pub directory: PathBuf,
     /// Page to write [default: report.html in the directory]
     #[arg(long, value_name = "FILE.html")]
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -426,44 +428,44 @@ pub(crate) struct ReportArguments {
     after_help = "Nothing in the file is run: it may hold named tensors alone, as torch.save(model.state_dict(), \
                         FILE) or safetensors.torch.save_file write them."
 )]
-pub(crate) struct ImportArguments {
+pub struct ImportArguments {
     /// State dict written by torch.save (.pth, .pt) or as safetensors
     #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     /// The network that it belongs to, such as convnet or preact-resnet-18
     #[arg(long)]
-    pub(crate) model: ModelName,
+    pub model: ModelName,
     /// Weights to write; must not be there yet
     #[arg(long, value_name = "W.safetensors")]
-    pub(crate) out: PathBuf,
+    pub out: PathBuf,
     /// Which of several networks in the file: the keys that lead to it, joined by dots [default: the usual ones, else none]
     #[arg(long, value_name = "KEY")]
-    pub(crate) key: Option<String>,
+    pub key: Option<String>,
     /// Data set that it was trained on: gives shape and class names
     #[arg(long)]
-    pub(crate) dataset: Option<DatasetName>,
+    pub dataset: Option<DatasetName>,
     /// Where the data lies
     #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Shape of an image [default: 1x28x28, 3x32x32 or 1x8x8, whichever fits]
     #[arg(long, value_name = "CxHxW", value_parser = image_shape)]
-    pub(crate) input: Option<ImageShape>,
+    pub input: Option<ImageShape>,
     /// Class names in the order of the logits, separated by commas [default: none, which fits any as many classes]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
-    pub(crate) classes: Vec<String>,
+    pub classes: Vec<String>,
     /// Subtracted from each channel first, pixels in [0, 1] [default: what the file holds, else nothing]
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "std")]
-    pub(crate) mean: Vec<f64>,
+    pub mean: Vec<f64>,
     /// Divided out of each channel first
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "mean")]
-    pub(crate) std: Vec<f64>,
+    pub std: Vec<f64>,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 /// What a network is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExportFormat {
+pub enum ExportFormat {
     /// Weights under their PyTorch names, and config.json beside them
     Safetensors,
     /// A graph from pixels in [0, 1] to logits
@@ -471,27 +473,27 @@ pub(crate) enum ExportFormat {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ExportArguments {
+pub struct ExportArguments {
     /// Run directory, or a checkpoint (.safetensors)
     #[arg(value_name = "RUN_OR_WEIGHTS")]
-    pub(crate) run: PathBuf,
+    pub run: PathBuf,
     /// What to write
     #[arg(long, value_enum)]
-    pub(crate) format: ExportFormat,
+    pub format: ExportFormat,
     /// File to write; must not be there yet, nor config.json beside safetensors
     #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
+    pub out: PathBuf,
     /// Which weights of a run directory
     #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
-    pub(crate) checkpoint: Checkpoint,
+    pub checkpoint: Checkpoint,
     /// Multiply batch normalisations into the convolutions that they follow (onnx)
     #[arg(long)]
-    pub(crate) fold_batchnorm: bool,
+    pub fold_batchnorm: bool,
     /// Version of the operator set of the graph (onnx) [default: 17, or 20 where the graph needs it]
     #[arg(long, value_name = "N")]
-    pub(crate) opset: Option<i64>,
+    pub opset: Option<i64>,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 /// What `gaat --version` says after the name.

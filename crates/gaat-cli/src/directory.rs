@@ -6,12 +6,12 @@ use gaat_spec::visible_path;
 use std::path::Path;
 
 /// Replaces `path` by `text` in one step.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
+pub fn write_whole(path: &Path, text: &str) -> Result<()> {
     gaat_data::write_whole(path, text.as_bytes()).with_context(|| format!("writing {}", visible_path(path)))
 }
 
 /// The command that is running, as it can be typed again.
-pub(crate) fn command_line() -> String {
+pub fn command_line() -> String {
     let words = std::env::args_os().skip(1).map(|word| typed(Path::new(&word)));
     std::iter::once("gaat".to_owned()).chain(words).collect::<Vec<String>>().join(" ")
 }

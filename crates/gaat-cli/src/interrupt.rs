@@ -20,10 +20,10 @@ use std::thread;
 use std::time::Duration;
 
 /// What shells report for a process ended by SIGINT.
-pub(crate) const EXIT_STATUS: u8 = 130;
+pub const EXIT_STATUS: u8 = 130;
 
 /// What is listened to.
-pub(crate) const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+pub const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 /// What a command that asks whether to stop ([`requested`]) gets, to clear its display and to say what there is to say.
 const GRACE: Duration = Duration::from_millis(500);
@@ -40,7 +40,7 @@ static WAITS: AtomicBool = AtomicBool::new(false);
 static ADVICE: Mutex<&str> = Mutex::new("interrupted; repeat the command");
 
 /// Starts to listen; called once. A signal that has waited ends the process, for nothing was begun.
-pub(crate) fn listen() -> anyhow::Result<()> {
+pub fn listen() -> anyhow::Result<()> {
     let failed = "listening for Ctrl-C";
     // `nohup` has the hang-up ignored, and means it.
     let heard = SIGNALS.into_iter().filter(|signal| *signal != Signal::SIGHUP || !is_ignored(*signal));
@@ -75,19 +75,19 @@ fn is_ignored(signal: Signal) -> bool {
 }
 
 /// Whether the user wants the command to end.
-pub(crate) fn requested() -> bool {
+pub fn requested() -> bool {
     ASKS.store(true, Ordering::SeqCst);
     REQUESTED.load(Ordering::SeqCst)
 }
 
 /// From here on the first signal is for the command to follow: there is a checkpoint to write.
-pub(crate) fn wait_for_checkpoint() -> Waiting {
+pub fn wait_for_checkpoint() -> Waiting {
     WAITS.store(true, Ordering::SeqCst);
     Waiting
 }
 
 /// Until this is dropped, the first signal does not break the command off.
-pub(crate) struct Waiting;
+pub struct Waiting;
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -96,7 +96,7 @@ impl Drop for Waiting {
 }
 
 /// What is to be said when the command is broken off.
-pub(crate) fn advise(advice: &'static str) {
+pub fn advise(advice: &'static str) {
     *ADVICE.lock().unwrap_or_else(PoisonError::into_inner) = advice;
 }
 

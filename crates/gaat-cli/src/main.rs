@@ -1,50 +1,51 @@
-//! `gaat-engine`: every command of the `gaat` command line, arguments in, one result out.
+//! The `gaat` that is typed: answers at once what needs no tensors, and becomes `gaat-engine` for everything else.
 //!
-//! The result goes to stdout, progress and logs to stderr. Exit status: 0 done, 1 a stated threshold was missed
-//! or something is missing that was asked for, 2 error, 130 interrupted. Nothing here knows a tensor.
+//! Loading libtorch takes a quarter of a second, which nobody should wait for help or a completion (decision record 0014).
+//! Nothing that is reachable from here may use the `gaat` library.
 
-mod advice;
-mod arguments;
-mod checkup;
-mod commands;
-mod directory;
-mod interrupt;
-mod panics;
-mod printer;
-mod process;
-mod progress;
-mod quick;
-
-use arguments::{Arguments, Command};
+use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use printer::Printer;
-use process::Outcome;
+use gaat_cli::arguments::{Arguments, Command};
+use gaat_cli::process::Outcome;
+use gaat_cli::{interrupt, process, quick};
+use gaat_spec::visible_path;
+use nix::sys::signal::SigSet;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Until `interrupt::listen`, in this process or in the one that it becomes.
+    let held = SigSet::from_iter(interrupt::SIGNALS).thread_block();
     let Arguments { command } = Arguments::parse();
-    let of_libtorch = |text: &str| gaat::Error::of_libtorch(text).into();
-    process::run(&command, commands::advice::of_engine, of_libtorch, |printer| {
-        interrupt::listen()?;
-        run(&command, printer)
-    })
+    process::run(
+        &command,
+        |_| None,
+        |text| anyhow!("{text}"),
+        |printer| {
+            held.context("holding signals back")?;
+            match &command {
+                Command::Data(arguments) => here(|| quick::data::run(arguments, printer)),
+                Command::Completions(arguments) => here(|| quick::shell::completions(arguments, printer)),
+                Command::Man(arguments) => here(|| quick::shell::man(arguments, printer)),
+                _ => become_engine(),
+            }
+        },
+    )
 }
 
-fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
-    match command {
-        Command::Train(arguments) => commands::train::run(arguments, printer),
-        Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer),
-        Command::Attack(arguments) => commands::attack::run(arguments, printer),
-        Command::Compare(arguments) => commands::compare::run(arguments, printer),
-        Command::Analyze(arguments) => commands::analyze::run(arguments, printer),
-        Command::Explain(arguments) => commands::explain::run(arguments, printer),
-        Command::Report(arguments) => commands::report::run(arguments, printer),
-        Command::Import(arguments) => commands::import::run(arguments, printer),
-        Command::Export(arguments) => commands::export::run(arguments, printer),
-        Command::Model(arguments) => commands::model::run(arguments, printer),
-        Command::Data(arguments) => quick::data::run(arguments, printer),
-        Command::Doctor(arguments) => commands::doctor::run(arguments, printer),
-        Command::Completions(arguments) => quick::shell::completions(arguments, printer),
-        Command::Man(arguments) => quick::shell::man(arguments, printer),
-    }
+/// Does the work of a command in this process.
+fn here(work: impl FnOnce() -> Result<Outcome>) -> Result<Outcome> {
+    interrupt::listen()?;
+    work()
+}
+
+/// Replaces this process by the engine, with the same arguments, and with the signals that were held back; comes back only
+/// where that fails.
+fn become_engine() -> Result<Outcome> {
+    let here = std::env::current_exe().and_then(fs_err::canonicalize).context("looking for gaat-engine")?;
+    let engine = here.with_file_name("gaat-engine");
+    let failure = std::process::Command::new(&engine).arg0("gaat").args(std::env::args_os().skip(1)).exec();
+    Err(failure).with_context(|| {
+        format!("{}: cannot be started; it is built and installed together with gaat", visible_path(&engine))
+    })
 }

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 /// Between two plain lines about something that takes long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Redraws per second: enough to be alive, few enough to be calm.
 const REDRAWS: u8 = 4;
@@ -28,14 +28,15 @@ enum Style {
 
 /// Writes results to stdout, and progress and errors to stderr.
 #[derive(Debug)]
-pub(crate) struct Printer {
+pub struct Printer {
     json: bool,
     style: Style,
 }
 
 #[expect(clippy::unused_self, reason = "whoever prints needs the printer, so that none prints past it")]
 impl Printer {
-    pub(crate) fn new(output: OutputArguments) -> Self {
+    /// One that speaks as `output` asks.
+    pub fn new(output: OutputArguments) -> Self {
         let style = match (output.quiet, std::io::stderr().is_terminal()) {
             (true, _) => Style::Silent,
             (false, true) => Style::Live,
@@ -45,11 +46,7 @@ impl Printer {
     }
 
     /// Prints the result in the form that was asked for: `document`, or what `text` makes of it.
-    pub(crate) fn result<T: Serialize>(
-        &self,
-        document: &T,
-        text: impl FnOnce(&T) -> String,
-    ) -> anyhow::Result<()> {
+    pub fn result<T: Serialize>(&self, document: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         if self.json {
             return to_stdout(&visible_json(&serde_json::to_string_pretty(document)?));
         }
@@ -57,36 +54,36 @@ impl Printer {
     }
 
     /// Prints a result that has one form only.
-    pub(crate) fn text(&self, text: &str) -> anyhow::Result<()> {
+    pub fn text(&self, text: &str) -> anyhow::Result<()> {
         to_stdout(&visible_lines(text))
     }
 
     /// A line of progress that stays.
-    pub(crate) fn progress(&self, line: &str) {
+    pub fn progress(&self, line: &str) {
         if self.style != Style::Silent {
             to_stderr(line);
         }
     }
 
     /// A line that matters although the command goes on; shown even when progress is not.
-    pub(crate) fn warning(&self, line: &str) {
+    pub fn warning(&self, line: &str) {
         to_stderr(&format!("warning: {line}"));
     }
 
     /// The same of several.
-    pub(crate) fn warnings(&self, lines: &[String]) {
+    pub fn warnings(&self, lines: &[String]) {
         for line in lines {
             self.warning(line);
         }
     }
 
     /// A line that says how the command ended, such as that it was interrupted.
-    pub(crate) fn notice(&self, line: &str) {
+    pub fn notice(&self, line: &str) {
         to_stderr(line);
     }
 
     /// Why the command failed, what led to it, and what to type about it.
-    pub(crate) fn error(&self, error: &anyhow::Error, advice: Option<&str>) {
+    pub fn error(&self, error: &anyhow::Error, advice: Option<&str>) {
         let mut said = error.to_string();
         let mut text = format!("error: {said}");
         for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -105,17 +102,17 @@ impl Printer {
     }
 
     /// Whether progress is plain lines.
-    pub(crate) fn shows_lines(&self) -> bool {
+    pub fn shows_lines(&self) -> bool {
         self.style == Style::Lines
     }
 
     /// A live display of `total` units and the time left, where stderr is a terminal.
-    pub(crate) fn live(&self, total: u64) -> Option<ProgressBar> {
+    pub fn live(&self, total: u64) -> Option<ProgressBar> {
         self.display(total, LIVE)
     }
 
     /// A live display of `total` units in the form of `template`, where stderr is a terminal.
-    pub(crate) fn display(&self, total: u64, template: &str) -> Option<ProgressBar> {
+    pub fn display(&self, total: u64, template: &str) -> Option<ProgressBar> {
         if self.style != Style::Live {
             return None;
         }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// All was done.
     Done,
     /// It ran, but a threshold that was set was missed, or something is missing that was asked for.
@@ -29,7 +29,7 @@ impl Outcome {
 
 /// Does the `work` of `command`; where it fails, says why and what can be typed about it, as `known` and [`advice`] know. What
 /// libtorch says in a panic is read by `of_libtorch`.
-pub(crate) fn run(
+pub fn run(
     command: &Command,
     known: fn(&(dyn Error + 'static)) -> Option<String>,
     of_libtorch: fn(&str) -> anyhow::Error,

@@ -10,14 +10,14 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-pub(crate) struct DataArguments {
+pub struct DataArguments {
     #[command(subcommand)]
-    pub(crate) action: DataAction,
+    pub action: DataAction,
 }
 
 /// What `gaat data` can do.
 #[derive(Debug, Subcommand)]
-pub(crate) enum DataAction {
+pub enum DataAction {
     /// Say what is there
     Info(LookArguments),
     /// Read all of it and compare digests; exit status 2 when it cannot be used
@@ -27,18 +27,18 @@ pub(crate) enum DataAction {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct LookArguments {
+pub struct LookArguments {
     /// One data set [default: all]
-    pub(crate) dataset: Option<DatasetName>,
+    pub dataset: Option<DatasetName>,
     /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
     #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Side, or WIDTHxHEIGHT, that training will bring the images to; without it they must all be of one size
     #[arg(long, value_name = "PIXELS")]
-    pub(crate) resize: Option<Size>,
+    pub resize: Option<Size>,
     /// Print the result as one JSON document
     #[arg(long)]
-    pub(crate) json: bool,
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -46,18 +46,18 @@ pub(crate) struct LookArguments {
     after_help = "Each file counts only with the published SHA-256. What was interrupted goes on with the same command. \
                         HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are respected."
 )]
-pub(crate) struct FetchArguments {
+pub struct FetchArguments {
     /// The data set
     #[arg(value_parser = Published)]
-    pub(crate) dataset: DatasetName,
+    pub dataset: DatasetName,
     /// Where to put it, in a folder of its own; else the variable `GAAT_DATA`, else the platform's data directory
     #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Folder of a web server that has the files, in place of the official sources
     #[arg(long, value_name = "URL")]
-    pub(crate) mirror: Option<String>,
+    pub mirror: Option<String>,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
 }
 
 /// Shows the data sets that are published alone, and takes the others too: why these are not is said by who fetches.

@@ -5,29 +5,29 @@ use gaat_spec::{AttackName, Checkpoint, PixelLength};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judging")]
-pub(crate) struct JudgeArguments {
+pub struct JudgeArguments {
     /// Attacks to judge by, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
-    pub(crate) judge: Vec<AttackName>,
+    pub judge: Vec<AttackName>,
     /// Steps of the judging attacks [default: as customary, 50 for pgd]
     #[arg(long, value_name = "K")]
-    pub(crate) judge_steps: Option<usize>,
+    pub judge_steps: Option<usize>,
     /// Random starts of the judging attacks [default: as customary, 10 for pgd]
     #[arg(long, value_name = "N")]
-    pub(crate) judge_restarts: Option<usize>,
+    pub judge_restarts: Option<usize>,
     /// Step of the judging pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]
     #[arg(long, value_name = "LENGTH")]
-    pub(crate) judge_step_size: Option<PixelLength>,
+    pub judge_step_size: Option<PixelLength>,
     /// Whether the judging pgd, pgd-margin and pgd-t start at random [default: true]
     #[arg(long, value_name = "BOOL")]
-    pub(crate) judge_random_start: Option<bool>,
+    pub judge_random_start: Option<bool>,
     /// Judge on only this many test images: a subset fixed by a seed
     #[arg(long, value_name = "N", conflicts_with = "judge_first")]
-    pub(crate) judge_limit: Option<usize>,
+    pub judge_limit: Option<usize>,
     /// Judge on only the test images that come first
     #[arg(long, value_name = "N")]
-    pub(crate) judge_first: Option<usize>,
+    pub judge_first: Option<usize>,
     /// Which weights of each run to judge
     #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
-    pub(crate) checkpoint: Checkpoint,
+    pub checkpoint: Checkpoint,
 }

@@ -7,40 +7,40 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status 1 when something is missing that a training with these arguments needs.")]
-pub(crate) struct DoctorArguments {
+pub struct DoctorArguments {
     /// Data set that is to be trained on
     #[arg(long, default_value_t = DatasetName::Digits)]
-    pub(crate) dataset: DatasetName,
+    pub dataset: DatasetName,
     /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
     #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Device that is to compute: cpu, or cuda:0 and so on
     #[arg(long, default_value = "cpu")]
-    pub(crate) device: String,
+    pub device: String,
     /// Where runs are to be written
     #[arg(long, value_name = "DIR", default_value = "runs")]
-    pub(crate) out: PathBuf,
+    pub out: PathBuf,
     /// Print the result as one JSON document
     #[arg(long)]
-    pub(crate) json: bool,
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "For bash: gaat completions bash > ~/.local/share/bash-completion/completions/gaat\n\
                         For zsh: gaat completions zsh > a folder of your $fpath, as _gaat\n\
                         For fish: gaat completions fish > ~/.config/fish/completions/gaat.fish")]
-pub(crate) struct CompletionsArguments {
+pub struct CompletionsArguments {
     /// The shell
     #[arg(value_enum)]
-    pub(crate) shell: Shell,
+    pub shell: Shell,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "To read one at once: gaat man train | man -l -")]
-pub(crate) struct ManArguments {
+pub struct ManArguments {
     /// The command that the page is about [default: gaat itself]
-    pub(crate) command: Option<String>,
+    pub command: Option<String>,
     /// Write the pages of gaat and of every command into this directory instead
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
 }

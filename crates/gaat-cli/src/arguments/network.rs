@@ -5,23 +5,23 @@ use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-pub(crate) struct ModelArguments {
+pub struct ModelArguments {
     #[command(subcommand)]
-    pub(crate) action: ModelAction,
+    pub action: ModelAction,
 }
 
 /// What `gaat model` can do.
 #[derive(Debug, Subcommand)]
-pub(crate) enum ModelAction {
+pub enum ModelAction {
     /// Tell what a network of torch.export (.pt2) takes and is made of, try it, and say what cannot be had of it and why
     Info(ModelInfoArguments),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ModelInfoArguments {
+pub struct ModelInfoArguments {
     /// What torch.export.save wrote
     #[arg(value_name = "NET.pt2")]
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub output: OutputArguments,
 }

@@ -9,7 +9,11 @@ use anyhow::{Result, bail};
 use gaat_data::{Condition, DatasetReport, Source, info, verify};
 use gaat_spec::{DatasetName, Size};
 
-pub(crate) fn run(arguments: &DataArguments, printer: &Printer) -> Result<Outcome> {
+/// Looks at data sets, or fetches one.
+///
+/// # Errors
+/// When a data set that was to be verified cannot be used, or one that was to be fetched cannot be had.
+pub fn run(arguments: &DataArguments, printer: &Printer) -> Result<Outcome> {
     match &arguments.action {
         DataAction::Info(arguments) => {
             look(arguments, info, printer)?;

@@ -10,14 +10,22 @@ use clap_mangen::Man;
 use gaat_spec::visible_path;
 use std::path::Path;
 
-pub(crate) fn completions(arguments: &CompletionsArguments, printer: &Printer) -> Result<Outcome> {
+/// Prints the completions for a shell.
+///
+/// # Errors
+/// When stdout cannot be written to.
+pub fn completions(arguments: &CompletionsArguments, printer: &Printer) -> Result<Outcome> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "gaat", &mut script);
     printer.text(&String::from_utf8(script)?)?;
     Ok(Outcome::Done)
 }
 
-pub(crate) fn man(arguments: &ManArguments, printer: &Printer) -> Result<Outcome> {
+/// Prints a manual page, or writes all of them.
+///
+/// # Errors
+/// When there is no such page, or a page cannot be written.
+pub fn man(arguments: &ManArguments, printer: &Printer) -> Result<Outcome> {
     let pages = pages()?;
     if let Some(out) = &arguments.out {
         write_all(&pages, out)?;

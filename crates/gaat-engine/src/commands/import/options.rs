@@ -1,9 +1,9 @@
 //! What `gaat import` is asked for, as the library takes it.
 
-use crate::arguments::ImportArguments;
 use anyhow::{Result, bail};
 use gaat::exchange::ImportOptions;
 use gaat::nn::{InputShape, Normalization};
+use gaat_cli::arguments::ImportArguments;
 use gaat_data::ImageShape;
 use gaat_spec::Recipe;
 

@@ -1,4 +1,4 @@
-//! Lets the engine find libtorch without an environment variable. The other binary needs none.
+//! Lets the engine find libtorch without an environment variable.
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };

@@ -1,13 +1,13 @@
 //! `gaat evaluate`.
 
 use super::{Outcome, open, selection};
-use crate::arguments::EvaluateArguments;
-use crate::directory::{command_line, write_whole};
-use crate::interrupt;
-use crate::printer::Printer;
 use crate::progress::EvaluationProgress;
 use anyhow::{Result, bail};
 use gaat::evaluate::{EvaluateOptions, ProbeOptions};
+use gaat_cli::arguments::EvaluateArguments;
+use gaat_cli::directory::{command_line, write_whole};
+use gaat_cli::interrupt;
+use gaat_cli::printer::Printer;
 use gaat_report::{curve_plot, evaluation_text};
 use gaat_spec::Evaluation;
 use gaat_study::attacks::Attacks;

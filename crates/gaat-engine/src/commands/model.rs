@@ -1,9 +1,9 @@
 //! `gaat model info`.
 
 use super::Outcome;
-use crate::arguments::{ModelAction, ModelArguments};
-use crate::printer::Printer;
 use anyhow::Result;
+use gaat_cli::arguments::{ModelAction, ModelArguments};
+use gaat_cli::printer::Printer;
 use gaat_study::NetworkInfo;
 
 pub(crate) fn run(arguments: &ModelArguments, printer: &Printer) -> Result<Outcome> {

@@ -1,11 +1,11 @@
 //! `gaat explain`.
 
 use super::{Outcome, open, selection};
-use crate::arguments::{ExplainArguments, SubjectArguments};
-use crate::interrupt;
-use crate::printer::Printer;
 use anyhow::Result;
 use gaat::explain::{Control, ExplainOptions};
+use gaat_cli::arguments::{ExplainArguments, SubjectArguments};
+use gaat_cli::interrupt;
+use gaat_cli::printer::Printer;
 use gaat_report::explanation_text;
 use gaat_spec::{ComputePrecision, visible_path};
 use gaat_study::Subject;

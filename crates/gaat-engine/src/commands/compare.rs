@@ -1,13 +1,13 @@
 //! `gaat compare`: several methods under one recipe, judged alike, in one table.
 
 use super::Outcome;
-use crate::arguments::CompareArguments;
-use crate::directory::command_line;
-use crate::interrupt;
-use crate::printer::Printer;
 use crate::progress::ComparisonProgress;
 use anyhow::{Result, bail};
 use gaat::nn::Catalogue;
+use gaat_cli::arguments::CompareArguments;
+use gaat_cli::directory::command_line;
+use gaat_cli::interrupt;
+use gaat_cli::printer::Printer;
 use gaat_spec::{Budget, visible_path};
 use gaat_study::{CompareOptions, Plan, compare, recipes};
 

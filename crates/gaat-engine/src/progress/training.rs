@@ -2,9 +2,9 @@
 
 use super::joined;
 use super::standing::{Standing, validation};
-use crate::interrupt::{self, Waiting};
-use crate::printer::{PATIENCE, Printer};
 use gaat::train::{Control, Observer};
+use gaat_cli::interrupt::{self, Waiting};
+use gaat_cli::printer::{PATIENCE, Printer};
 use gaat_report::format::{duration, percent};
 use gaat_spec::{EpochRecord, Event};
 use indicatif::ProgressBar;

@@ -1,8 +1,8 @@
 //! Progress of an analysis: which model is at which epsilon.
 
-use crate::interrupt;
-use crate::printer::Printer;
 use gaat::analyze::{Control, Progress};
+use gaat_cli::interrupt;
+use gaat_cli::printer::Printer;
 use indicatif::ProgressBar;
 
 /// Shows how far an analysis is, and asks to stop once the user has.

@@ -1,10 +1,10 @@
 //! Progress of a comparison: which run has its turn, how its training and its judgement go, and how it ended.
 
 use super::{EvaluationProgress, TrainingProgress};
-use crate::interrupt;
-use crate::printer::Printer;
 use gaat::evaluate::Control;
 use gaat::train::Observer as _;
+use gaat_cli::interrupt;
+use gaat_cli::printer::Printer;
 use gaat_report::ComparedRun;
 use gaat_report::format::{duration, percent};
 use gaat_study::comparison::{Happened, Observer, Turn};

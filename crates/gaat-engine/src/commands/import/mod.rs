@@ -3,10 +3,10 @@
 mod options;
 
 use super::Outcome;
-use crate::arguments::ImportArguments;
-use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::exchange::{Imported, import};
+use gaat_cli::arguments::ImportArguments;
+use gaat_cli::printer::Printer;
 use gaat_report::format::typed;
 use gaat_spec::visible_path;
 use serde::Serialize;

@@ -1,8 +1,8 @@
 //! What this machine has for training, and what to do about what is missing: for `gaat doctor`.
 
-use crate::arguments::DoctorArguments;
 use anyhow::Result;
 use gaat::machine::{Machine, check_device};
+use gaat_cli::arguments::DoctorArguments;
 use gaat_data::{Condition, Directories, Source, info};
 use gaat_report::format::{count, typed};
 use gaat_spec::record::LIBTORCH_VERSION;

@@ -1,6 +1,6 @@
 //! What to type about an error of the engine, by its variant.
 
-use crate::advice::{of_recipe, of_remedy};
+use gaat_cli::advice::{of_recipe, of_remedy};
 use gaat_spec::{visible, visible_path};
 use gaat_study::Error as StudyError;
 use std::error::Error;

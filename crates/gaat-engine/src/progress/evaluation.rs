@@ -1,9 +1,9 @@
 //! Progress of an evaluation, with the robust accuracy so far.
 
 use super::joined;
-use crate::interrupt;
-use crate::printer::{PATIENCE, Printer};
 use gaat::evaluate::{Control, Progress, Stage};
+use gaat_cli::interrupt;
+use gaat_cli::printer::{PATIENCE, Printer};
 use gaat_report::format::{count, percent};
 use indicatif::ProgressBar;
 use std::time::Instant;

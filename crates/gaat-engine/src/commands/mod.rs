@@ -13,11 +13,11 @@ pub(crate) mod model;
 pub(crate) mod report;
 pub(crate) mod train;
 
-pub(crate) use crate::process::Outcome;
+pub(crate) use gaat_cli::process::Outcome;
 
-use crate::arguments::SubjectArguments;
 use anyhow::Result;
 use gaat::nn::Catalogue;
+use gaat_cli::arguments::SubjectArguments;
 use gaat_spec::Selection;
 use gaat_study::{Subject, SubjectOptions};
 

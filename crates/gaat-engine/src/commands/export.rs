@@ -1,10 +1,10 @@
 //! `gaat export`.
 
 use super::Outcome;
-use crate::arguments::{ExportArguments, ExportFormat};
-use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::exchange::{BatchNorms, Config, OnnxOptions, config_path, export_onnx, export_safetensors};
+use gaat_cli::arguments::{ExportArguments, ExportFormat};
+use gaat_cli::printer::Printer;
 use gaat_spec::{ComputePrecision, visible_path};
 use gaat_study::subject::recipe_beside;
 use serde::Serialize;

@@ -1,11 +1,11 @@
 //! `gaat train`.
 
 use super::Outcome;
-use crate::arguments::TrainArguments;
-use crate::printer::Printer;
 use crate::progress::TrainingProgress;
 use anyhow::Result;
 use gaat::train::{TrainOptions, train, with_given_model};
+use gaat_cli::arguments::TrainArguments;
+use gaat_cli::printer::Printer;
 use gaat_report::format::typed;
 use gaat_report::trained_text;
 use gaat_spec::{CheckedRecipe, Recipe, RunRecord, Status, visible_path};

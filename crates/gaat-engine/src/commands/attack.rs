@@ -1,10 +1,10 @@
 //! `gaat attack`.
 
 use super::{Outcome, open, selection};
-use crate::arguments::{AttackArguments, GradientChoice};
-use crate::printer::Printer;
 use anyhow::{Result, bail};
 use gaat::evaluate::{GradientSource, PerturbOptions};
+use gaat_cli::arguments::{AttackArguments, GradientChoice};
+use gaat_cli::printer::Printer;
 use gaat_report::attempt_text;
 use gaat_spec::Curvature;
 use gaat_study::attacks::Attacks;

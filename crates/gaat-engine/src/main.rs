@@ -1,0 +1,43 @@
+//! `gaat-engine`: every command of the `gaat` command line, arguments in, one result out.
+//!
+//! The result goes to stdout, progress and logs to stderr. Exit status: 0 done, 1 a stated threshold was missed
+//! or something is missing that was asked for, 2 error, 130 interrupted. Nothing here knows a tensor.
+
+mod checkup;
+mod commands;
+mod progress;
+
+use clap::Parser;
+use gaat_cli::arguments::{Arguments, Command};
+use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
+use gaat_cli::{interrupt, process, quick};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    let of_libtorch = |text: &str| gaat::Error::of_libtorch(text).into();
+    process::run(&command, commands::advice::of_engine, of_libtorch, |printer| {
+        interrupt::listen()?;
+        run(&command, printer)
+    })
+}
+
+fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Train(arguments) => commands::train::run(arguments, printer),
+        Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer),
+        Command::Attack(arguments) => commands::attack::run(arguments, printer),
+        Command::Compare(arguments) => commands::compare::run(arguments, printer),
+        Command::Analyze(arguments) => commands::analyze::run(arguments, printer),
+        Command::Explain(arguments) => commands::explain::run(arguments, printer),
+        Command::Report(arguments) => commands::report::run(arguments, printer),
+        Command::Import(arguments) => commands::import::run(arguments, printer),
+        Command::Export(arguments) => commands::export::run(arguments, printer),
+        Command::Model(arguments) => commands::model::run(arguments, printer),
+        Command::Data(arguments) => quick::data::run(arguments, printer),
+        Command::Doctor(arguments) => commands::doctor::run(arguments, printer),
+        Command::Completions(arguments) => quick::shell::completions(arguments, printer),
+        Command::Man(arguments) => quick::shell::man(arguments, printer),
+    }
+}
