@@ -84,6 +84,7 @@ impl Run<'_> {
         alarms: Vec<Event>,
         observer: &mut dyn Observer,
     ) -> Result<Control> {
+        let saved = self.books.record.clone();
         let record = self.books.close_epoch(epoch, accuracy);
         let best = self.books.is_last_best(self.method.is_natural());
         if best {
@@ -92,16 +93,25 @@ impl Run<'_> {
         let done = Event::Epoch { record, cost_ratio: self.books.record.cost_ratio };
         let events: Vec<Event> =
             alarms.into_iter().chain([done, Event::Checkpoint { epoch, best }]).collect();
-        for event in &events {
-            self.keeper.event(event)?;
+        if let Err(error) = self.save_epoch(&events) {
+            // No record tells of an epoch whose state is not there.
+            self.books.record = saved;
+            return Err(error);
         }
-        self.save_state(WeightsOnDisk::Outdated)?;
         self.follow_state()?;
         let mut control = Control::Continue;
         for event in &events {
             control = control.or(observer.on_event(event)?);
         }
         Ok(control)
+    }
+
+    /// Saves the state of a whole epoch, after the `events` that tell of the epoch.
+    fn save_epoch(&mut self, events: &[Event]) -> Result<()> {
+        for event in events {
+            self.keeper.event(event)?;
+        }
+        self.save_state(WeightsOnDisk::Outdated)
     }
 
     /// Does what comes after the state of a whole epoch was saved: the network as it was judged goes into its files, the record
@@ -277,6 +287,42 @@ mod tests {
         };
         assert!(schema("gaat-training-state-9").contains("has layout gaat-training-state-9"));
         fs_err::write(&path, &whole).unwrap();
+        assert_eq!(crate::train::train(&recipe, &options, &mut Quiet).unwrap().status, Status::Done);
+    }
+
+    #[test]
+    fn an_epoch_whose_state_could_not_be_written_is_in_no_record() {
+        tch::set_num_threads(1);
+        let text = "dataset = \"digits\"\nprecision = \"fp32\"\nmodel = \"mlp\"\nmethod = \"natural\"\nlimit = 24\nepochs = 2\n";
+        let recipe = Recipe::from_toml(text).unwrap().check().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let options = TrainOptions { run_dir: folder.path().to_owned(), resume: true };
+        for failing in [1, 2] {
+            let state = folder.path().join("checkpoints/state.safetensors");
+            let saved = fs_err::read(&state).ok();
+            // Nothing can be renamed to a folder that is not empty, as nothing can be written to a full disk.
+            let block = &mut |event: &Event| {
+                if matches!(event, Event::Validating { epoch } if *epoch == failing) {
+                    let _ = fs_err::remove_file(&state);
+                    fs_err::create_dir_all(state.join("full")).unwrap();
+                }
+                Control::Continue
+            };
+            crate::train::train(&recipe, &options, block).unwrap_err();
+            let record = crate::run::record(folder.path()).unwrap();
+            assert_eq!((record.status, record.epochs.len()), (Status::Failed, failing - 1));
+            fs_err::remove_dir_all(&state).unwrap();
+            if let Some(saved) = saved {
+                fs_err::write(&state, saved).unwrap();
+            }
+            if failing == 1 {
+                let stop = &mut |event: &Event| match event {
+                    Event::Epoch { .. } => Control::Stop,
+                    _ => Control::Continue,
+                };
+                assert_eq!(crate::train::train(&recipe, &options, stop).unwrap().status, Status::Interrupted);
+            }
+        }
         assert_eq!(crate::train::train(&recipe, &options, &mut Quiet).unwrap().status, Status::Done);
     }
 }
