@@ -7,8 +7,13 @@
 )]
 
 mod data;
+mod exported;
 mod mutate;
 mod records;
+#[cfg(feature = "torch")]
+mod signed;
+#[cfg(feature = "torch")]
+mod state;
 #[cfg(feature = "torch")]
 mod tensors;
 
@@ -42,6 +47,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "recipe", seeds: records::recipe_seeds, read: records::recipe },
     Target { name: "record", seeds: records::record_seeds, read: records::record },
     Target { name: "compare", seeds: records::compare_seeds, read: records::compare },
+    Target { name: "pt2", seeds: exported::seeds, read: exported::pt2 },
+    #[cfg(feature = "torch")]
+    Target { name: "exported", seeds: exported::seeds, read: exported::exported },
+    #[cfg(feature = "torch")]
+    Target { name: "training_state", seeds: state::seeds, read: state::training_state },
     #[cfg(feature = "torch")]
     Target { name: "safetensors", seeds: tensors::safetensors_seeds, read: tensors::safetensors },
     #[cfg(feature = "torch")]

@@ -1,10 +1,11 @@
 //! The readers that make tensors: weights, run directories, states of evaluations.
 
+use crate::signed::signed;
 use crate::{put, records, told};
 use gaat::evaluate::{EvaluateOptions, evaluate_resumable};
 use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, build};
 use gaat::train::Control;
-use gaat::weights::{self, Description};
+use gaat::weights::{self, Checkpoint, Description};
 use gaat_data::{DatasetName, Parts, SplitOptions, TestSet, split};
 use gaat_spec::{ModelName, Norm, ThreatModel};
 use std::path::Path;
@@ -24,7 +25,8 @@ fn network() -> Box<dyn Classifier> {
 }
 
 pub(crate) fn safetensors(bytes: &[u8], scratch: &Path) -> Result<(), String> {
-    told(weights::load(&put(scratch, "weights.safetensors", bytes)))
+    let path = put(scratch, "weights.safetensors", &signed(bytes));
+    told(gaat::run::open(&path, Checkpoint::Best, None, ComputePrecision::Fp32))
 }
 
 pub(crate) fn safetensors_seeds() -> Vec<Vec<u8>> {
