@@ -1,4 +1,6 @@
-//! The one error type of this crate.
+//! The one error type of this crate. What comes from a file is told in visible characters.
+
+use gaat_spec::{visible, visible_lines};
 
 /// What every fallible call of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -8,13 +10,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The file is no archive of `torch.export.save`, or is damaged.
-    #[error("{0}")]
+    #[error("{}", visible_lines(_0))]
     Archive(String),
     /// It comes from a version of PyTorch that writes otherwise.
-    #[error("{0}")]
+    #[error("{}", visible_lines(_0))]
     Version(String),
     /// A member of the archive is not as `torch.export.save` writes it.
-    #[error("its member {member}: {reason}")]
+    #[error("its member {}: {}", visible(member), visible_lines(reason))]
     Member {
         /// Path in the archive, without the folder round all.
         member: String,
@@ -22,7 +24,7 @@ pub enum Error {
         reason: String,
     },
     /// A parameter, buffer or constant cannot be had.
-    #[error("its tensor `{name}`: {reason}")]
+    #[error("its tensor `{}`: {}", visible(name), visible_lines(reason))]
     Tensor {
         /// Name in the state dict, or of the constant.
         name: String,
@@ -30,10 +32,10 @@ pub enum Error {
         reason: String,
     },
     /// A network of a kind that is not taken, with what to do in Python.
-    #[error("{0}")]
+    #[error("{}", visible_lines(_0))]
     Network(String),
     /// A node of the graph that is not run.
-    #[error("node `{node}` ({target}, {layer}): {reason}")]
+    #[error("node `{}` ({}, {}): {}", visible(node), visible(target), visible(layer), visible_lines(reason))]
     Node {
         /// Its name in the graph.
         node: String,
