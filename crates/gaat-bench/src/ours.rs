@@ -73,7 +73,7 @@ pub(crate) fn sample(work: &Work, machine: &Machine, data_dir: &Path) -> anyhow:
 fn recipe(model: ModelName, method: Method, attack_steps: usize, data_dir: &Path) -> Recipe {
     let mut recipe = Recipe {
         dataset: Some(gaat_spec::DatasetName::Cifar10),
-        model: Some(model),
+        model: Some(model.into()),
         method: method.to_string().parse().ok(),
         data_dir: Some(data_dir.to_owned()),
         ..Recipe::default()

@@ -20,7 +20,7 @@ use gaat_spec::method::BaseMethod;
 use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{
     Anchor, AttackName, Budget, Checkpoint, ComputePrecision, Curvature, DatasetName, MethodName, ModelName,
-    Norm, PixelLength, PixelNormalization, Recipe, SaliencyName,
+    Norm, NormalizationChoice, PixelLength, Recipe, SaliencyName,
 };
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -147,7 +147,7 @@ pub struct SubjectArguments {
     /// Of a network of torch.export: what is done to pixels in [0, 1] first: none, dataset, imagenet, cifar10, cifar100, mnist, or
     /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
-    pub normalization: Option<PixelNormalization>,
+    pub normalization: Option<NormalizationChoice>,
     /// cpu, or cuda:0 and so on [default: as in the training]
     #[arg(long)]
     pub device: Option<String>,
@@ -393,7 +393,7 @@ pub struct ExplainArguments {
     /// Of a network of torch.export: what is done to pixels in [0, 1] first: none, dataset, imagenet, cifar10, cifar100, mnist, or
     /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
-    pub normalization: Option<PixelNormalization>,
+    pub normalization: Option<NormalizationChoice>,
     /// cpu, or cuda:0 and so on
     #[arg(long, default_value = "cpu")]
     pub device: String,

@@ -3,6 +3,7 @@
 use crate::archive::Archive;
 use crate::error::{Error, Result};
 use crate::program::Program;
+use crate::write::BARE;
 use std::sync::Arc;
 
 /// The programs of one file.
@@ -25,15 +26,50 @@ const BOTH: [&str; 2] = ["train", "eval"];
 pub fn read(bytes: Vec<u8>) -> Result<Package> {
     let archive = Arc::new(Archive::read(bytes)?);
     check_layout(&archive)?;
+    if archive.has(BARE) {
+        return Err(Error::Network(
+            "it is the graph of a training without its weights: name the run instead".to_owned(),
+        ));
+    }
+    of(&archive)
+}
+
+/// Reads the bytes of a graph alone ([`Numbers::LeftOut`](crate::Numbers::LeftOut)). Its parameters and buffers have sizes and no
+/// numbers: `room` is how many bytes those have that lie beside it, and it may state no more. Hands back the text about its origin too.
+///
+/// # Errors
+/// As [`read`], and for a file with numbers.
+pub fn read_graph(bytes: Vec<u8>, room: u64) -> Result<(Package, String)> {
+    let archive = Arc::new(Archive::read(bytes)?);
+    check_layout(&archive)?;
+    if !archive.has(BARE) {
+        return Err(Error::Archive("is a network with its weights, where a graph alone belongs".to_owned()));
+    }
+    let package = of(&archive)?;
+    let saved = package.program.tensors.iter().filter(|stored| stored.kept.is_saved());
+    let stated =
+        saved.map(|stored| (stored.count() * stored.dtype.width()) as u64).try_fold(0u64, u64::checked_add);
+    if stated.is_none_or(|stated| stated > room) {
+        return Err(Error::Archive(format!(
+            "states more numbers than the {room} bytes of weights beside it hold"
+        )));
+    }
+    let origin = String::from_utf8(archive.get(BARE)?.to_vec());
+    let origin =
+        origin.map_err(|_| Error::Archive("does not say which network it is the graph of".to_owned()))?;
+    Ok((package, origin))
+}
+
+fn of(archive: &Arc<Archive>) -> Result<Package> {
     let models = archive.names().filter_map(|name| name.strip_prefix("models/")?.strip_suffix(".json"));
     let mut models: Vec<String> = models.map(str::to_owned).collect();
     models.sort_unstable();
     if let [only] = models.as_slice() {
-        return Ok(Package { program: Program::read(&archive, only)?, evaluation: None });
+        return Ok(Package { program: Program::read(archive, only)?, evaluation: None });
     }
     if models.len() == 2 && BOTH.iter().all(|name| models.iter().any(|model| model == name)) {
         let [train, eval] = BOTH;
-        let (program, evaluation) = (Program::read(&archive, train)?, Program::read(&archive, eval)?);
+        let (program, evaluation) = (Program::read(archive, train)?, Program::read(archive, eval)?);
         program.check_same_network(&evaluation)?;
         return Ok(Package { program, evaluation: Some(evaluation) });
     }

@@ -16,7 +16,7 @@ const SCHEMA_MAJOR: u64 = 8;
 /// The dialect that has the modes of a network in it; `run_decompositions()` makes another one.
 const DIALECT: &str = "TRAINING";
 /// Numbers that a value may have for one image: 4 GiB in float32.
-const MOST_NUMBERS: i64 = 1 << 30;
+pub(crate) const MOST_NUMBERS: i64 = 1 << 30;
 
 /// Shape of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,9 @@
 use crate::archive::Archive;
 use crate::error::{Error, Result};
 use crate::graph::ValueId;
+use crate::program::MOST_NUMBERS;
 use crate::schema::{Payload, Size, TensorMeta};
+use crate::write::BARE;
 use std::ops::Range;
 
 /// The strided layout, in the numbers of torch.export.
@@ -162,7 +164,7 @@ impl Stored {
         folder: &str,
         name: &str,
         payload: &Payload,
-        (value, buffer): (ValueId, Kept),
+        (value, kept): (ValueId, Kept),
     ) -> Result<Self> {
         let fault = |reason: &str| Error::Tensor { name: name.to_owned(), reason: reason.to_owned() };
         if payload.use_pickle {
@@ -180,10 +182,12 @@ impl Stored {
         let bytes = archive.place(&member)?;
         let view = View::new(meta)
             .ok_or_else(|| fault("has sizes, strides or a layout that are not those of a plain tensor"))?;
-        if !view.fits(bytes.len() / dtype.width()) {
+        let room = bytes.len() / dtype.width();
+        let is_left_out = kept.is_saved() && archive.has(BARE) && view.has_one_number(room);
+        if !is_left_out && !view.fits(room) {
             return Err(fault("reaches beyond its bytes, or repeats them"));
         }
-        let kept = match buffer {
+        let kept = match kept {
             Kept::Parameter { .. } => Kept::Parameter { trains: meta.requires_grad },
             other => other,
         };
@@ -229,6 +233,14 @@ impl View {
             strides,
             offset,
         })
+    }
+
+    /// Whether all of it is one number, and its size can be computed with.
+    fn has_one_number(&self, room: usize) -> bool {
+        let count = self.sizes.iter().try_fold(1i64, |count, size| count.checked_mul(*size));
+        self.strides.iter().all(|stride| *stride == 0)
+            && (self.offset as u128) < room as u128
+            && count.is_some_and(|count| count <= MOST_NUMBERS)
     }
 
     /// Whether the last number that it reaches is among `room`, and it has no more of them: a small file stays small in memory.

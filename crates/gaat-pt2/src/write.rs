@@ -1,6 +1,7 @@
 //! The same program with other numbers, as PyTorch loads it; without what only its maker's machine needs.
 
 use crate::error::{Error, Result};
+use crate::package::Package;
 use crate::program::Program;
 use crate::stored::Stored;
 use serde_json::{Value, json};
@@ -14,15 +15,52 @@ const ALIGNMENT: u16 = 64;
 /// Kept of what a node says about itself; the rest are paths and source lines of its maker.
 const KEPT_METADATA: &str = "nn_module_stack";
 
-impl Program {
-    /// The archive with other numbers: `numbers` gives those of a tensor, contiguous and little-endian in its dtype, or `None` to leave
-    /// them. Stack traces are taken out, and so are the sample inputs, a pickle: its member is left empty, which PyTorch takes, and
-    /// without which it does not open the file. `folder` is the name of the folder round all members.
+/// Marks an archive whose parameters and buffers have no numbers; what lies beside it has them.
+pub(crate) const BARE: &str = ".data/graph_alone";
+
+/// Numbers of one tensor, contiguous and little-endian in its dtype; `None` for those that it has.
+pub type Given<'a> = &'a dyn Fn(&Stored) -> Option<Vec<u8>>;
+
+/// What becomes of the numbers of parameters and buffers when a file is written.
+#[derive(Clone, Copy)]
+pub enum Numbers<'a> {
+    /// They are given.
+    Given(Given<'a>),
+    /// They are left out: what is written is a graph with its constants, which only [`read_graph`](crate::read_graph) takes, and
+    /// this text about the file that had them.
+    LeftOut(&'a str),
+}
+
+impl Package {
+    /// The archive with other numbers. Stack traces are taken out, and so are the sample inputs, a pickle: its member is left empty,
+    /// which PyTorch takes, and without which it does not open the file. `folder` is the name of the folder round all members.
     ///
     /// # Errors
     /// When numbers have the wrong length, or what was read cannot be written again.
-    pub fn write(&self, folder: &str, numbers: impl Fn(&Stored) -> Option<Vec<u8>>) -> Result<Vec<u8>> {
-        let mut members: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    pub fn write(&self, folder: &str, numbers: Numbers<'_>) -> Result<Vec<u8>> {
+        let mut members = BTreeMap::new();
+        for program in [Some(&self.program), self.evaluation.as_ref()].into_iter().flatten() {
+            program.collect(numbers, &mut members)?;
+        }
+        if let Numbers::LeftOut(origin) = numbers {
+            members.insert(BARE.to_owned(), origin.as_bytes().to_vec());
+        }
+        zipped(folder, &members)
+    }
+
+    /// The graphs as text, without stack traces: two files of one network have the same.
+    ///
+    /// # Errors
+    /// When what was read cannot be written again.
+    pub fn graphs(&self) -> Result<Vec<u8>> {
+        let programs = [Some(&self.program), self.evaluation.as_ref()].into_iter().flatten();
+        Ok(programs.map(Program::graph).collect::<Result<Vec<_>>>()?.concat())
+    }
+}
+
+impl Program {
+    /// Enters what is written of this program into `members`.
+    fn collect(&self, numbers: Numbers<'_>, members: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
         let mut configs: HashMap<&str, serde_json::Map<String, Value>> = HashMap::new();
         for (folder, word) in [("data/weights/", "weights"), ("data/constants/", "constants")] {
             let read: Value = self.member_json(&format!("{folder}{}_{word}_config.json", self.model))?;
@@ -31,25 +69,18 @@ impl Program {
         }
         for stored in &self.tensors {
             let member = self.member_of(stored);
-            let content = match numbers(stored) {
-                Some(content) if content.len() == stored.count() * stored.dtype.width() => content,
-                Some(content) => {
-                    return Err(Error::Tensor {
-                        name: stored.name.clone(),
-                        reason: format!(
-                            "has {} bytes, not {}",
-                            content.len(),
-                            stored.count() * stored.dtype.width()
-                        ),
-                    });
+            let (content, strides) = match numbers {
+                Numbers::LeftOut(_) if stored.kept.is_saved() => {
+                    (vec![0; stored.dtype.width()], vec![0; stored.sizes.len()])
                 }
-                None => self.contiguous(stored),
+                Numbers::LeftOut(_) => (self.contiguous(stored), strides(&stored.sizes)),
+                Numbers::Given(given) => (self.given(stored, given)?, strides(&stored.sizes)),
             };
             let slash = member.rfind('/').map_or(0, |place| place + 1);
             let entry = configs.get_mut(&member[..slash]).and_then(|config| config.get_mut(&stored.name));
             if let Some(entry) = entry {
                 entry["path_name"] = json!(&member[slash..]);
-                entry["tensor_meta"]["strides"] = sizes(&strides(&stored.sizes));
+                entry["tensor_meta"]["strides"] = sizes(&strides);
                 entry["tensor_meta"]["storage_offset"] = json!({"as_int": 0});
             }
             members.insert(member, content);
@@ -70,14 +101,24 @@ impl Program {
                 members.insert(name.to_owned(), self.archive.get(name)?.to_owned());
             }
         }
-        zipped(folder, &members)
+        Ok(())
     }
 
-    /// The graph as text, without stack traces: two files of one network in one mode have the same.
-    ///
-    /// # Errors
-    /// When what was read cannot be written again.
-    pub fn graph(&self) -> Result<Vec<u8>> {
+    /// The numbers that a tensor is given, or has.
+    fn given(&self, stored: &Stored, given: Given<'_>) -> Result<Vec<u8>> {
+        let wanted = stored.count() * stored.dtype.width();
+        match given(stored) {
+            None => Ok(self.contiguous(stored)),
+            Some(content) if content.len() == wanted => Ok(content),
+            Some(content) => Err(Error::Tensor {
+                name: stored.name.clone(),
+                reason: format!("has {} bytes, not {wanted}", content.len()),
+            }),
+        }
+    }
+
+    /// The graph as text, without stack traces.
+    fn graph(&self) -> Result<Vec<u8>> {
         let mut model = self.member_json(&self.graph_path())?;
         strip(&mut model["graph_module"]["graph"]);
         Ok(model.to_string().into_bytes())

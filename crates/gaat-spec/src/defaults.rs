@@ -1,12 +1,10 @@
 //! What a recipe means where it is silent: defaults by data set and by method.
 
 use crate::method::BaseMethod;
-use crate::names::{
-    AttackStatistics, CollapsePolicy, DatasetName, NormalizationChoice, OptimizerName, ScheduleName,
-};
+use crate::names::{AttackStatistics, CollapsePolicy, DatasetName, OptimizerName, ScheduleName};
 use crate::{
-    Anchor, Curvature, Delay, MethodName, ModelName, Norm, PixelLength, PreActForm, Recipe, Refinement,
-    ThreatModel,
+    Anchor, Curvature, Delay, MethodName, ModelName, Norm, NormalizationChoice, PixelLength, PreActForm,
+    Recipe, Refinement, ThreatModel,
 };
 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
@@ -46,7 +44,7 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
     match dataset {
         // Wong et al. (2020), train_mnist.py: Adam, cyclic to 5e-3 with the peak at 2/5, batches of 100.
         DatasetName::Mnist => Recipe {
-            model: Some(ModelName::ConvNet),
+            model: Some(ModelName::ConvNet.into()),
             epsilon: PixelLength::new(0.3).ok(),
             epochs: Some(10),
             batch_size: Some(100),
@@ -62,7 +60,7 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
             ..of_dataset(DatasetName::Mnist)
         },
         DatasetName::Digits => Recipe {
-            model: Some(ModelName::ConvNet),
+            model: Some(ModelName::ConvNet.into()),
             epsilon: PixelLength::new(0.1).ok(),
             // Tensors this small are not worth sharing between threads.
             threads: Some(1),
@@ -75,7 +73,9 @@ pub fn of_dataset(dataset: DatasetName) -> Recipe {
         },
         // Wong et al. (2020), train_fgsm.py with de Jorge et al.'s (2022) 30 epochs.
         DatasetName::Cifar10 | DatasetName::Cifar100 | DatasetName::Folder => Recipe {
-            model: Some(ModelName::PreActResNet18 { width: 64, stem_stride: 1, form: PreActForm::default() }),
+            model: Some(
+                ModelName::PreActResNet18 { width: 64, stem_stride: 1, form: PreActForm::default() }.into(),
+            ),
             epsilon: PixelLength::fraction(8.0, 255.0).ok(),
             epochs: Some(30),
             batch_size: Some(128),

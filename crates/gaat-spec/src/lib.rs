@@ -18,8 +18,9 @@ pub mod gallery;
 pub mod long_step;
 pub mod method;
 pub mod model;
+pub mod model_choice;
 pub mod names;
-pub mod pixel_normalization;
+pub mod normalization;
 pub mod plan;
 pub mod recipe;
 pub mod record;
@@ -41,11 +42,12 @@ pub use gallery::Gallery;
 pub use long_step::long_step;
 pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, MethodSpec, PgdSpec, Refinement};
 pub use model::{ImageNetDepth, ModelName, Nonlinearity, PreActForm, ShortcutInput};
+pub use model_choice::ModelChoice;
 pub use names::{
     AttackStatistics, Checkpoint, CollapsePolicy, ComputePrecision, ConsistencyForm, DatasetName, Head,
-    NormalizationChoice, OptimizerName, Residence, ScheduleName, judged_in,
+    OptimizerName, Residence, ScheduleName, judged_in,
 };
-pub use pixel_normalization::PixelNormalization;
+pub use normalization::NormalizationChoice;
 pub use plan::{ConsistencySpec, Plan};
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};

@@ -174,16 +174,6 @@ named! {
 }
 
 named! {
-    /// The scaling of pixels inside the model.
-    NormalizationChoice, "normalization" {
-        /// None: the network sees pixels in [0, 1].
-        None = "none",
-        /// Mean and standard deviation of each channel over the training images.
-        Dataset = "dataset",
-    }
-}
-
-named! {
     /// What a run does once a collapse is confirmed.
     CollapsePolicy, "on-collapse" {
         /// Says so, and goes on as before.
@@ -216,7 +206,6 @@ mod tests {
         every_name::<OptimizerName>(OptimizerName::ALL);
         every_name::<ScheduleName>(ScheduleName::ALL);
         every_name::<AttackStatistics>(AttackStatistics::ALL);
-        every_name::<NormalizationChoice>(NormalizationChoice::ALL);
         every_name::<ConsistencyForm>(ConsistencyForm::ALL);
         every_name::<CollapsePolicy>(CollapsePolicy::ALL);
         every_name::<crate::AttackName>(crate::AttackName::ALL);

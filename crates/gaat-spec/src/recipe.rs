@@ -13,11 +13,12 @@ pub use differences::Difference;
 
 use crate::method::{BaseMethod, Delay};
 use crate::names::{
-    AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, Head, NormalizationChoice, OptimizerName,
-    Residence, ScheduleName, nearest,
+    AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, Head, OptimizerName, Residence,
+    ScheduleName, nearest,
 };
 use crate::{
-    Anchor, Curvature, Error, MethodName, ModelName, Norm, PixelLength, Refinement, Result, Size, defaults,
+    Anchor, Curvature, Error, MethodName, ModelChoice, ModelName, Norm, NormalizationChoice, PixelLength,
+    Refinement, Result, Size, defaults,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -61,16 +62,24 @@ pub struct Recipe {
     /// Random horizontal flip
     #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Data"))]
     pub flip: Option<bool>,
-    /// Scaling of pixels inside the model: none or dataset
+    /// What is done to pixels in [0, 1] before the network: none, dataset, imagenet, cifar10, cifar100, mnist, or MEANS/DEVIATIONS of
+    /// the channels, each with commas between
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Data"))]
     pub normalization: Option<NormalizationChoice>,
 
     /// Network
     #[cfg_attr(
         feature = "clap",
-        arg(long, help = format!("Network: {}", crate::model::ACCEPTED), help_heading = "Model and method")
+        arg(
+            long,
+            help = format!("Network: {}; or one of your own, which torch.export has saved: NET.pt2", crate::model::ACCEPTED),
+            help_heading = "Model and method"
+        )
     )]
-    pub model: Option<ModelName>,
+    pub model: Option<ModelChoice>,
+    /// Where the file of a network of torch.export lies, if it was moved since `model` named it
+    #[cfg_attr(feature = "clap", arg(long, value_name = "NET.pt2", help_heading = "Model and method"))]
+    pub model_file: Option<PathBuf>,
     /// Training method
     #[cfg_attr(
         feature = "clap",

@@ -73,7 +73,7 @@ impl NetworkInfo {
         match file.open(identity, None, ComputePrecision::Fp32) {
             Ok(network) => {
                 info.feature_layer = network.feature_layer().map(str::to_owned);
-                info.not_judged = network.check_judgeable().err().map(|error| error.to_string());
+                info.not_judged = network.check_mode(Mode::Eval).err().map(|error| error.to_string());
             }
             Err(error) => info.fault = Some(error.to_string()),
         }

@@ -4,14 +4,14 @@ use crate::recipes::check_data_dir;
 use crate::{Error, Result};
 use gaat::dataset::{Dataset, load, normalization};
 use gaat::exported::{ExportedFile, doubt, is_exported};
-use gaat::nn::{Catalogue, InputShape, Normalization};
+use gaat::nn::{Catalogue, Classifier, InputShape, Mode};
 use gaat::run::{OpenedRun, open_of, recipe, test_images_with_warnings};
 use gaat::weights::Description;
 use gaat_data::{ImageSource, TestSet};
 use gaat_spec::collapse::Training;
 use gaat_spec::{
-    CheckedRecipe, Checkpoint, ComputePrecision, DatasetName, Norm, NormalizationChoice, PixelLength,
-    PixelNormalization, Recipe, Size, ThreatModel, visible,
+    CheckedRecipe, Checkpoint, ComputePrecision, DatasetName, Norm, NormalizationChoice, PixelLength, Recipe,
+    Size, ThreatModel, visible,
 };
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub struct SubjectOptions {
     /// Where the data lies; `None` for where the training found it.
     pub data_dir: Option<PathBuf>,
     /// Of a network of `torch.export`: what is done to pixels first; `None` for nothing.
-    pub normalization: Option<PixelNormalization>,
+    pub normalization: Option<NormalizationChoice>,
     /// `cpu`, or `cuda:0` and so on; `None` for the device of the training.
     pub device: Option<String>,
     /// Precision of the network.
@@ -81,7 +81,7 @@ impl Subject {
         }
         let SubjectOptions { run, checkpoint, device, precision, .. } = options;
         let opened = open_of(catalogue, run, *checkpoint, device.as_deref(), *precision)?;
-        let trained = catalogue.check(&recipe_of(options, &opened)?)?;
+        let trained = recipe_of(options, &opened)?.check_with(&|_| true)?;
         if options.data_dir.is_none() {
             check_data_dir(&trained.resolved)?;
         }
@@ -105,18 +105,12 @@ impl Subject {
         };
         let trained = recipe.check()?;
         let Dataset { splits, mut warnings, .. } = load(&trained, options.data_dir.clone())?;
-        file.check_fits(splits.test.images())?;
-        let normalization = match &options.normalization {
-            None | Some(PixelNormalization::None) => Normalization::identity(image.channels),
-            Some(PixelNormalization::Numbers { mean, std }) => {
-                Normalization { mean: mean.clone(), std: std.clone() }
-            }
-            Some(PixelNormalization::Dataset) => {
-                normalization(NormalizationChoice::Dataset, splits.train.images())?
-            }
-        };
+        let test = splits.test.images();
+        file.check_fits(InputShape::of(test), test.class_count() as i64)?;
+        let choice = options.normalization.as_ref().unwrap_or(&NormalizationChoice::None);
+        let normalization = normalization(choice, splits.train.images())?;
         let network = file.open(normalization, options.device.as_deref(), options.precision)?;
-        network.check_judgeable()?;
+        network.check_mode(Mode::Eval)?;
         warnings.extend(doubt(&network, splits.test.images())?);
         let description = Description::with_numbered_classes(&network)?;
         let opened = OpenedRun { classifier: Box::new(network), description, record: None };
@@ -187,7 +181,7 @@ fn recipe_of(options: &SubjectOptions, opened: &OpenedRun) -> Result<Recipe> {
         (_, _, Some(dataset)) => Recipe {
             dataset: Some(dataset),
             resize: (dataset == DatasetName::Folder).then(|| size(opened.classifier.input_shape())),
-            model: Some(opened.description.model),
+            model: Some(opened.description.model.into()),
             ..Recipe::default()
         },
         (None, None, None) => return Err(Error::NoDataset { path: options.run.clone() }),

@@ -85,10 +85,22 @@ impl Dataset {
 ///
 /// # Errors
 /// When an image cannot be read.
-pub fn normalization(choice: NormalizationChoice, train: &dyn ImageSource) -> Result<Normalization> {
+pub fn normalization(choice: &NormalizationChoice, train: &dyn ImageSource) -> Result<Normalization> {
     let shape = train.shape();
-    if choice == NormalizationChoice::None {
-        return Ok(Normalization::identity(shape.channels as i64));
+    match choice {
+        NormalizationChoice::None => return Ok(Normalization::identity(shape.channels as i64)),
+        NormalizationChoice::Numbers { mean, std } => {
+            if mean.len() != shape.channels {
+                let reason = format!(
+                    "has numbers for {} channels, and the images have {}",
+                    mean.len(),
+                    shape.channels
+                );
+                return Err(gaat_spec::Error::value("normalization", choice, reason).into());
+            }
+            return Ok(Normalization { mean: mean.clone(), std: std.clone() });
+        }
+        NormalizationChoice::Dataset => {}
     }
     let plane = shape.height * shape.width;
     // Sum and sum of squares of each channel.

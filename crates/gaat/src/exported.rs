@@ -3,15 +3,20 @@
 use crate::batch::{Choice, Images};
 use crate::device::parse_device;
 use crate::nn::{
-    Classifier, ComputePrecision, ExportedNetwork, ExportedOptions, InputShape, Mode, Normalization,
-    PrecisionRequest, answer,
+    Architecture, BuildOptions, Builder, Catalogue, Classifier, ComputePrecision, ExportedNetwork,
+    ExportedOptions, InputShape, Mode, Normalization, PrecisionRequest, answer,
 };
+use crate::run::state_path;
 use crate::{Error, Result};
 use gaat_data::{ImageSource, digest_of};
 use gaat_pt2::{Package, Program};
-use gaat_spec::Selection;
+use gaat_spec::{ModelChoice, ModelName, NormalizationChoice, Recipe, Selection};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tch::Device;
 
+/// The graph of the network of a run, in its directory.
+pub(crate) const GRAPH: &str = "network.pt2";
 /// Images on which clean accuracy is measured before anything else is done.
 const TRIED: usize = 200;
 /// Images at once while doing so.
@@ -30,12 +35,14 @@ pub fn is_exported(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pt2")) && !path.is_dir()
 }
 
-/// A `.pt2` whose graph was read and found to call nothing but computations on tensors. Nothing of it has run.
-#[derive(Debug)]
+/// A `.pt2` whose graph was read and found to call nothing but computations on tensors. Nothing of it has run. In a catalogue it is
+/// the architecture of the one network that it holds.
+#[derive(Debug, Clone)]
 pub struct ExportedFile {
     path: PathBuf,
-    package: Package,
+    package: Arc<Package>,
     digest: String,
+    has_weights: bool,
 }
 
 impl ExportedFile {
@@ -46,10 +53,30 @@ impl ExportedFile {
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = gaat_data::files::read(path)?;
         let digest = digest_of(&bytes);
-        let package = gaat_pt2::read(bytes);
-        let package =
-            package.map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self { path: path.to_owned(), package, digest })
+        let package = gaat_pt2::read(bytes).map_err(|error| fault(path, error.to_string()))?;
+        Ok(Self { path: path.to_owned(), package: Arc::new(package), digest, has_weights: true })
+    }
+
+    /// The graph that belongs to the file of weights (or the state) at `weights`: beside it, or in the run directory round it. `None`
+    /// where there is none.
+    ///
+    /// # Errors
+    /// When it is damaged, or states more numbers than the weights hold.
+    pub fn beside(weights: &Path) -> Result<Option<Self>> {
+        let folders = [weights.parent(), weights.parent().and_then(Path::parent)];
+        let paths = folders.into_iter().flatten().map(|folder| folder.join(GRAPH));
+        let Some(path) = paths.into_iter().find(|path| path.exists()) else { return Ok(None) };
+        let room = fs_err::metadata(weights)?.len();
+        let read = gaat_pt2::read_graph(gaat_data::files::read(&path)?, room);
+        let (package, digest) = read.map_err(|error| fault(&path, error.to_string()))?;
+        let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_digest {
+            return Err(fault(
+                &path,
+                "does not say which file it is the graph of; restore it from a copy".to_owned(),
+            ));
+        }
+        Ok(Some(Self { path, package: Arc::new(package), digest, has_weights: false }))
     }
 
     /// The program that it holds, or that of the training mode.
@@ -57,7 +84,7 @@ impl ExportedFile {
         &self.package.program
     }
 
-    /// SHA-256 of the file.
+    /// SHA-256 of the file; of a graph alone, that of the file that had its weights.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -75,28 +102,29 @@ impl ExportedFile {
         InputShape { channels, height, width }
     }
 
-    /// Refuses images of another shape, and of another number of classes.
+    /// Refuses images of another shape than those of the network, and another number of classes.
     ///
     /// # Errors
     /// With both numbers, and what to do.
-    pub fn check_fits(&self, images: &dyn ImageSource) -> Result<()> {
-        let (taken, shape) = (self.image(), images.shape());
-        let found = InputShape {
-            channels: shape.channels as i64,
-            height: shape.height as i64,
-            width: shape.width as i64,
-        };
-        if taken != found {
-            return Err(self.fault(format!(
-                "the network takes images of {taken}, those of the data set are {found}; bring the images to this size, or export the \
-                 network with an example of theirs"
-            )));
+    pub fn check_fits(&self, images: InputShape, classes: i64) -> Result<()> {
+        let taken = self.image();
+        if taken != images {
+            return Err(fault(
+                &self.path,
+                format!(
+                    "the network takes images of {taken}, those of the data set are {images}; resize them, or export the network \
+                     with an example of theirs"
+                ),
+            ));
         }
-        let (classes, known) = (self.package.program.classes, images.class_names().len() as i64);
-        if classes != known {
-            return Err(self.fault(format!(
-                "the network tells {classes} classes apart, the data set has {known}; replace its last layer before the export"
-            )));
+        let known = self.package.program.classes;
+        if known != classes {
+            return Err(fault(
+                &self.path,
+                format!(
+                    "the network tells {known} classes apart, the data set has {classes}; replace its last layer before the export"
+                ),
+            ));
         }
         Ok(())
     }
@@ -106,32 +134,109 @@ impl ExportedFile {
     /// # Errors
     /// As [`ExportedNetwork::new`], and when device or precision are not to be had here.
     pub fn open(
-        self,
+        &self,
         normalization: Normalization,
         device: Option<&str>,
         precision: ComputePrecision,
     ) -> Result<ExportedNetwork> {
         let device = parse_device(device.unwrap_or("cpu"))?;
         let precision = PrecisionRequest::from(precision).resolve(device)?;
-        let options = ExportedOptions { device, precision, normalization, name: self.name() };
-        ExportedNetwork::new(self.package, &options).map_err(|error| match error {
-            Error::Model { model, reason } => {
-                Error::File { path: self.path, reason: format!("network {model} {reason}") }
-            }
+        self.network(device, precision, normalization)
+    }
+
+    fn network(
+        &self,
+        device: Device,
+        precision: ComputePrecision,
+        normalization: Normalization,
+    ) -> Result<ExportedNetwork> {
+        let (name, digest) = (self.name(), self.digest.clone());
+        let options = ExportedOptions { device, precision, normalization, name, digest };
+        let make = if self.has_weights { ExportedNetwork::new } else { ExportedNetwork::without_weights };
+        make(Arc::clone(&self.package), &options).map_err(|error| match error {
+            Error::Model { model, reason } => fault(&self.path, format!("network {model} {reason}")),
             other => other,
         })
     }
+}
 
-    fn fault(&self, reason: String) -> Error {
-        Error::File { path: self.path.clone(), reason }
+impl Architecture for ExportedFile {
+    fn claims(&self, name: &str) -> bool {
+        name == self.name()
     }
+
+    fn build(&self, builder: Builder) -> Result<Box<dyn Classifier>> {
+        self.check_fits(builder.input(), builder.classes())?;
+        let BuildOptions { device, precision, normalization, .. } = builder.options().clone();
+        Ok(Box::new(self.network(device, precision, normalization)?))
+    }
+}
+
+/// Reads the network that `recipe` names by its file, and gives the recipe its name; the catalogue has it beside the published ones.
+/// Where a run goes on, the graph of its directory is taken.
+///
+/// # Errors
+/// When the file cannot be read, or is not the one that the recipe was of.
+pub fn settled(recipe: Recipe, run_dir: Option<&Path>) -> Result<(Recipe, Catalogue)> {
+    let standard = Catalogue::standard();
+    let (path, expected) = match (&recipe.model, &recipe.model_file) {
+        (Some(ModelChoice::File(path)), _) | (None, Some(path)) => (path.clone(), None),
+        (Some(ModelChoice::Named(name)), Some(path)) => (path.clone(), Some(*name)),
+        (_, None) => return Ok((recipe, standard)),
+    };
+    let state = run_dir.map(state_path).filter(|state| state.exists());
+    let kept = state.map(|state| ExportedFile::beside(&state)).transpose()?.flatten();
+    let file = match (kept, expected) {
+        (Some(kept), Some(name)) if kept.claims(&name.to_string()) => kept,
+        _ => ExportedFile::read(&path)?,
+    };
+    let name = file.name();
+    if let Some(expected) = expected.filter(|expected| !file.claims(&expected.to_string())) {
+        return Err(fault(
+            &path,
+            format!(
+                "holds {name}, and the recipe is of {expected}; give the file that the recipe was of, or name this one as the model"
+            ),
+        ));
+    }
+    let recipe = Recipe {
+        model: Some(name.parse()?),
+        model_file: Some(path),
+        normalization: Some(recipe.normalization.clone().unwrap_or(NormalizationChoice::None)),
+        ..recipe
+    };
+    Ok((recipe, standard.with(file)))
+}
+
+/// `catalogue` with the network whose graph lies beside the weights (or the state) at `weights`.
+///
+/// # Errors
+/// As [`ExportedFile::beside`], and where such a graph is missing.
+pub(crate) fn with_graph_of(catalogue: &Catalogue, weights: &Path, model: &ModelName) -> Result<Catalogue> {
+    if !model.to_string().starts_with(PREFIX) {
+        return Ok(catalogue.clone());
+    }
+    match ExportedFile::beside(weights)? {
+        Some(file) => Ok(catalogue.clone().with(file)),
+        None if catalogue.knows(model) => Ok(catalogue.clone()),
+        None => Err(fault(
+            weights,
+            format!(
+                "holds weights of {model}, a network of torch.export, and its graph `{GRAPH}` lies neither beside them nor in the folder above"
+            ),
+        )),
+    }
+}
+
+fn fault(path: &Path, reason: String) -> Error {
+    Error::File { path: path.to_owned(), reason }
 }
 
 /// What to say of a network that came with its weights and classifies `images` no better than by chance; `None` where it does.
 ///
 /// # Errors
 /// When the network fails.
-pub fn doubt(network: &ExportedNetwork, images: &dyn ImageSource) -> Result<Option<String>> {
+pub fn doubt(network: &dyn Classifier, images: &dyn ImageSource) -> Result<Option<String>> {
     let choice = Choice { limit: TRIED, selection: Selection::Seeded, seed: 0 };
     let some = Images::upload_some(images, choice, network.store().device())?;
     let mut right = 0.0;

@@ -3,6 +3,7 @@
 
 use crate::dataset::{self, Dataset};
 use crate::device::Compute;
+use crate::exported;
 use crate::files::write_atomically;
 use crate::lock::{self, Owner, Writer};
 use crate::nn::{Catalogue, Classifier, ComputePrecision, PrecisionRequest, has_bf16};
@@ -55,6 +56,10 @@ impl RunDirectory {
 
     pub(crate) fn state(&self) -> PathBuf {
         self.root.join(CHECKPOINTS).join("state.safetensors")
+    }
+
+    pub(crate) fn graph(&self) -> PathBuf {
+        self.root.join(exported::GRAPH)
     }
 
     pub(crate) fn events(&self) -> PathBuf {
@@ -185,6 +190,11 @@ impl RunDirectory {
     }
 }
 
+/// Where the state of a run lies.
+pub(crate) fn state_path(run_dir: &Path) -> PathBuf {
+    RunDirectory::new(run_dir).state()
+}
+
 /// What a state without a checksum is told.
 pub(crate) const WITHOUT_CHECKSUM: &str = "is the state of a run without a checksum: of an early version, or damaged; finish the run \
     with the version that began it, or begin anew in another directory";
@@ -271,7 +281,8 @@ pub fn open_of(
     let (description, state) = weights::load(&file)?;
     let device = device.or(recipe.and_then(|recipe| recipe.device.as_deref())).unwrap_or("cpu");
     let compute = Compute::judging(device, precision, &description.model, description.shape())?;
-    let classifier = weights::build_network(&file, &description, &state, catalogue, compute)?;
+    let catalogue = exported::with_graph_of(catalogue, &file, &description.model)?;
+    let classifier = weights::build_network(&file, &description, &state, &catalogue, compute)?;
     Ok(OpenedRun { classifier, description, record })
 }
 

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 
 /// What is saved and read, under both of its names. `ParameterStore` takes floating-point numbers alone; files from
 /// elsewhere also count batches.
-const DTYPES: [(Dtype, Kind); 9] = [
+const DTYPES: [(Dtype, Kind); 10] = [
     (Dtype::F32, Kind::Float),
     (Dtype::F64, Kind::Double),
     (Dtype::F16, Kind::Half),
@@ -27,6 +27,7 @@ const DTYPES: [(Dtype, Kind); 9] = [
     (Dtype::I16, Kind::Int16),
     (Dtype::I32, Kind::Int),
     (Dtype::I64, Kind::Int64),
+    (Dtype::BOOL, Kind::Bool),
 ];
 
 /// Key of the checksum in the metadata, a decimal number.
@@ -235,8 +236,8 @@ mod tests {
             let (_, found) = read.iter().find(|(key, _)| key == name).unwrap();
             assert_eq!((found.kind(), found), (tensor.kind(), tensor), "{name}");
         }
-        let truth = [("truth".to_owned(), Tensor::from_slice(&[true]))];
-        assert!(write(&path, &truth, &BTreeMap::new()).unwrap_err().to_string().contains("Bool"));
+        let odd = [("odd".to_owned(), numbers.to_kind(Kind::ComplexFloat))];
+        assert!(write(&path, &odd, &BTreeMap::new()).unwrap_err().to_string().contains("ComplexFloat"));
     }
 
     #[test]

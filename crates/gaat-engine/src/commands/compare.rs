@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::progress::ComparisonProgress;
 use anyhow::{Result, bail};
-use gaat::nn::Catalogue;
+use gaat::exported::settled;
 use gaat_cli::arguments::CompareArguments;
 use gaat_cli::directory::command_line;
 use gaat_cli::interrupt;
@@ -18,8 +18,9 @@ pub(crate) fn run(arguments: &CompareArguments, printer: &Printer) -> Result<Out
     if arguments.recipe.method.is_some() {
         bail!("--method is for one run; a comparison takes --methods natural,rat,gaat");
     }
-    let catalogue = Catalogue::standard();
-    let plan = Plan::new(&options(arguments)?, &catalogue)?;
+    let options = options(arguments)?;
+    let (recipe, catalogue) = settled(options.recipe.clone(), None)?;
+    let plan = Plan::new(&CompareOptions { recipe, ..options }, &catalogue)?;
     gaat::device::prepare_process(plan.threads())?;
     let mut progress = ComparisonProgress::new(printer);
     let compared = compare(&plan, &catalogue, &mut progress);

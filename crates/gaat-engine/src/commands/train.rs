@@ -3,7 +3,9 @@
 use super::Outcome;
 use crate::progress::TrainingProgress;
 use anyhow::Result;
-use gaat::train::{TrainOptions, train, with_given_model};
+use gaat::exported::settled;
+use gaat::nn::Catalogue;
+use gaat::train::{TrainOptions, train_of, with_given_model};
 use gaat_cli::arguments::TrainArguments;
 use gaat_cli::printer::Printer;
 use gaat_report::format::typed;
@@ -22,11 +24,11 @@ struct Finished<'a> {
 }
 
 pub(crate) fn run(arguments: &TrainArguments, printer: &Printer) -> Result<Outcome> {
-    let (recipe, run_dir) = plan(arguments)?;
+    let (catalogue, recipe, run_dir) = plan(arguments)?;
     gaat::device::prepare_process(recipe.resolved.threads)?;
     let options = TrainOptions { run_dir: run_dir.clone(), resume: arguments.resume };
     let mut progress = TrainingProgress::new(printer, "");
-    let record = train(&recipe, &options, &mut progress)?;
+    let record = train_of(&catalogue, &recipe, &options, &mut progress)?;
     if !progress.has_begun() {
         printer.notice(&format!("{}: finished already; nothing was left to train", visible_path(&run_dir)));
     }
@@ -42,14 +44,15 @@ pub(crate) fn run(arguments: &TrainArguments, printer: &Printer) -> Result<Outco
     Ok(Outcome::Done)
 }
 
-/// The recipe and the run directory that the arguments mean.
-fn plan(arguments: &TrainArguments) -> Result<(CheckedRecipe, PathBuf)> {
+/// The recipe and the run directory that the arguments mean, and the networks that there are.
+fn plan(arguments: &TrainArguments) -> Result<(Catalogue, CheckedRecipe, PathBuf)> {
     let file = arguments.file.as_deref();
     let read = |file| -> Result<Recipe> { Ok(recipes::read(file)?.overlaid_with(&arguments.recipe)?) };
     if !arguments.resume {
-        let recipe = with_given_model(read(file)?)?.check()?;
+        let (recipe, catalogue) = settled(with_given_model(read(file)?)?, None)?;
+        let recipe = catalogue.check(&recipe)?;
         let run_dir = arguments.out.clone().unwrap_or_else(|| recipes::usual_directory(&recipe));
-        return Ok((recipe, run_dir));
+        return Ok((catalogue, recipe, run_dir));
     }
     // `gaat train --resume RUN` reads as naturally as `--out RUN`.
     let (named, file) = match file {
@@ -58,7 +61,10 @@ fn plan(arguments: &TrainArguments) -> Result<(CheckedRecipe, PathBuf)> {
     };
     let run_dir = match arguments.out.clone().or(named) {
         Some(run_dir) => run_dir,
-        None => recipes::usual_directory(&with_given_model(read(file)?)?.check()?),
+        None => {
+            let (recipe, catalogue) = settled(with_given_model(read(file)?)?, None)?;
+            recipes::usual_directory(&catalogue.check(&recipe)?)
+        }
     };
     // Without a recipe of its own, the run goes on with the one that it was started with.
     let saved = if file.is_none() { gaat::run::recipe(&run_dir)? } else { None };
@@ -72,5 +78,7 @@ fn plan(arguments: &TrainArguments) -> Result<(CheckedRecipe, PathBuf)> {
     } else {
         with_given_model(read(file)?)?
     };
-    Ok((recipe.check()?, run_dir))
+    let (recipe, catalogue) = settled(recipe, Some(&run_dir))?;
+    let recipe = catalogue.check(&recipe)?;
+    Ok((catalogue, recipe, run_dir))
 }

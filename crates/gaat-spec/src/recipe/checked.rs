@@ -3,10 +3,10 @@
 use super::read::{count, need, positive, within};
 use super::{Recipe, method};
 use crate::method::{BaseMethod, MethodSpec};
-use crate::names::{CollapsePolicy, ConsistencyForm, DatasetName, NormalizationChoice, OptimizerName};
+use crate::names::{CollapsePolicy, ConsistencyForm, DatasetName, OptimizerName};
 use crate::plan::{ConsistencySpec, Plan};
 use crate::schedule::Schedule;
-use crate::{Error, MethodName, ModelName, Result, Size, ThreatModel, bounds, defaults};
+use crate::{Error, MethodName, ModelName, NormalizationChoice, Result, Size, ThreatModel, bounds, defaults};
 
 /// The optimiser computes in single precision, which holds little more.
 const MOST_LEARNING_RATE: f64 = 1e38;
@@ -153,11 +153,11 @@ impl CheckedRecipe {
         }
         Ok(Self {
             dataset: need(f.dataset, "dataset")?,
-            model: need(f.model, "model")?,
+            model: need(f.model.clone(), "model")?.named()?,
             method_name,
             method,
             plan,
-            normalization: need(f.normalization, "normalization")?,
+            normalization: need(f.normalization.clone(), "normalization")?,
             validation_fraction: within(f.validation_fraction, "validation-fraction", 0.0, 0.9)?,
             device: need(f.device.clone(), "device")?,
             precision: need(f.precision.clone(), "precision")?,

@@ -3,8 +3,8 @@
 use super::Recipe;
 use std::fmt;
 
-/// Keys that say where a run computes and where its images lie, and not what it is.
-const FREE_KEYS: [&str; 5] = ["data-dir", "device", "from", "images", "threads"];
+/// Keys that say where a run computes and where its images and its network lie, and not what it is.
+const FREE_KEYS: [&str; 6] = ["data-dir", "device", "from", "images", "model-file", "threads"];
 
 /// A key with its value in both recipes, as TOML; `None` where it is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,7 +44,7 @@ impl Catalogue {
     /// # Errors
     /// As [`Recipe::check`].
     pub fn check(&self, recipe: &Recipe) -> Result<CheckedRecipe> {
-        Ok(recipe.check_with(&|model| self.find(model).is_ok())?)
+        Ok(recipe.check_with(&|model| self.knows(model))?)
     }
 
     /// Builds `model` for images of shape `input` and `classes` classes, freshly initialised.
@@ -61,6 +61,11 @@ impl Catalogue {
     ) -> Result<Box<dyn Classifier>> {
         let architecture = self.find(model)?;
         architecture.build(Builder::new(*model, Arc::clone(architecture), input, classes, options)?)
+    }
+
+    /// Whether it has `model`.
+    pub(crate) fn knows(&self, model: &ModelName) -> bool {
+        self.find(model).is_ok()
     }
 
     fn find(&self, model: &ModelName) -> Result<&Arc<dyn Architecture>> {

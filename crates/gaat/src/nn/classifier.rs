@@ -1,6 +1,6 @@
 //! What the rest of the library sees of a network.
 
-use super::{ComputePrecision, Normalization, ParameterStore, Recordings, Rng, Trace};
+use super::{ComputePrecision, ExportedNetwork, Normalization, ParameterStore, Recordings, Rng, Trace};
 use crate::{Error, Result};
 use std::fmt;
 use tch::Tensor;
@@ -145,6 +145,20 @@ pub trait Classifier: Send {
 
     /// The last linear layer by its PyTorch name, which a new set of classes replaces. `None` by default.
     fn head(&self) -> Option<&str> {
+        None
+    }
+
+    /// Why it cannot be computed in `mode`; `Ok` by default. What is only known as it was exported may not know every mode.
+    ///
+    /// # Errors
+    /// Where the logits would be those of another network than its author means, with what to do.
+    fn check_mode(&self, mode: Mode) -> Result<()> {
+        let _ = mode;
+        Ok(())
+    }
+
+    /// This network as one of `torch.export`, whose graph has to lie beside its weights. `None` by default.
+    fn exported(&self) -> Option<&ExportedNetwork> {
         None
     }
 

@@ -1,7 +1,7 @@
 //! Parameters and buffers of a network by name.
 
 use super::finite;
-use super::outline::{Sized, misfit, misfits};
+use super::outline::{Sized, is_ignored, misfit, misfits};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use tch::{Device, Kind, Tensor};
@@ -24,12 +24,14 @@ pub enum Role {
     Embedding,
     /// Running statistic, or a parameter that its owner froze: saved, but not trained.
     Buffer,
+    /// Buffer in a dtype of its own, such as a count of batches: saved as it is.
+    Counter,
 }
 
 impl Role {
     /// Whether an optimiser changes it.
     pub fn is_trainable(self) -> bool {
-        self != Self::Buffer
+        !matches!(self, Self::Buffer | Self::Counter)
     }
 }
 
@@ -50,6 +52,8 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct ParameterStore {
     entries: Vec<Entry>,
+    /// Second names of tensors, each with the place of its entry.
+    aliases: Vec<(String, usize)>,
     device: Device,
     kind: Kind,
 }
@@ -57,18 +61,20 @@ pub struct ParameterStore {
 impl ParameterStore {
     /// An empty store whose tensors will live on `device` as `kind`.
     pub fn new(device: Device, kind: Kind) -> Self {
-        Self { entries: Vec::new(), device, kind }
+        Self { entries: Vec::new(), aliases: Vec::new(), device, kind }
     }
 
     /// Takes in a tensor and hands back a handle that shares its memory.
     ///
-    /// The tensor is moved to the device and dtype of the store, and requires a gradient unless it is a buffer.
+    /// The tensor is moved to the device and dtype of the store (but for a counter, which keeps its own), and requires a gradient
+    /// unless it is a buffer.
     ///
     /// # Errors
     /// When the name is taken, or libtorch cannot move the tensor.
     pub fn add(&mut self, name: &str, tensor: &Tensor, role: Role) -> Result<Tensor> {
         self.check_free(name)?;
-        let tensor = tensor.f_detach()?.f_to_device(self.device)?.f_to_kind(self.kind)?;
+        let kind = if role == Role::Counter { tensor.kind() } else { self.kind };
+        let tensor = tensor.f_detach()?.f_to_device(self.device)?.f_to_kind(kind)?;
         let tensor = self.laid_out(tensor)?.f_set_requires_grad(role.is_trainable())?;
         let handle = tensor.shallow_clone();
         self.entries.push(Entry { name: name.to_owned(), tensor, role });
@@ -111,6 +117,11 @@ impl ParameterStore {
             return Err(Error::Usage(format!("two parameters of a network are called `{name}`")));
         }
         Ok(())
+    }
+
+    /// Gives the entry at `place` a second name: state dicts hold tied weights once under each.
+    pub(super) fn alias(&mut self, name: &str, place: usize) {
+        self.aliases.push((name.to_owned(), place));
     }
 
     /// `tensor` in the memory order that convolutions want: on a GPU that of the maps, channels last, which they would bring
@@ -180,9 +191,9 @@ impl ParameterStore {
         Ok(())
     }
 
-    /// Handles of the running statistics, in order.
+    /// Handles of the running statistics and counters, in order.
     pub fn buffers(&self) -> Vec<Tensor> {
-        let buffers = self.entries.iter().filter(|entry| entry.role == Role::Buffer);
+        let buffers = self.entries.iter().filter(|entry| !entry.role.is_trainable());
         buffers.map(|entry| entry.tensor.shallow_clone()).collect()
     }
 
@@ -202,35 +213,41 @@ impl ParameterStore {
         self.kind
     }
 
-    /// Copies of all tensors by name: a snapshot that later training does not change.
+    /// Copies of all tensors by each of their names: a snapshot that later training does not change.
     ///
     /// # Errors
     /// When libtorch cannot allocate.
     pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
-        let copy = |entry: &Entry| Ok((entry.name.clone(), entry.tensor.f_detach()?.f_alias_copy()?));
-        self.entries.iter().map(copy).collect()
+        let named = self.entries.iter().map(|entry| (&entry.name, &entry.tensor));
+        let again = self.aliases.iter().map(|(name, place)| (name, &self.entries[*place].tensor));
+        let copy =
+            |(name, tensor): (&String, &Tensor)| Ok((name.clone(), tensor.f_detach()?.f_alias_copy()?));
+        named.chain(again).map(copy).collect()
     }
 
-    /// Sets all tensors from a state dict. `num_batches_tracked` is accepted and ignored.
+    /// Sets all tensors from a state dict. `num_batches_tracked` may be missing, and is ignored where the network has none; of the
+    /// names of tied weights the first counts.
     ///
     /// # Errors
     /// Lists every missing, unexpected or repeated name and every differing shape; [`Error::NotFinite`] names tensors with a
     /// number that is not finite in the dtype of the store, or a negative variance. Then nothing was changed.
     pub fn load(&self, state: &[(String, Tensor)]) -> Result<()> {
+        let given: HashMap<&str, &Tensor> =
+            state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let faults = self.misfits(state);
         if !faults.is_empty() {
             return Err(misfit(&faults));
         }
-        let given: HashMap<&str, &Tensor> =
-            state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let pairs: Vec<_> = self
-            .entries
-            .iter()
-            .filter_map(|entry| Some((&entry.tensor, *given.get(entry.name.as_str())?)))
-            .collect();
-        let named = self.entries.iter().zip(&pairs).map(|(entry, (_, tensor))| (entry, *tensor));
-        self.check_numbers(named)?;
-        copy_all(&pairs)
+        let named: Vec<(&Entry, &Tensor)> =
+            self.entries.iter().filter_map(|entry| Some((entry, *given.get(entry.name.as_str())?))).collect();
+        self.check_numbers(named.iter().copied().filter(|(entry, _)| entry.role != Role::Counter))?;
+        copy_all(&named.iter().map(|(entry, tensor)| (&entry.tensor, *tensor)).collect::<Vec<_>>())
+    }
+
+    /// Whether a tensor of this name is a counter, or a second name.
+    fn is_apart(&self, name: &str) -> bool {
+        self.aliases.iter().any(|(alias, _)| alias == name)
+            || self.entries.iter().any(|entry| entry.role == Role::Counter && entry.name == name)
     }
 
     /// Every missing, unexpected or repeated name of `state`, and every differing shape.
@@ -240,10 +257,25 @@ impl ParameterStore {
             let is_float = tensor.is_floating_point();
             Sized { name, size, is_float }
         });
+        let found = found.filter(|found| !self.is_apart(found.name));
         let own: Vec<Vec<i64>> = self.entries.iter().map(|entry| entry.tensor.size()).collect();
-        let expected = self.entries.iter().zip(&own);
+        let expected = self.entries.iter().zip(&own).filter(|(entry, _)| entry.role != Role::Counter);
         let expected = expected.map(|(entry, size)| (entry.name.as_str(), size.as_slice()));
-        misfits(expected, found)
+        let mut faults = misfits(expected, found);
+        for entry in self.entries.iter().filter(|entry| entry.role == Role::Counter) {
+            let (name, wanted) = (&entry.name, (entry.tensor.size(), entry.tensor.kind()));
+            let given = state.iter().find(|(given, _)| given == name);
+            match given.map(|(_, tensor)| (tensor.size(), tensor.kind())) {
+                None if is_ignored(name) => {}
+                None => faults.push(format!("`{name}` is missing")),
+                Some(found) if found != wanted => faults.push(format!(
+                    "`{name}` is {:?} of {:?} instead of {:?} of {:?}",
+                    found.1, found.0, wanted.1, wanted.0
+                )),
+                Some(_) => {}
+            }
+        }
+        faults
     }
 
     /// Looks at the numbers that each entry is to get, as the store will hold them.
@@ -319,7 +351,7 @@ impl ParameterStore {
             Ok(Entry { name: entry.name.clone(), tensor, role: entry.role })
         };
         let entries = self.entries.iter().map(entry).collect::<Result<_>>()?;
-        Ok(Self { entries, device: self.device, kind: self.kind })
+        Ok(Self { entries, aliases: self.aliases.clone(), device: self.device, kind: self.kind })
     }
 
     fn check_equal(&self, other: &Self) -> Result<()> {

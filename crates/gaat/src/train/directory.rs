@@ -6,6 +6,7 @@ use super::logs::{Lengths, Logs};
 use super::state_file::{State, WeightsOnDisk};
 use super::training::Training;
 use crate::device::parse_device;
+use crate::files::write_atomically;
 use crate::lock::Owner;
 use crate::nn::{Catalogue, Classifier};
 use crate::run::{RunDirectory, check_precision_kept};
@@ -161,6 +162,14 @@ impl Keeper for KeptRun {
 
     fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
+    }
+
+    fn network(&mut self, network: &dyn Classifier) -> Result<()> {
+        let path = self.directory.graph();
+        match network.exported() {
+            Some(network) if !path.exists() => write_atomically(&path, &network.graph_alone()?),
+            _ => Ok(()),
+        }
     }
 
     fn state(&mut self, state: &State) -> Result<()> {

@@ -19,6 +19,15 @@ pub trait Keeper {
         Vec::new()
     }
 
+    /// Is shown the network before its first step, after [`Event::Started`]: what else is needed to open its weights is kept here.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    fn network(&mut self, network: &dyn Classifier) -> Result<()> {
+        let _ = network;
+        Ok(())
+    }
+
     /// Keeps all that the next step depends on, after the events that led to it. The tensors are those of the run, so that what stays in memory has to be a
     /// copy.
     ///

@@ -36,6 +36,7 @@ impl Run<'_> {
     /// Trains to the end, or until `observer` asks to stop.
     pub(super) fn run(&mut self, observer: &mut dyn Observer) -> Result<Status> {
         self.tell(&self.started(), observer)?;
+        self.keeper.network(self.trained.network.as_ref())?;
         while !self.is_done() {
             self.launch_step()?;
             let is_epoch_end = self.calendar.is_epoch_end(self.books.steps());

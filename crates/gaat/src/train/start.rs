@@ -120,7 +120,7 @@ fn own(path: &Path) -> Result<Option<Description>> {
 /// When the weights cannot be read.
 pub fn with_given_model(recipe: Recipe) -> Result<Recipe> {
     let (Some(from), None) = (&recipe.from, &recipe.model) else { return Ok(recipe) };
-    let model = own(&file(from)?)?.map(|description| description.model);
+    let model = own(&file(from)?)?.map(|description| description.model.into());
     Ok(Recipe { model, ..recipe })
 }
 
@@ -203,10 +203,13 @@ impl Start {
         Err(weights.fault(format!("the weights do not fit {}: {faults}{advice}", network.name())))
     }
 
-    /// What the record says about it; `None` for a fresh start.
-    pub(super) fn record(&self) -> Option<StartRecord> {
+    /// What the record says about it; `None` where the weights were drawn.
+    pub(super) fn record(&self, network: &dyn Classifier) -> Option<StartRecord> {
         match self {
-            Self::Fresh => None,
+            Self::Fresh => {
+                let file = network.exported()?;
+                Some(StartRecord { digest: file.digest().to_owned(), fresh_head: false })
+            }
             Self::From { weights, head } => {
                 Some(StartRecord { digest: weights.digest.clone(), fresh_head: *head == Head::Fresh })
             }

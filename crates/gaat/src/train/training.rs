@@ -21,7 +21,8 @@ use super::world::{Alone, World};
 use crate::batch::Images;
 use crate::dataset::{self, Dataset};
 use crate::device::{Compute, environment, parse_device};
-use crate::nn::{BuildOptions, Catalogue, Classifier, Rng};
+use crate::exported::doubt;
+use crate::nn::{BuildOptions, Catalogue, Classifier, Mode, Rng};
 use crate::{Error, Result};
 use gaat_data::epoch_order;
 use gaat_spec::record::{ModelRecord, SCHEMA};
@@ -91,7 +92,7 @@ impl Training {
         let compute = Compute::parse(&recipe.device, &recipe.precision, &recipe.model, input)?;
         let normalization = match start.normalization(input.channels)? {
             Some(given) => given.clone(),
-            None => dataset::normalization(recipe.normalization, train)?,
+            None => dataset::normalization(&recipe.normalization, train)?,
         };
         let options = BuildOptions {
             device: compute.device,
@@ -166,8 +167,14 @@ impl Training {
             network.store().freeze(prefixes)?;
         }
         check_fit(network.as_ref(), &plan, &data)?;
+        // Validation judges.
+        network.check_mode(Mode::Train)?;
+        network.check_mode(Mode::Eval)?;
         let setting = Setting::of(&plan, &data, network.as_ref())?;
         let Dataset { splits, digest, mut warnings } = data;
+        if found.is_none() && network.exported().is_some() {
+            warnings.extend(doubt(network.as_ref(), splits.train.images())?);
+        }
         warnings.extend(keeper.warnings());
         let (train, validation) = (splits.train.images(), splits.validation.images());
         let average = match plan.weight_averaging() {
@@ -264,7 +271,7 @@ fn new_record(plan: &Plan, start: &Start, data: (String, Residence), network: &d
         environment: environment(network),
         data_digest,
         images_lay: Some(images_lay),
-        start: start.record(),
+        start: start.record(network),
         model: ModelRecord {
             name: network.name(),
             variant: network.variant().to_owned(),

@@ -16,7 +16,7 @@ const ROUNDING: f64 = 1e-3;
 
 impl ExportedNetwork {
     pub(super) fn check(&self) -> Result<()> {
-        let mode = if self.check_judgeable().is_ok() { Mode::Eval } else { Mode::TrainFrozenStats };
+        let mode = if self.check_mode(Mode::Eval).is_ok() { Mode::Eval } else { Mode::TrainFrozenStats };
         let (graph, program) = self.graph(mode);
         let images = program.batch.unwrap_or(TRIED);
         let pixels = self.pixels("check", images)?;

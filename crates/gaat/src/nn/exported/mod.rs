@@ -16,9 +16,10 @@ use super::{
 };
 use crate::{Error, Result};
 use compile::Graph;
-use gaat_pt2::{Package, Program};
+use gaat_pt2::{Numbers, Package, Program, Stored};
 use gaat_shim::{AllocationBound, Autocast};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -31,6 +32,16 @@ const ALWAYS: u64 = 1 << 30;
 /// Digits of a digest that tell two graphs apart.
 const DIGITS: usize = 16;
 
+/// The folder round the members of a file that is written.
+const FOLDER: &str = "network";
+
+/// Where the weights of a network come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weights {
+    OfTheFile,
+    Zero,
+}
+
 /// How to set up an exported network.
 #[derive(Debug, Clone)]
 pub struct ExportedOptions {
@@ -42,6 +53,8 @@ pub struct ExportedOptions {
     pub normalization: Normalization,
     /// What it is called; its class alone would not tell it from others.
     pub name: String,
+    /// SHA-256 of the file that its weights came in.
+    pub digest: String,
 }
 
 /// A network whose layers are a graph out of a file.
@@ -56,6 +69,7 @@ pub struct ExportedNetwork {
     input: InputStage,
     precision: ComputePrecision,
     name: String,
+    digest: String,
     /// Digest of its graph.
     variant: String,
     /// Of this step; the next pass takes the next of them.
@@ -68,15 +82,23 @@ impl ExportedNetwork {
     /// # Errors
     /// When this libtorch lacks an operator, the graph does not compute what it states, or its logits cannot be judged by: not
     /// finite, not the same twice, not independent of the other images of a batch, without a gradient in the pixels.
-    pub fn new(package: Package, options: &ExportedOptions) -> Result<Self> {
-        let network = Self::assemble(package, options)?;
+    pub fn new(package: Arc<Package>, options: &ExportedOptions) -> Result<Self> {
+        let network = Self::assemble(package, options, Weights::OfTheFile)?;
         network.check()?;
         Ok(network)
     }
 
-    fn assemble(package: Package, options: &ExportedOptions) -> Result<Self> {
+    /// The same without weights, which are zero until they are loaded: nothing is tried before.
+    ///
+    /// # Errors
+    /// When this libtorch lacks an operator.
+    pub fn without_weights(package: Arc<Package>, options: &ExportedOptions) -> Result<Self> {
+        Self::assemble(package, options, Weights::Zero)
+    }
+
+    fn assemble(package: Arc<Package>, options: &ExportedOptions, weights: Weights) -> Result<Self> {
         let program = &package.program;
-        let mut state = state::State::new(options.device);
+        let mut state = state::State::new(options.device, weights);
         let training = Graph::new(program, options.device, &mut state)?;
         let evaluation = package
             .evaluation
@@ -105,9 +127,10 @@ impl ExportedNetwork {
             input,
             precision: options.precision,
             name: options.name.clone(),
+            digest: options.digest.clone(),
             variant: variant(&package)?,
             draws: RefCell::new(Rng::new(0).seeded(STREAM, 0)),
-            package: Arc::new(package),
+            package,
         })
     }
 
@@ -116,21 +139,40 @@ impl ExportedNetwork {
         &self.package
     }
 
-    /// Why it cannot be judged, attacked, analysed or explained; `Ok` where it can.
-    ///
-    /// # Errors
-    /// See [`Program::check_judgeable`].
-    pub fn check_judgeable(&self) -> Result<()> {
-        let program = self.package.evaluation.as_ref().unwrap_or(&self.package.program);
-        program.check_judgeable().map_err(|error| self.fault(error.to_string()))
+    /// SHA-256 of the file that its weights came in.
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
-    /// Why it cannot be trained; `Ok` where it can.
+    /// The file of its graph, which what is saved of it needs to be opened again.
     ///
     /// # Errors
-    /// See [`Program::check_trainable`].
-    pub fn check_trainable(&self) -> Result<()> {
-        self.package.program.check_trainable().map_err(|error| self.fault(error.to_string()))
+    /// When what was read cannot be written again.
+    pub fn graph_alone(&self) -> Result<Vec<u8>> {
+        self.written(Numbers::LeftOut(&self.digest))
+    }
+
+    /// The file that PyTorch loads (`torch.export.load`): the same program with the weights as they are now.
+    ///
+    /// # Errors
+    /// When libtorch has no room.
+    pub fn file(&self) -> Result<Vec<u8>> {
+        let state: HashMap<String, Tensor> = self.store.state()?.into_iter().collect();
+        let mut bytes: HashMap<&str, Vec<u8>> = HashMap::new();
+        for (name, tensor) in &state {
+            let tensor = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
+            let mut content = vec![0u8; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+            tensor.f_copy_data_u8(&mut content, tensor.numel())?;
+            bytes.insert(name, content);
+        }
+        let saved = |stored: &Stored| {
+            stored.kept.is_saved().then(|| bytes.get(stored.name.as_str()).cloned()).flatten()
+        };
+        self.written(Numbers::Given(&saved))
+    }
+
+    fn written(&self, numbers: Numbers<'_>) -> Result<Vec<u8>> {
+        self.package.write(FOLDER, numbers).map_err(|error| self.fault(error.to_string()))
     }
 
     fn fault(&self, reason: String) -> Error {
@@ -259,9 +301,34 @@ impl Classifier for ExportedNetwork {
             input: self.input.replica(),
             precision: self.precision,
             name: self.name.clone(),
+            digest: self.digest.clone(),
             variant: self.variant.clone(),
             draws: RefCell::new(Rng::new(0).seeded(STREAM, 0)),
         })))
+    }
+
+    fn check_mode(&self, mode: Mode) -> Result<()> {
+        let Package { program, evaluation } = self.package.as_ref();
+        let checked = match mode {
+            Mode::Eval => evaluation.as_ref().unwrap_or(program).check_judgeable(),
+            Mode::Train | Mode::TrainFrozenStats => program.check_trainable(),
+        };
+        checked.map_err(|error| self.fault(error.to_string()))
+    }
+
+    fn twin(&self) -> Result<Option<Box<dyn Classifier>>> {
+        let options = ExportedOptions {
+            device: self.store.device(),
+            precision: self.precision,
+            normalization: self.input.normalization.clone(),
+            name: self.name.clone(),
+            digest: self.digest.clone(),
+        };
+        Ok(Some(Box::new(Self::without_weights(Arc::clone(&self.package), &options)?)))
+    }
+
+    fn exported(&self) -> Option<&ExportedNetwork> {
+        Some(self)
     }
 
     fn trace(&self) -> Result<Trace> {
@@ -274,13 +341,8 @@ impl Classifier for ExportedNetwork {
 
 /// What tells graphs apart whose parameters have the same names and shapes: the beginning of a digest.
 fn variant(package: &Package) -> Result<String> {
-    let mut text = Vec::new();
-    for program in [Some(&package.program), package.evaluation.as_ref()].into_iter().flatten() {
-        let graph = program.graph();
-        text.extend(
-            graph
-                .map_err(|error| Error::Model { model: program.class.clone(), reason: error.to_string() })?,
-        );
-    }
-    Ok(format!("graph-{}", &gaat_data::digest_of(&text)[..DIGITS]))
+    let graphs = package.graphs();
+    let graphs = graphs
+        .map_err(|error| Error::Model { model: package.program.class.clone(), reason: error.to_string() })?;
+    Ok(format!("graph-{}", &gaat_data::digest_of(&graphs)[..DIGITS]))
 }

@@ -1,5 +1,6 @@
 //! The tensors of an exported network: those that are trained or averaged in a store, the others beside it.
 
+use super::Weights;
 use crate::nn::{ParameterStore, Role};
 use crate::{Error, Result};
 use gaat_pt2::{Dtype, Kept, Program, Purpose, Stored};
@@ -19,16 +20,18 @@ pub(super) struct State {
     pub(super) store: ParameterStore,
     pub(super) constants: Vec<Tensor>,
     device: Device,
+    weights: Weights,
     /// What the second program of a file finds again by name.
     known: Vec<(String, Source)>,
 }
 
 impl State {
-    pub(super) fn new(device: Device) -> Self {
+    pub(super) fn new(device: Device, weights: Weights) -> Self {
         Self {
             store: ParameterStore::new(device, Kind::Float),
             constants: Vec::new(),
             device,
+            weights,
             known: Vec::new(),
         }
     }
@@ -45,7 +48,7 @@ impl State {
             let tied = program.tensors[..place].iter().position(|other| stored.is_tied_to(other));
             let source = match (known, tied) {
                 (Some((_, source)), _) => *source,
-                (None, Some(first)) => sources[first],
+                (None, Some(first)) => self.again(stored, sources[first]),
                 (None, None) => self.add(program, stored)?,
             };
             if stored.kept.is_saved() {
@@ -56,8 +59,21 @@ impl State {
         Ok(sources)
     }
 
+    /// Tied weights are one tensor, and have both names where they are saved.
+    fn again(&mut self, stored: &Stored, source: Source) -> Source {
+        if let (Source::Store(place), true) = (source, stored.kept.is_saved()) {
+            self.store.alias(&stored.name, place);
+        }
+        source
+    }
+
     fn add(&mut self, program: &Program, stored: &Stored) -> Result<Source> {
-        let tensor = tensor(program, stored)?;
+        let tensor = match self.weights {
+            Weights::Zero if stored.kept.is_saved() => {
+                Tensor::f_zeros(&stored.sizes, (kind(stored.dtype), Device::Cpu))?
+            }
+            Weights::Zero | Weights::OfTheFile => tensor(program, stored)?,
+        };
         if let Some(role) = role(stored) {
             let _handle = self.store.add(&stored.name, &tensor, role)?;
             return Ok(Source::Store(self.store.named().len() - 1));
@@ -69,8 +85,11 @@ impl State {
 
 /// What the store makes of a tensor; `None` for one that it does not hold.
 fn role(stored: &Stored) -> Option<Role> {
-    if !stored.kept.is_saved() || !stored.is_float32() {
+    if !stored.kept.is_saved() {
         return None;
+    }
+    if !stored.is_float32() {
+        return Some(Role::Counter);
     }
     Some(match (stored.kept, stored.purpose) {
         (Kept::Parameter { trains: true }, Purpose::Weight) => Role::Weight,

@@ -3,6 +3,7 @@
 use gaat::nn::{Classifier, ComputePrecision, ExportedNetwork, ExportedOptions, Mode, Normalization, Rng};
 use gaat_shim::{Graph, gradients};
 use std::collections::HashMap;
+use std::sync::Arc;
 use tch::{Device, Kind, Reduction, Tensor};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/exported");
@@ -21,11 +22,12 @@ fn options(normalization: Normalization) -> ExportedOptions {
         precision: ComputePrecision::Fp32,
         normalization,
         name: "exported-0123".to_owned(),
+        digest: "0123".to_owned(),
     }
 }
 
 fn open(name: &str) -> gaat::Result<ExportedNetwork> {
-    ExportedNetwork::new(gaat_pt2::read(bytes(name)).unwrap(), &options(Normalization::identity(3)))
+    ExportedNetwork::new(Arc::new(gaat_pt2::read(bytes(name)).unwrap()), &options(Normalization::identity(3)))
 }
 
 type Numbers = HashMap<String, Tensor>;
@@ -189,7 +191,7 @@ fn a_fixed_batch_is_judged_batch_by_batch() {
     let pixels = Tensor::cat(&[&numbers["x"], &numbers["x"].flip([0])], 0);
     let wanted = open_one.logits(&pixels, Mode::Eval).unwrap();
     assert!(apart(&fixed.logits(&pixels, Mode::Eval).unwrap(), &wanted) < 1e-5);
-    assert!(fixed.check_trainable().unwrap_err().to_string().contains("batches of 4"));
+    assert!(fixed.check_mode(Mode::Train).unwrap_err().to_string().contains("batches of 4"));
     assert!(fixed.logits(&pixels, Mode::Train).is_err());
 }
 
@@ -197,16 +199,16 @@ fn a_fixed_batch_is_judged_batch_by_batch() {
 fn an_evaluation_export_is_judged_and_not_trained() {
     let (evaluation, numbers) = (open("hand-eval").unwrap(), reference("hand"));
     assert!(apart(&evaluation.logits(&numbers["x"], Mode::Eval).unwrap(), &numbers["eval/logits"]) < 1e-4);
-    assert!(evaluation.check_trainable().unwrap_err().to_string().contains("net.train()"));
+    assert!(evaluation.check_mode(Mode::Train).unwrap_err().to_string().contains("net.train()"));
 }
 
 #[test]
 fn noise_needs_the_program_of_the_evaluation_mode() {
     let noisy = open("noisy").unwrap();
-    assert!(noisy.check_judgeable().unwrap_err().to_string().contains("randn_like"));
-    noisy.check_trainable().unwrap();
+    assert!(noisy.check_mode(Mode::Eval).unwrap_err().to_string().contains("randn_like"));
+    noisy.check_mode(Mode::Train).unwrap();
     let pair = open("noisy-pair").unwrap();
-    pair.check_judgeable().unwrap();
+    pair.check_mode(Mode::Eval).unwrap();
     let pixels =
         Rng::new(1).seeded("pixels", 0).uniform(&[2, 3, 32, 32], 0.0, 1.0, Kind::Float, Device::Cpu).unwrap();
     let logits = |mode| pair.logits(&pixels, mode).unwrap();
@@ -223,7 +225,7 @@ fn normalisation_comes_before_the_graph() {
     let numbers = reference("tied");
     let normalization = Normalization { mean: vec![0.1, 0.2, 0.3], std: vec![0.5, 0.25, 2.0] };
     let package = gaat_pt2::read(bytes("tied")).unwrap();
-    let network = ExportedNetwork::new(package, &options(normalization)).unwrap();
+    let network = ExportedNetwork::new(Arc::new(package), &options(normalization)).unwrap();
     let column = |values: &[f32]| Tensor::from_slice(values).view([1, 3, 1, 1]);
     let pixels = (&numbers["x"] - column(&[0.1, 0.2, 0.3])) / column(&[0.5, 0.25, 2.0]);
     let wanted = open("tied").unwrap().logits(&pixels, Mode::Eval).unwrap();

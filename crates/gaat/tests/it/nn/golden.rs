@@ -82,7 +82,7 @@ pub(crate) fn fill(classifier: &dyn Classifier) {
         let value = match role {
             Role::Buffer if name.ends_with("running_var") => signed * 0.3 + 1.0,
             Role::NormScale => signed * 0.1 + 1.0,
-            Role::NormShift | Role::Bias | Role::Buffer | Role::Embedding => signed * 0.1,
+            Role::NormShift | Role::Bias | Role::Buffer | Role::Counter | Role::Embedding => signed * 0.1,
             Role::Weight => {
                 let is_depthwise = size.len() == 4 && size[1] == 1 && size[0] >= 32;
                 let gain = match size.len() {
