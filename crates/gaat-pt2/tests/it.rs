@@ -146,6 +146,32 @@ fn a_file_written_with_other_numbers_is_read_as_these() {
     assert!(short.contains("bytes"), "{short}");
 }
 
+#[test]
+fn a_graph_alone_has_sizes_and_no_numbers() {
+    let package = read(bytes("hand")).unwrap();
+    let alone = package.write("graph", Numbers::LeftOut("of a file")).unwrap();
+    assert!(alone.len() < bytes("hand").len() - 4 * package.program.parameter_count() / 2);
+    let room = 4 * package.program.parameter_count() as u64 * 2;
+    let (again, origin) = read_graph(alone.clone(), room).unwrap();
+    assert_eq!(
+        (again.program.nodes.as_slice(), origin.as_str()),
+        (package.program.nodes.as_slice(), "of a file")
+    );
+    assert_eq!(again.graphs().unwrap(), package.graphs().unwrap());
+    for (stored, before) in again.program.tensors.iter().zip(&package.program.tensors) {
+        assert_eq!((&stored.name, &stored.sizes), (&before.name, &before.sizes));
+        if !before.kept.is_saved() {
+            assert_eq!(again.program.contiguous(stored), package.program.contiguous(before));
+        }
+    }
+    // It may not state more than lies beside it, nor pass for a whole file, nor a whole file for a graph.
+    assert!(
+        read_graph(alone.clone(), 100).unwrap_err().to_string().contains("more numbers than the 100 bytes")
+    );
+    assert!(read(alone).unwrap_err().to_string().contains("without its weights"));
+    assert!(read_graph(bytes("hand"), room).unwrap_err().to_string().contains("graph alone"));
+}
+
 /// Path without its folder, content.
 type Members = BTreeMap<String, Vec<u8>>;
 

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use gaat::exported::ExportedFile;
-use gaat::nn::{Classifier, Normalization};
+use gaat::nn::{Classifier, Mode, Normalization};
 use gaat_report::format::count;
 use gaat_spec::{ComputePrecision, visible, visible_path};
 use serde::Serialize;
