@@ -6,11 +6,10 @@ use crate::nn::{
     Architecture, BuildOptions, Builder, Catalogue, Classifier, ComputePrecision, ExportedNetwork,
     ExportedOptions, InputShape, Mode, Normalization, PrecisionRequest, answer,
 };
-use crate::run::state_path;
 use crate::{Error, Result};
 use gaat_data::{ImageSource, digest_of};
 use gaat_pt2::{Package, Program};
-use gaat_spec::{ModelChoice, ModelName, NormalizationChoice, Recipe, Selection};
+use gaat_spec::{ModelName, Selection};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::Device;
@@ -172,42 +171,6 @@ impl Architecture for ExportedFile {
     }
 }
 
-/// Reads the network that `recipe` names by its file, and gives the recipe its name; the catalogue has it beside the published ones.
-/// Where a run goes on, the graph of its directory is taken.
-///
-/// # Errors
-/// When the file cannot be read, or is not the one that the recipe was of.
-pub fn settled(recipe: Recipe, run_dir: Option<&Path>) -> Result<(Recipe, Catalogue)> {
-    let standard = Catalogue::standard();
-    let (path, expected) = match (&recipe.model, &recipe.model_file) {
-        (Some(ModelChoice::File(path)), _) | (None, Some(path)) => (path.clone(), None),
-        (Some(ModelChoice::Named(name)), Some(path)) => (path.clone(), Some(*name)),
-        (_, None) => return Ok((recipe, standard)),
-    };
-    let state = run_dir.map(state_path).filter(|state| state.exists());
-    let kept = state.map(|state| ExportedFile::beside(&state)).transpose()?.flatten();
-    let file = match (kept, expected) {
-        (Some(kept), Some(name)) if kept.claims(&name.to_string()) => kept,
-        _ => ExportedFile::read(&path)?,
-    };
-    let name = file.name();
-    if let Some(expected) = expected.filter(|expected| !file.claims(&expected.to_string())) {
-        return Err(fault(
-            &path,
-            format!(
-                "holds {name}, and the recipe is of {expected}; give the file that the recipe was of, or name this one as the model"
-            ),
-        ));
-    }
-    let recipe = Recipe {
-        model: Some(name.parse()?),
-        model_file: Some(path),
-        normalization: Some(recipe.normalization.clone().unwrap_or(NormalizationChoice::None)),
-        ..recipe
-    };
-    Ok((recipe, standard.with(file)))
-}
-
 /// `catalogue` with the network whose graph lies beside the weights (or the state) at `weights`.
 ///
 /// # Errors
@@ -228,7 +191,7 @@ pub(crate) fn with_graph_of(catalogue: &Catalogue, weights: &Path, model: &Model
     }
 }
 
-fn fault(path: &Path, reason: String) -> Error {
+pub(crate) fn fault(path: &Path, reason: String) -> Error {
     Error::File { path: path.to_owned(), reason }
 }
 

@@ -3,15 +3,15 @@
 
 use crate::dataset::{self, Dataset};
 use crate::device::Compute;
-use crate::exported;
+use crate::exported::{self, ExportedFile};
 use crate::files::write_atomically;
 use crate::lock::{self, Owner, Writer};
-use crate::nn::{Catalogue, Classifier, ComputePrecision, PrecisionRequest, has_bf16};
+use crate::nn::{Architecture, Catalogue, Classifier, ComputePrecision, PrecisionRequest, has_bf16};
 use crate::weights::{self, Description};
 use crate::{Error, Result, tensors};
 use gaat_data::TestSet;
 use gaat_spec::record::TestRecord;
-use gaat_spec::{CheckedRecipe, Evaluation, Recipe, RunRecord};
+use gaat_spec::{CheckedRecipe, Evaluation, ModelChoice, NormalizationChoice, Recipe, RunRecord};
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -190,9 +190,40 @@ impl RunDirectory {
     }
 }
 
-/// Where the state of a run lies.
-pub(crate) fn state_path(run_dir: &Path) -> PathBuf {
-    RunDirectory::new(run_dir).state()
+/// Reads the network that `recipe` names by its file, and gives the recipe its name; the catalogue has it beside the published ones.
+/// Where a run goes on, the graph of its directory is taken.
+///
+/// # Errors
+/// When the file cannot be read, or is not the one that the recipe was of.
+pub fn settled(recipe: Recipe, run_dir: Option<&Path>) -> Result<(Recipe, Catalogue)> {
+    let standard = Catalogue::standard();
+    let (path, expected) = match (&recipe.model, &recipe.model_file) {
+        (Some(ModelChoice::File(path)), _) | (None, Some(path)) => (path.clone(), None),
+        (Some(ModelChoice::Named(name)), Some(path)) => (path.clone(), Some(*name)),
+        (_, None) => return Ok((recipe, standard)),
+    };
+    let state = run_dir.map(|run_dir| RunDirectory::new(run_dir).state()).filter(|state| state.exists());
+    let kept = state.map(|state| ExportedFile::beside(&state)).transpose()?.flatten();
+    let file = match (kept, expected) {
+        (Some(kept), Some(name)) if kept.claims(&name.to_string()) => kept,
+        _ => ExportedFile::read(&path)?,
+    };
+    let name = file.name();
+    if let Some(expected) = expected.filter(|expected| !file.claims(&expected.to_string())) {
+        return Err(exported::fault(
+            &path,
+            format!(
+                "holds {name}, and the recipe is of {expected}; give the file that the recipe was of, or name this one as the model"
+            ),
+        ));
+    }
+    let recipe = Recipe {
+        model: Some(name.parse()?),
+        model_file: Some(path),
+        normalization: Some(recipe.normalization.clone().unwrap_or(NormalizationChoice::None)),
+        ..recipe
+    };
+    Ok((recipe, standard.with(file)))
 }
 
 /// What a state without a checksum is told.

@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::progress::ComparisonProgress;
 use anyhow::{Result, bail};
-use gaat::exported::settled;
+use gaat::run::settled;
 use gaat_cli::arguments::CompareArguments;
 use gaat_cli::directory::command_line;
 use gaat_cli::interrupt;

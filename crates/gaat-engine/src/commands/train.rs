@@ -3,8 +3,8 @@
 use super::Outcome;
 use crate::progress::TrainingProgress;
 use anyhow::Result;
-use gaat::exported::settled;
 use gaat::nn::Catalogue;
+use gaat::run::settled;
 use gaat::train::{TrainOptions, train_of, with_given_model};
 use gaat_cli::arguments::TrainArguments;
 use gaat_cli::printer::Printer;
