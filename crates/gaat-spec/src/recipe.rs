@@ -35,7 +35,7 @@ pub struct Recipe {
     /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
     #[cfg_attr(feature = "clap", arg(long, value_name = "DIR", help_heading = "Data"))]
     pub data_dir: Option<PathBuf>,
-    /// Side in pixels that images are resized to, or WIDTHxHEIGHT; needed when those of a `folder` differ in size
+    /// Side in pixels that images are resized to, or `WIDTHxHEIGHT`; needed when those of a `folder` differ in size
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
     pub resize: Option<Size>,
     /// Where the images lie: auto (in memory where they take at most half of what is free), resident or streamed
@@ -50,7 +50,7 @@ pub struct Recipe {
     /// Random crop after padding by this many pixels; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
     pub crop_padding: Option<usize>,
-    /// Crop to this size, side or WIDTHxHEIGHT: at random in training, in the centre in judging
+    /// Crop to this size, side or `WIDTHxHEIGHT`: at random in training, in the centre in judging
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
     pub crop: Option<Size>,
     /// Random crop of at least this share of an image, of 3:4 to 4:3, brought to the size of the network; 0 is off

@@ -100,46 +100,12 @@ impl CheckedRecipe {
             optimizer: optimizer(f)?,
             clip_norm: positive(f.clip_norm, "clip-norm")?,
             weight_averaging: positive(f.weight_averaging, "weight-averaging")?,
-            augmentation: AugmentationSpec {
-                crop_padding: count(f.crop_padding, bounds::CROP_PADDING)?,
-                flip: need(f.flip, "flip")?,
-                crop: f.crop,
-                random_resized_crop: within(
-                    f.random_resized_crop.or(Some(0.0)),
-                    "random-resized-crop",
-                    0.0,
-                    1.0,
-                )?,
-                colour_jitter: within(f.colour_jitter.or(Some(0.0)), "colour-jitter", 0.0, 1.0)?,
-            },
+            augmentation: augmentation(f)?,
             validation_steps: count(f.validation_steps, bounds::VALIDATION_STEPS)?,
             validation_limit: count(f.validation_limit, bounds::VALIDATION_LIMIT)?,
             seed: need(f.seed, "seed")?,
         };
-        if let (None, Some(head)) = (&plan.recipe.from, plan.recipe.from_head) {
-            return Err(Error::value(
-                "from-head",
-                head,
-                "says what becomes of given weights; name them (from)",
-            ));
-        }
-        if plan.recipe.freeze.as_ref().is_some_and(|names| names.iter().any(String::is_empty)) {
-            return Err(Error::value(
-                "freeze",
-                "\"\"",
-                "needs what the names of layers begin with, such as layer1",
-            ));
-        }
-        for (bound, size) in [(bounds::RESIZE, f.resize), (bounds::CROP, f.crop)] {
-            for side in size.iter().flat_map(|size| [size.width, size.height]) {
-                bound.check(side)?;
-            }
-        }
-        let AugmentationSpec { crop_padding, random_resized_crop, .. } = plan.augmentation;
-        if random_resized_crop > 0.0 && crop_padding > 0 {
-            let reason = "is a crop already; set crop-padding = 0 with it";
-            return Err(Error::value("random-resized-crop", random_resized_crop, reason));
-        }
+        check_start(f)?;
         plan.recipe.limit.map(|limit| bounds::LIMIT.check(limit)).transpose()?;
         if plan.weight_averaging.is_some_and(|decay| decay >= 1.0) {
             return Err(Error::value(
@@ -164,6 +130,43 @@ impl CheckedRecipe {
             resolved,
         })
     }
+}
+
+/// Refuses what is said of given weights where there are none, and layers without a name.
+fn check_start(f: &Recipe) -> Result<()> {
+    if let (None, Some(head)) = (&f.from, f.from_head) {
+        return Err(Error::value("from-head", head, "says what becomes of given weights; name them (from)"));
+    }
+    if f.freeze.as_ref().is_some_and(|names| names.iter().any(String::is_empty)) {
+        return Err(Error::value(
+            "freeze",
+            "\"\"",
+            "needs what the names of layers begin with, such as layer1",
+        ));
+    }
+    Ok(())
+}
+
+/// Crops, flips and colours, whose keys may contradict each other.
+fn augmentation(f: &Recipe) -> Result<AugmentationSpec> {
+    for (bound, size) in [(bounds::RESIZE, f.resize), (bounds::CROP, f.crop)] {
+        for side in size.iter().flat_map(|size| [size.width, size.height]) {
+            bound.check(side)?;
+        }
+    }
+    let crop_padding = count(f.crop_padding, bounds::CROP_PADDING)?;
+    let random_resized_crop = within(f.random_resized_crop.or(Some(0.0)), "random-resized-crop", 0.0, 1.0)?;
+    if random_resized_crop > 0.0 && crop_padding > 0 {
+        let reason = "is a crop already; set crop-padding = 0 with it";
+        return Err(Error::value("random-resized-crop", random_resized_crop, reason));
+    }
+    Ok(AugmentationSpec {
+        crop_padding,
+        flip: need(f.flip, "flip")?,
+        crop: f.crop,
+        random_resized_crop,
+        colour_jitter: within(f.colour_jitter.or(Some(0.0)), "colour-jitter", 0.0, 1.0)?,
+    })
 }
 
 /// Refused where the attack takes no gradient that the descent could be held to, rather than ignored.
