@@ -4,6 +4,7 @@
 //! gathered in `target/docs-pages` in the layout of the repository, and links to what is not gathered become plain text.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -121,14 +122,15 @@ fn relinked_line(line: &str, folder: &Path, names: &BTreeSet<PathBuf>) -> String
         let page = there.join("README.md");
         let anchored = |path: &str| anchor.map_or(path.to_owned(), |anchor| format!("{path}#{anchor}"));
         if path.is_empty() || path.contains("://") || path.starts_with("mailto:") {
-            made += &format!("{before}]({target})");
+            let _ = write!(made, "{before}]({target})");
         } else if names.contains(&there) {
             // mdBook makes a README the index of its folder and leaves links to it as they are.
             let path =
                 path.strip_suffix("README.md").map_or(path.to_owned(), |folder| format!("{folder}index.md"));
-            made += &format!("{before}]({})", anchored(&path));
+            let _ = write!(made, "{before}]({})", anchored(&path));
         } else if names.contains(&page) {
-            made += &format!("{before}]({})", anchored(&format!("{}/index.md", path.trim_end_matches('/'))));
+            let path = format!("{}/index.md", path.trim_end_matches('/'));
+            let _ = write!(made, "{before}]({})", anchored(&path));
         } else {
             // The label alone: what it names is not on the site.
             let label = before.rfind('[').unwrap_or(0);

@@ -367,7 +367,7 @@ pub struct AdamStep {
     pub weight_decay: f64,
     /// Added to the denominator.
     pub epsilon: f64,
-    /// AdamW (Loshchilov and Hutter 2019): the decay does not pass through the moments.
+    /// `AdamW` (Loshchilov and Hutter 2019): the decay does not pass through the moments.
     pub is_decoupled: bool,
 }
 

@@ -1,4 +1,5 @@
 //! The documents name every method and every attack that there is.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use gaat_spec::AttackName;
 use gaat_spec::method::BaseMethod;

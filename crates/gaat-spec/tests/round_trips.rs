@@ -1,4 +1,5 @@
 //! What is written is read back as the same value: lengths, threat models, names of methods and networks, attacks, recipes.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use gaat_spec::method::BaseMethod;
 use gaat_spec::{
