@@ -6,6 +6,9 @@ use gaat_spec::visible_path;
 use std::path::Path;
 
 /// Replaces `path` by `text` in one step.
+///
+/// # Errors
+/// When the file cannot be written; it is named.
 pub fn write_whole(path: &Path, text: &str) -> Result<()> {
     gaat_data::write_whole(path, text.as_bytes()).with_context(|| format!("writing {}", visible_path(path)))
 }

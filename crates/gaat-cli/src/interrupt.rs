@@ -40,6 +40,9 @@ static WAITS: AtomicBool = AtomicBool::new(false);
 static ADVICE: Mutex<&str> = Mutex::new("interrupted; repeat the command");
 
 /// Starts to listen; called once. A signal that has waited ends the process, for nothing was begun.
+///
+/// # Errors
+/// When the system refuses a handler.
 pub fn listen() -> anyhow::Result<()> {
     let failed = "listening for Ctrl-C";
     // `nohup` has the hang-up ignored, and means it.

@@ -33,7 +33,6 @@ pub struct Printer {
     style: Style,
 }
 
-#[expect(clippy::unused_self, reason = "whoever prints needs the printer, so that none prints past it")]
 impl Printer {
     /// One that speaks as `output` asks.
     pub fn new(output: OutputArguments) -> Self {
@@ -46,6 +45,9 @@ impl Printer {
     }
 
     /// Prints the result in the form that was asked for: `document`, or what `text` makes of it.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to.
     pub fn result<T: Serialize>(&self, document: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         if self.json {
             return to_stdout(&visible_json(&serde_json::to_string_pretty(document)?));
@@ -54,6 +56,9 @@ impl Printer {
     }
 
     /// Prints a result that has one form only.
+    ///
+    /// # Errors
+    /// When stdout cannot be written to.
     pub fn text(&self, text: &str) -> anyhow::Result<()> {
         to_stdout(&visible_lines(text))
     }

@@ -38,7 +38,9 @@ pub(crate) fn zip_seeds() -> Vec<Vec<u8>> {
         include_bytes!("../../gaat-data/tests/golden/wrapped.pth").to_vec(),
         include_bytes!("../../gaat-data/tests/golden/parameters.pth").to_vec(),
     ];
-    seeds.iter_mut().for_each(|seed| drop_checksums(seed));
+    for seed in &mut seeds {
+        drop_checksums(seed);
+    }
     seeds.to_vec()
 }
 

@@ -14,7 +14,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         include_bytes!("../../gaat/tests/golden/exported/hand.pt2").to_vec(),
         include_bytes!("../../gaat/tests/golden/exported/noisy.pt2").to_vec(),
     ];
-    seeds.iter_mut().for_each(|seed| crate::data::drop_checksums(seed));
+    for seed in &mut seeds {
+        crate::data::drop_checksums(seed);
+    }
     seeds.to_vec()
 }
 

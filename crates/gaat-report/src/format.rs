@@ -85,7 +85,7 @@ pub fn run_name(recipe: &Recipe) -> String {
     let parts = [
         recipe.method.map(|method| method.to_string()),
         recipe.dataset.map(|dataset| dataset.to_string()),
-        recipe.model.as_ref().map(|model| model.to_string()),
+        recipe.model.as_ref().map(ToString::to_string),
         recipe.epochs.map(|epochs| format!("{epochs} epoch{}", if epochs == 1 { "" } else { "s" })),
         recipe.seed.map(|seed| format!("seed {seed}")),
     ];

@@ -8,7 +8,7 @@ use std::path::Path;
 /// Replaces `path` by `text` in one step.
 pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
     gaat_data::write_whole(path, text.as_bytes())
-        .map_err(|source| Error::Write { path: path.to_owned(), source: source })
+        .map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
 /// Replaces `path` by `document` as JSON, in lines.

@@ -33,7 +33,7 @@ pub struct LookArguments {
     /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Side, or WIDTHxHEIGHT, that training will bring the images to; without it they must all be of one size
+    /// Side, or `WIDTHxHEIGHT`, that training will bring the images to; without it they must all be of one size
     #[arg(long, value_name = "PIXELS")]
     pub resize: Option<Size>,
     /// Print the result as one JSON document

@@ -59,12 +59,11 @@ fn plan(arguments: &TrainArguments) -> Result<(Catalogue, CheckedRecipe, PathBuf
         Some(path) if path.is_dir() => (Some(path.to_owned()), None),
         file => (None, file),
     };
-    let run_dir = match arguments.out.clone().or(named) {
-        Some(run_dir) => run_dir,
-        None => {
-            let (recipe, catalogue) = settled(with_given_model(read(file)?)?, None)?;
-            recipes::usual_directory(&catalogue.check(&recipe)?)
-        }
+    let run_dir = if let Some(run_dir) = arguments.out.clone().or(named) {
+        run_dir
+    } else {
+        let (recipe, catalogue) = settled(with_given_model(read(file)?)?, None)?;
+        recipes::usual_directory(&catalogue.check(&recipe)?)
     };
     // Without a recipe of its own, the run goes on with the one that it was started with.
     let saved = if file.is_none() { gaat::run::recipe(&run_dir)? } else { None };

@@ -118,7 +118,7 @@ pub fn analyze(
     };
     let found = epsilons.into_iter().map(|epsilon| {
         let at = || format!("analysing at epsilon {epsilon}");
-        lab.at_epsilon(epsilon.clone()).doing(at)
+        lab.at_epsilon(epsilon).doing(at)
     });
     let found = found.collect::<Result<Vec<_>>>()?;
     Ok(Analysis {

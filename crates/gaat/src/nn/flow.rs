@@ -142,7 +142,7 @@ pub trait Flow {
     /// When the shapes do not fit, or libtorch fails.
     fn pad_end(&self, maps: &Self::Value) -> Result<Self::Value>;
 
-    /// Batch normalisation, then ReLU.
+    /// Batch normalisation, then `ReLU`.
     ///
     /// # Errors
     /// When the shapes do not fit, or libtorch fails.

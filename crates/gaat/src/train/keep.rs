@@ -179,6 +179,8 @@ mod tests {
     use crate::train::training::Training;
     use gaat_spec::{Recipe, Status};
 
+    type Change = fn(&mut Position);
+
     #[test]
     fn what_is_not_finite_after_the_last_step_of_an_epoch_overwrites_no_file() {
         tch::set_num_threads(1);
@@ -257,7 +259,7 @@ mod tests {
         crate::train::train(&recipe, &options, stop).unwrap();
         let path = folder.path().join("checkpoints/state.safetensors");
         let whole = fs_err::read(&path).unwrap();
-        let cases: [(&str, fn(&mut Position)); 9] = [
+        let cases: [(&str, Change); 9] = [
             ("100 steps done of", |position| position.steps = 100),
             ("whole epochs after 4 steps", |position| position.steps = 4),
             ("whole epochs after 0 steps", |position| position.steps = 0),

@@ -1,4 +1,4 @@
-//! Optimisers whose whole state can be saved: SGD with momentum, Adam and AdamW, fused over all parameters.
+//! Optimisers whose whole state can be saved: SGD with momentum, Adam and `AdamW`, fused over all parameters.
 
 use super::named;
 use crate::nn::{ParameterStore, Role};

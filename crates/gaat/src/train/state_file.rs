@@ -51,16 +51,19 @@ impl Position {
     pub(super) fn check(&self, calendar: &Calendar) -> std::result::Result<(), String> {
         let (steps, epochs, length) = (self.steps, self.record.epochs.len(), calendar.steps_per_epoch);
         if steps > calendar.total() {
-            return impossible(format!("{steps} steps done of {}", calendar.total()));
+            return impossible(&format!("{steps} steps done of {}", calendar.total()));
         }
         if epochs != steps / length {
-            return impossible(format!("{epochs} whole epochs after {steps} steps, {length} an epoch"));
+            return impossible(&format!("{epochs} whole epochs after {steps} steps, {length} an epoch"));
         }
         if self.sums.steps() != steps % length {
-            return impossible(format!("sums over {} steps of the epoch at step {steps}", self.sums.steps()));
+            return impossible(&format!(
+                "sums over {} steps of the epoch at step {steps}",
+                self.sums.steps()
+            ));
         }
         if self.weights == WeightsOnDisk::Outdated && (steps == 0 || steps % length != 0) {
-            return impossible(format!("an epoch of {length} steps ended at step {steps}"));
+            return impossible(&format!("an epoch of {length} steps ended at step {steps}"));
         }
         Ok(())
     }
@@ -70,16 +73,16 @@ impl Position {
         let epochs = &self.record.epochs;
         let odd = epochs.iter().enumerate().find(|(place, found)| found.epoch != place + 1);
         if let Some((place, found)) = odd {
-            return impossible(format!("its epoch {} is called {}", place + 1, found.epoch));
+            return impossible(&format!("its epoch {} is called {}", place + 1, found.epoch));
         }
         match self.record.best_epoch.filter(|best| !(1..=epochs.len()).contains(best)) {
-            Some(best) => impossible(format!("epoch {best} is the best of {}", epochs.len())),
+            Some(best) => impossible(&format!("epoch {best} is the best of {}", epochs.len())),
             None => Ok(()),
         }
     }
 }
 
-fn impossible(what: String) -> std::result::Result<(), String> {
+fn impossible(what: &str) -> std::result::Result<(), String> {
     Err(format!("is in a position that the run cannot reach: {what}"))
 }
 

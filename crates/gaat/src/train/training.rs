@@ -24,11 +24,12 @@ use crate::device::{Compute, environment, parse_device};
 use crate::exported::doubt;
 use crate::nn::{BuildOptions, Catalogue, Classifier, Mode, Rng};
 use crate::{Error, Result};
-use gaat_data::epoch_order;
+use gaat_data::{ImageSource, epoch_order};
 use gaat_spec::record::{ModelRecord, SCHEMA};
 use gaat_spec::{CheckedRecipe, Event, Passes, Plan, Residence, RunRecord, Seconds, Status};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use tch::Kind;
+use std::sync::Arc;
+use tch::{Device, Kind};
 
 /// Said where nothing can confirm a collapse.
 const UNCONFIRMED: &str = "without validation images no check can confirm a collapse: the alarm depends on the gain ratio \
@@ -176,7 +177,7 @@ impl Training {
             warnings.extend(doubt(network.as_ref(), splits.train.images())?);
         }
         warnings.extend(keeper.warnings());
-        let (train, validation) = (splits.train.images(), splits.validation.images());
+        let train = splits.train.images();
         let average = match plan.weight_averaging() {
             Some(decay) => Some(Averaging::of(network.as_ref(), decay)?),
             None => None,
@@ -186,11 +187,9 @@ impl Training {
         let calendar = Calendar::new(&plan, batches, method.replays());
         warnings.extend(plan.notes());
         warnings.extend(start.notes());
-        // The split may keep the order of the files, class by class; the attacked part must not.
-        let mut attacked = epoch_order(plan.seed(), 0, validation.len());
-        attacked.truncate(plan.validation_limit());
         let guard = Guard::new(&plan, &setting, calendar)?;
-        if plan.on_collapse().is_some() && attacked.is_empty() {
+        let validation = validation(&splits.validation.shared(), &plan, setting.device)?;
+        if plan.on_collapse().is_some() && validation.attacked.is_empty() {
             warnings.push(UNCONFIRMED.to_owned());
         }
         let record = new_record(&plan, &start, (digest, lie), network.as_ref());
@@ -200,17 +199,7 @@ impl Training {
             method,
             guard,
             chance: Chance::new(train, &plan, calendar),
-            validation: Validation {
-                images: Images::upload_shared(
-                    splits.validation.shared(),
-                    (0..validation.len()).collect(),
-                    setting.device,
-                )?,
-                attacked: Images::upload_shared(splits.validation.shared(), attacked, setting.device)?,
-                threat: plan.threat(),
-                steps: plan.validation_steps(),
-                rng: Rng::new(plan.seed()),
-            },
+            validation,
             books: Books::new(record, setting.device),
             trained: Trained {
                 optimizer: Optimizer::new(network.store(), plan.optimizer()),
@@ -229,6 +218,20 @@ impl Training {
         run.agree()?;
         Ok(run)
     }
+}
+
+/// How a run of `plan` validates on `images`.
+fn validation(images: &Arc<dyn ImageSource>, plan: &Plan, device: Device) -> Result<Validation> {
+    // The split may keep the order of the files, class by class; the attacked part must not.
+    let mut attacked = epoch_order(plan.seed(), 0, images.len());
+    attacked.truncate(plan.validation_limit());
+    Ok(Validation {
+        images: Images::upload_shared(Arc::clone(images), (0..images.len()).collect(), device)?,
+        attacked: Images::upload_shared(Arc::clone(images), attacked, device)?,
+        threat: plan.threat(),
+        steps: plan.validation_steps(),
+        rng: Rng::new(plan.seed()),
+    })
 }
 
 /// Refuses a network that takes other images, or tells other classes apart, than those of the data, and a crop beyond them.

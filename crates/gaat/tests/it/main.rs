@@ -1,4 +1,6 @@
 //! Tests of the library from outside; one binary, because linking libtorch is the slow part.
+// Debug formatting of a path is a string of TOML; networks of tests are made as trainings take them.
+#![allow(clippy::unnecessary_debug_formatting, clippy::unnecessary_box_returns)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
