@@ -2,7 +2,7 @@
 //! status 130.
 //!
 //! Every file is written whole or not at all, so that a command may break off anywhere. The first signal therefore ends the
-//! process, whatever it waits for, with its temporary files removed: at once, or after [`GRACE`] where the command itself
+//! process, whatever it waits for, with its temporary files removed: at once, or after `GRACE` where the command itself
 //! asks whether to stop. A training alone ([`wait_for_checkpoint`]) takes the time that its checkpoint needs. Nothing of libtorch may run while its threads
 //! compute, destructors least of all: the process ends by `_exit`.
 //!

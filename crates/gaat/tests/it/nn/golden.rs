@@ -274,8 +274,8 @@ fn bfloat16_is_near_single_precision_or_refused() {
         for (mode, expected, tolerance) in
             [(Mode::Eval, &case.eval, evaluated), (Mode::Train, &case.train, 0.15)]
         {
-            // Fifty layers, each normalised by the sixteen numbers a channel that four small images leave: rounding to bf16 grows from
-            // layer to layer until the answers are others, in PyTorch too.
+            // Fifty layers, the last of them normalised by sixteen numbers a channel: rounding to bf16 grew to 0.45 of the largest number,
+            // three times what the other networks keep to. Whether PyTorch's own bf16 is as far off was not measured.
             if case.model == "imagenet-resnet-50" && mode == Mode::Train {
                 continue 'cases;
             }
