@@ -1,7 +1,7 @@
 //! The extension module behind the Python package `gaat`, which calls a network written in PyTorch.
 //!
-//! Thin on purpose: what callers write becomes values of the library ([`words`]), tensors cross as they are ([`tensor`]), the
-//! module is a classifier ([`module`]). Whatever takes time runs without the GIL. The face that callers see is in `python/gaat`.
+//! Thin on purpose: what callers write becomes values of the library (`words`), tensors cross as they are (`tensor`), the
+//! module is a classifier (`module`). Whatever takes time runs without the GIL. The face that callers see is in `python/gaat`.
 
 #![expect(clippy::needless_pass_by_value, reason = "arguments of Python arrive by value")]
 

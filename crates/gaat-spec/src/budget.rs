@@ -5,7 +5,7 @@ use crate::{AttackName, AttackSpec, Error, PixelLength, Result, ThreatModel, bou
 use serde::{Deserialize, Serialize};
 
 /// The numbers of attacks: those that somebody gives, where what is left out is customary; and those of an
-/// [`AttackSpec`](crate::AttackSpec), where what is left out is not a number of the attack.
+/// [`AttackSpec`], where what is left out is not a number of the attack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 pub struct Budget {
