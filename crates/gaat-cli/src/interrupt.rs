@@ -6,8 +6,8 @@
 //! asks whether to stop. A training alone ([`wait_for_checkpoint`]) takes the time that its checkpoint needs. Nothing of libtorch may run while its threads
 //! compute, destructors least of all: the process ends by `_exit`.
 //!
-//! While libtorch is loaded nobody can listen: `gaat` holds the signals back, and the engine takes
-//! them up ([`listen`]).
+//! While libtorch is being loaded, the process cannot handle signals: `gaat` blocks the signals, and the
+//! engine unblocks them ([`listen`]).
 
 use anyhow::Context;
 use nix::sys::signal::{SigSet, Signal};
@@ -69,7 +69,7 @@ pub fn listen() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether whoever started this process lets it ignore `signal`, as far as Linux tells.
+/// Whether the parent process made this process ignore `signal`, as far as Linux tells.
 fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

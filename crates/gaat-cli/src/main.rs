@@ -1,6 +1,6 @@
 //! The `gaat` that is typed: answers at once what needs no tensors, and becomes `gaat-engine` for everything else.
 //!
-//! Loading libtorch takes a quarter of a second, which nobody should wait for help or a completion (decision record 0014).
+//! Loading libtorch takes a quarter of a second; help and completions must not wait for that (decision record 0014).
 //! Nothing that is reachable from here may use the `gaat` library.
 
 use anyhow::{Context, Result, anyhow};

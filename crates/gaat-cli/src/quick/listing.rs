@@ -103,7 +103,7 @@ impl Shown {
             let (train, test) = (count(train as u64), count(test as u64));
             more(format!("{train} training and {test} test images, {} classes{image}", self.classes.len()));
         }
-        // A missing data set among all is normal; the way to mend it is told on request.
+        // A missing data set among all is normal; the remedy is shown when the user names the data set.
         if let Some(problem) = self.problem.as_ref().filter(|_| !brief || self.state != "missing") {
             more(problem.clone());
         }

@@ -54,7 +54,7 @@ impl Kept {
     }
 }
 
-/// What hands out pixels, some images at a time, to whoever keeps them.
+/// A function that passes the pixels of some images at a time to the function that stores them.
 pub(crate) type Images<'a> =
     &'a mut dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>;
 

@@ -66,7 +66,7 @@ impl Job {
         ImageShape { channels: CHANNELS, height: self.height, width: self.width }
     }
 
-    /// The shape of all images of `scan`, told from the heads of the files: one image in colour makes all of them so.
+    /// The shape of all images of `scan`, from the headers of the files: if one image is in colour, all are read in colour.
     pub(super) fn shape(&self, scan: &Scan) -> ImageShape {
         let is_coloured = scan.files().any(|file| picture::has_colour(&file.path));
         ImageShape { channels: if is_coloured { CHANNELS } else { 1 }, ..self.planes() }
