@@ -36,7 +36,7 @@ pub(crate) fn perturb<'py>(
     let threat = words::threat(norm, eps)?;
     let spec = words::attack(name, numbers, &threat)?;
     let network = Module::new(adapter, false)?;
-    let batch = Batch { pixels: unwrap(pixels)?, labels: unwrap(labels)? };
+    let batch = Batch::new(unwrap(pixels)?, unwrap(labels)?);
     let (perturbed, passes) = py
         .detach(move || {
             if to_the_end {

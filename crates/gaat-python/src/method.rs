@@ -26,7 +26,7 @@ struct Given {
 
 impl Given {
     fn of(adapter: &Bound<'_, PyAny>, [pixels, labels, indices]: [&Bound<'_, PyAny>; 3]) -> PyResult<Self> {
-        let batch = Batch { pixels: unwrap(pixels)?, labels: unwrap(labels)? };
+        let batch = Batch::new(unwrap(pixels)?, unwrap(labels)?);
         Ok(Self { network: Module::new(adapter, false)?, batch, indices: unwrap(indices)? })
     }
 }
@@ -48,6 +48,10 @@ impl Method {
             threat: recipe.plan.threat(),
             images: 1,
             classes: network.class_count(),
+            least_loss: recipe
+                .plan
+                .labels()
+                .map_or(0.0, |labels| labels.least_loss(network.class_count() as usize)),
             batch_size: recipe.plan.batch_size(),
             shape: network.input_shape(),
             device: network.store().device(),

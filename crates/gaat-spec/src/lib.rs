@@ -44,11 +44,11 @@ pub use method::{Anchor, AwpSpec, Curvature, Delay, GaatSpec, MethodName, Method
 pub use model::{ImageNetDepth, ModelName, Nonlinearity, PreActForm, ShortcutInput};
 pub use model_choice::ModelChoice;
 pub use names::{
-    AttackStatistics, Checkpoint, CollapsePolicy, ComputePrecision, ConsistencyForm, DatasetName, Head,
-    OptimizerName, Residence, ScheduleName, judged_in,
+    AttackLabels, AttackStatistics, Checkpoint, CollapsePolicy, ComputePrecision, ConsistencyForm,
+    DatasetName, Head, OptimizerName, Residence, ScheduleName, SmoothingForm, judged_in,
 };
 pub use normalization::NormalizationChoice;
-pub use plan::{ConsistencySpec, Plan};
+pub use plan::{ConsistencySpec, LabelSpec, Plan};
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};
 pub use subset::{Selection, Subset};

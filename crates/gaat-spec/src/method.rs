@@ -85,6 +85,17 @@ impl BaseMethod {
         matches!(self, Self::Gaat | Self::GaatPaper | Self::GaatPaperDiagonal | Self::FgsmRs | Self::NFgsm)
     }
 
+    /// Whether its training attack climbs the loss of soft labels unless a recipe says otherwise: where attack and descent share a
+    /// pass they share the labels, and the FastAT benchmark (arXiv 2604.22853) runs its methods of one gradient so.
+    pub fn climbs_soft_labels(self) -> bool {
+        !matches!(self, Self::Rat | Self::GradAlign | Self::Trades | Self::Mart)
+    }
+
+    /// Whether the gradient of its attack is that of the descent, so that both have the same labels.
+    pub fn shares_the_gradient(self) -> bool {
+        matches!(self, Self::Free | Self::GaatFree | Self::GaatMemory)
+    }
+
     /// Whether its steps predict the loss that their attack ends at, so that a gain ratio is to be had.
     pub fn predicts(self) -> bool {
         !matches!(

@@ -174,6 +174,26 @@ named! {
 }
 
 named! {
+    /// Which labels the training attack climbs the loss of where those of the descent are soft.
+    AttackLabels, "attack-labels" {
+        /// The classes.
+        Hard = "hard",
+        /// The probabilities that the descent takes.
+        Soft = "soft",
+    }
+}
+
+named! {
+    /// How the weight that `label-smoothing` takes from the label is shared.
+    SmoothingForm, "label-smoothing-form" {
+        /// Evenly among all classes, the label too (Szegedy et al. 2016, section 7).
+        Even = "even",
+        /// At random among the other classes, anew for each image and step (LIET).
+        Random = "random",
+    }
+}
+
+named! {
     /// What a run does once a collapse is confirmed.
     CollapsePolicy, "on-collapse" {
         /// Says so, and goes on as before.
@@ -207,6 +227,8 @@ mod tests {
         every_name::<ScheduleName>(ScheduleName::ALL);
         every_name::<AttackStatistics>(AttackStatistics::ALL);
         every_name::<ConsistencyForm>(ConsistencyForm::ALL);
+        every_name::<AttackLabels>(AttackLabels::ALL);
+        every_name::<SmoothingForm>(SmoothingForm::ALL);
         every_name::<CollapsePolicy>(CollapsePolicy::ALL);
         every_name::<crate::AttackName>(crate::AttackName::ALL);
         every_name::<crate::SaliencyName>(crate::SaliencyName::ALL);

@@ -1,7 +1,7 @@
 //! The numbers of a training: everything of a checked recipe that makes no part, such as a network or a data set.
 
 use crate::method::{AwpSpec, BaseMethod};
-use crate::names::{AttackStatistics, CollapsePolicy, ConsistencyForm};
+use crate::names::{AttackStatistics, CollapsePolicy, ConsistencyForm, SmoothingForm};
 use crate::recipe::{AugmentationSpec, OptimizerSpec};
 use crate::schedule::Schedule;
 use crate::{PixelLength, Recipe, ThreatModel, long_step};
@@ -13,6 +13,7 @@ pub struct Plan {
     pub(crate) awp: Option<AwpSpec>,
     pub(crate) on_collapse: Option<CollapsePolicy>,
     pub(crate) consistency: Option<ConsistencySpec>,
+    pub(crate) labels: Option<LabelSpec>,
     pub(crate) natural_epochs: usize,
     pub(crate) threat: ThreatModel,
     pub(crate) attack_statistics: AttackStatistics,
@@ -41,6 +42,30 @@ pub struct ConsistencySpec {
     pub every: Option<usize>,
 }
 
+/// Soft labels: probabilities of the classes in place of one class.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LabelSpec {
+    /// Share of the weight of a label that other classes get, in `[0, 1)`.
+    pub smoothing: f64,
+    /// How that share is divided.
+    pub form: SmoothingForm,
+    /// Whether the attack climbs the loss of the soft labels too, and not that of the classes.
+    pub in_attack: bool,
+}
+
+impl LabelSpec {
+    /// The least loss that labels of `classes` classes leave: their entropy, in nats. Labels smoothed at random have at most that.
+    pub fn least_loss(&self, classes: usize) -> f64 {
+        let others = classes.saturating_sub(1).max(1) as f64;
+        let share = match self.form {
+            SmoothingForm::Even => self.smoothing / (others + 1.0),
+            SmoothingForm::Random => self.smoothing / others,
+        };
+        let term = |share: f64| if share > 0.0 { -share * share.ln() } else { 0.0 };
+        term(1.0 - others * share) + others * term(share)
+    }
+}
+
 /// One getter a field.
 macro_rules! numbers {
     ($($(#[doc = $doc:literal])+ $name:ident: $kind:ty;)+) => {
@@ -57,6 +82,8 @@ numbers! {
     on_collapse: Option<CollapsePolicy>;
     /// The distance between two answers that is made small beside the loss.
     consistency: Option<ConsistencySpec>;
+    /// Soft labels; `None` where the labels are classes.
+    labels: Option<LabelSpec>;
     /// Natural epochs before the method starts.
     natural_epochs: usize;
     /// The threat model that is trained against and validated with.

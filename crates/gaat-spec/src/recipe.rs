@@ -5,6 +5,7 @@
 
 mod checked;
 mod differences;
+mod labels;
 mod method;
 mod read;
 
@@ -13,8 +14,8 @@ pub use differences::Difference;
 
 use crate::method::{BaseMethod, Delay};
 use crate::names::{
-    AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, Head, OptimizerName, Residence,
-    ScheduleName, nearest,
+    AttackLabels, AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, Head, OptimizerName,
+    Residence, ScheduleName, SmoothingForm, nearest,
 };
 use crate::{
     Anchor, Curvature, Error, MethodName, ModelChoice, ModelName, Norm, NormalizationChoice, PixelLength,
@@ -151,6 +152,15 @@ pub struct Recipe {
     /// Every Nth step moves both answers towards each other, for another pass; the others, and with 0 all, only that at the attacked point
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
     pub consistency_every: Option<usize>,
+    /// Share of a label's weight that other classes get, such as 0.1; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Model and method"))]
+    pub label_smoothing: Option<f64>,
+    /// How that share is divided: even (among all classes) or random (among the others, anew in each step)
+    #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
+    pub label_smoothing_form: Option<SmoothingForm>,
+    /// Whose loss the training attack climbs where labels are soft: hard (the class) or soft
+    #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
+    pub attack_labels: Option<AttackLabels>,
     /// Epochs after which fgsm-mep forgets what it remembers of each image
     #[cfg_attr(feature = "clap", arg(long, value_name = "EPOCHS", help_heading = "Model and method"))]
     pub memory_reset: Option<usize>,
@@ -578,6 +588,14 @@ mod tests {
             ("method = \"fgsm-mep\"\nconsistency = 10", "regularization"),
             ("consistency-form = \"js\"", "without consistency"),
             ("consistency-every = 2", "without consistency"),
+            ("label-smoothing = 1", "below 1"),
+            ("label-smoothing = -0.1", "label-smoothing"),
+            ("label-smoothing-form = \"random\"", "without label-smoothing"),
+            ("attack-labels = \"soft\"", "without label-smoothing"),
+            ("method = \"mart\"\nlabel-smoothing = 0.1", "mart"),
+            ("method = \"trades\"\nlabel-smoothing = 0.1\nattack-labels = \"soft\"", "divergence"),
+            ("method = \"gaat-free\"\nlabel-smoothing = 0.1\nattack-labels = \"hard\"", "gaat-free"),
+            ("method = \"natural\"\nlabel-smoothing = 0.1\nattack-labels = \"hard\"", "natural"),
             ("anchor = \"random-start\"\nrandom-start = false", "random-start"),
             ("method = \"natural\"\ndelay = 0.5", "delay"),
             ("method = \"n-fgsm\"\nnoise = -1", "noise"),

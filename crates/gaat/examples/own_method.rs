@@ -15,7 +15,7 @@ impl TrainingMethod for HalfAndHalf {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         // Passes are counted by the context; the attack is scaled while a recipe warms it up.
         let perturbed = context.perturb(&self.attack.scaled(context.attack_scale()), batch)?;
-        let descent = context.descend_on(&batch.labels, &mut |tape| {
+        let descent = context.descend_on(batch, &mut |tape| {
             let (clean, attacked) = (tape.logits(&batch.pixels)?, tape.logits(perturbed.pixels())?);
             let loss = |logits: &Tensor| -> Result<Tensor> {
                 let likely = logits.f_log_softmax(-1, Kind::Float)?;

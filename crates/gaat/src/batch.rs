@@ -13,9 +13,53 @@ pub struct Batch {
     pub pixels: Tensor,
     /// `[N]`, i64, in `0..classes`.
     pub labels: Tensor,
+    /// What the losses of a training take for the labels, where those are soft.
+    pub soft: Option<SoftLabels>,
+}
+
+/// Probabilities in place of classes.
+#[derive(Debug)]
+pub struct SoftLabels {
+    /// `[N, classes]`, floating point; each row adds up to 1.
+    pub probabilities: Tensor,
+    /// Whether the loss that an attack climbs takes them too, and not the classes.
+    pub in_attack: bool,
 }
 
 impl Batch {
+    /// Images whose labels are classes.
+    pub fn new(pixels: Tensor, labels: Tensor) -> Self {
+        Self { pixels, labels, soft: None }
+    }
+
+    /// What the loss of a descent takes: classes, `[N]`, or probabilities, `[N, classes]`.
+    pub fn targets(&self) -> &Tensor {
+        self.soft.as_ref().map_or(&self.labels, |soft| &soft.probabilities)
+    }
+
+    /// What the loss that an attack climbs takes: classes, `[N]`, or probabilities, `[N, classes]`.
+    pub fn attack_targets(&self) -> &Tensor {
+        let soft = self.soft.as_ref().filter(|soft| soft.in_attack);
+        soft.map_or(&self.labels, |soft| &soft.probabilities)
+    }
+
+    /// Whether descent and attack have the same loss.
+    pub fn has_one_loss(&self) -> bool {
+        self.soft.as_ref().is_none_or(|soft| soft.in_attack)
+    }
+
+    /// The images at `places` (`[M]`, i64) alone.
+    ///
+    /// # Errors
+    /// When a place is out of range.
+    pub fn select(&self, places: &Tensor) -> Result<Self> {
+        let chosen = |tensor: &Tensor| tensor.f_index_select(0, places);
+        let soft = self.soft.as_ref().map(|soft| -> Result<_> {
+            Ok(SoftLabels { probabilities: chosen(&soft.probabilities)?, in_attack: soft.in_attack })
+        });
+        Ok(Self { pixels: chosen(&self.pixels)?, labels: chosen(&self.labels)?, soft: soft.transpose()? })
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.size().first().copied().unwrap_or(0) as usize
@@ -139,7 +183,7 @@ impl<'a> Images<'a> {
     pub(crate) fn fingerprint(&self) -> Result<String> {
         let mut hash = 0xCBF2_9CE4_8422_2325_u64;
         for (_, batch) in self.batches(CHUNK, Kind::Double) {
-            let Batch { pixels, labels } = batch?;
+            let Batch { pixels, labels, .. } = batch?;
             for numbers in [pixels, labels] {
                 let flat = numbers.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_flatten(0, -1)?;
                 for number in Vec::<f64>::try_from(flat)? {
@@ -251,7 +295,7 @@ impl<'a> Images<'a> {
                 read(source.source(), &places[start..start + length], labels.device())?
             }
         };
-        Ok(Batch { pixels: to_unit(&bytes, kind)?, labels })
+        Ok(Batch::new(to_unit(&bytes, kind)?, labels))
     }
 
     /// All images in order, `size` at a time (at least 1), as batches of `kind` with their numbers from 0.

@@ -1,7 +1,7 @@
 //! A recipe filled in and checked: the only thing that runs.
 
 use super::read::{count, need, positive, within};
-use super::{Recipe, method};
+use super::{Recipe, labels, method};
 use crate::method::{BaseMethod, MethodSpec};
 use crate::names::{CollapsePolicy, ConsistencyForm, DatasetName, OptimizerName};
 use crate::plan::{ConsistencySpec, Plan};
@@ -90,6 +90,7 @@ impl CheckedRecipe {
             awp: method_name.awp.then(|| method::awp(f)).transpose()?,
             on_collapse: on_collapse(f, method_name)?,
             consistency: consistency(f, method_name)?,
+            labels: labels::of(f, method_name)?,
             natural_epochs: delay.map_or(0, |delay| delay.natural_epochs(epochs)),
             threat,
             attack_statistics: need(f.attack_statistics, "attack-statistics")?,

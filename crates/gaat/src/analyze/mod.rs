@@ -206,7 +206,7 @@ impl Lab<'_> {
         for index in 0..self.batches() {
             let batch = self.batch(index)?;
             let mut oracle = Exact::new(self.classifier, Mode::Eval);
-            let Batch { pixels, labels } = &batch;
+            let Batch { pixels, labels, .. } = &batch;
             let draws = self.draws("start", index);
             clock.start();
             let perturbed =
@@ -229,7 +229,7 @@ impl Lab<'_> {
         let mut clock = Clock::new(self.classifier.store().device());
         for index in 0..self.batches() {
             let batch = self.batch(index)?;
-            let Batch { pixels, labels } = &batch;
+            let Batch { pixels, labels, .. } = &batch;
             let curvature_draws = self.draws("curvature", index);
             let mut taylor = Taylor::new(self.classifier, Mode::Eval, pixels, settings, curvature_draws);
             let mut oracle = Compared::new(&mut taylor, Exact::new(self.classifier, Mode::Eval), &mut path);

@@ -7,10 +7,11 @@ use tch::{Kind, Tensor};
 /// Keeps a ratio of logits finite where all of them are equal.
 const TINY: f64 = 1e-12;
 
-/// What an oracle is asked about. Targets are class indices, `[N]`, i64, one an example.
+/// What an oracle is asked about. Labels and targets are class indices, `[N]`, i64, one an example; the cross-entropy alone takes
+/// soft labels too, probabilities of the classes, `[N, classes]`, floating point.
 #[derive(Debug, Clone, Copy)]
 pub enum Loss<'a> {
-    /// Cross-entropy with the label.
+    /// Cross-entropy with the label, or with soft labels.
     CrossEntropy,
     /// Kullback-Leibler divergence `sum_c p_c (log p_c - log softmax(logits)_c)` from given probabilities
     /// (`[N, classes]`); the labels are not looked at, and a class of probability 0 adds nothing.
@@ -30,9 +31,9 @@ impl Loss<'_> {
     /// The loss of each example, `[N]`, from logits `[N, classes]` and labels `[N]`.
     ///
     /// # Errors
-    /// When there are too few classes for it, or the shapes do not fit.
+    /// When there are too few classes for it, the shapes do not fit, or labels are soft and the loss needs classes.
     pub fn of(self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        self.check(logits)?;
+        self.check(logits, labels)?;
         Ok(match self {
             Self::CrossEntropy => cross_entropy(logits, labels)?,
             Self::Divergence(probabilities) => divergence(probabilities, logits)?,
@@ -82,7 +83,13 @@ impl Loss<'_> {
         }
     }
 
-    fn check(self, logits: &Tensor) -> Result<()> {
+    fn check(self, logits: &Tensor, labels: &Tensor) -> Result<()> {
+        if labels.is_floating_point() && !matches!(self, Self::CrossEntropy | Self::Divergence(_)) {
+            return Err(Error::Usage(format!(
+                "the loss {} is that of classes; soft labels have a cross-entropy alone",
+                self.name()
+            )));
+        }
         let (name, least) = match self {
             Self::Dlr => ("the difference of logits ratio", 3),
             Self::DlrTowards(_) => ("the targeted difference of logits ratio", 4),

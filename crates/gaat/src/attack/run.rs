@@ -11,7 +11,8 @@ use tch::Tensor;
 pub struct UnderAttack<'a> {
     /// The images as they are, `[N, C, H, W]` in `[0, 1]`.
     pub clean: &'a Tensor,
-    /// Their classes, `[N]`, i64.
+    /// Their classes, `[N]`, i64; or, for attacks that climb the cross-entropy and never stop early, probabilities of the classes,
+    /// `[N, classes]`, floating point.
     pub labels: &'a Tensor,
     /// Norm and radius of the ball.
     pub threat: &'a ThreatModel,
@@ -118,7 +119,8 @@ fn in_box(
 ) -> Result<Tensor> {
     let UnderAttack { clean, labels, threat, .. } = batch;
     let (size, count) = (clean.size(), labels.size());
-    if size.len() != 4 || count.len() != 1 || size[0] != count[0] {
+    let axes = if labels.is_floating_point() { 2 } else { 1 };
+    if size.len() != 4 || count.len() != axes || size[0] != count[0] {
         return Err(Error::Shape {
             what: "batch under attack".to_owned(),
             expected: "pixels [N, C, H, W] and labels [N]".to_owned(),

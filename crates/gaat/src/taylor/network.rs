@@ -138,9 +138,13 @@ fn input_gradient(
     Ok((losses.f_detach()?, gradient_of(&sum, points, graph)?))
 }
 
-/// Cross-entropy of each example, `[N]`.
-pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    Ok(logits.f_cross_entropy_loss(labels, None::<Tensor>, Reduction::None, -100, 0.0)?)
+/// Cross-entropy of each example, `[N]`, with classes (`[N]`, i64) or with probabilities of the classes (`[N, classes]`, floating
+/// point).
+pub(crate) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    let loss = |targets: &Tensor| {
+        Ok(logits.f_cross_entropy_loss(targets, None::<Tensor>, Reduction::None, -100, 0.0)?)
+    };
+    if targets.is_floating_point() { loss(&targets.f_to_kind(logits.kind())?) } else { loss(targets) }
 }
 
 /// Gradient of `sum` in the pixels; zero where it does not depend on them.

@@ -6,6 +6,7 @@
 
 use super::{Descent, Objective, StepContext};
 use crate::attack::oracle::losses;
+use crate::batch::Batch;
 use crate::taylor::Forecast;
 use crate::{Error, Result};
 use gaat_spec::{ConsistencyForm, ConsistencySpec};
@@ -53,21 +54,26 @@ impl StepContext<'_> {
     pub fn descend_consistently(
         &mut self,
         pixels: &Tensor,
-        labels: &Tensor,
+        batch: &Batch,
         forecast: &Forecast,
     ) -> Result<Descent> {
         let Some(Consistency { weight, form, is_two_sided }) = self.consistency else {
-            return self.descend(pixels, labels);
+            return self.descend(pixels, batch);
         };
         let Some(constant) = &forecast.anchor_logits else {
             return Err(Error::Usage("consistency needs the logits at the point of the gradient".to_owned()));
         };
-        self.descend_on(labels, &mut |tape| {
+        self.descend_on(batch, &mut |tape| {
             let before =
                 if is_two_sided { tape.frozen_logits(&forecast.anchor)? } else { constant.shallow_clone() };
             let logits = tape.logits(pixels)?;
-            let attacked = losses(&logits, labels)?;
-            let losses = &attacked + distance(form, &logits, &before)? * weight;
+            let attacked = losses(&logits, batch.attack_targets())?;
+            let descended = if batch.has_one_loss() {
+                attacked.shallow_clone()
+            } else {
+                losses(&logits, batch.targets())?
+            };
+            let losses = descended + distance(form, &logits, &before)? * weight;
             Ok(Objective { losses, attacked: Some(attacked), logits, watched: None })
         })
     }

@@ -6,6 +6,7 @@ use super::world::{Portion, World};
 use super::{StepContext, Tape};
 use crate::attack::ball;
 use crate::attack::oracle::losses;
+use crate::batch::Batch;
 use crate::nn::{Classifier, Mode, Role, answer, recorded};
 use crate::{Error, Result};
 use gaat_shim::{are_finite, in_order_of};
@@ -109,15 +110,15 @@ struct WeightAscent {
 }
 
 impl<'a> StepContext<'a> {
-    /// One optimiser step on the mean cross-entropy at `pixels`.
+    /// One optimiser step on the mean cross-entropy at `pixels`, which are those of `batch` perturbed.
     ///
     /// # Errors
     /// When the network fails.
-    pub fn descend(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
+    pub fn descend(&mut self, pixels: &Tensor, batch: &Batch) -> Result<Descent> {
         if let Some(outside) = &mut self.outside {
-            return outside.pixels(self.classifier, pixels, labels);
+            return outside.pixels(self.classifier, pixels, batch);
         }
-        self.follow(labels, &mut |context, mode| context.plain_slope(mode, pixels, labels, false))
+        self.follow(batch, &mut |context, mode| context.plain_slope(mode, pixels, batch, false))
     }
 
     /// As [`descend`](Self::descend), and hands back the step of length `step_size`, times the attack's present scale, up
@@ -128,10 +129,10 @@ impl<'a> StepContext<'a> {
     pub fn descend_stepping(
         &mut self,
         pixels: &Tensor,
-        labels: &Tensor,
+        batch: &Batch,
         step_size: f64,
     ) -> Result<(Descent, Tensor)> {
-        let descent = self.descend_watching(pixels, labels)?;
+        let descent = self.descend_watching(pixels, batch)?;
         let Some(gradient) = &descent.gradient else {
             return Err(Error::Usage("the descent handed back no gradient in the pixels".to_owned()));
         };
@@ -139,25 +140,25 @@ impl<'a> StepContext<'a> {
         Ok((descent, step))
     }
 
-    fn descend_watching(&mut self, pixels: &Tensor, labels: &Tensor) -> Result<Descent> {
-        self.follow(labels, &mut |context, mode| context.plain_slope(mode, pixels, labels, true))
+    fn descend_watching(&mut self, pixels: &Tensor, batch: &Batch) -> Result<Descent> {
+        self.follow(batch, &mut |context, mode| context.plain_slope(mode, pixels, batch, true))
     }
 
-    /// One optimiser step on the mean of what `build` records on the tape. Under weight perturbation `build` is called
+    /// One optimiser step on the mean of what `build` records on the tape for the images of `batch`. Under weight perturbation `build` is called
     /// twice, the second time at the perturbed weights, so it must not keep a graph from the first.
     ///
     /// # Errors
     /// When the network fails.
-    pub fn descend_on(&mut self, labels: &Tensor, build: Build<'_>) -> Result<Descent> {
+    pub fn descend_on(&mut self, batch: &Batch, build: Build<'_>) -> Result<Descent> {
         if let Some(outside) = &mut self.outside {
-            return outside.objective(self.classifier, labels, build);
+            return outside.objective(self.classifier, batch, build);
         }
-        self.follow(labels, &mut |context, mode| context.slope(mode, build))
+        self.follow(batch, &mut |context, mode| context.slope(mode, build))
     }
 
     /// One optimiser step down a slope. Nothing is read from the device: where the loss or a gradient is not finite the
     /// optimiser is told so there, and changes nothing.
-    fn follow(&mut self, labels: &Tensor, sloping: Sloping<'_, 'a>) -> Result<Descent> {
+    fn follow(&mut self, batch: &Batch, sloping: Sloping<'_, 'a>) -> Result<Descent> {
         if self.outside.is_some() {
             return Err(outside::impossible());
         }
@@ -198,7 +199,7 @@ impl<'a> StepContext<'a> {
             Some(losses) => losses.f_detach()?.f_sum(Kind::Double)?,
             None => loss.shallow_clone(),
         };
-        let correct = answer::right(&objective.logits, labels)?.f_sum(Kind::Int64)?;
+        let correct = answer::right(&objective.logits, &batch.labels)?.f_sum(Kind::Int64)?;
         Ok(Descent { losses: objective.losses.f_detach()?, loss, attacked, correct, gradient: pixels })
     }
 
@@ -215,11 +216,12 @@ impl<'a> StepContext<'a> {
         &mut self,
         mode: Mode,
         pixels: &Tensor,
-        labels: &Tensor,
+        batch: &Batch,
         is_watching: bool,
     ) -> Result<Slope> {
         let classifier = self.classifier;
         let recordings = classifier.recordings();
+        let inputs = [pixels, batch.targets()];
         let pass = |inputs: &[&Tensor]| {
             let pixels = inputs[0].f_detach()?.f_set_requires_grad(is_watching)?;
             let logits = classifier.logits(&pixels, mode)?;
@@ -238,7 +240,7 @@ impl<'a> StepContext<'a> {
             Ok(found.into_iter().chain(pixels).chain(weights).collect())
         };
         let name = if is_watching { "watching descent" } else { "descent" };
-        let mut found = recorded(recordings, (name, mode), &[pixels, labels], &pass)?.into_iter();
+        let mut found = recorded(recordings, (name, mode), &inputs, &pass)?.into_iter();
         self.passes += Tape::pass(pixels);
         let lost = || Error::Libtorch("a pass gave fewer results than it was asked for".to_owned());
         let mut next = || found.next().ok_or_else(lost);
@@ -248,7 +250,12 @@ impl<'a> StepContext<'a> {
             // Methods may keep them, and the next step writes where this one did.
             losses = losses.f_alias_copy()?;
         }
-        let objective = Objective { losses, attacked: None, logits, watched: None };
+        let attacked = if batch.has_one_loss() {
+            None
+        } else {
+            Some(crate::attack::oracle::losses(&logits, batch.attack_targets())?)
+        };
+        let objective = Objective { losses, attacked, logits, watched: None };
         Ok(Slope { objective, loss, weights: found.collect(), pixels })
     }
 
@@ -301,7 +308,7 @@ mod tests {
         trial
             .with_context(0, |context, batch| {
                 context.perturb_weights_by(0.05);
-                context.descend(&batch.pixels, &batch.labels)
+                context.descend(&batch.pixels, batch)
             })
             .unwrap();
         assert_eq!(trial.weights(), before);
@@ -314,7 +321,7 @@ mod tests {
             let mut trial = Trial::new("mlp", Kind::Double);
             let descend = |context: &mut StepContext<'_>, batch: &crate::batch::Batch| {
                 context.weight_reach = reach;
-                context.descend(&batch.pixels, &batch.labels)
+                context.descend(&batch.pixels, batch)
             };
             let Descent { losses, loss, correct, .. } = trial.with_context(0, descend).unwrap();
             (Vec::<f64>::try_from(losses).unwrap(), loss.double_value(&[]), correct.int64_value(&[]))
@@ -353,7 +360,7 @@ mod tests {
         trial
             .with_context(0, |context, batch| {
                 context.perturb_weights_by(reach);
-                context.descend(&batch.pixels, &batch.labels)
+                context.descend(&batch.pixels, batch)
             })
             .unwrap();
         let gap = (trial.weights() - expected).abs().max().double_value(&[]);
@@ -366,10 +373,9 @@ mod tests {
         let mut oracle = Exact::new(trial.classifier.as_ref(), Mode::TrainFrozenStats);
         let expected = oracle.at(&trial.batch.pixels, &trial.batch.labels).unwrap();
         let mut plain = Trial::new("mlp", Kind::Double);
-        let descent = trial
-            .with_context(0, |context, batch| context.descend_watching(&batch.pixels, &batch.labels))
-            .unwrap();
-        plain.with_context(0, |context, batch| context.descend(&batch.pixels, &batch.labels)).unwrap();
+        let descent =
+            trial.with_context(0, |context, batch| context.descend_watching(&batch.pixels, batch)).unwrap();
+        plain.with_context(0, |context, batch| context.descend(&batch.pixels, batch)).unwrap();
         assert_eq!(trial.weights(), plain.weights());
         assert_eq!((trial.passes, plain.passes.input_backward), (plain.passes, 0));
         let gap = (descent.gradient.unwrap() - expected.gradient).abs().max().double_value(&[]);
@@ -392,7 +398,7 @@ mod tests {
             trial.optimizer = Optimizer::new(trial.classifier.store(), ADAM);
             trial.learning_rate = 1e-3;
             // One step, so that the optimiser has a memory.
-            trial.with_context(0, |context, batch| context.descend(&batch.pixels, &batch.labels)).unwrap();
+            trial.with_context(0, |context, batch| context.descend(&batch.pixels, batch)).unwrap();
             let memory = |trial: &Trial| {
                 let state = trial.optimizer.state();
                 Tensor::cat(&state.iter().map(|(_, tensor)| tensor.flatten(0, -1)).collect::<Vec<_>>(), 0)
@@ -401,7 +407,7 @@ mod tests {
             let (loss, flags) = trial
                 .with_context(1, |context, batch| {
                     context.weight_reach = reach;
-                    let descent = context.descend_on(&batch.labels, &mut |tape| {
+                    let descent = context.descend_on(batch, &mut |tape| {
                         let logits = tape.logits(&batch.pixels)?;
                         // The root of 0: a finite value with an infinite slope, times 0.
                         let roots =

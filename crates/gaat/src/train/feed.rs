@@ -107,7 +107,7 @@ impl Feed {
         let placement = self.augmentation.plan(&bytes.size(), bytes.device(), &draws)?;
         let pixels = to_unit(&placement.forward(&bytes)?, self.kind)?;
         let pixels = self.augmentation.colour(pixels, &draws.branch("colour"))?;
-        Ok(Served { batch: Batch { pixels, labels }, portion, indices, placement })
+        Ok(Served { batch: Batch::new(pixels, labels), portion, indices, placement })
     }
 
     /// The bytes of the portion of `world` in batch `number`, whose images are those at `indices`.

@@ -3,6 +3,7 @@
 use super::collapse::Guard;
 use super::consistency::Consistency;
 use super::feed::Served;
+use super::labels::soften;
 use super::mark::Mark;
 use super::methods::Natural;
 use super::reading::{Reading, Spent};
@@ -32,6 +33,11 @@ impl Run<'_> {
         let Served { batch, portion, indices, placement } =
             self.feed.serve(calendar.batch_number(done), world)?;
         let draws = Rng::new(plan.seed()).seeded("attack", done as u64);
+        let draws = draws.cut(portion.start, portion.images, portion.of);
+        let batch = match plan.labels() {
+            Some(spec) => soften(batch, spec, self.trained.network.class_count(), &draws.branch("labels"))?,
+            None => batch,
+        };
         let mut context = StepContext {
             world,
             portion,
@@ -43,7 +49,7 @@ impl Run<'_> {
                 AttackStatistics::Batch => Mode::TrainFrozenStats,
                 AttackStatistics::Running => Mode::Eval,
             },
-            draws: draws.cut(portion.start, portion.images, portion.of),
+            draws,
             indices,
             placement,
             epoch: calendar.method_epoch(done),

@@ -151,6 +151,7 @@ mod tests {
 
     fn setting() -> Setting {
         Setting {
+            least_loss: 0.0,
             classes: 10,
             threat: ThreatModel::new(Norm::Linf, PixelLength::new(0.25).unwrap()).unwrap(),
             images: 6,

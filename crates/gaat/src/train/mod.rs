@@ -19,6 +19,7 @@ mod events;
 mod feed;
 mod keep;
 mod keeper;
+mod labels;
 mod launch;
 mod logs;
 mod mark;

@@ -3,6 +3,7 @@
 use super::Tape;
 use super::descent::{Build, Descent};
 use crate::attack::oracle::losses;
+use crate::batch::Batch;
 use crate::nn::{Classifier, Mode, answer};
 use crate::{Error, Result};
 use tch::{Kind, Tensor};
@@ -39,7 +40,7 @@ impl Outside {
         &mut self,
         classifier: &dyn Classifier,
         pixels: &Tensor,
-        labels: &Tensor,
+        batch: &Batch,
     ) -> Result<Descent> {
         if self.wanted == Wanted::Pixels {
             self.found = Some(pixels.f_detach()?);
@@ -49,15 +50,17 @@ impl Outside {
             return Ok(Descent { losses, loss, attacked, correct, gradient: None });
         }
         let logits = classifier.logits(pixels, Mode::Train)?;
-        let losses = losses(&logits, labels)?;
-        self.handed(&losses, None, &logits, labels)
+        let descended = losses(&logits, batch.targets())?;
+        let attacked =
+            if batch.has_one_loss() { None } else { Some(losses(&logits, batch.attack_targets())?) };
+        self.handed(&descended, attacked.as_ref(), &logits, &batch.labels)
     }
 
     /// In place of a descent on what `build` records.
     pub(super) fn objective(
         &mut self,
         classifier: &dyn Classifier,
-        labels: &Tensor,
+        batch: &Batch,
         build: Build<'_>,
     ) -> Result<Descent> {
         if self.wanted == Wanted::Pixels {
@@ -70,7 +73,7 @@ impl Outside {
         if objective.watched.is_some() {
             return Err(impossible());
         }
-        self.handed(&objective.losses, objective.attacked.as_ref(), &objective.logits, labels)
+        self.handed(&objective.losses, objective.attacked.as_ref(), &objective.logits, &batch.labels)
     }
 
     fn handed(

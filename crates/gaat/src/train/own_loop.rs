@@ -1,6 +1,7 @@
 //! A method in a loop of one's own: it says what to train on, the loop descends, and a collapse is looked out for.
 
 use super::collapse::{Check, Signal, SmoothedGain};
+use super::labels::soften;
 use super::outside::{Outside, Wanted, impossible};
 use super::world::{Alone, Portion};
 use super::{Optimizer, Placement, Setting, StepContext, StepOutcome, StepReport, TrainingMethod, methods};
@@ -100,9 +101,20 @@ impl OwnLoop {
         wanted: Wanted,
     ) -> Result<Tensor> {
         let (plan, done) = (&self.plan, self.done);
+        if plan.labels().is_some() && wanted == Wanted::Pixels {
+            return Err(Error::Usage(
+                "soft labels are part of the method's loss, which images alone do not give; ask for its loss"
+                    .to_owned(),
+            ));
+        }
         let progress = self.progress();
         let attack_scale = plan.attack_scale(progress);
         network.begin_step(Rng::new(plan.seed()), done as u64);
+        let draws = Rng::new(plan.seed()).seeded("attack", done as u64);
+        let batch = match plan.labels() {
+            Some(spec) => soften(batch, spec, network.class_count(), &draws.branch("labels"))?,
+            None => batch,
+        };
         let mut context = StepContext {
             world: &Alone,
             portion: Portion::new(&Alone, batch.len()),
@@ -114,7 +126,7 @@ impl OwnLoop {
                 AttackStatistics::Batch => Mode::TrainFrozenStats,
                 AttackStatistics::Running => Mode::Eval,
             },
-            draws: Rng::new(plan.seed()).seeded("attack", done as u64),
+            draws,
             indices,
             placement: Placement::identity(),
             epoch: 1,
@@ -167,7 +179,7 @@ impl OwnLoop {
             return Ok(None);
         }
         self.gain.rest();
-        let Batch { pixels, labels } = batch;
+        let Batch { pixels, labels, .. } = batch;
         let threat = self.threat();
         let draws = Rng::new(self.plan.seed()).seeded("check", 0);
         let (check, cost) = Check::of(network, &Images::on_device(pixels, labels)?, &threat, &draws)?;

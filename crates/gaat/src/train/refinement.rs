@@ -39,8 +39,6 @@ const CALM: usize = 50;
 const UNTRAINED: usize = 100;
 /// Below this predicted increase an image, in nats, the ratio says nothing.
 const LEAST_GAIN: f64 = 1e-3;
-/// A loss above this share of log(classes) is that of a constant predictor: stronger attacks would keep it there.
-const FLAT: f64 = 0.98;
 
 /// What a batch gets beyond its first gradient, and how far that carries.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -105,8 +103,9 @@ impl Controller {
         (self.predicted >= LEAST_GAIN).then(|| self.actual / self.predicted)
     }
 
-    /// Takes note of a batch of `images`, whose mean loss was `loss`, in a problem of `classes`.
-    pub(super) fn observe(&mut self, gain: GainRatio, images: usize, loss: f64, classes: i64) {
+    /// Takes note of a batch of `images`, whose mean loss was `loss`; from `flat` on it would be that of a constant predictor, where
+    /// stronger attacks would keep it.
+    pub(super) fn observe(&mut self, gain: GainRatio, images: usize, loss: f64, flat: f64) {
         if !(gain.actual().is_finite() && gain.predicted().is_finite()) {
             return;
         }
@@ -119,7 +118,7 @@ impl Controller {
         self.is_bent = if self.is_bent { !inside(STRAIGHT) } else { !inside(BENT) };
         self.is_armed |= ratio >= HEALTHY || self.steps >= UNTRAINED;
         self.calm = if ratio >= HEALTHY { self.calm + 1 } else { 0 };
-        let is_flat = loss >= FLAT * (classes as f64).ln();
+        let is_flat = loss >= flat;
         if self.is_armed && ratio < FAILING && !is_flat && self.since_rung >= PATIENCE {
             self.climb_to((self.rung + 1).min(LADDER.len()));
         } else if self.rung > 0 && (is_flat || self.calm >= CALM) {
@@ -178,7 +177,7 @@ impl StepContext<'_> {
         let mut found = run(
             attack,
             &mut oracle,
-            UnderAttack::new(&batch.pixels, &batch.labels, &self.threat, &self.draws),
+            UnderAttack::new(&batch.pixels, batch.attack_targets(), &self.threat, &self.draws),
         )?;
         oracle.settle(found.pixels())?;
         let chosen = plan.images(self.portion.of);
@@ -189,10 +188,7 @@ impl StepContext<'_> {
             Tensor::f_zeros([0], (Kind::Int64, batch.labels.device()))?
         };
         if hardest.size()[0] > 0 {
-            let part = Batch {
-                pixels: batch.pixels.f_index_select(0, &hardest)?,
-                labels: batch.labels.f_index_select(0, &hardest)?,
-            };
+            let part = batch.select(&hardest)?;
             let mut exact = Exact::new(self.classifier, self.attack_mode);
             let mut walked = found.select(&hardest)?;
             for _ in 0..plan.rounds {
@@ -201,7 +197,7 @@ impl StepContext<'_> {
                 walked = run(
                     &ascent,
                     &mut exact,
-                    UnderAttack::new(&part.pixels, &part.labels, &self.threat, &self.draws),
+                    UnderAttack::new(&part.pixels, part.attack_targets(), &self.threat, &self.draws),
                 )?;
             }
             found = found.replaced(&hardest, &walked)?;
@@ -233,12 +229,15 @@ impl StepContext<'_> {
 mod tests {
     use super::*;
 
+    /// Of ten classes.
+    const FLAT: f64 = 2.25;
+
     /// A controller after so many batches of each ratio, at a loss of 1 nat and 0.1 nats of predicted gain.
     fn after(series: &[(f64, usize)]) -> Controller {
         let mut controller = Controller::default();
         for (ratio, steps) in series {
             for _ in 0..*steps {
-                controller.observe(GainRatio::new(10.0 * ratio, 10.0), 100, 1.0, 10);
+                controller.observe(GainRatio::new(10.0 * ratio, 10.0), 100, 1.0, FLAT);
             }
         }
         controller
@@ -287,13 +286,13 @@ mod tests {
     fn noise_is_ignored_and_a_constant_predictor_is_not_attacked_harder() {
         let mut controller = after(&[(1.0, 60)]);
         for _ in 0..100 {
-            controller.observe(GainRatio::new(f64::NAN, 10.0), 100, 1.0, 10);
-            controller.observe(GainRatio::new(0.0, 1e-6), 100, 1.0, 10);
+            controller.observe(GainRatio::new(f64::NAN, 10.0), 100, 1.0, FLAT);
+            controller.observe(GainRatio::new(0.0, 1e-6), 100, 1.0, FLAT);
         }
         assert_eq!(controller.plan(0.1).rounds, 0);
         let mut controller = after(&[(1.0, 60)]);
         for _ in 0..100 {
-            controller.observe(GainRatio::new(0.0, 10.0), 100, 10f64.ln(), 10);
+            controller.observe(GainRatio::new(0.0, 10.0), 100, 10f64.ln(), FLAT);
         }
         assert_eq!(controller.plan(0.1).rounds, 0);
     }

@@ -63,6 +63,9 @@ pub trait TrainingMethod: Send {
     }
 }
 
+/// Share of the way from guessing to the least loss.
+const NEARLY: f64 = 0.02;
+
 /// What a method that remembers must know of the run.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -72,6 +75,8 @@ pub struct Setting {
     pub images: usize,
     /// Classes to tell apart.
     pub classes: i64,
+    /// The least loss that the labels leave, in nats: 0 but where they are soft.
+    pub least_loss: f64,
     /// Images in the largest batch.
     pub batch_size: usize,
     /// Shape of an image as the network is given it.
@@ -96,6 +101,7 @@ impl Setting {
             threat: plan.threat(),
             images: train.len(),
             classes: train.class_count() as i64,
+            least_loss: plan.labels().map_or(0.0, |labels| labels.least_loss(train.class_count())),
             batch_size: Batches::of(plan, train.len(), network, 1)?.largest(),
             shape: data.input(),
             are_views_whole: {
@@ -105,6 +111,13 @@ impl Setting {
             device: network.store().device(),
             kind: network.store().kind(),
         })
+    }
+
+    /// The loss from which on a network answers every image alike, or nearly so: what is left of the way from guessing down to the least
+    /// loss is all but a fiftieth.
+    pub(super) fn flat_loss(&self) -> f64 {
+        let guessing = (self.classes as f64).ln();
+        guessing - NEARLY * (guessing - self.least_loss)
     }
 
     /// Size of something of an image's shape for every training image.
@@ -347,7 +360,7 @@ impl<'a> StepContext<'a> {
         pixels: fn(&P) -> &Tensor,
     ) -> Result<(P, Forecast)> {
         let started = self.mark()?;
-        let under = UnderAttack::new(&batch.pixels, &batch.labels, &self.threat, &self.draws);
+        let under = UnderAttack::new(&batch.pixels, batch.attack_targets(), &self.threat, &self.draws);
         let found = frame(attack, &mut oracle, under)?;
         oracle.settle(pixels(&found))?;
         self.passes += oracle.passes();
@@ -358,7 +371,7 @@ impl<'a> StepContext<'a> {
     /// Drives `attack` by the network itself.
     fn attacked(&mut self, mut oracle: Exact<'_>, attack: &dyn Attack, batch: &Batch) -> Result<Perturbed> {
         let started = self.mark()?;
-        let under = UnderAttack::new(&batch.pixels, &batch.labels, &self.threat, &self.draws);
+        let under = UnderAttack::new(&batch.pixels, batch.attack_targets(), &self.threat, &self.draws);
         let found = run(attack, &mut oracle, under)?;
         self.passes += oracle.passes();
         self.attack_ends(started)?;

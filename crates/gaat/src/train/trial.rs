@@ -44,7 +44,7 @@ impl Trial {
         Self {
             optimizer: Optimizer::new(classifier.store(), spec),
             classifier,
-            batch: Batch { pixels, labels },
+            batch: Batch::new(pixels, labels),
             learning_rate: 0.1,
             passes: Passes::default(),
         }
@@ -53,6 +53,7 @@ impl Trial {
     pub(super) fn setting(&self) -> Setting {
         Setting {
             classes: 10,
+            least_loss: 0.0,
             threat: ThreatModel::new(Norm::Linf, PixelLength::new(0.1).unwrap()).unwrap(),
             images: BATCH as usize,
             batch_size: BATCH as usize,

@@ -46,7 +46,7 @@ impl Subject {
         let pixels =
             uniform("images", &[self.count, channels, height, width]).narrow(0, 0, count).to_kind(kind);
         let labels = classifier.logits(&pixels, Mode::Eval).unwrap().argmax(-1, false);
-        (classifier, Batch { pixels, labels })
+        (classifier, Batch::new(pixels, labels))
     }
 }
 

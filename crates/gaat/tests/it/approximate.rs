@@ -20,7 +20,7 @@ fn case(count: i64) -> (Box<dyn Classifier>, Batch) {
     fill(classifier.as_ref());
     let pixels = uniform("images", &[200, 1, 8, 8]).narrow(0, 0, count);
     let labels = classifier.logits(&pixels, Mode::Eval).unwrap().argmax(-1, false);
-    (classifier, Batch { pixels, labels })
+    (classifier, Batch::new(pixels, labels))
 }
 
 fn draws() -> Draws {
@@ -34,7 +34,7 @@ fn model(threat: &ThreatModel, steps: usize, refreshes: usize) -> TaylorModel {
 #[test]
 fn a_model_that_is_made_anew_at_every_step_is_the_exact_attack() {
     let (classifier, batch) = case(30);
-    let Batch { pixels, labels } = &batch;
+    let Batch { pixels, labels, .. } = &batch;
     let steps = 6;
     for (norm, epsilon) in [(Norm::Linf, 0.05), (Norm::L2, 0.3)] {
         let threat = threat(norm, epsilon);
@@ -94,7 +94,7 @@ fn several_targets_at_once_are_as_good_as_one_after_the_other() {
 #[test]
 fn what_carlini_wagner_proposes_on_a_model_fools_the_network() {
     let (classifier, batch) = case(40);
-    let Batch { pixels, labels } = &batch;
+    let Batch { pixels, labels, .. } = &batch;
     let threat = threat(Norm::L2, 1.0);
     let attack = CarliniWagner { steps: 60, searches: 4 };
     let mut lengths = Vec::new();

@@ -148,6 +148,57 @@ fn consistency_costs_what_is_said_and_goes_on_after_a_stop() {
     }
 }
 
+/// Soft labels cost no pass, whether the attack climbs their loss or that of the classes; they change what is learned, the gain ratio
+/// stays that of the loss that the attack has climbed, and a stop changes nothing.
+#[test]
+fn soft_labels_cost_no_pass_and_go_on_after_a_stop() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let methods = [
+        ("natural", "soft"),
+        ("rat", "hard"),
+        ("rat", "soft"),
+        ("gaat", "hard"),
+        ("gaat", "soft"),
+        ("n-fgsm", "hard"),
+        ("fgsm-mep", "soft"),
+        ("gaat-free", "soft"),
+        ("gradalign", "soft"),
+        ("trades", "hard"),
+        ("awp+rat", "hard"),
+    ];
+    for (method, attack) in methods {
+        let steps = if method == "natural" { "" } else { "steps = 2\n" };
+        let text = |more: &str| {
+            recipe(&format!(
+                "method = \"{method}\"\nmodel = \"wide-resnet-10-1\"\nlimit = 200\nepochs = 2\nbatch-size = 36\n\
+                 validation-steps = 2\nvalidation-limit = 2\nreplays = 5\nrefinement = \"off\"\n{steps}{more}"
+            ))
+        };
+        let place = |name: &str| folder.path().join(format!("{method}-{attack}-{name}"));
+        let written = if ["natural", "gaat-free", "trades"].contains(&method) {
+            String::new()
+        } else {
+            format!("attack-labels = \"{attack}\"\n")
+        };
+        let soft = format!("label-smoothing = 0.3\nlabel-smoothing-form = \"random\"\n{written}");
+        let plain = trained(&text(""), &place("plain"));
+        let smoothed = trained(&text(&soft), &place("soft"));
+        assert_eq!(smoothed.passes, plain.passes, "{method}");
+        let state = |name: &str| file_tensors(&place(name).join("checkpoints/state.safetensors"));
+        assert!(state("plain") != state("soft"), "{method}: nothing has changed");
+        for (soft, hard) in smoothed.epochs.iter().zip(&plain.epochs) {
+            assert_eq!(soft.gain_ratio.is_some(), hard.gain_ratio.is_some(), "{method}");
+            // Of another loss it would not be a ratio: its size would be that of the labels' entropy.
+            assert!(soft.gain_ratio.is_none_or(|ratio| (-1.0..3.0).contains(&ratio)), "{method}: {soft:?}");
+        }
+        let stopped = &mut Witness { stop_after: Some(3), ..Witness::default() };
+        train(&text(&soft), &options(&place("stopped"), false), stopped).unwrap();
+        train(&text(&soft), &options(&place("stopped"), true), &mut Quiet).unwrap();
+        assert!(state("stopped") == state("soft"), "{method}");
+    }
+}
+
 /// What the gain ratio asks for is what is paid for, and asking costs nothing.
 #[test]
 fn refinement_costs_the_gradients_that_it_reports() {

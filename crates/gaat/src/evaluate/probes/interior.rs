@@ -23,7 +23,7 @@ pub(super) fn probe(prober: &Prober, batch: &Batch) -> Result<Vec<InteriorProbe>
 }
 
 fn along(prober: &Prober, batch: &Batch, name: String, attack: &dyn Attack) -> Result<InteriorProbe> {
-    let Batch { pixels, labels } = batch;
+    let Batch { pixels, labels, .. } = batch;
     let mut oracle = Exact::new(prober.classifier, Mode::Eval);
     let draws = prober.rng.seeded("evaluate/interior", 0);
     let delta = run(attack, &mut oracle, UnderAttack::new(pixels, labels, &prober.threat, &draws))?

@@ -68,9 +68,7 @@ impl Prober<'_> {
         let kind = self.classifier.store().kind();
         let few = self.images.range(0, self.images.len().min(most), kind)?;
         let right = standing_clean(self.classifier, &few)?;
-        let pixels = few.pixels.f_index_select(0, &right)?;
-        let labels = few.labels.f_index_select(0, &right)?;
-        Ok((Batch { pixels, labels }, Vec::<i64>::try_from(right)?))
+        Ok((few.select(&right)?, Vec::<i64>::try_from(right)?))
     }
 }
 

@@ -22,8 +22,6 @@ use std::time::Instant;
 const NAME: &str = "collapse";
 /// Steps of a burst, at least.
 const LEAST_BURST: usize = 50;
-/// A loss of this share of that of guessing is flat: PGD would keep it there.
-const FLAT: f64 = 0.98;
 /// A fall of the validation accuracy within so many standard deviations of the best one is chance.
 const DEVIATIONS: f64 = 3.0;
 /// Longest burst over the first one, as a power of two.
@@ -76,6 +74,8 @@ pub(in crate::train) struct Guard {
     burst_length: usize,
     /// The loss of guessing.
     guessing: f64,
+    /// From here on PGD would keep the loss where it is.
+    flat_loss: f64,
     burst: Box<dyn TrainingMethod>,
     pub(in crate::train) state: GuardState,
     pub(in crate::train) healthy: Option<Snapshot>,
@@ -98,6 +98,7 @@ impl Guard {
             rng: Rng::new(plan.seed()),
             burst_length: (calendar.steps_per_epoch / 2).max(LEAST_BURST),
             guessing: (setting.classes as f64).ln(),
+            flat_loss: setting.flat_loss(),
             burst: methods::build(pgd, plan.awp(), setting)?,
             state: GuardState::default(),
             healthy: None,
@@ -322,7 +323,7 @@ impl Guard {
 
     fn raise(&mut self, message: String) -> Finding {
         self.state.raised = true;
-        let is_flat = self.state.gain.loss().is_some_and(|loss| loss >= FLAT * self.guessing);
+        let is_flat = self.state.gain.loss().is_some_and(|loss| loss >= self.flat_loss);
         let action = match self.policy {
             CollapsePolicy::Warn => "nothing is done".to_owned(),
             _ if is_flat => "nothing is done while the loss is that of guessing".to_owned(),

@@ -25,7 +25,7 @@ impl TrainingMethod for FgsmRs {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let attack = self.attack.scaled(context.attack_scale());
         let (perturbed, forecast) = context.perturb_once(&attack, batch)?;
-        let descent = context.descend_consistently(perturbed.pixels(), &batch.labels, &forecast)?;
+        let descent = context.descend_consistently(perturbed.pixels(), batch, &forecast)?;
         let gain = forecast.gain(&descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }

@@ -53,7 +53,7 @@ impl TrainingMethod for Free {
             delta.f_copy_(&ball::random_start(&batch.pixels, context.threat(), context.draws())?)?;
         }
         let perturbed = context.perturb_with(&delta, batch)?;
-        let (descent, step) = context.descend_stepping(perturbed.pixels(), &batch.labels, self.step_size)?;
+        let (descent, step) = context.descend_stepping(perturbed.pixels(), batch, self.step_size)?;
         delta.f_copy_(&ball::project(&(&delta + step), context.threat()))?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }

@@ -22,7 +22,7 @@ pub struct Gaat {
     spec: GaatSpec,
     attack: Pgd,
     controller: Option<Controller>,
-    classes: i64,
+    flat_loss: f64,
 }
 
 impl Gaat {
@@ -36,7 +36,7 @@ impl Gaat {
         };
         let attack = Pgd { walk, ..Pgd::training(spec.steps, spec.step_size.value(), start) };
         let controller = (spec.refinement == Refinement::Adaptive).then(Controller::default);
-        Self { spec, attack, controller, classes: setting.classes }
+        Self { spec, attack, controller, flat_loss: setting.flat_loss() }
     }
 }
 
@@ -56,7 +56,7 @@ impl TrainingMethod for Gaat {
         let plan = self.controller.map_or(Effort::NONE, |controller| controller.plan(context.progress()));
         let attack = self.attack.scaled(context.attack_scale() * plan.reach);
         let (perturbed, forecast) = context.perturb_refined(&attack, batch, self.spec, plan)?;
-        let descent = context.descend_consistently(perturbed.pixels(), &batch.labels, &forecast)?;
+        let descent = context.descend_consistently(perturbed.pixels(), batch, &forecast)?;
         let gain = forecast.gain(&descent.attacked)?;
         let images = context.images_in_batch();
         let more = (plan.images(images) * plan.rounds) as f64 / images as f64;
@@ -75,7 +75,7 @@ impl TrainingMethod for Gaat {
 
     fn observe(&mut self, outcome: &StepOutcome) {
         if let (Some(controller), Some(gain)) = (&mut self.controller, outcome.gain) {
-            controller.observe(gain, outcome.images, outcome.loss / outcome.images as f64, self.classes);
+            controller.observe(gain, outcome.images, outcome.loss / outcome.images as f64, self.flat_loss);
         }
     }
 

@@ -49,7 +49,7 @@ impl TrainingMethod for GaatMemory {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let start = self.recall(context, batch)?;
         let perturbed = context.perturb_with(&start, batch)?;
-        let (descent, step) = context.descend_stepping(perturbed.pixels(), &batch.labels, self.step_size)?;
+        let (descent, step) = context.descend_stepping(perturbed.pixels(), batch, self.step_size)?;
         let next = ball::project(&(perturbed.pixels() - &batch.pixels + step), context.threat());
         self.perturbations.write_view(context.indices(), context.placement(), &next)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })

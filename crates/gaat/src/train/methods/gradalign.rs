@@ -33,7 +33,7 @@ impl GradAlign {
 
 impl TrainingMethod for GradAlign {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
-        let (clean, labels) = (&batch.pixels, &batch.labels);
+        let (clean, labels) = (&batch.pixels, batch.attack_targets());
         let InputGradient { losses: at_clean, gradient, .. } =
             context.record(|tape| tape.trainable_gradient(clean, labels))?;
         let model = Expansion::first_order(clean.shallow_clone(), at_clean, gradient.f_detach()?);
@@ -42,16 +42,17 @@ impl TrainingMethod for GradAlign {
         let (perturbed, forecast) = context.perturb_around(&attack, batch, model)?;
         let nearby = clean + ball::random_start(clean, context.threat(), context.draws())?;
         let mut recorded = Some(gradient);
-        let descent = context.descend_on(labels, &mut |tape| {
+        let descent = context.descend_on(batch, &mut |tape| {
             let here = match recorded.take() {
                 Some(gradient) => gradient,
                 None => tape.trainable_gradient(clean, labels)?.gradient,
             };
             let there = tape.trainable_gradient(&nearby, labels)?.gradient;
             let logits = tape.logits(perturbed.pixels())?;
-            let losses = losses(&logits, labels)?;
+            let attacked = losses(&logits, labels)?;
             let penalty = misalignment(&here, &there)? * self.regularization;
-            Ok(Objective { losses: &losses + penalty, attacked: Some(losses), logits, watched: None })
+            let losses = losses(&logits, batch.targets())? + penalty;
+            Ok(Objective { losses, attacked: Some(attacked), logits, watched: None })
         })?;
         let gain = forecast.gain(&descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })

@@ -1,16 +1,19 @@
 //! FGSM-MEP: one step from what is remembered of each image (Jia et al. 2022, "Prior-guided FGSM", FGSM-PGI).
 
 use crate::Result;
+use crate::attack::oracle::losses;
 use crate::attack::{Ascent, ball};
 use crate::batch::Batch;
 use crate::taylor::Expansion;
+use crate::train::labels::probabilities;
 use crate::train::{ImageMemory, Objective, Setting, StepContext, StepReport, TrainingMethod};
 use gaat_spec::PixelLength;
 use tch::{Kind, Tensor};
 
 /// Share of the older gradients in the momentum (the authors' `FGSM_MEP.py`).
 const DECAY: f64 = 0.3;
-/// Probability of the true class in the relaxed label; the rest is shared by the others (`factor` there).
+/// Probability of the true class in the relaxed label, unless the recipe smooths labels; the rest is shared by the others (`factor`
+/// there).
 const RELAXATION: f64 = 0.6;
 /// Keeps the division finite where an image has no gradient.
 const LEAST_NORM: f64 = 1e-30;
@@ -28,6 +31,7 @@ pub struct FgsmMep {
     step_size: f64,
     regularization: f64,
     reset_epochs: usize,
+    classes: i64,
     perturbations: ImageMemory,
     momenta: ImageMemory,
 }
@@ -47,6 +51,7 @@ impl FgsmMep {
             step_size: step_size.value(),
             regularization,
             reset_epochs,
+            classes: setting.classes,
             perturbations: ImageMemory::quantized(setting, setting.threat.epsilon())?,
             momenta: ImageMemory::half(setting)?,
         })
@@ -89,27 +94,33 @@ impl TrainingMethod for FgsmMep {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let (start, momentum) = self.recall(context, batch)?;
         let anchor = (&batch.pixels + &start).f_set_requires_grad(true)?;
-        let (logits, losses, gradient) = context.record(|tape| {
+        let relaxed = match batch.soft {
+            Some(_) => None,
+            None => Some(probabilities(&batch.labels, RELAXATION, self.classes, batch.pixels.kind())?),
+        };
+        let targets = relaxed.as_ref().unwrap_or_else(|| batch.targets());
+        let climbed = relaxed.as_ref().unwrap_or_else(|| batch.attack_targets());
+        let (logits, at_start, gradient) = context.record(|tape| {
             let logits = tape.logits(&anchor)?;
-            let losses = relaxed_losses(&logits, &batch.labels)?;
-            let gradient = tape.input_gradient(&losses, &anchor)?;
-            Ok((logits, losses, gradient))
+            let at_start = losses(&logits, climbed)?;
+            let gradient = tape.input_gradient(&at_start, &anchor)?;
+            Ok((logits, at_start, gradient))
         })?;
-        let model = Expansion::first_order(anchor.f_detach()?, losses.f_detach()?, gradient);
+        let model = Expansion::first_order(anchor.f_detach()?, at_start.f_detach()?, gradient);
         let attack =
             Ascent { start: start.shallow_clone(), step_size: self.step_size * context.attack_scale() };
         let (perturbed, forecast) = context.perturb_around(&attack, batch, model)?;
         self.remember(context, batch, &start, &forecast.gradient, momentum)?;
         let mut recorded = Some(logits);
-        let descent = context.descend_on(&batch.labels, &mut |tape| {
+        let descent = context.descend_on(batch, &mut |tape| {
             let before = recorded.take().map_or_else(|| tape.frozen_logits(&anchor), Ok)?;
             let logits = tape.logits(perturbed.pixels())?;
-            let losses = relaxed_losses(&logits, &batch.labels)?;
+            let attacked = losses(&logits, climbed)?;
             let moved =
                 (&logits - before).f_square()?.f_mean_dim(Some([1i64].as_slice()), false, None::<Kind>)?;
             Ok(Objective {
-                losses: &losses + moved * self.regularization,
-                attacked: Some(losses),
+                losses: losses(&logits, targets)? + moved * self.regularization,
+                attacked: Some(attacked),
                 logits,
                 watched: None,
             })
@@ -130,13 +141,4 @@ impl TrainingMethod for FgsmMep {
             ("momenta".to_owned(), self.momenta.tensor()),
         ]
     }
-}
-
-/// Cross-entropy with the relaxed labels, `[N]`.
-fn relaxed_losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let logs = logits.f_log_softmax(-1, logits.kind())?;
-    let others = (1.0 - RELAXATION) / (logits.size()[1] - 1).max(1) as f64;
-    let own = logs.f_gather(1, &labels.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?;
-    let all = logs.f_sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)?;
-    Ok((own * (RELAXATION - others) + all * others) * -1.0)
 }

@@ -30,7 +30,7 @@ impl TrainingMethod for NFgsm {
         let start = ball::random_start(&batch.pixels, context.threat(), context.draws())? * self.noise;
         let attack = Ascent { start, step_size: self.step_size * context.attack_scale() };
         let (unbounded, forecast) = context.perturb_once_unbounded(&attack, batch)?;
-        let descent = context.descend_consistently(unbounded.pixels(), &batch.labels, &forecast)?;
+        let descent = context.descend_consistently(unbounded.pixels(), batch, &forecast)?;
         let gain = forecast.gain(&descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }

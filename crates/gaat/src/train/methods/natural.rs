@@ -10,7 +10,7 @@ pub struct Natural;
 
 impl TrainingMethod for Natural {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
-        let descent = context.descend(&batch.pixels, &batch.labels)?;
+        let descent = context.descend(&batch.pixels, batch)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }
 

@@ -23,7 +23,7 @@ impl Rat {
 impl TrainingMethod for Rat {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let perturbed = context.perturb(&self.attack.scaled(context.attack_scale()), batch)?;
-        let descent = context.descend(perturbed.pixels(), &batch.labels)?;
+        let descent = context.descend(perturbed.pixels(), batch)?;
         let refreshes = self.attack.steps as f64;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes })
     }

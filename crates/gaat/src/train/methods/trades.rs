@@ -42,7 +42,7 @@ pub(super) fn descend_on_pair(
     refreshes: f64,
     objective: &dyn Fn(&Tensor, &Tensor) -> Result<Tensor>,
 ) -> Result<StepReport> {
-    let descent = context.descend_on(&batch.labels, &mut |tape| {
+    let descent = context.descend_on(batch, &mut |tape| {
         let clean = tape.logits(&batch.pixels)?;
         let logits = tape.logits(perturbed.pixels())?;
         Ok(Objective { losses: objective(&clean, &logits)?, attacked: None, logits, watched: None })
@@ -58,15 +58,15 @@ impl TrainingMethod for Trades {
         let perturbed = context.perturb_against(&attack, batch, Loss::Divergence(&probabilities))?;
         let refreshes = self.attack.steps as f64;
         descend_on_pair(context, batch, &perturbed, refreshes, &|clean, logits| {
-            objective(clean, logits, &batch.labels, self.regularization)
+            objective(clean, logits, batch.targets(), self.regularization)
         })
     }
 }
 
 /// The loss of each image from its logits clean and perturbed, `[N]`.
-fn objective(clean: &Tensor, perturbed: &Tensor, labels: &Tensor, beta: f64) -> Result<Tensor> {
-    let divergence = Loss::Divergence(&clean.f_softmax(-1, clean.kind())?).of(perturbed, labels)?;
-    Ok(losses(clean, labels)? + divergence * beta)
+fn objective(clean: &Tensor, perturbed: &Tensor, targets: &Tensor, beta: f64) -> Result<Tensor> {
+    let divergence = Loss::Divergence(&clean.f_softmax(-1, clean.kind())?).of(perturbed, targets)?;
+    Ok(losses(clean, targets)? + divergence * beta)
 }
 
 /// Holds that `objective` (of logits clean and perturbed, labels, weight 6) has a finite value and finite slopes where the clean

@@ -41,7 +41,7 @@ fn snapshot(classifier: &dyn Classifier) -> Vec<Vec<u64>> {
 
 /// What every attack promises under every norm, oracle and mode.
 fn check_attack(classifier: &dyn Classifier, batch: &Batch, origin: Origin, mode: Mode, bound: &ThreatModel) {
-    let Batch { pixels: clean, labels } = batch;
+    let Batch { pixels: clean, labels, .. } = batch;
     let before = snapshot(classifier);
     for case in Case::all(bound.epsilon()) {
         let Case { attack, cost, is_random, least, climbs, .. } = case;
@@ -95,7 +95,7 @@ fn every_attack_keeps_the_contract() {
         // All correctly classified at first but the last.
         let answers = classifier.logits(&pixels, mode).unwrap().argmax(-1, false);
         let labels = (answers + Tensor::from_slice(&[0_i64, 0, 0, 0, 1])).remainder(10);
-        let batch = Batch { pixels: pixels.shallow_clone(), labels };
+        let batch = Batch::new(pixels.shallow_clone(), labels);
         for (norm, epsilon) in NORMS {
             for origin in Origin::all() {
                 check_attack(classifier.as_ref(), &batch, origin, mode, &threat(norm, epsilon));
@@ -278,7 +278,7 @@ fn who_leaves_early_is_fooled_and_who_stays_was_never_fooled() {
     let classifier = used_network(&pixels, &Tensor::zeros([40], (Kind::Int64, Device::Cpu)));
     // Its own answers are the labels, so that everything stands at first.
     let labels = classifier.logits(&pixels, Mode::Eval).unwrap().argmax(-1, false);
-    let batch = Batch { pixels, labels };
+    let batch = Batch::new(pixels, labels);
     let standing = survival::standing_clean(classifier.as_ref(), &batch).unwrap();
     assert_eq!(standing.size(), [40]);
     for (norm, epsilon) in [(Norm::Linf, 0.1), (Norm::L2, 0.6)] {
