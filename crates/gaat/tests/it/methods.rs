@@ -156,14 +156,11 @@ fn soft_labels_cost_no_pass_and_go_on_after_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     let methods = [
         ("natural", "soft"),
-        ("rat", "hard"),
         ("rat", "soft"),
         ("gaat", "hard"),
         ("gaat", "soft"),
-        ("n-fgsm", "hard"),
         ("fgsm-mep", "soft"),
         ("gaat-free", "soft"),
-        ("gradalign", "soft"),
         ("trades", "hard"),
         ("awp+rat", "hard"),
     ];
