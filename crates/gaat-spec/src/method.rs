@@ -86,7 +86,7 @@ impl BaseMethod {
     }
 
     /// Whether its training attack climbs the loss of soft labels unless a recipe says otherwise: where attack and descent share a
-    /// pass they share the labels, and the FastAT benchmark (arXiv 2604.22853) runs its methods of one gradient so.
+    /// pass they share the labels, and the `FastAT` benchmark (arXiv 2604.22853) runs its methods of one gradient so.
     pub fn climbs_soft_labels(self) -> bool {
         !matches!(self, Self::Rat | Self::GradAlign | Self::Trades | Self::Mart)
     }
