@@ -17,11 +17,13 @@ fn main() {
         .cpp(true)
         .std("c++17")
         .warnings(false)
+        .include("cpp")
+        .define("USE_C10D_GLOO", None)
         .flag("-isystem")
         .flag(include.display().to_string())
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include").display().to_string())
-        .files(["cpp/shim.cpp", "cpp/cuda.cpp", "cpp/convolution.cpp", "cpp/dispatch.cpp", "cpp/random.cpp"])
+        .files(["shim", "cuda", "convolution", "dispatch", "random", "group"].map(|name| format!("cpp/{name}.cpp")))
         .compile("gaat_shim");
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }

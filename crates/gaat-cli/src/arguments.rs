@@ -20,7 +20,7 @@ use gaat_spec::method::BaseMethod;
 use gaat_spec::record::LIBTORCH_VERSION;
 use gaat_spec::{
     Anchor, AttackName, Budget, Checkpoint, ComputePrecision, Curvature, DatasetName, MethodName, ModelName,
-    Norm, NormalizationChoice, PixelLength, Recipe, SaliencyName,
+    Norm, NormalizationChoice, PixelLength, Recipe, SaliencyName, Shard,
 };
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -272,6 +272,12 @@ pub struct EvaluateArguments {
     /// Keep what was found in this file after every batch, and go on from it where it is there
     #[arg(long, value_name = "FILE.json")]
     pub state: Option<PathBuf>,
+    /// Judge one of N parts of the images alone, into the file of --state: on machines that do not see each other
+    #[arg(long, value_name = "I/N", requires = "state")]
+    pub shard: Option<Shard>,
+    /// Judge nothing: put the verdict together out of the files of all parts, or the directories that they lie in
+    #[arg(long, value_name = "FILES", num_args = 1.., conflicts_with_all = ["state", "shard"])]
+    pub merge: Vec<PathBuf>,
     #[command(flatten)]
     pub output: OutputArguments,
 }

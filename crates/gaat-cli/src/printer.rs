@@ -31,6 +31,8 @@ enum Style {
 pub struct Printer {
     json: bool,
     style: Style,
+    /// Another process says what there is to say, but for errors.
+    is_silent: bool,
 }
 
 impl Printer {
@@ -41,7 +43,13 @@ impl Printer {
             (false, true) => Style::Live,
             (false, false) => Style::Lines,
         };
-        Self { json: output.json, style }
+        Self { json: output.json, style, is_silent: false }
+    }
+
+    /// The printer of a process whose work another one tells of: it says errors alone.
+    #[must_use]
+    pub fn of_follower(&self) -> Self {
+        Self { json: self.json, style: Style::Silent, is_silent: true }
     }
 
     /// Prints the result in the form that was asked for: `document`, or what `text` makes of it.
@@ -49,6 +57,9 @@ impl Printer {
     /// # Errors
     /// When stdout cannot be written to.
     pub fn result<T: Serialize>(&self, document: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        if self.is_silent {
+            return Ok(());
+        }
         if self.json {
             return to_stdout(&visible_json(&serde_json::to_string_pretty(document)?));
         }
@@ -60,6 +71,9 @@ impl Printer {
     /// # Errors
     /// When stdout cannot be written to.
     pub fn text(&self, text: &str) -> anyhow::Result<()> {
+        if self.is_silent {
+            return Ok(());
+        }
         to_stdout(&visible_lines(text))
     }
 
@@ -72,7 +86,7 @@ impl Printer {
 
     /// A line that matters although the command goes on; shown even when progress is not.
     pub fn warning(&self, line: &str) {
-        to_stderr(&format!("warning: {line}"));
+        self.notice(&format!("warning: {line}"));
     }
 
     /// The same of several.
@@ -84,7 +98,9 @@ impl Printer {
 
     /// A line that says how the command ended, such as that it was interrupted.
     pub fn notice(&self, line: &str) {
-        to_stderr(line);
+        if !self.is_silent {
+            to_stderr(line);
+        }
     }
 
     /// Why the command failed, what led to it, and what to type about it.

@@ -7,7 +7,9 @@ mod checkup;
 mod commands;
 mod progress;
 
+use anyhow::{Context, bail};
 use clap::Parser;
+use gaat::world::Place;
 use gaat_cli::arguments::{Arguments, Command};
 use gaat_cli::printer::Printer;
 use gaat_cli::process::Outcome;
@@ -24,9 +26,34 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
+    match (Place::of_environment()?, command) {
+        (None, command) => alone(command, printer),
+        (Some(place), Command::Train(_) | Command::Evaluate(_)) if place.rank > 0 => {
+            together(command, &printer.of_follower(), &place)
+                .with_context(|| format!("rank {} of {}", place.rank, place.size))
+        }
+        (Some(place), Command::Train(_) | Command::Evaluate(_)) => together(command, printer, &place),
+        (Some(place), _) => bail!(
+            "only `gaat train` and `gaat evaluate` work in several processes, and the environment says that this is one of {}; \
+             start this command without torchrun or srun, or in an environment without RANK and WORLD_SIZE",
+            place.size
+        ),
+    }
+}
+
+/// In one of several processes.
+fn together(command: &Command, printer: &Printer, place: &Place) -> anyhow::Result<Outcome> {
     match command {
-        Command::Train(arguments) => commands::train::run(arguments, printer),
-        Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer),
+        Command::Train(arguments) => commands::train::run(arguments, printer, Some(place)),
+        Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer, Some(place)),
+        command => alone(command, printer),
+    }
+}
+
+fn alone(command: &Command, printer: &Printer) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Train(arguments) => commands::train::run(arguments, printer, None),
+        Command::Evaluate(arguments) => commands::evaluate::run(arguments, printer, None),
         Command::Attack(arguments) => commands::attack::run(arguments, printer),
         Command::Compare(arguments) => commands::compare::run(arguments, printer),
         Command::Analyze(arguments) => commands::analyze::run(arguments, printer),

@@ -62,7 +62,7 @@ pub(crate) fn train(
             method,
             plan: recipe.plan.clone(),
             start: Start::Fresh,
-            world: Box::new(Alone),
+            world: Arc::new(Alone),
         };
         let mut kept = match out {
             Some(run_dir) => Some(KeptRun::open(&recipe, &TrainOptions { run_dir, resume })?),

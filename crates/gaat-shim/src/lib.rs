@@ -7,6 +7,7 @@
 mod convolution;
 mod cuda;
 mod dispatch;
+mod group;
 mod random;
 
 pub use convolution::route_convolutions;
@@ -14,6 +15,7 @@ pub use cuda::{CudaEvent, CudaGraph, GraphPool, cuda_has_bf16, cuda_peak, load_c
 pub use dispatch::{
     AllocationBound, Argument, Autocast, Operator, Parameter, TensorList, Value, plain_attention,
 };
+pub use group::{Group, Joining, Store};
 pub use random::{Distribution, LentGenerator, draw};
 
 use libc::{c_char, c_int};

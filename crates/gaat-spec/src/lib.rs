@@ -25,6 +25,7 @@ pub mod plan;
 pub mod recipe;
 pub mod record;
 pub mod schedule;
+pub mod shard;
 mod size;
 pub mod statistics;
 pub mod subset;
@@ -55,4 +56,5 @@ pub use subset::{Selection, Subset};
 pub use threat::{Norm, PixelLength, ThreatModel};
 pub use visible::{visible, visible_json, visible_lines, visible_path};
 
+pub use shard::Shard;
 pub use size::Size;

@@ -20,6 +20,7 @@ pub struct Plan {
     pub(crate) epsilon_warmup: f64,
     pub(crate) epochs: usize,
     pub(crate) batch_size: usize,
+    pub(crate) sync_batch_norm: bool,
     pub(crate) schedule: Schedule,
     pub(crate) optimizer: OptimizerSpec,
     pub(crate) clip_norm: Option<f64>,
@@ -96,6 +97,8 @@ numbers! {
     epochs: usize;
     /// Images per step.
     batch_size: usize;
+    /// Whether several processes normalise by the statistics of the whole batch.
+    sync_batch_norm: bool;
     /// Optimiser and its numbers.
     optimizer: OptimizerSpec;
     /// Largest norm of the whole gradient.

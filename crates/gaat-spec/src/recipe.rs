@@ -190,6 +190,9 @@ pub struct Recipe {
     /// Images per step
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Optimisation"))]
     pub batch_size: Option<usize>,
+    /// Whether several processes normalise by the statistics of the whole batch, not each by those of its own images
+    #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Optimisation"))]
+    pub sync_batch_norm: Option<bool>,
     /// sgd, adam, or adamw with decoupled weight decay
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Optimisation"))]
     pub optimizer: Option<OptimizerName>,

@@ -139,8 +139,11 @@ pub struct Environment {
     pub libtorch: String,
     /// Device that computed.
     pub device: String,
-    /// Threads of libtorch.
+    /// Threads of libtorch, in each process.
     pub threads: usize,
+    /// Processes that computed together, where there were several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<usize>,
     /// Precision that computed.
     pub precision: String,
     /// Processor model.

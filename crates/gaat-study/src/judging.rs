@@ -3,29 +3,62 @@
 use crate::report::{keep_gallery, refresh, warning};
 use crate::subject::Subject;
 use crate::{Result, verdicts};
-use gaat::evaluate::{Control, EvaluateOptions, Progress, evaluate, evaluate_resumable};
+use gaat::evaluate::{Control, EvaluateOptions, Progress, evaluate_in, evaluate_shard, merge};
+use gaat::world::{Alone, World};
 use gaat_report::Judged;
 use gaat_report::format::count;
-use gaat_spec::{Checkpoint, Evaluation, Subset, judged_in, visible, visible_path};
-use std::path::Path;
+use gaat_spec::{Checkpoint, Evaluation, Shard, Subset, judged_in, visible, visible_path};
+use std::path::{Path, PathBuf};
 
 impl Subject {
     /// Judges the network on the test images. With `state` all that was found is kept in that file after every batch, and an
     /// evaluation that the file belongs to goes on where it stopped.
     ///
     /// # Errors
-    /// As [`evaluate_resumable`]; [`Error::is_interruption`](crate::Error::is_interruption) where `observer` asked to stop.
+    /// As [`evaluate_resumable`](gaat::evaluate::evaluate_resumable); [`Error::is_interruption`](crate::Error::is_interruption) where `observer` asked to stop.
     pub fn evaluate(
         &self,
         options: &EvaluateOptions,
         state: Option<&Path>,
         observer: &mut dyn FnMut(&Progress) -> Control,
     ) -> Result<Evaluation> {
+        self.evaluate_in(&Alone, options, state, observer)
+    }
+
+    /// The same in one of several processes, which all do so; the leader alone reads and writes `state`.
+    ///
+    /// # Errors
+    /// As [`evaluate_in`].
+    pub fn evaluate_in(
+        &self,
+        world: &dyn World,
+        options: &EvaluateOptions,
+        state: Option<&Path>,
+        observer: &mut dyn FnMut(&Progress) -> Control,
+    ) -> Result<Evaluation> {
         let (classifier, images) = (self.opened.classifier.as_ref(), self.test.images());
-        Ok(match state {
-            Some(state) => evaluate_resumable(classifier, images, options, state, observer),
-            None => evaluate(classifier, images, options, observer),
-        }?)
+        Ok(evaluate_in(world, classifier, images, options, state, observer)?)
+    }
+
+    /// Judges a part of the test images, and leaves what was found in a file for [`merge`](Self::merge).
+    ///
+    /// # Errors
+    /// As [`evaluate_shard`].
+    pub fn evaluate_shard(
+        &self,
+        options: &EvaluateOptions,
+        part: (Shard, &Path),
+        observer: &mut dyn FnMut(&Progress) -> Control,
+    ) -> Result<()> {
+        Ok(evaluate_shard(self.opened.classifier.as_ref(), self.test.images(), options, part, observer)?)
+    }
+
+    /// The verdict out of the files of all parts.
+    ///
+    /// # Errors
+    /// As [`merge`].
+    pub fn merge(&self, options: &EvaluateOptions, states: &[PathBuf]) -> Result<Evaluation> {
+        Ok(merge(self.opened.classifier.as_ref(), self.test.images(), options, states)?)
     }
 
     /// Keeps the verdict that `options` led to with the run, and writes its report anew; `command` is what was typed. What

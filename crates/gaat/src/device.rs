@@ -1,5 +1,6 @@
 //! Where and in which precision a process computes: devices, threads, and what is set before the first tensor.
 
+use crate::world::Place;
 use crate::nn::{Classifier, ComputePrecision, InputShape, PrecisionRequest};
 use crate::{Error, Result};
 use gaat_spec::ModelName;
@@ -8,18 +9,23 @@ use std::num::NonZero;
 use tch::Device;
 
 /// Sets up the process before the first tensor: allocator, denormals, threads, libtorch's half for NVIDIA GPUs where it lies
-/// beside the other, and f32 that is f32 on a GPU too; who wants less for speed takes bf16.
+/// beside the other, and f32 that is f32 on a GPU too; who wants less for speed takes bf16. Without `threads` libtorch takes as many
+/// as there are cores, and each of several processes its part of them.
 ///
 /// # Errors
-/// When libtorch refuses, its half for GPUs cannot be loaded, or there are more than four threads for each core.
+/// When libtorch refuses, its half for GPUs cannot be loaded, there are more than four threads for each core, or what the launcher of
+/// several processes says makes no sense.
 pub fn prepare_process(threads: Option<usize>) -> Result<()> {
     gaat_shim::keep_freed_memory();
     gaat_shim::load_cuda()?;
     gaat_shim::set_flush_denormal(true)?;
     gaat_shim::allow_tf32(false)?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     if let Some(threads) = threads {
-        check_threads(threads, std::thread::available_parallelism().map_or(1, NonZero::get))?;
+        check_threads(threads, cores)?;
         tch::set_num_threads(threads as i32);
+    } else if let Some(share) = Place::of_environment()?.and_then(|place| place.threads(cores)) {
+        tch::set_num_threads(share.min(cores) as i32);
     }
     Ok(())
 }
@@ -81,6 +87,7 @@ impl Compute {
                 _ => "cpu".to_owned(),
             },
             threads: tch::get_num_threads() as usize,
+            processes: None,
             precision: self.precision.to_string(),
             cpu: cpu_name(),
         }
@@ -93,7 +100,7 @@ pub fn environment(classifier: &dyn Classifier) -> Environment {
     Compute { device, precision }.environment()
 }
 
-/// A device as written: `cpu`, `cuda` or `cuda:0`.
+/// A device as written: `cpu`, `cuda` or `cuda:0`. `cuda` is the first GPU, or that of this process where there are several.
 ///
 /// # Errors
 /// When it is something else, or not to be had on this machine.
@@ -102,8 +109,14 @@ pub fn parse_device(text: &str) -> Result<Device> {
     if text == "cpu" {
         return Ok(Device::Cpu);
     }
+    let place = Place::of_environment()?;
     let index = match text.strip_prefix("cuda") {
-        Some("") => 0,
+        Some("") => place.map_or(Ok(0), |place| place.card())?,
+        Some(_) if place.is_some() => {
+            return Err(Error::Device(format!(
+                "device `{text}`: each of several processes has a GPU of its own; write cuda, which takes that of LOCAL_RANK"
+            )));
+        }
         Some(rest) => rest.strip_prefix(':').and_then(|n| n.parse::<usize>().ok()).ok_or_else(unknown)?,
         None => return Err(unknown()),
     };

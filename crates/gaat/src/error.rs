@@ -172,6 +172,51 @@ pub enum Error {
         /// Where the loss is finite: the first tensor whose gradient is not, `fc.weight` in backquotes or the pixels.
         gradient: Option<String>,
     },
+    /// What the launcher of several processes says to this one makes no sense.
+    #[error(
+        "several processes: {}; torchrun and srun set all that is needed, and without RANK and WORLD_SIZE one process works alone",
+        visible_lines(reason)
+    )]
+    Launch {
+        /// Which variable, and what is wrong with it.
+        reason: String,
+    },
+    /// Not all processes that were to work together have come.
+    #[error("{} did not come within {seconds} s: {}", visible(who), visible_lines(reason))]
+    Absent {
+        /// Whose place is empty, such as `rank 1`.
+        who: String,
+        /// What was seen.
+        reason: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The processes that work together have lost one of them.
+    #[error(
+        "the processes that work together have lost one: {}; what the leader has kept stays, and a run goes on from there",
+        visible_lines(reason)
+    )]
+    Lost {
+        /// Who, and why where it is known.
+        reason: String,
+    },
+    /// The processes that are to work together were started with different things.
+    #[error(
+        "rank {rank} and rank 0 differ in {}: {} and {}; start every process with the same command, on the same data",
+        visible(what),
+        visible_lines(others),
+        visible_lines(leaders)
+    )]
+    Apart {
+        /// What differs.
+        what: String,
+        /// The first process that differs from the leader.
+        rank: usize,
+        /// What the leader has.
+        leaders: String,
+        /// What that process has.
+        others: String,
+    },
     /// A network that somebody else brought has failed in its own way; whoever brought it gets its error back.
     #[error(transparent)]
     Network(Box<dyn std::error::Error + Send + Sync>),
@@ -227,6 +272,10 @@ mod tests {
             Error::Training { epoch: 1, step: 1, reason: evil() },
             Error::NotFinite(evil()),
             Error::Diverged { loss: 0.0, gradient: Some(evil()) },
+            Error::Launch { reason: evil() },
+            Error::Absent { who: evil(), reason: evil(), seconds: 1 },
+            Error::Lost { reason: evil() },
+            Error::Apart { what: evil(), rank: 1, leaders: evil(), others: evil() },
             Error::Usage(evil()),
         ] {
             let text = error.to_string();

@@ -18,6 +18,7 @@
 //! | [`gallery`] | a few test images with what an attack does to them, for the report |
 //! | [`machine`] | the libtorch that was loaded, and what it finds here |
 //! | [`device`] | devices, threads, precision: where a process computes |
+//! | [`world`] | the processes that work together |
 //! | [`run`] | run directories: what training leaves and evaluation reads |
 //!
 //! Each module uses only those above it; training, evaluation, analysis and explanation do not see each other. [`prelude`]
@@ -52,6 +53,7 @@ mod tensors;
 mod tfevents;
 pub mod train;
 pub mod weights;
+pub mod world;
 
 pub use error::{Error, Result};
 pub use gaat_data as data;

@@ -5,6 +5,7 @@ mod around;
 mod commands;
 mod hostile;
 mod kept;
+mod processes;
 mod refusals;
 
 use std::path::Path;

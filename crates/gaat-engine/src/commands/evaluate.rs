@@ -3,21 +3,30 @@
 use super::{Outcome, open, selection};
 use crate::progress::EvaluationProgress;
 use anyhow::{Result, bail};
-use gaat::evaluate::{EvaluateOptions, ProbeOptions};
+use gaat::evaluate::{EvaluateOptions, ProbeOptions, Progress};
+use gaat::world::Place;
 use gaat_cli::arguments::EvaluateArguments;
 use gaat_cli::directory::{command_line, write_whole};
 use gaat_cli::interrupt;
 use gaat_cli::printer::Printer;
 use gaat_report::{curve_plot, evaluation_text};
-use gaat_spec::Evaluation;
+use gaat_spec::{Evaluation, visible_path};
 use gaat_study::attacks::Attacks;
 use gaat_study::{Subject, epsilons};
 
 const GOES_ON: &str = "interrupted; the same command goes on from here";
 
-pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Outcome> {
+/// Judges alone, or in the `place` of one of several processes.
+pub(crate) fn run(
+    arguments: &EvaluateArguments,
+    printer: &Printer,
+    place: Option<&Place>,
+) -> Result<Outcome> {
     if arguments.state.is_some() {
         interrupt::advise(GOES_ON);
+    }
+    if place.is_some() && (arguments.shard.is_some() || !arguments.merge.is_empty()) {
+        bail!("--shard and --merge are for processes that do not see each other; several that do share the images out by themselves");
     }
     let subject = open(&arguments.attacked.subject)?;
     printer.warnings(&subject.warnings);
@@ -25,15 +34,16 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
     if arguments.svg.is_some() && options.curve.is_empty() {
         bail!("--svg draws robust accuracy over epsilon; add --curve or --epsilons");
     }
-    let mut progress = EvaluationProgress::new(printer, "");
-    let judged = subject.evaluate(&options, arguments.state.as_deref(), &mut |now| progress.update(now));
-    let evaluation = match judged {
+    let evaluation = match judged(arguments, printer, place, (&subject, &options)) {
         Err(error) if error.is_interruption() => {
             let anew = "interrupted; an evaluation starts anew when it is repeated, unless it has a --state";
             printer.notice(if arguments.state.is_some() { GOES_ON } else { anew });
             return Ok(Outcome::Interrupted);
         }
         judged => judged?,
+    };
+    let Some(evaluation) = evaluation.filter(|_| place.is_none_or(|place| place.rank == 0)) else {
+        return Ok(Outcome::Done);
     };
     printer.warnings(&subject.keep(&evaluation, &options, Some(command_line())));
     let title = subject.title(&evaluation);
@@ -42,6 +52,30 @@ pub(crate) fn run(arguments: &EvaluateArguments, printer: &Printer) -> Result<Ou
     }
     printer.result(&evaluation, |evaluation| evaluation_text(&title, evaluation))?;
     Ok(verdict(&evaluation, arguments, printer))
+}
+
+/// The verdict; `None` where a part of the images was judged, which has none.
+fn judged(
+    arguments: &EvaluateArguments,
+    printer: &Printer,
+    place: Option<&Place>,
+    (subject, options): (&Subject, &EvaluateOptions),
+) -> gaat_study::Result<Option<Evaluation>> {
+    let (state, mut progress) = (arguments.state.as_deref(), EvaluationProgress::new(printer, ""));
+    let mut watch = |now: &Progress| progress.update(now);
+    if !arguments.merge.is_empty() {
+        return subject.merge(options, &arguments.merge).map(Some);
+    }
+    if let (Some(shard), Some(state)) = (arguments.shard, state) {
+        subject.evaluate_shard(options, (shard, state), &mut watch)?;
+        printer.notice(&format!(
+            "part {shard} is in {}; --merge with the files of all parts makes the verdict",
+            visible_path(state)
+        ));
+        return Ok(None);
+    }
+    let world = super::world(place)?;
+    subject.evaluate_in(world.as_ref(), options, state, &mut watch).map(Some)
 }
 
 fn options(arguments: &EvaluateArguments, subject: &Subject) -> Result<EvaluateOptions> {

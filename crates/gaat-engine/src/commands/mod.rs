@@ -17,9 +17,11 @@ pub(crate) use gaat_cli::process::Outcome;
 
 use anyhow::Result;
 use gaat::nn::Catalogue;
+use gaat::world::{Alone, Group, Place, World};
 use gaat_cli::arguments::SubjectArguments;
 use gaat_spec::Selection;
 use gaat_study::{Subject, SubjectOptions};
+use std::sync::Arc;
 
 /// Sets up the process and opens what the arguments name.
 fn open(arguments: &SubjectArguments) -> Result<Subject> {
@@ -36,6 +38,14 @@ fn open(arguments: &SubjectArguments) -> Result<Subject> {
         precision: *precision,
     };
     Ok(Subject::open(&options, &Catalogue::standard())?)
+}
+
+/// The processes that work with this one, met where `place` says.
+fn world(place: Option<&Place>) -> gaat::Result<Arc<dyn World>> {
+    Ok(match place {
+        Some(place) => Arc::new(Group::meet(place)?),
+        None => Arc::new(Alone),
+    })
 }
 
 /// How test images are chosen where the number of the first ones may be given.

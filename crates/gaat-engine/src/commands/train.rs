@@ -5,7 +5,8 @@ use crate::progress::TrainingProgress;
 use anyhow::Result;
 use gaat::nn::Catalogue;
 use gaat::run::settled;
-use gaat::train::{TrainOptions, train_of, with_given_model};
+use gaat::train::{TrainOptions, train_in, with_given_model};
+use gaat::world::Place;
 use gaat_cli::arguments::TrainArguments;
 use gaat_cli::printer::Printer;
 use gaat_report::format::typed;
@@ -23,12 +24,25 @@ struct Finished<'a> {
     record: &'a RunRecord,
 }
 
-pub(crate) fn run(arguments: &TrainArguments, printer: &Printer) -> Result<Outcome> {
+/// Trains alone, or in the `place` of one of several processes. All of these were started anew where one had failed: they go on from
+/// what was saved.
+pub(crate) fn run(
+    arguments: &TrainArguments,
+    printer: &Printer,
+    place: Option<&Place>,
+) -> Result<Outcome> {
     let (catalogue, recipe, run_dir) = plan(arguments)?;
     gaat::device::prepare_process(recipe.resolved.threads)?;
-    let options = TrainOptions { run_dir: run_dir.clone(), resume: arguments.resume };
+    let resume = arguments.resume || place.is_some_and(|place| place.restarts > 0);
+    let options = TrainOptions { run_dir: run_dir.clone(), resume };
+    let world = super::world(place)?;
+    let is_leader = world.rank() == 0;
     let mut progress = TrainingProgress::new(printer, "");
-    let record = train_of(&catalogue, &recipe, &options, &mut progress)?;
+    let record = train_in(world, &catalogue, &recipe, &options, &mut progress)?;
+    if !is_leader {
+        let is_done = record.status != Status::Interrupted;
+        return Ok(if is_done { Outcome::Done } else { Outcome::Interrupted });
+    }
     if !progress.has_begun() {
         printer.notice(&format!("{}: finished already; nothing was left to train", visible_path(&run_dir)));
     }

@@ -97,6 +97,7 @@ impl CheckedRecipe {
             epsilon_warmup: within(f.epsilon_warmup, "epsilon-warmup", 0.0, 1.0)?,
             epochs,
             batch_size: count(f.batch_size, bounds::BATCH_SIZE)?,
+            sync_batch_norm: f.sync_batch_norm.unwrap_or(false),
             schedule: schedule(f)?,
             optimizer: optimizer(f)?,
             clip_norm: positive(f.clip_norm, "clip-norm")?,

@@ -8,6 +8,7 @@ mod crew;
 mod grid;
 mod judge;
 mod ledger;
+mod merge;
 mod perturb;
 mod plan;
 mod probes;
@@ -24,19 +25,20 @@ pub use written::EightBit;
 use crate::batch::{Batch, Choice, Images};
 use crate::libtorch::Doing as _;
 use crate::nn::{Classifier, Rng, try_algorithms};
+use crate::world::{Alone, World, any, document_of_leader, documents, same_everywhere};
 use crate::{Error, Result};
 use crew::Crew;
 use gaat_data::ImageSource;
 use gaat_spec::collapse::Training;
-use gaat_spec::{AttackSpec, Evaluation, Passes, Selection, Subset, ThreatModel, bounds};
+use gaat_spec::{AttackSpec, Evaluation, Passes, Selection, Shard, Subset, ThreatModel, bounds};
 use judge::Judge;
 use ledger::{Entry, Ledger};
 use plan::{Planned, Task};
 use probes::Prober;
 use saved::Saved;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tch::Kind;
 
@@ -125,7 +127,7 @@ pub fn evaluate(
     options: &EvaluateOptions,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
-    judge(classifier, Set::of(classifier, images, options)?, options, None, observer)
+    evaluate_in(&Alone, classifier, images, options, None, observer)
 }
 
 /// The same, with all that was found so far in the file `state` after every batch. Where the file is there already,
@@ -140,8 +142,102 @@ pub fn evaluate_resumable(
     state: &Path,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
-    let saved = Saved::new(state, classifier, &images.digest()?, options)?;
-    judge(classifier, Set::of(classifier, images, options)?, options, Some(&saved), observer)
+    evaluate_in(&Alone, classifier, images, options, Some(state), observer)
+}
+
+/// The same in one of several processes, which all call this with the same network, images and options, and all have the verdict:
+/// each judges a part of the batches. The leader alone reads and writes `state`, which is as one process would write it.
+///
+/// # Errors
+/// As [`evaluate_resumable`]; also when one of the others fails, cannot be reached, or judges something else.
+pub fn evaluate_in(
+    world: &dyn World,
+    classifier: &dyn Classifier,
+    images: &dyn ImageSource,
+    options: &EvaluateOptions,
+    state: Option<&Path>,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<Evaluation> {
+    let judged = evaluated(world, classifier, images, options, state, observer);
+    world.part(judged.as_ref().err().map(ToString::to_string).as_deref());
+    judged
+}
+
+fn evaluated(
+    world: &dyn World,
+    classifier: &dyn Classifier,
+    images: &dyn ImageSource,
+    options: &EvaluateOptions,
+    state: Option<&Path>,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<Evaluation> {
+    let saved = match state {
+        Some(state) => Some(Saved::new(state, classifier, &images.digest()?, options, Shard::WHOLE)?),
+        None => None,
+    };
+    if world.size() > 1 {
+        let judged = saved::judged(classifier, &images.digest()?, options)?;
+        same_everywhere(world, &[("what is judged", judged)])?;
+    }
+    let set = Set::of(classifier, images, options)?;
+    let mut ledger = match &saved {
+        Some(saved) if world.rank() == 0 => saved.read()?,
+        _ => Ledger::default(),
+    };
+    if world.size() > 1 {
+        let document = serde_json::to_vec(&ledger).map_err(std::io::Error::from)?;
+        let document = document_of_leader(world, document)?;
+        ledger = serde_json::from_slice(&document).map_err(std::io::Error::from)?;
+    }
+    let saved = saved.filter(|_| world.rank() == 0);
+    judge(classifier, &set, options, Part { world, shard: Shard::WHOLE, saved: saved.as_ref() }, &mut ledger, observer)?;
+    conclude(classifier, &set, options, &ledger)
+}
+
+/// Judges part `shard` of the batches and leaves what was found in the file `state`; [`merge`] makes the verdict out of all
+/// parts, which need not know of each other. Goes on from the file where it is there.
+///
+/// # Errors
+/// As [`evaluate_resumable`]; also when there are more parts than batches.
+pub fn evaluate_shard(
+    classifier: &dyn Classifier,
+    images: &dyn ImageSource,
+    options: &EvaluateOptions,
+    (shard, state): (Shard, &Path),
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<()> {
+    let saved = Saved::new(state, classifier, &images.digest()?, options, shard)?;
+    let set = Set::of(classifier, images, options)?;
+    let batches = set.images.len().div_ceil(options.batch_size);
+    if shard.of > batches {
+        return Err(Error::Usage(format!(
+            "part {shard}: {} images in batches of {} are {batches} batches, which is the smallest part: use fewer parts, or a smaller \
+             batch size for all of them",
+            set.images.len(),
+            options.batch_size
+        )));
+    }
+    let mut ledger = saved.read()?;
+    judge(classifier, &set, options, Part { world: &Alone, shard, saved: Some(&saved) }, &mut ledger, observer)
+}
+
+/// The verdict out of the files `states` of all parts that [`evaluate_shard`] has judged, as one process would have made it but for
+/// the seconds, which are those of all parts together. No attack runs.
+///
+/// # Errors
+/// When a part is missing, twice there, not done, or of another evaluation; the message names the file.
+pub fn merge(
+    classifier: &dyn Classifier,
+    images: &dyn ImageSource,
+    options: &EvaluateOptions,
+    states: &[PathBuf],
+) -> Result<Evaluation> {
+    let set = Set::of(classifier, images, options)?;
+    let batches = set.images.len().div_ceil(options.batch_size);
+    let stages = plan::plan(options, classifier.class_count() as usize)?;
+    let judged = saved::judged(classifier, &images.digest()?, options)?;
+    let ledger = merge::merged(states, &judged, &stages, batches)?;
+    conclude(classifier, &set, options, &ledger)
 }
 
 /// The same for images that lie on the device already, bytes or floating point, of classes with `class_names`; resumable where
@@ -158,14 +254,17 @@ pub fn evaluate_images(
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<Evaluation> {
     let saved = match state {
-        Some(state) => Some(Saved::new(state, classifier, &images.fingerprint()?, options)?),
+        Some(state) => Some(Saved::new(state, classifier, &images.fingerprint()?, options, Shard::WHOLE)?),
         None => None,
     };
     check(options, images.len())?;
     let choice = options.choice(images.len());
     let chosen = images.chosen(choice)?;
     let set = Set { images: chosen, names: class_names, subset: choice.subset(images.len()) };
-    judge(classifier, set, options, saved.as_ref(), observer)
+    let mut ledger = saved.as_ref().map_or_else(|| Ok(Ledger::default()), Saved::read)?;
+    let part = Part { world: &Alone, shard: Shard::WHOLE, saved: saved.as_ref() };
+    judge(classifier, &set, options, part, &mut ledger, observer)?;
+    conclude(classifier, &set, options, &ledger)
 }
 
 /// What is judged.
@@ -209,31 +308,52 @@ fn check(options: &EvaluateOptions, count: usize) -> Result<()> {
     Ok(())
 }
 
+/// Which batches are judged, by whom, and where what was found is kept.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    world: &'a dyn World,
+    shard: Shard,
+    saved: Option<&'a Saved>,
+}
+
+/// Judges what of `part` is not in the `ledger` yet.
 fn judge(
     classifier: &dyn Classifier,
-    Set { images, names, subset }: Set<'_>,
+    Set { images, .. }: &Set<'_>,
     options: &EvaluateOptions,
-    saved: Option<&Saved>,
+    part: Part<'_>,
+    ledger: &mut Ledger,
     observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<()> {
+    try_algorithms(false);
+    let plan = plan::plan(options, classifier.class_count() as usize)?;
+    let own: Vec<usize> = part.shard.batches(images.len().div_ceil(options.batch_size)).collect();
+    let mut crew = Crew::new(classifier, own.len().div_ceil(part.world.size()))?;
+    let run = Run { images, plan: &plan, options, kind: classifier.store().kind(), part, own: &own };
+    run.stages(&mut crew, ledger, observer)
+}
+
+/// The verdict out of a whole `ledger`, with classes, alarms and probes.
+fn conclude(
+    classifier: &dyn Classifier,
+    Set { images, names, subset }: &Set<'_>,
+    options: &EvaluateOptions,
+    ledger: &Ledger,
 ) -> Result<Evaluation> {
     try_algorithms(false);
     let classes = classifier.class_count() as usize;
     let plan = plan::plan(options, classes)?;
     let notes = plan::notes(options, classes)?;
-    let mut ledger = saved.map_or_else(|| Ok(Ledger::default()), Saved::read)?;
-    let run = Run { images: &images, plan: &plan, options, kind: classifier.store().kind(), saved };
-    let mut crew = Crew::new(classifier, images.len().div_ceil(options.batch_size))?;
-    run.stages(&mut crew, &mut ledger, observer)?;
-    let mut verdict = verdict::verdict(&ledger, &plan, options, images.len(), notes);
+    let mut verdict = verdict::verdict(ledger, &plan, options, images.len(), notes);
     verdict.precision = Some(classifier.compute_precision());
-    verdict.subset = subset;
+    verdict.subset = *subset;
     let stages = verdict::last_stages(&plan);
-    verdict.classes = classes::classes(names, &images, options.batch_size, &ledger, &stages)?;
+    verdict.classes = classes::classes(names, images, options.batch_size, ledger, &stages)?;
     classifier.begin_step(Rng::new(options.seed), 0);
-    verdict.alarms.extend(constant::alarm(classifier, &images, options.batch_size, &verdict.classes)?);
+    verdict.alarms.extend(constant::alarm(classifier, images, options.batch_size, &verdict.classes)?);
     let robust = ledger.withstood_all(&stages);
     let robust = robust.into_iter().map(|(batch, place)| (batch * options.batch_size) as i64 + place);
-    let prober = Prober { classifier, images: &images, threat: options.threat, rng: Rng::new(options.seed) };
+    let prober = Prober { classifier, images, threat: options.threat, rng: Rng::new(options.seed) };
     let (probes, alarms) = prober.probe(options.probes, &robust.collect::<Vec<_>>())?;
     verdict.probes = probes;
     verdict.alarms.extend(alarms);
@@ -246,7 +366,9 @@ struct Run<'a> {
     plan: &'a [Planned],
     options: &'a EvaluateOptions,
     kind: Kind,
-    saved: Option<&'a Saved>,
+    part: Part<'a>,
+    /// Numbers of the batches to be judged; the ledger has them in this order.
+    own: &'a [usize],
 }
 
 /// One batch to be judged.
@@ -265,27 +387,31 @@ impl Run<'_> {
         ledger: &mut Ledger,
         observer: &mut dyn FnMut(&Progress) -> Control,
     ) -> Result<()> {
-        let batches = self.images.len().div_ceil(self.options.batch_size);
+        let Part { world, saved, .. } = self.part;
+        // A round is as large as all processes can judge at once.
+        let hands = self.common_hands(crew)?;
         for (stage, planned) in self.plan.iter().enumerate() {
             if ledger.stages.len() == stage {
                 ledger.stages.push(Entry::default());
             }
             while let first = ledger.stages[stage].survivors.len()
-                && first < batches
+                && first < self.own.len()
             {
-                let last = (first + crew.hands()).min(batches);
-                self.batches(crew, planned, first..last, stage, ledger)?;
-                if let Some(saved) = self.saved {
+                let last = (first + hands * world.size()).min(self.own.len());
+                let mine = |rank: usize| (first + hands * rank).min(last);
+                let found = self.batches(crew, planned, mine(world.rank())..mine(world.rank() + 1), ledger);
+                self.enter(found?, &mut ledger.stages[stage])?;
+                if let Some(saved) = saved {
                     saved.write(ledger)?;
                 }
-                let (done, total) =
-                    ((last * self.options.batch_size).min(self.images.len()), self.images.len());
+                let (done, total) = (self.images_in(&self.own[..last]), self.images_in(self.own));
                 let robust_accuracy = ledger.stages[stage].withstood() as f64 / done as f64;
                 let stage = match &planned.task {
                     Task::Clean => Stage::Clean,
                     Task::Attack(..) | Task::Curve(..) => Stage::Attack { name: planned.name.clone() },
                 };
-                if let Control::Stop = observer(&Progress { stage, done, total, robust_accuracy }) {
+                let control = observer(&Progress { stage, done, total, robust_accuracy });
+                if any(world, control == Control::Stop)? {
                     return Err(Error::Interrupted);
                 }
             }
@@ -293,17 +419,32 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Some batches of one stage, at the same time.
+    /// Batches that each process judges at once: as many as the one with the fewest hands.
+    fn common_hands(&self, crew: &Crew<'_>) -> Result<usize> {
+        let own = (crew.hands() as u64).to_le_bytes().to_vec();
+        let all = documents(self.part.world, own)?;
+        let hands = |bytes: &Vec<u8>| {
+            bytes.as_slice().try_into().map_or(1, |bytes| u64::from_le_bytes(bytes) as usize)
+        };
+        Ok(all.iter().map(hands).min().unwrap_or(1))
+    }
+
+    /// Images in the batches of these numbers.
+    fn images_in(&self, batches: &[usize]) -> usize {
+        let (size, images) = (self.options.batch_size, self.images.len());
+        batches.iter().map(|batch| size.min(images - batch * size)).sum()
+    }
+
+    /// Some of the own batches of one stage, at the same time.
     fn batches(
         &self,
         crew: &mut Crew<'_>,
         planned: &Planned,
-        indices: Range<usize>,
-        stage: usize,
-        ledger: &mut Ledger,
-    ) -> Result<()> {
+        places: Range<usize>,
+        ledger: &Ledger,
+    ) -> Result<Found> {
         let started = Instant::now();
-        let jobs = indices.map(|index| self.job(planned, index, ledger)).collect::<Result<Vec<_>>>()?;
+        let jobs = places.map(|place| self.job(planned, place, ledger)).collect::<Result<Vec<_>>>()?;
         let rng = Rng::new(self.options.seed);
         let found = crew.each(jobs, |classifier, Job { index, batch, standing }| {
             let judge = Judge { classifier, rng };
@@ -314,21 +455,41 @@ impl Run<'_> {
                 }
             }
         });
-        let entry = &mut ledger.stages[stage];
-        for one in found {
-            let (left, passes) = one.doing(|| format!("judging under {}", planned.name))?;
-            entry.survivors.push(left);
-            entry.passes += passes;
+        let doing = |one: Result<_>| one.doing(|| format!("judging under {}", planned.name));
+        let batches = found.into_iter().map(doing).collect::<Result<_>>()?;
+        Ok(Found { batches, seconds: started.elapsed().as_secs_f64() })
+    }
+
+    /// Enters what every process has `found` in a round, in the order of the batches.
+    fn enter(&self, found: Found, entry: &mut Entry) -> Result<()> {
+        let own = serde_json::to_vec(&found).map_err(std::io::Error::from)?;
+        let mut seconds = 0f64;
+        for found in documents(self.part.world, own)? {
+            let found: Found = serde_json::from_slice(&found).map_err(std::io::Error::from)?;
+            for (left, passes) in found.batches {
+                entry.survivors.push(left);
+                entry.passes += passes;
+            }
+            seconds = seconds.max(found.seconds);
         }
-        entry.seconds += started.elapsed().as_secs_f64();
+        entry.seconds += seconds;
         Ok(())
     }
 
-    fn job(&self, planned: &Planned, index: usize, ledger: &Ledger) -> Result<Job> {
+    fn job(&self, planned: &Planned, place: usize, ledger: &Ledger) -> Result<Job> {
+        let index = self.own[place];
         let start = index * self.options.batch_size;
         let end = (start + self.options.batch_size).min(self.images.len());
         let batch = self.images.range(start, end, self.kind)?;
-        let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(index));
+        let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(place));
         Ok(Job { index, batch, standing: before.cloned().unwrap_or_default() })
     }
+}
+
+/// What one process has found in a round.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    /// Places of the images that withstood, and the passes, of each batch.
+    batches: Vec<(Vec<i64>, Passes)>,
+    seconds: f64,
 }

@@ -4,6 +4,7 @@
 //! its parameters and statistics in the dtype of the store.
 
 use super::Mode;
+use super::joined::normalised;
 use crate::{Error, Result};
 use gaat_shim::{RunningNorm, running_norm};
 use tch::{Device, Tensor};
@@ -102,7 +103,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    const MOMENTUM: f64 = 0.1;
+    pub(super) const MOMENTUM: f64 = 0.1;
     pub(super) const EPSILON: f64 = 1e-5;
 
     /// # Errors
@@ -124,6 +125,9 @@ impl BatchNorm {
             // Without running statistics libtorch normalises by the batch and remembers nothing.
             Mode::TrainFrozenStats => (None, None),
         };
+        if let Some(normal) = normalised(self, input, mode == Mode::Train)? {
+            return Ok(normal);
+        }
         let (scale, shift) = (Some(&self.scale), Some(&self.shift));
         Ok(input.f_batch_norm(scale, shift, mean, variance, true, Self::MOMENTUM, Self::EPSILON, true)?)
     }

@@ -5,6 +5,7 @@
 //! recorded once and replayed from then on.
 
 use super::Mode;
+use super::joined::is_joined;
 use crate::Result;
 use gaat_shim::{CudaGraph, GraphPool};
 use std::cell::{Cell, RefCell};
@@ -142,7 +143,7 @@ pub(crate) fn recorded(
     inputs: &[&Tensor],
     work: Work<'_>,
 ) -> Result<Vec<Tensor>> {
-    match recordings {
+    match recordings.filter(|_| !is_joined()) {
         None => work(inputs),
         Some(recordings) => {
             let shapes = inputs.iter().map(|input| (input.size(), input.kind())).collect();

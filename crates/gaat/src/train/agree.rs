@@ -1,45 +1,117 @@
-//! Before the first step of several processes: all begin where the leader is, which may go on from a state that it has found.
+//! Before the first step of several processes: all train the same on the same, and begin where the leader is, which may go on from a
+//! state that it has found.
 
-use super::collapse::Snapshot;
 use super::run::Run;
-use super::state_file::{Position, State, WeightsOnDisk};
-use super::world::of_leader;
+use super::state_file::{Position, State};
+use crate::nn::Classifier;
+use crate::world::{World, document_of_leader, same_everywhere};
 use crate::{Error, Result};
-use tch::{Kind, Tensor};
+use gaat_spec::{Plan, RunRecord};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+/// Keys of a recipe that may differ from machine to machine; what lies there is compared by its digest.
+const OF_A_MACHINE: [&str; 5] = ["data-dir", "device", "threads", "model-file", "from"];
+
+/// Insists that all of `world` train alike: by `plan`, on the images and from the weights of `record`, the same `network`.
+///
+/// # Errors
+/// [`Error::Apart`] everywhere where they do not, or when one of the others cannot be reached.
+pub(super) fn check_alike(
+    world: &dyn World,
+    plan: &Plan,
+    record: &RunRecord,
+    network: &dyn Classifier,
+) -> Result<()> {
+    if world.size() == 1 {
+        return Ok(());
+    }
+    let mut recipe = serde_json::to_value(plan.recipe()).map_err(std::io::Error::from)?;
+    if let Some(keys) = recipe.as_object_mut() {
+        for key in OF_A_MACHINE {
+            keys.remove(key);
+        }
+    }
+    let start = serde_json::to_string(&record.start.as_ref().map(|start| &start.digest));
+    let outline = network.store().named().iter().map(|entry| format!("{} {:?}", entry.name, entry.tensor.size()));
+    same_everywhere(
+        world,
+        &[
+            ("their version of gaat", record.environment.version.clone()),
+            ("the recipe", recipe.to_string()),
+            ("the digest of the images", record.data_digest.clone()),
+            ("the weights that they begin with", start.map_err(std::io::Error::from)?),
+            ("the precision", record.environment.precision.clone()),
+            ("the network", outline.collect::<Vec<_>>().join(", ")),
+        ],
+    )
+}
+
+/// The state that the leader has found, if any, in all of `world`.
+///
+/// # Errors
+/// When one of the others cannot be reached, or has another version.
+pub(super) fn found_by_leader(world: &dyn World, found: Option<State>) -> Result<Option<State>> {
+    if world.size() == 1 {
+        return Ok(found);
+    }
+    let unreadable = |error| Error::Usage(format!("the leader's state cannot be read: {error}"));
+    let outline = found.as_ref().map(Outline::of).transpose()?;
+    let document = serde_json::to_vec(&outline).map_err(unreadable)?;
+    let document = document_of_leader(world, document)?;
+    let Some(outline) = serde_json::from_slice::<Option<Outline>>(&document).map_err(unreadable)? else {
+        return Ok(None);
+    };
+    let state = match found {
+        Some(state) => state,
+        None => State::new(outline.position, outline.tensors.iter().map(empty).collect::<Result<_>>()?),
+    };
+    world.share(&state.tensors.iter().map(|(_, tensor)| tensor.shallow_clone()).collect::<Vec<_>>())?;
+    Ok(Some(state))
+}
+
+/// A state without the numbers in its tensors.
+#[derive(Serialize, Deserialize)]
+struct Outline {
+    position: Position,
+    /// Name, shape and name of the dtype.
+    tensors: Vec<(String, Vec<i64>, String)>,
+}
+
+impl Outline {
+    fn of(state: &State) -> Result<Self> {
+        let outline = |(name, tensor): &(String, Tensor)| {
+            (name.clone(), tensor.size(), format!("{:?}", tensor.kind()))
+        };
+        Ok(Self { position: state.position.clone(), tensors: state.tensors.iter().map(outline).collect() })
+    }
+}
+
+fn empty((name, shape, kind): &(String, Vec<i64>, String)) -> Result<(String, Tensor)> {
+    let kind = KINDS.iter().find(|known| format!("{known:?}") == *kind).copied();
+    let kind = kind.ok_or_else(|| Error::Usage(format!("the leader's tensor `{name}` has an unknown dtype")))?;
+    Ok((name.clone(), Tensor::f_zeros(shape.as_slice(), (kind, Device::Cpu))?))
+}
+
+/// Dtypes of what a state holds.
+const KINDS: [Kind; 8] = [
+    Kind::Float,
+    Kind::Double,
+    Kind::BFloat16,
+    Kind::Half,
+    Kind::Uint8,
+    Kind::Int,
+    Kind::Int64,
+    Kind::Bool,
+];
 
 impl Run<'_> {
-    /// Takes over the leader's position and tensors; refuses to train on other images, or from other weights, than it does.
+    /// Begins with the leader's numbers, where nothing was found to go on from.
     ///
     /// # Errors
-    /// When one of the others cannot be reached, or the leader trains on something else.
-    pub(super) fn agree(&mut self) -> Result<()> {
-        let is_leader = self.world.rank() == 0;
-        if self.world.size() == 1 {
-            return Ok(());
-        }
-        let text =
-            serde_json::to_vec(&self.position(WeightsOnDisk::Current)).map_err(std::io::Error::from)?;
-        let has_healthy = self.guard.as_ref().is_some_and(|guard| guard.healthy.is_some());
-        let [length, has_healthy] =
-            of_leader(self.world.as_ref(), [text.len() as f64, f64::from(u8::from(has_healthy))])?;
-        let bytes = if is_leader {
-            Tensor::f_from_slice(&text)?
-        } else {
-            Tensor::f_zeros([length as i64], (Kind::Uint8, tch::Device::Cpu))?
-        };
-        self.world.share(&[bytes.shallow_clone()])?;
-        if let (Some(guard), false, true) = (&mut self.guard, is_leader, has_healthy > 0.0) {
-            // Of the right shapes; the leader's numbers follow.
-            guard.healthy = Some(Snapshot::take(&self.trained)?);
-        }
-        let copy = |(name, tensor): (String, Tensor)| Ok((name, tensor.f_detach()?.f_alias_copy()?));
-        let tensors = self.tensors()?.into_iter().map(copy).collect::<Result<Vec<_>>>()?;
-        self.world.share(&tensors.iter().map(|(_, tensor)| tensor.shallow_clone()).collect::<Vec<_>>())?;
-        if is_leader {
-            return Ok(());
-        }
-        let position: Position = serde_json::from_slice(&Vec::<u8>::try_from(bytes)?)
-            .map_err(|error| Error::Usage(format!("the leader's position cannot be read: {error}")))?;
-        self.restore(State::new(position, tensors))
+    /// When one of the others cannot be reached.
+    pub(super) fn begin_alike(&self) -> Result<()> {
+        let tensors = self.trained.state()?.into_iter().map(|(_, tensor)| tensor.detach());
+        self.world.share(&tensors.collect::<Vec<_>>())
     }
 }

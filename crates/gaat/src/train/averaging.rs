@@ -6,7 +6,7 @@
 //! epoch (Izmailov et al. 2018, section 3.2).
 
 use super::run::Run;
-use super::world::average_statistics;
+use super::statistics::average_statistics;
 use crate::attack::{Exact, GradientOracle, Pgd, Start, UnderAttack, run};
 use crate::nn::{Classifier, Mode, ParameterStore, Rng};
 use crate::{Error, Result};

@@ -2,12 +2,13 @@
 
 use super::optimizer::clip;
 use super::outside;
-use super::world::{Portion, World};
+use super::portion::Portion;
 use super::{StepContext, Tape};
 use crate::attack::ball;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
 use crate::nn::{Classifier, Mode, Role, answer, recorded};
+use crate::world::World;
 use crate::{Error, Result};
 use gaat_shim::{are_finite, in_order_of};
 use tch::{Kind, Tensor};
@@ -74,8 +75,8 @@ impl Slope {
         }
         let gradients: Vec<&Tensor> = self.weights.iter().chain(&self.pixels).collect();
         let mut finite = are_finite(&gradients)?;
-        if !portion.is_all() {
-            // Those in the pixels are each one's own.
+        if !portion.is_all() && self.pixels.is_some() {
+            // Those in the weights are common, and those in the pixels each one's own.
             let broken = finite.f_logical_not()?.f_to_kind(Kind::Float)?;
             world.sum(&[broken.shallow_clone()])?;
             finite = broken.f_logical_not()?;

@@ -1,7 +1,7 @@
 //! A run directory as the keeper of a run, and training by a recipe into one.
 
 use super::events::Observer;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Nothing};
 use super::logs::{Lengths, Logs};
 use super::state_file::{State, WeightsOnDisk};
 use super::training::Training;
@@ -11,9 +11,12 @@ use crate::lock::Owner;
 use crate::nn::{Catalogue, Classifier};
 use crate::run::{RunDirectory, check_precision_kept};
 use crate::weights::{self, Checkpoint, Description};
+use crate::world::{Alone, World, document_of_leader};
 use crate::{Error, Result};
 use gaat_spec::{CheckedRecipe, Event, RunRecord, Status};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Said where a run is to go on and has saved no state.
 const BEGINS: &str = "no state was saved yet: the run begins at the beginning";
@@ -54,10 +57,66 @@ pub fn train_of(
     options: &TrainOptions,
     observer: &mut dyn Observer,
 ) -> Result<RunRecord> {
-    let mut kept = KeptRun::open(recipe, options)?;
-    match kept.finished.take() {
-        Some(record) => Ok(record),
-        None => Training::of(&kept.recipe, catalogue)?.run(&mut kept, observer),
+    train_in(Arc::new(Alone), catalogue, recipe, options, observer)
+}
+
+/// The same, in one of several processes, which all call this with the same recipe. The leader alone writes, and a run that is
+/// finished already comes back in all of them.
+///
+/// # Errors
+/// As [`train`]; also when one of the others fails, cannot be reached, or trains by another recipe or on other images.
+pub fn train_in(
+    world: Arc<dyn World>,
+    catalogue: &Catalogue,
+    recipe: &CheckedRecipe,
+    options: &TrainOptions,
+    observer: &mut dyn Observer,
+) -> Result<RunRecord> {
+    let trained = trained_in(&world, catalogue, recipe, options, observer);
+    world.part(trained.as_ref().err().map(ToString::to_string).as_deref());
+    trained
+}
+
+fn trained_in(
+    world: &Arc<dyn World>,
+    catalogue: &Catalogue,
+    recipe: &CheckedRecipe,
+    options: &TrainOptions,
+    observer: &mut dyn Observer,
+) -> Result<RunRecord> {
+    let mut kept = (world.rank() == 0).then(|| KeptRun::open(recipe, options)).transpose()?;
+    let opened = match &mut kept {
+        Some(kept) => Opened { precision: kept.recipe.precision.clone(), finished: kept.finished.take() },
+        None => Opened { precision: String::new(), finished: None },
+    };
+    let opened = opened.of_leader(world.as_ref())?;
+    if let Some(record) = opened.finished {
+        return Ok(record);
+    }
+    let mut recipe = recipe.clone();
+    recipe.precision = opened.precision;
+    let training = Training { world: Arc::clone(world), ..Training::of(&recipe, catalogue)? };
+    match &mut kept {
+        Some(kept) => training.run(kept, observer),
+        None => training.run(&mut Nothing, observer),
+    }
+}
+
+/// What the directory of a run says before it is trained, which the leader alone sees.
+#[derive(Serialize, Deserialize)]
+struct Opened {
+    precision: String,
+    finished: Option<RunRecord>,
+}
+
+impl Opened {
+    fn of_leader(self, world: &dyn World) -> Result<Self> {
+        if world.size() == 1 {
+            return Ok(self);
+        }
+        let document = serde_json::to_vec(&self).map_err(std::io::Error::from)?;
+        let document = document_of_leader(world, document)?;
+        Ok(serde_json::from_slice(&document).map_err(std::io::Error::from)?)
     }
 }
 

@@ -3,10 +3,11 @@
 use super::ahead::Ahead;
 use super::augment::{Augmentation, Placement};
 use super::batches::Batches;
-use super::world::{Portion, World};
+use super::portion::Portion;
 use crate::Result;
 use crate::batch::{Batch, Images, of_bytes, to_unit};
 use crate::nn::Rng;
+use crate::world::World;
 use gaat_data::{ImageShape, ImageSource, epoch_order};
 use gaat_spec::Plan;
 use std::sync::Arc;
@@ -44,8 +45,8 @@ enum Supply {
 pub(super) struct Served {
     pub(super) batch: Batch,
     pub(super) portion: Portion,
-    /// Indices of its images among the training images, `[N]`, i64.
-    pub(super) indices: Tensor,
+    /// Indices of the images of the whole batch among the training images, `[N]`, i64.
+    pub(super) whole_indices: Tensor,
     pub(super) placement: Placement,
 }
 
@@ -99,7 +100,8 @@ impl Feed {
         }
         let (start, end) = self.batches.range(number % self.batches.count());
         let portion = Portion::new(world, end - start);
-        let indices = self.order.f_narrow(0, (start + portion.start) as i64, portion.images as i64)?;
+        let whole_indices = self.order.f_narrow(0, start as i64, portion.of as i64)?;
+        let indices = portion.cut(&whole_indices)?;
         let bytes = self.read(number, &indices, world)?;
         let labels = self.labels.f_index_select(0, &indices)?;
         let draws = Rng::new(self.seed).seeded("augment", number as u64);
@@ -107,7 +109,7 @@ impl Feed {
         let placement = self.augmentation.plan(&bytes.size(), bytes.device(), &draws)?;
         let pixels = to_unit(&placement.forward(&bytes)?, self.kind)?;
         let pixels = self.augmentation.colour(pixels, &draws.branch("colour"))?;
-        Ok(Served { batch: Batch::new(pixels, labels), portion, indices, placement })
+        Ok(Served { batch: Batch::new(pixels, labels), portion, whole_indices, placement })
     }
 
     /// The bytes of the portion of `world` in batch `number`, whose images are those at `indices`.

@@ -9,8 +9,9 @@ use super::state_file::{Position, STATE_SCHEMA, State, WeightsOnDisk};
 use super::validation::Accuracy;
 use crate::nn::finite;
 use crate::weights::{Checkpoint, Description};
+use crate::world::any;
 use crate::{Error, Result};
-use gaat_spec::Event;
+use gaat_spec::{Event, RunRecord};
 use tch::Tensor;
 
 /// Prefixes of the state file beside those of the network.
@@ -34,6 +35,15 @@ impl Run<'_> {
         }
         if before.start != now.start {
             return Err(state.refuse("began with other weights than those given now; give the original ones"));
+        }
+        let processes = |record: &RunRecord| record.environment.processes.unwrap_or(1);
+        if processes(before) != processes(now) {
+            self.warnings.push(format!(
+                "the run goes on with {} processes after {}: the result may differ by rounding, and by the statistics of batches where \
+                 the network has any",
+                processes(now),
+                processes(before)
+            ));
         }
         let (before, now) = (before.environment.threads, now.environment.threads);
         if before != now {
@@ -131,10 +141,15 @@ impl Run<'_> {
         }
     }
 
-    /// All tensors that the next step depends on, by the names of the state file.
-    pub(super) fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+    /// All tensors that the next step depends on, by the names of the state file; of several processes all ask at once.
+    fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        self.tensors_with(self.method.whole_state(self.world.as_ref())?)
+    }
+
+    /// The same, those of the method being `method`.
+    fn tensors_with(&self, method: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>> {
         let mut tensors = self.trained.state()?;
-        tensors.extend(prefixed(METHOD, self.method.state()));
+        tensors.extend(prefixed(METHOD, method));
         if let Some(healthy) = self.guard.as_ref().and_then(|guard| guard.healthy.as_ref()) {
             tensors.extend(prefixed(HEALTHY, healthy.tensors()));
         }
@@ -144,9 +159,13 @@ impl Run<'_> {
     /// Refuses a network with its average, its optimiser and its method that holds a number that is not finite: before any
     /// file of it is written, so that those of earlier epochs stay.
     pub(super) fn check_finite(&self) -> Result<()> {
-        let (tensors, steps) = (self.tensors()?, self.books.steps());
+        let (tensors, steps) = (self.tensors_with(self.method.state())?, self.books.steps());
         let named = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
-        let checked = finite::check("after this step the tensors of the run", named);
+        let mut checked = finite::check("after this step the tensors of the run", named);
+        // What the method remembers each of several processes has for itself.
+        if any(self.world.as_ref(), checked.is_err())? && checked.is_ok() {
+            checked = Err(Error::NotFinite("after this step the memory of another process holds numbers that are not finite".to_owned()));
+        }
         checked.map_err(|error| located(error, self.calendar.epoch(steps.saturating_sub(1)), steps))
     }
 

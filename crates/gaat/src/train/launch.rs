@@ -30,7 +30,7 @@ impl Run<'_> {
         let learning_rate = plan.schedule().at(progress);
         let attack_scale = plan.attack_scale(progress);
         let world = self.world.as_ref();
-        let Served { batch, portion, indices, placement } =
+        let Served { batch, portion, whole_indices, placement } =
             self.feed.serve(calendar.batch_number(done), world)?;
         let draws = Rng::new(plan.seed()).seeded("attack", done as u64);
         let draws = draws.cut(portion.start, portion.images, portion.of);
@@ -50,7 +50,7 @@ impl Run<'_> {
                 AttackStatistics::Running => Mode::Eval,
             },
             draws,
-            indices,
+            whole_indices,
             placement,
             epoch: calendar.method_epoch(done),
             replay: calendar.replay(done),

@@ -29,12 +29,14 @@ mod named;
 mod optimizer;
 mod outside;
 mod own_loop;
+mod portion;
 mod reading;
 mod refinement;
 mod resampling;
 mod run;
 mod start;
 mod state_file;
+mod statistics;
 mod step;
 mod sums;
 mod tape;
@@ -44,14 +46,13 @@ mod training;
 #[cfg(test)]
 mod trial;
 mod validation;
-mod world;
 
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};
-pub use directory::{KeptRun, TrainOptions, train, train_of};
+pub use directory::{KeptRun, TrainOptions, train, train_in, train_of};
 pub use events::{Control, Observer, Quiet};
 pub use keeper::{Keeper, Nothing};
-pub use memory::{ImageMemory, ScalarMemory};
+pub use memory::{ImageMemory, Members};
 pub use methods::{
     Awp, FgsmMep, FgsmRs, Free, Gaat, GaatMemory, GradAlign, Mart, NFgsm, Natural, Rat, Trades,
     build as build_method,
@@ -64,6 +65,5 @@ pub use state_file::State;
 pub use step::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 pub use tape::Tape;
 pub use training::Training;
-pub use world::{Alone, World};
-
+pub use crate::world::{Alone, World};
 pub use gaat_spec::Head;

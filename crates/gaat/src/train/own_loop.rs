@@ -3,11 +3,12 @@
 use super::collapse::{Check, Signal, SmoothedGain};
 use super::labels::soften;
 use super::outside::{Outside, Wanted, impossible};
-use super::world::{Alone, Portion};
+use super::portion::Portion;
 use super::{Optimizer, Placement, Setting, StepContext, StepOutcome, StepReport, TrainingMethod, methods};
 use crate::batch::{Batch, Images};
 use crate::nn::{Classifier, Mode, ParameterStore, Rng};
 use crate::taylor::GainRatio;
+use crate::world::Alone;
 use crate::{Error, Result};
 use gaat_spec::{AttackStatistics, CheckedRecipe, MethodSpec, Passes, Plan, ThreatModel};
 use tch::Tensor;
@@ -127,7 +128,7 @@ impl OwnLoop {
                 AttackStatistics::Running => Mode::Eval,
             },
             draws,
-            indices,
+            whole_indices: indices,
             placement: Placement::identity(),
             epoch: 1,
             replay: 0,

@@ -1,9 +1,10 @@
 //! What a step found, on its way from the device.
 
-use super::world::{Portion, World};
+use super::portion::Portion;
 use super::{StepOutcome, StepReport};
 use crate::nn::ParameterStore;
 use crate::taylor::GainRatio;
+use crate::world::World;
 use crate::{Error, Result};
 use gaat_shim::CudaEvent;
 use gaat_spec::Passes;

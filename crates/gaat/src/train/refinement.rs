@@ -7,7 +7,7 @@
 //! 6.1). Decision record 0007 has the experiments.
 
 use super::StepContext;
-use super::world::Portion;
+use super::portion::Portion;
 use crate::attack::{Ascent, Attack, Exact, GradientOracle, Perturbed, UnderAttack, run};
 use crate::batch::Batch;
 use crate::taylor::{Forecast, GainRatio, TaylorModel};

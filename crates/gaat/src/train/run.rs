@@ -10,14 +10,17 @@ use super::keeper::Keeper;
 use super::step::TrainingMethod;
 use super::trained::Trained;
 use super::validation::{Accuracy, Validation};
-use super::world::{World, any};
+use super::statistics::joined;
 use crate::Result;
+use crate::nn::with_joined;
+use crate::world::{World, any};
 use gaat_spec::{Event, Plan, Status};
+use std::sync::Arc;
 
 /// The parts of a run, each with a verb of its own.
 pub(super) struct Run<'a> {
     pub(super) plan: Plan,
-    pub(super) world: Box<dyn World>,
+    pub(super) world: Arc<dyn World>,
     pub(super) keeper: &'a mut dyn Keeper,
     pub(super) calendar: Calendar,
     pub(super) feed: Feed,
@@ -35,6 +38,10 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Trains to the end, or until `observer` asks to stop.
     pub(super) fn run(&mut self, observer: &mut dyn Observer) -> Result<Status> {
+        with_joined(joined(&self.plan, self.world.as_ref()), || self.run_joined(observer))
+    }
+
+    fn run_joined(&mut self, observer: &mut dyn Observer) -> Result<Status> {
         self.tell(&self.started(), observer)?;
         self.keeper.network(self.trained.network.as_ref())?;
         while !self.is_done() {

@@ -5,7 +5,8 @@ use super::consistency::Consistency;
 use super::mark::Mark;
 use super::optimizer::Optimizer;
 use super::outside::Outside;
-use super::world::{Portion, World};
+use super::memory::Members;
+use super::portion::Portion;
 use super::{Placement, Tape, named};
 use crate::Result;
 use crate::attack::{
@@ -16,6 +17,7 @@ use crate::batch::Batch;
 use crate::dataset::Dataset;
 use crate::nn::{Classifier, Draws, InputShape, Mode};
 use crate::taylor::{Expansion, Forecast, GainRatio, TaylorModel, UnreadGain};
+use crate::world::World;
 use gaat_spec::recipe::AugmentationSpec;
 use gaat_spec::{Anchor, Curvature, Passes, Plan, ThreatModel};
 use tch::{Device, Kind, Tensor};
@@ -42,19 +44,37 @@ pub trait TrainingMethod: Send {
         false
     }
 
-    /// What of the method hangs on all images of a batch, or on the same images epoch after epoch, so that it cannot be divided among
-    /// processes; `None` where each can compute its images alone.
+    /// What of the method hangs on all images of a batch, so that it cannot be divided among processes; `None` where each can compute
+    /// its images alone.
     fn indivisible(&self) -> Option<&'static str> {
         None
     }
 
+    /// Is told before the first step who trains together: what is remembered of each image is divided among these.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    fn divide(&mut self, world: &dyn World) -> Result<()> {
+        let _ = world;
+        Ok(())
+    }
+
     /// What the next step depends on beside the weights, by name, sharing storage with the method. Always the same names
-    /// and shapes.
+    /// and shapes; of several processes what this one keeps.
     fn state(&self) -> Vec<(String, Tensor)> {
         Vec::new()
     }
 
-    /// Goes on from `state`, as [`state`](Self::state) gave it.
+    /// The same where all of `world` ask at once, as one process would have it.
+    ///
+    /// # Errors
+    /// When one of the others cannot be reached.
+    fn whole_state(&self, world: &dyn World) -> Result<Vec<(String, Tensor)>> {
+        let _ = world;
+        Ok(self.state())
+    }
+
+    /// Goes on from `state`, as [`whole_state`](Self::whole_state) gave it.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape; then nothing was changed.
@@ -168,8 +188,8 @@ pub struct StepContext<'a> {
     /// BatchNorm under the attack.
     pub(super) attack_mode: Mode,
     pub(super) draws: Draws,
-    /// Places of the batch in the training set, `[N]`, i64.
-    pub(super) indices: Tensor,
+    /// Places of the whole batch in the training set, `[N]`, i64, of which the portion is computed here.
+    pub(super) whole_indices: Tensor,
     pub(super) placement: Placement,
     /// From 1; natural epochs of a delay do not count.
     pub(super) epoch: usize,
@@ -219,9 +239,9 @@ impl<'a> StepContext<'a> {
         self.progress
     }
 
-    /// Places of the batch's images in the training set, `[N]`, i64.
-    pub fn indices(&self) -> &Tensor {
-        &self.indices
+    /// Who asks a memory of images, and about which.
+    pub fn members(&self) -> Members<'_> {
+        Members { world: self.world, portion: self.portion, indices: &self.whole_indices }
     }
 
     /// How the batch's images were cropped and flipped.

@@ -3,9 +3,10 @@
 use super::averaging::Averaging;
 use super::named::{part, prefixed};
 use super::optimizer::Optimizer;
-use super::world::{World, average_statistics};
+use super::statistics::average_statistics;
 use crate::Result;
 use crate::nn::Classifier;
+use crate::world::World;
 use tch::Tensor;
 
 const WEIGHTS: &str = "weights.";

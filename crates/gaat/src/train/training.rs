@@ -1,5 +1,6 @@
 //! A training: the parts that the loop needs, whoever made them, and every way in which the loop ends.
 
+use super::agree::{check_alike, found_by_leader};
 use super::averaging::Averaging;
 use super::batches::Batches;
 use super::books::Books;
@@ -14,15 +15,16 @@ use super::optimizer::Optimizer;
 use super::run::Run;
 use super::start::Start;
 use super::state_file::WeightsOnDisk;
+use super::statistics::check_joined;
 use super::step::{Setting, TrainingMethod};
 use super::trained::Trained;
 use super::validation::Validation;
-use super::world::{Alone, World};
 use crate::batch::Images;
 use crate::dataset::{self, Dataset};
 use crate::device::{Compute, environment, parse_device};
 use crate::exported::doubt;
 use crate::nn::{BuildOptions, Catalogue, Classifier, Mode, Rng};
+use crate::world::{Alone, World};
 use crate::{Error, Result};
 use gaat_data::{ImageSource, epoch_order};
 use gaat_spec::record::{ModelRecord, SCHEMA};
@@ -57,7 +59,7 @@ pub struct Training {
     /// The weights to begin with.
     pub start: Start,
     /// This process alone, or one of several that train together.
-    pub world: Box<dyn World>,
+    pub world: Arc<dyn World>,
 }
 
 impl Training {
@@ -105,7 +107,7 @@ impl Training {
         let network = catalogue.build(&recipe.model, input, train.class_count() as i64, &options)?;
         let setting = Setting::of(&recipe.plan, &data, network.as_ref())?;
         let method = methods::build(recipe.method, recipe.plan.awp(), &setting)?;
-        Ok(Self { network, data, method, plan: recipe.plan.clone(), start, world: Box::new(Alone) })
+        Ok(Self { network, data, method, plan: recipe.plan.clone(), start, world: Arc::new(Alone) })
     }
 
     /// Trains; what is to be kept goes to `keeper`, and what happens is told to `observer`.
@@ -118,6 +120,13 @@ impl Training {
     /// When the parts do not fit together, the loss is not a number, or something cannot be kept. The record that was kept
     /// says what happened.
     pub fn run(self, keeper: &mut dyn Keeper, observer: &mut dyn Observer) -> Result<RunRecord> {
+        let world = Arc::clone(&self.world);
+        let ended = self.run_to_end(keeper, observer);
+        world.part(ended.as_ref().err().map(ToString::to_string).as_deref());
+        ended
+    }
+
+    fn run_to_end(self, keeper: &mut dyn Keeper, observer: &mut dyn Observer) -> Result<RunRecord> {
         let mut nothing = Nothing;
         let keeper = if self.world.rank() == 0 { keeper } else { &mut nothing };
         let mut run = self.assemble(keeper)?;
@@ -153,14 +162,16 @@ impl Training {
 
     /// The run at step 0, or where `keeper` has found a state.
     pub(super) fn assemble(self, keeper: &mut dyn Keeper) -> Result<Run<'_>> {
-        let Self { network, data, method, plan, start, world } = self;
+        let Self { network, data, mut method, plan, start, world } = self;
+        check_joined(&plan, world.as_ref(), network.as_ref())?;
+        method.divide(world.as_ref())?;
         if let (Some(reason), true) = (method.indivisible(), world.size() > 1) {
             return Err(Error::Usage(format!(
                 "the method cannot be divided among {} processes: {reason}; train in one process, or by another method",
                 world.size()
             )));
         }
-        let found = keeper.found()?;
+        let found = found_by_leader(world.as_ref(), keeper.found()?)?;
         if found.is_none() {
             start.apply(network.as_ref())?;
         }
@@ -192,7 +203,9 @@ impl Training {
         if plan.on_collapse().is_some() && validation.attacked.is_empty() {
             warnings.push(UNCONFIRMED.to_owned());
         }
-        let record = new_record(&plan, &start, (digest, lie), network.as_ref());
+        let mut record = new_record(&plan, &start, (digest, lie), network.as_ref());
+        record.environment.processes = (world.size() > 1).then(|| world.size());
+        check_alike(world.as_ref(), &plan, &record, network.as_ref())?;
         let mut run = Run {
             calendar,
             feed: Feed::new(splits.train.shared(), batches, &plan, (setting.kind, setting.device))?,
@@ -212,10 +225,10 @@ impl Training {
             world,
             keeper,
         };
-        if let Some(state) = found {
-            run.restore(state)?;
+        match found {
+            Some(state) => run.restore(state)?,
+            None => run.begin_alike()?,
         }
-        run.agree()?;
         Ok(run)
     }
 }

@@ -1,10 +1,11 @@
 //! Single steps outside the loop, for unit tests.
 
-use super::world::{Alone, Portion};
+use super::portion::Portion;
 use super::{Augmentation, Optimizer, Placement, Setting, StepContext, StepReport, TrainingMethod};
 use crate::Result;
 use crate::batch::Batch;
 use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
+use crate::world::Alone;
 use gaat_spec::recipe::{AugmentationSpec, OptimizerSpec};
 use gaat_spec::{Norm, OptimizerName, Passes, PixelLength, ThreatModel};
 use tch::{Device, Kind, Tensor};
@@ -84,7 +85,7 @@ impl Trial {
             attack_scale: 1.0,
             attack_mode: Mode::TrainFrozenStats,
             draws: rng.seeded("attack", step),
-            indices: Tensor::arange(BATCH, (Kind::Int64, Device::Cpu)),
+            whole_indices: Tensor::arange(BATCH, (Kind::Int64, Device::Cpu)),
             placement,
             epoch: step as usize + 1,
             replay: step as usize,

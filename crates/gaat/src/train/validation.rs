@@ -2,12 +2,12 @@
 
 use super::launch::located;
 use super::run::Run;
-use super::world::World;
 use crate::Result;
 use crate::attack::survival::{correct, standing_clean, survivors};
 use crate::attack::{Pgd, Start};
 use crate::batch::Images;
 use crate::nn::{Classifier, Rng, try_algorithms};
+use crate::world::World;
 use gaat_spec::ThreatModel;
 use std::time::Instant;
 use tch::{Kind, Tensor};

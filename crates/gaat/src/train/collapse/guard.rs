@@ -12,7 +12,7 @@ use crate::train::methods;
 use crate::train::step::{Setting, StepOutcome, TrainingMethod};
 use crate::train::trained::Trained;
 use crate::train::validation::{Accuracy, Validation};
-use crate::train::world::{World, of_leader};
+use crate::world::{World, of_leader};
 use gaat_spec::collapse::{Share, is_suspicious, on_same_images, on_training_images};
 use gaat_spec::{CollapsePolicy, Event, MethodSpec, PgdSpec, PixelLength, Plan, Seconds, ThreatModel};
 use serde::{Deserialize, Serialize};

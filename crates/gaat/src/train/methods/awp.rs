@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::batch::Batch;
 use crate::train::{StepContext, StepOutcome, StepReport, TrainingMethod};
+use crate::world::World;
 use gaat_spec::AwpSpec;
 use tch::Tensor;
 
@@ -48,8 +49,16 @@ impl TrainingMethod for Awp {
         self.inner.is_natural()
     }
 
+    fn divide(&mut self, world: &dyn World) -> Result<()> {
+        self.inner.divide(world)
+    }
+
     fn state(&self) -> Vec<(String, Tensor)> {
         self.inner.state()
+    }
+
+    fn whole_state(&self, world: &dyn World) -> Result<Vec<(String, Tensor)>> {
+        self.inner.whole_state(world)
     }
 
     fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {

@@ -3,7 +3,10 @@
 use crate::Result;
 use crate::attack::ball;
 use crate::batch::Batch;
+use crate::train::named::copy_into;
+use crate::train::portion::Portion;
 use crate::train::{Setting, StepContext, StepReport, TrainingMethod};
+use crate::world::World;
 use gaat_spec::PixelLength;
 use tch::Tensor;
 
@@ -22,8 +25,10 @@ pub struct Free {
     step_size: f64,
     has_random_start: bool,
     replays: usize,
-    /// One perturbation for each place in a batch, `[batch size, C, H, W]`.
+    /// One perturbation for each place in a batch, `[batch size, C, H, W]`; of several processes each moves those of its portion.
     delta: Tensor,
+    /// Places in the batch whose perturbations were moved last; those of other portions are out of date here.
+    moved: usize,
 }
 
 impl Free {
@@ -36,7 +41,7 @@ impl Free {
         let mut size = setting.memory_size();
         size[0] = setting.batch_size as i64;
         let delta = Tensor::f_zeros(size, (setting.kind, setting.device))?;
-        Ok(Self { step_size: step_size.value(), has_random_start, replays: 1, delta })
+        Ok(Self { step_size: step_size.value(), has_random_start, replays: 1, delta, moved: 0 })
     }
 
     /// The same with each batch `replays` times in succession.
@@ -46,9 +51,42 @@ impl Free {
     }
 }
 
+impl Free {
+    /// The perturbations of all places, where each of `world` has moved those of its portion.
+    fn gathered(&self, world: &dyn World) -> Result<Tensor> {
+        if world.size() == 1 || self.moved == 0 {
+            return Ok(self.delta.shallow_clone());
+        }
+        let portion = Portion::new(world, self.moved);
+        let moved = self.delta.f_narrow(0, 0, self.moved as i64)?;
+        let common = moved.f_zeros_like()?;
+        portion.cut(&common)?.f_copy_(&portion.cut(&moved)?)?;
+        world.sum(&[common.shallow_clone()])?;
+        let rest = self.delta.size()[0] - self.moved as i64;
+        Ok(Tensor::f_cat(&[common, self.delta.f_narrow(0, self.moved as i64, rest)?], 0)?)
+    }
+
+    /// The perturbations of the places of `portion`, which share storage with all.
+    fn of(&mut self, portion: Portion, world: &dyn World) -> Result<Tensor> {
+        if self.moved != portion.of {
+            self.delta = self.gathered(world)?;
+            self.moved = portion.of;
+        }
+        let lacking = portion.of as i64 - self.delta.size()[0];
+        if lacking > 0 {
+            // A rest too small for several processes has joined the batch before.
+            let mut size = self.delta.size();
+            size[0] = lacking;
+            let more = Tensor::f_zeros(size, (self.delta.kind(), self.delta.device()))?;
+            self.delta = Tensor::f_cat(&[&self.delta, &more], 0)?;
+        }
+        portion.cut(&self.delta.f_narrow(0, 0, portion.of as i64)?)
+    }
+}
+
 impl TrainingMethod for Free {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
-        let mut delta = self.delta.f_narrow(0, 0, batch.len() as i64)?;
+        let mut delta = self.of(context.portion, context.world)?;
         if self.has_random_start && context.replay() == 0 {
             delta.f_copy_(&ball::random_start(&batch.pixels, context.threat(), context.draws())?)?;
         }
@@ -58,19 +96,27 @@ impl TrainingMethod for Free {
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }
 
-    fn indivisible(&self) -> Option<&'static str> {
-        let mixes = !self.has_random_start;
-        mixes.then_some(
-            "a batch begins with the perturbation of the batch before, whose images were divided otherwise",
-        )
-    }
-
     fn replays(&self) -> usize {
         self.replays
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {
         vec![("delta".to_owned(), self.delta.shallow_clone())]
+    }
+
+    fn whole_state(&self, world: &dyn World) -> Result<Vec<(String, Tensor)>> {
+        Ok(vec![("delta".to_owned(), self.gathered(world)?)])
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        self.moved = 0;
+        // Another number of processes may have made it larger or smaller.
+        let rows = state.iter().find(|(name, _)| name == "delta").map(|(_, tensor)| tensor.size()[0]);
+        let mut size = self.delta.size();
+        size[0] = rows.unwrap_or(size[0]).max(size[0]);
+        self.delta = Tensor::f_zeros(size, (self.delta.kind(), self.delta.device()))?;
+        let target = self.delta.f_narrow(0, 0, rows.unwrap_or(self.delta.size()[0]))?;
+        copy_into("method", vec![("delta".to_owned(), target)], state)
     }
 }
 

@@ -3,7 +3,9 @@
 use crate::Result;
 use crate::attack::ball;
 use crate::batch::Batch;
+use crate::train::named::copy_into;
 use crate::train::{ImageMemory, Setting, StepContext, StepReport, TrainingMethod};
+use crate::world::World;
 use gaat_spec::PixelLength;
 use tch::Tensor;
 
@@ -40,7 +42,7 @@ impl GaatMemory {
             return Ok(random);
         }
         let remembered =
-            self.perturbations.read_view(context.indices(), context.placement(), clean.kind())?;
+            self.perturbations.read_view(context.members(), context.placement(), clean.kind())?;
         Ok(remembered + random * self.noise)
     }
 }
@@ -51,18 +53,24 @@ impl TrainingMethod for GaatMemory {
         let perturbed = context.perturb_with(&start, batch)?;
         let (descent, step) = context.descend_stepping(perturbed.pixels(), batch, self.step_size)?;
         let next = ball::project(&(perturbed.pixels() - &batch.pixels + step), context.threat());
-        self.perturbations.write_view(context.indices(), context.placement(), &next)?;
+        self.perturbations.write_view(context.members(), context.placement(), &next)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes: 0.0 })
     }
 
-    fn indivisible(&self) -> Option<&'static str> {
-        Some(
-            "each image is remembered where it was trained on, and comes to another process in the next epoch",
-        )
+    fn divide(&mut self, world: &dyn World) -> Result<()> {
+        self.perturbations.divide(world)
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {
         vec![("perturbations".to_owned(), self.perturbations.tensor())]
+    }
+
+    fn whole_state(&self, world: &dyn World) -> Result<Vec<(String, Tensor)>> {
+        Ok(vec![("perturbations".to_owned(), self.perturbations.gather(world)?)])
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        copy_into("method", self.state(), &[self.perturbations.part_of("perturbations", state)?])
     }
 }
 

@@ -6,7 +6,9 @@ use crate::attack::{Ascent, ball};
 use crate::batch::Batch;
 use crate::taylor::Expansion;
 use crate::train::labels::probabilities;
+use crate::train::named::copy_into;
 use crate::train::{ImageMemory, Objective, Setting, StepContext, StepReport, TrainingMethod};
+use crate::world::World;
 use gaat_spec::PixelLength;
 use tch::{Kind, Tensor};
 
@@ -63,9 +65,9 @@ impl FgsmMep {
         if (context.epoch() - 1).is_multiple_of(self.reset_epochs) {
             return Ok((ball::random_start(clean, threat, context.draws())?, clean.f_zeros_like()?));
         }
-        let (indices, placement) = (context.indices(), context.placement());
-        let start = self.perturbations.read_view(indices, placement, clean.kind())?;
-        let momentum = self.momenta.read_view(indices, placement, clean.kind())?;
+        let (members, placement) = (context.members(), context.placement());
+        let start = self.perturbations.read_view(members, placement, clean.kind())?;
+        let momentum = self.momenta.read_view(members, placement, clean.kind())?;
         Ok((ball::project_into_box(clean, &start, threat), momentum))
     }
 
@@ -84,9 +86,9 @@ impl FgsmMep {
         let step =
             ball::steepest_ascent(&momentum, threat.norm()) * (self.step_size * context.attack_scale());
         let next = ball::project_into_box(&batch.pixels, &(start + step), threat);
-        let (indices, placement) = (context.indices(), context.placement());
-        self.perturbations.write_view(indices, placement, &next)?;
-        self.momenta.write_view(indices, placement, &momentum)
+        let (members, placement) = (context.members(), context.placement());
+        self.perturbations.write_view(members, placement, &next)?;
+        self.momenta.write_view(members, placement, &momentum)
     }
 }
 
@@ -129,10 +131,9 @@ impl TrainingMethod for FgsmMep {
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
     }
 
-    fn indivisible(&self) -> Option<&'static str> {
-        Some(
-            "each image is remembered where it was trained on, and comes to another process in the next epoch",
-        )
+    fn divide(&mut self, world: &dyn World) -> Result<()> {
+        self.perturbations.divide(world)?;
+        self.momenta.divide(world)
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {
@@ -140,5 +141,17 @@ impl TrainingMethod for FgsmMep {
             ("perturbations".to_owned(), self.perturbations.tensor()),
             ("momenta".to_owned(), self.momenta.tensor()),
         ]
+    }
+
+    fn whole_state(&self, world: &dyn World) -> Result<Vec<(String, Tensor)>> {
+        Ok(vec![
+            ("perturbations".to_owned(), self.perturbations.gather(world)?),
+            ("momenta".to_owned(), self.momenta.gather(world)?),
+        ])
+    }
+
+    fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        let parts = [self.perturbations.part_of("perturbations", state)?, self.momenta.part_of("momenta", state)?];
+        copy_into("method", self.state(), &parts)
     }
 }

@@ -1,0 +1,3 @@
+// Stands in for a header that wheels of torch ship ProcessGroupGloo.hpp without; the code itself lies in libtorch_cpu. Nothing here
+// is made or called.
+#pragma once
