@@ -23,7 +23,10 @@ fn main() {
         .flag(include.display().to_string())
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include").display().to_string())
-        .files(["shim", "cuda", "convolution", "dispatch", "random", "group"].map(|name| format!("cpp/{name}.cpp")))
+        .files(
+            ["shim", "cuda", "convolution", "dispatch", "random", "group"]
+                .map(|name| format!("cpp/{name}.cpp")),
+        )
         .compile("gaat_shim");
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }

@@ -175,8 +175,10 @@ impl Document<'_> {
             );
         }
         if let Some(record) = self.runs.iter().find_map(|run| run.record.as_ref()) {
-            let Environment { version, libtorch, device, threads, processes, precision, cpu } = &record.environment;
-            let processes = processes.map_or_else(String::new, |count| format!("{count} processes, each with "));
+            let Environment { version, libtorch, device, threads, processes, precision, cpu } =
+                &record.environment;
+            let processes =
+                processes.map_or_else(String::new, |count| format!("{count} processes, each with "));
             lines.push(format!(
                 "Machine: {cpu}, device {device}, {processes}threads {threads}, trained in {precision}; gaat {version}, libtorch \
                  {libtorch}."

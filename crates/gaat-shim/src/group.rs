@@ -56,7 +56,13 @@ impl Store {
         let mut store = std::ptr::null_mut();
         // SAFETY: the host is a string, and the pointer valid for a write.
         check(unsafe {
-            gaat_store_connect(host.as_ptr(), port, c_int::from(serves), milliseconds(patience), &raw mut store)
+            gaat_store_connect(
+                host.as_ptr(),
+                port,
+                c_int::from(serves),
+                milliseconds(patience),
+                &raw mut store,
+            )
         })?;
         Ok(Self(store))
     }
@@ -321,8 +327,9 @@ mod tests {
 
     #[test]
     fn who_does_not_come_and_who_is_gone_is_an_error_and_no_wait_for_ever() {
-        let text =
-            Store::connect("127.0.0.1", free_port(), false, Duration::from_millis(300)).unwrap_err().to_string();
+        let text = Store::connect("127.0.0.1", free_port(), false, Duration::from_millis(300))
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("libtorch"), "{text}");
         let errors = together(2, |rank, group| {
             if rank == 1 {

@@ -38,10 +38,15 @@ impl FromStr for Shard {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let numbers = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+        let numbers =
+            text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
         let shard = numbers.map(|(index, of)| Self { index, of });
         shard.filter(|shard| (1..=shard.of).contains(&shard.index) && shard.of <= MOST).ok_or_else(|| {
-            Error::value("shard", format!("\"{text}\""), "needs a part and a number of parts, such as 1/4 to 4/4")
+            Error::value(
+                "shard",
+                format!("\"{text}\""),
+                "needs a part and a number of parts, such as 1/4 to 4/4",
+            )
         })
     }
 }

@@ -192,10 +192,7 @@ pub enum Error {
         seconds: u64,
     },
     /// The processes that work together have lost one of them.
-    #[error(
-        "the processes that work together have lost one: {}; what the leader has kept stays, and a run goes on from there",
-        visible_lines(reason)
-    )]
+    #[error("the processes that work together have lost one: {}", visible_lines(reason))]
     Lost {
         /// Who, and why where it is known.
         reason: String,

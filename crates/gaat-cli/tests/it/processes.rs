@@ -1,6 +1,6 @@
 //! Several processes that work as one, over the loopback interface, as `torchrun` starts them.
 
-use super::{gaat, stderr, status, stdout, success};
+use super::{gaat, status, stderr, stdout, success};
 use gaat_testkit::{python, skip};
 use serde_json::Value;
 use std::net::TcpListener;
@@ -16,7 +16,12 @@ fn free_port() -> u16 {
 }
 
 /// Process `rank` of `size` with `variables` more in its environment.
-fn start(here: &Path, line: &str, (rank, size, port): (usize, usize, u16), variables: &[(&str, &str)]) -> Child {
+fn start(
+    here: &Path,
+    line: &str,
+    (rank, size, port): (usize, usize, u16),
+    variables: &[(&str, &str)],
+) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gaat"));
     command.args(line.split_whitespace()).current_dir(here).stdin(Stdio::null());
     for (name, value) in [
@@ -87,7 +92,9 @@ fn assert_same_course(found: &Path, expected: &Path, what: &str) {
     let epochs = |record: &Value| record["epochs"].as_array().unwrap().clone();
     assert_eq!(epochs(&found).len(), epochs(&expected).len(), "{what}");
     for (found, expected) in epochs(&found).iter().zip(&epochs(&expected)) {
-        for key in ["loss", "train_accuracy", "validation_clean", "validation_robust", "gain_ratio", "refreshes"] {
+        for key in
+            ["loss", "train_accuracy", "validation_clean", "validation_robust", "gain_ratio", "refreshes"]
+        {
             let number = |epoch: &Value| epoch[key].as_f64().unwrap_or(0.0);
             let gap = (number(found) - number(expected)).abs();
             let least = if key == "gain_ratio" { 1e-3 } else { 1e-5 };
@@ -100,22 +107,21 @@ fn assert_same_course(found: &Path, expected: &Path, what: &str) {
 fn several_processes_train_as_one() {
     let directory = tempdir().unwrap();
     let here = directory.path();
-    // Attacks go by signs, which rounding turns where a gradient is near 0; the thousandth of an image that such a sign moves is
-    // seen in the weights as far as the learning rate goes. TRADES begins at such a point (its first gradient is that of noise), so
-    // that its course is compared over a few steps; in double precision it is the same to the end (tests of the library).
+    // By plain SGD: Adam divides by the size of a gradient, which makes a step of the rounding where a gradient is near 0. TRADES attacks
+    // from a point where its gradient is nearly 0, and goes by the signs: in single precision rounding turns some of them, so that
+    // its course is compared over its first steps; in double precision it is the same to the end (tests of the library).
     for (method, more) in [
-        ("natural", "--epochs 2"),
-        ("rat", "--epochs 2 --steps 3"),
-        ("gaat", "--epochs 3 --steps 3 --refinement adaptive --epsilon 0.4"),
-        ("fgsm-mep", "--epochs 3"),
-        ("trades", "--epochs 1 --steps 2"),
-        ("awp+gaat", "--epochs 2 --steps 3 --awp-warmup 0"),
-        ("gaat-free", "--epochs 2 --replays 2"),
+        ("natural", "--epochs 3 --learning-rate 0.3"),
+        ("rat", "--epochs 2 --learning-rate 0.3 --steps 3"),
+        ("gaat", "--epochs 3 --learning-rate 0.3 --steps 3 --refinement adaptive --epsilon 0.4"),
+        ("fgsm-mep", "--epochs 3 --learning-rate 0.3"),
+        ("trades", "--epochs 1 --learning-rate 0.05 --steps 2"),
+        ("awp+gaat", "--epochs 2 --learning-rate 0.3 --steps 3 --awp-warmup 0"),
+        ("gaat-free", "--epochs 2 --learning-rate 0.3 --replays 2"),
     ] {
         let line = |out: &str| {
             format!(
-                "{RUN} --model mlp --method {method} --limit 150 --batch-size 30 --validation-steps 2 --learning-rate 0.05 {more} \
-                 --out {out}"
+                "{RUN} --model mlp --method {method} --limit 150 --batch-size 30 --validation-steps 2 --optimizer sgd {more} --out {out}"
             )
         };
         let name = |size: usize| format!("{method}-{size}");
@@ -138,13 +144,14 @@ fn a_killed_process_ends_all_and_a_restart_goes_on_to_the_same_weights() {
     let directory = tempdir().unwrap();
     let here = directory.path();
     let line = |out: &str| {
-        format!("{RUN} --model convnet --method gaat --limit 600 --batch-size 40 --epochs 4 --quiet --out {out}")
+        format!(
+            "{RUN} --model convnet --method gaat --limit 600 --batch-size 40 --epochs 4 --quiet --out {out}"
+        )
     };
     together(here, &line("whole"), 2);
     let port = free_port();
-    let elastic = |restarts: &'static str| {
-        [("TORCHELASTIC_RUN_ID", "none"), ("TORCHELASTIC_RESTART_COUNT", restarts)]
-    };
+    let elastic =
+        |restarts: &'static str| [("TORCHELASTIC_RUN_ID", "none"), ("TORCHELASTIC_RESTART_COUNT", restarts)];
     let mut children: Vec<Child> =
         (0..2).map(|rank| start(here, &line("killed"), (rank, 2, port), &elastic("0"))).collect();
     let begun = Instant::now();
@@ -178,33 +185,42 @@ fn a_killed_process_ends_all_and_a_restart_goes_on_to_the_same_weights() {
 fn processes_that_do_not_fit_together_say_why_and_do_not_wait_for_ever() {
     let directory = tempdir().unwrap();
     let here = directory.path();
-    let line = |more: &str| format!("{RUN} --model mlp --method natural --limit 100 --epochs 1 --quiet --out run {more}");
+    let line = |more: &str| {
+        format!("{RUN} --model mlp --method natural --limit 100 --epochs 1 --quiet --out run {more}")
+    };
     let (plain, faster) = (line(""), line("--learning-rate 0.5"));
     for output in all(here, &[&plain, &plain, &faster], &[]) {
         assert_eq!(status(&output), 2);
         let text = stderr(&output);
-        assert!(text.contains("rank 2 and rank 0 differ in the recipe") && text.contains("0.5"), "{text}");
-    }
-    let fewer = line("--limit 90");
-    let fewer = fewer.replace("--limit 100 ", "");
-    for output in all(here, &[&plain.replace("--out run", "--out fewer"), &fewer.replace("--out run", "--out fewer")], &[]) {
-        assert_eq!(status(&output), 2);
-        assert!(stderr(&output).contains("rank 1 and rank 0 differ in the recipe"), "{}", stderr(&output));
+        assert!(text.contains("rank 2 and rank 0 differ in learning-rate: 0.5"), "{text}");
     }
     let small = line("--batch-size 2").replace("--out run", "--out small");
     for output in all(here, &[&small, &small, &small], &[]) {
         assert_eq!(status(&output), 2);
-        assert!(stderr(&output).contains("2 images cannot be divided among 3 processes"), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("2 images cannot be divided among 3 processes"),
+            "{}",
+            stderr(&output)
+        );
     }
     // The leader's directory is taken: the others are told.
     fs_err::create_dir_all(here.join("taken/something")).unwrap();
     let taken = plain.replace("--out run", "--out taken");
     for output in all(here, &[&taken, &taken], &[]) {
         assert_eq!(status(&output), 2);
-        assert!(stderr(&output).contains("taken: exists and is not an empty directory"), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("taken: exists and is not an empty directory"),
+            "{}",
+            stderr(&output)
+        );
     }
     // One that nobody joins.
-    let lonely = start(here, &plain.replace("--out run", "--out lonely"), (0, 3, free_port()), &[("GAAT_WAIT_SECONDS", "1")]);
+    let lonely = start(
+        here,
+        &plain.replace("--out run", "--out lonely"),
+        (0, 3, free_port()),
+        &[("GAAT_WAIT_SECONDS", "1")],
+    );
     let lonely = lonely.wait_with_output().unwrap();
     assert_eq!(status(&lonely), 2);
     assert!(stderr(&lonely).contains("ranks 1 and 2 did not come within 1 s"), "{}", stderr(&lonely));
@@ -242,9 +258,15 @@ fn without_seconds(text: &str) -> Value {
 fn several_processes_and_parts_by_hand_judge_as_one() {
     let directory = tempdir().unwrap();
     let here = directory.path();
-    success(here, &format!("{RUN} --model mlp --method rat --steps 2 --limit 300 --epochs 2 --epsilon 0.05 --quiet --out run"));
-    let line = "evaluate run --threads 1 --batch-size 50 --attack fgsm,pgd --judge-less --limit 330 --json --quiet"
-        .replace("--judge-less ", "--steps 5 --restarts 2 --curve ");
+    success(
+        here,
+        &format!(
+            "{RUN} --model mlp --method rat --steps 2 --limit 300 --epochs 2 --epsilon 0.05 --quiet --out run"
+        ),
+    );
+    let line =
+        "evaluate run --threads 1 --batch-size 50 --attack fgsm,pgd --judge-less --limit 330 --json --quiet"
+            .replace("--judge-less ", "--steps 5 --restarts 2 --curve ");
     let expected = without_seconds(&success(here, &line));
     assert!(expected["robust_accuracy"].as_f64().unwrap() > 0.0);
     // Two processes, and the state that they leave is that of one.
@@ -284,7 +306,8 @@ fn several_processes_and_parts_by_hand_judge_as_one() {
     assert!(refused("--shard 1/2 --state parts/1-of-3.json").contains("part 1/3"));
     assert!(refused("--shard 1/99 --state parts/many.json").contains("7 batches"));
     assert!(refused("--shard 1/2").contains("--state"));
-    let mut part: Value = serde_json::from_slice(&fs_err::read(here.join("parts/2-of-3.json")).unwrap()).unwrap();
+    let mut part: Value =
+        serde_json::from_slice(&fs_err::read(here.join("parts/2-of-3.json")).unwrap()).unwrap();
     part["ledger"]["stages"].as_array_mut().unwrap().pop();
     fs_err::write(here.join("parts/2-of-3.json"), part.to_string()).unwrap();
     assert!(refused("--merge parts").contains("part 2/3 is not done"));
@@ -302,7 +325,9 @@ fn torchrun_starts_several_processes_and_starts_them_again() {
         return skip("no torchrun: the Python has no torch; set GAAT_TEST_PYTHON to one that has");
     }
     let line = |out: &str| {
-        format!("{RUN} --model convnet --method gaat --limit 600 --batch-size 40 --epochs 4 --quiet --out {out}")
+        format!(
+            "{RUN} --model convnet --method gaat --limit 600 --batch-size 40 --epochs 4 --quiet --out {out}"
+        )
     };
     let torchrun = |out: &str| {
         let mut command = Command::new(&python);

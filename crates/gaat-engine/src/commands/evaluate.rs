@@ -26,7 +26,9 @@ pub(crate) fn run(
         interrupt::advise(GOES_ON);
     }
     if place.is_some() && (arguments.shard.is_some() || !arguments.merge.is_empty()) {
-        bail!("--shard and --merge are for processes that do not see each other; several that do share the images out by themselves");
+        bail!(
+            "--shard and --merge are for processes that do not see each other; several that do share the images out by themselves"
+        );
     }
     let subject = open(&arguments.attacked.subject)?;
     printer.warnings(&subject.warnings);

@@ -26,11 +26,7 @@ struct Finished<'a> {
 
 /// Trains alone, or in the `place` of one of several processes. All of these were started anew where one had failed: they go on from
 /// what was saved.
-pub(crate) fn run(
-    arguments: &TrainArguments,
-    printer: &Printer,
-    place: Option<&Place>,
-) -> Result<Outcome> {
+pub(crate) fn run(arguments: &TrainArguments, printer: &Printer, place: Option<&Place>) -> Result<Outcome> {
     let (catalogue, recipe, run_dir) = plan(arguments)?;
     gaat::device::prepare_process(recipe.resolved.threads)?;
     let resume = arguments.resume || place.is_some_and(|place| place.restarts > 0);

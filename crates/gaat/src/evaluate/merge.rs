@@ -18,9 +18,13 @@ pub(super) fn merged(states: &[PathBuf], judged: &str, stages: &[Planned], batch
         let missing = || Error::File { path: path.clone(), reason: "is not there".to_owned() };
         let (shard, ledger) = read(&path, judged)?.ok_or_else(missing)?;
         check_done(&path, shard, &ledger, stages, batches)?;
-        if let Some((other, known, _)) = parts.iter().find(|(_, known, _)| known.of != shard.of || *known == shard) {
+        if let Some((other, known, _)) =
+            parts.iter().find(|(_, known, _)| known.of != shard.of || *known == shard)
+        {
             let (path, other) = (path.clone(), gaat_spec::visible_path(other).to_string());
-            let reason = format!("is part {shard}, and {other} is part {known}: each part is needed once, of one division");
+            let reason = format!(
+                "is part {shard}, and {other} is part {known}: each part is needed once, of one division"
+            );
             return Err(Error::File { path, reason });
         }
         parts.push((path, shard, ledger));
@@ -30,7 +34,10 @@ pub(super) fn merged(states: &[PathBuf], judged: &str, stages: &[Planned], batch
     if parts.len() != of || parts.is_empty() {
         let missing = (1..=of).filter(|index| parts.iter().all(|(_, shard, _)| shard.index != *index));
         let missing: Vec<String> = missing.map(|index| Shard { index, of }.to_string()).collect();
-        return Err(Error::Usage(format!("of the parts of the evaluation {} are missing", missing.join(", "))));
+        return Err(Error::Usage(format!(
+            "of the parts of the evaluation {} are missing",
+            missing.join(", ")
+        )));
     }
     let mut whole = Ledger { stages: vec![Entry::default(); stages.len()] };
     for (stage, entry) in whole.stages.iter_mut().enumerate() {
@@ -38,8 +45,9 @@ pub(super) fn merged(states: &[PathBuf], judged: &str, stages: &[Planned], batch
             entry.passes += ledger.stages[stage].passes;
             entry.seconds += ledger.stages[stage].seconds;
         }
-        entry.survivors =
-            (0..batches).map(|batch| parts[batch % of].2.stages[stage].survivors[batch / of].clone()).collect();
+        entry.survivors = (0..batches)
+            .map(|batch| parts[batch % of].2.stages[stage].survivors[batch / of].clone())
+            .collect();
     }
     Ok(whole)
 }
@@ -54,7 +62,8 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         let before = found.len();
         for entry in fs_err::read_dir(path)? {
-            found.extend(Some(entry?.path()).filter(|path| path.extension().is_some_and(|end| end == "json")));
+            found
+                .extend(Some(entry?.path()).filter(|path| path.extension().is_some_and(|end| end == "json")));
         }
         if found.len() == before {
             let reason = "holds no file that ends with .json, as a part of an evaluation does".to_owned();

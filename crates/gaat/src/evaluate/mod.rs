@@ -12,6 +12,7 @@ mod merge;
 mod perturb;
 mod plan;
 mod probes;
+mod rounds;
 mod saved;
 mod verdict;
 mod written;
@@ -22,25 +23,19 @@ pub use perturb::{GradientSource, PerturbOptions, PerturbedImages, Success, pert
 pub use probes::ProbeOptions;
 pub use written::EightBit;
 
-use crate::batch::{Batch, Choice, Images};
-use crate::libtorch::Doing as _;
+use crate::batch::{Choice, Images};
 use crate::nn::{Classifier, Rng, try_algorithms};
-use crate::world::{Alone, World, any, document_of_leader, documents, same_everywhere};
+use crate::world::{Alone, World, document_of_leader, same_everywhere};
 use crate::{Error, Result};
-use crew::Crew;
 use gaat_data::ImageSource;
 use gaat_spec::collapse::Training;
-use gaat_spec::{AttackSpec, Evaluation, Passes, Selection, Shard, Subset, ThreatModel, bounds};
-use judge::Judge;
-use ledger::{Entry, Ledger};
-use plan::{Planned, Task};
+use gaat_spec::{AttackSpec, Evaluation, Selection, Shard, Subset, ThreatModel, bounds};
+use ledger::Ledger;
 use probes::Prober;
+use rounds::{Part, judge};
 use saved::Saved;
-use serde::{Deserialize, Serialize};
-use std::ops::Range;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
-use tch::Kind;
 
 /// What to judge, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -190,7 +185,14 @@ fn evaluated(
         ledger = serde_json::from_slice(&document).map_err(std::io::Error::from)?;
     }
     let saved = saved.filter(|_| world.rank() == 0);
-    judge(classifier, &set, options, Part { world, shard: Shard::WHOLE, saved: saved.as_ref() }, &mut ledger, observer)?;
+    judge(
+        classifier,
+        &set,
+        options,
+        Part { world, shard: Shard::WHOLE, saved: saved.as_ref() },
+        &mut ledger,
+        observer,
+    )?;
     conclude(classifier, &set, options, &ledger)
 }
 
@@ -218,7 +220,14 @@ pub fn evaluate_shard(
         )));
     }
     let mut ledger = saved.read()?;
-    judge(classifier, &set, options, Part { world: &Alone, shard, saved: Some(&saved) }, &mut ledger, observer)
+    judge(
+        classifier,
+        &set,
+        options,
+        Part { world: &Alone, shard, saved: Some(&saved) },
+        &mut ledger,
+        observer,
+    )
 }
 
 /// The verdict out of the files `states` of all parts that [`evaluate_shard`] has judged, as one process would have made it but for
@@ -308,31 +317,6 @@ fn check(options: &EvaluateOptions, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Which batches are judged, by whom, and where what was found is kept.
-#[derive(Clone, Copy)]
-struct Part<'a> {
-    world: &'a dyn World,
-    shard: Shard,
-    saved: Option<&'a Saved>,
-}
-
-/// Judges what of `part` is not in the `ledger` yet.
-fn judge(
-    classifier: &dyn Classifier,
-    Set { images, .. }: &Set<'_>,
-    options: &EvaluateOptions,
-    part: Part<'_>,
-    ledger: &mut Ledger,
-    observer: &mut dyn FnMut(&Progress) -> Control,
-) -> Result<()> {
-    try_algorithms(false);
-    let plan = plan::plan(options, classifier.class_count() as usize)?;
-    let own: Vec<usize> = part.shard.batches(images.len().div_ceil(options.batch_size)).collect();
-    let mut crew = Crew::new(classifier, own.len().div_ceil(part.world.size()))?;
-    let run = Run { images, plan: &plan, options, kind: classifier.store().kind(), part, own: &own };
-    run.stages(&mut crew, ledger, observer)
-}
-
 /// The verdict out of a whole `ledger`, with classes, alarms and probes.
 fn conclude(
     classifier: &dyn Classifier,
@@ -358,138 +342,4 @@ fn conclude(
     verdict.probes = probes;
     verdict.alarms.extend(alarms);
     Ok(verdict)
-}
-
-/// An evaluation under way.
-struct Run<'a> {
-    images: &'a Images<'a>,
-    plan: &'a [Planned],
-    options: &'a EvaluateOptions,
-    kind: Kind,
-    part: Part<'a>,
-    /// Numbers of the batches to be judged; the ledger has them in this order.
-    own: &'a [usize],
-}
-
-/// One batch to be judged.
-struct Job {
-    index: usize,
-    batch: Batch,
-    /// Places of the images that are attacked.
-    standing: Vec<i64>,
-}
-
-impl Run<'_> {
-    /// Runs what is left of the plan, and writes it into the ledger.
-    fn stages(
-        &self,
-        crew: &mut Crew<'_>,
-        ledger: &mut Ledger,
-        observer: &mut dyn FnMut(&Progress) -> Control,
-    ) -> Result<()> {
-        let Part { world, saved, .. } = self.part;
-        // A round is as large as all processes can judge at once.
-        let hands = self.common_hands(crew)?;
-        for (stage, planned) in self.plan.iter().enumerate() {
-            if ledger.stages.len() == stage {
-                ledger.stages.push(Entry::default());
-            }
-            while let first = ledger.stages[stage].survivors.len()
-                && first < self.own.len()
-            {
-                let last = (first + hands * world.size()).min(self.own.len());
-                let mine = |rank: usize| (first + hands * rank).min(last);
-                let found = self.batches(crew, planned, mine(world.rank())..mine(world.rank() + 1), ledger);
-                self.enter(found?, &mut ledger.stages[stage])?;
-                if let Some(saved) = saved {
-                    saved.write(ledger)?;
-                }
-                let (done, total) = (self.images_in(&self.own[..last]), self.images_in(self.own));
-                let robust_accuracy = ledger.stages[stage].withstood() as f64 / done as f64;
-                let stage = match &planned.task {
-                    Task::Clean => Stage::Clean,
-                    Task::Attack(..) | Task::Curve(..) => Stage::Attack { name: planned.name.clone() },
-                };
-                let control = observer(&Progress { stage, done, total, robust_accuracy });
-                if any(world, control == Control::Stop)? {
-                    return Err(Error::Interrupted);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Batches that each process judges at once: as many as the one with the fewest hands.
-    fn common_hands(&self, crew: &Crew<'_>) -> Result<usize> {
-        let own = (crew.hands() as u64).to_le_bytes().to_vec();
-        let all = documents(self.part.world, own)?;
-        let hands = |bytes: &Vec<u8>| {
-            bytes.as_slice().try_into().map_or(1, |bytes| u64::from_le_bytes(bytes) as usize)
-        };
-        Ok(all.iter().map(hands).min().unwrap_or(1))
-    }
-
-    /// Images in the batches of these numbers.
-    fn images_in(&self, batches: &[usize]) -> usize {
-        let (size, images) = (self.options.batch_size, self.images.len());
-        batches.iter().map(|batch| size.min(images - batch * size)).sum()
-    }
-
-    /// Some of the own batches of one stage, at the same time.
-    fn batches(
-        &self,
-        crew: &mut Crew<'_>,
-        planned: &Planned,
-        places: Range<usize>,
-        ledger: &Ledger,
-    ) -> Result<Found> {
-        let started = Instant::now();
-        let jobs = places.map(|place| self.job(planned, place, ledger)).collect::<Result<Vec<_>>>()?;
-        let rng = Rng::new(self.options.seed);
-        let found = crew.each(jobs, |classifier, Job { index, batch, standing }| {
-            let judge = Judge { classifier, rng };
-            match &planned.task {
-                Task::Clean => Ok((judge.clean(&batch, index)?, Passes::default())),
-                Task::Attack(_, part) | Task::Curve(part) => {
-                    judge.attack((part, &planned.threat), &batch, index, &standing)
-                }
-            }
-        });
-        let doing = |one: Result<_>| one.doing(|| format!("judging under {}", planned.name));
-        let batches = found.into_iter().map(doing).collect::<Result<_>>()?;
-        Ok(Found { batches, seconds: started.elapsed().as_secs_f64() })
-    }
-
-    /// Enters what every process has `found` in a round, in the order of the batches.
-    fn enter(&self, found: Found, entry: &mut Entry) -> Result<()> {
-        let own = serde_json::to_vec(&found).map_err(std::io::Error::from)?;
-        let mut seconds = 0f64;
-        for found in documents(self.part.world, own)? {
-            let found: Found = serde_json::from_slice(&found).map_err(std::io::Error::from)?;
-            for (left, passes) in found.batches {
-                entry.survivors.push(left);
-                entry.passes += passes;
-            }
-            seconds = seconds.max(found.seconds);
-        }
-        entry.seconds += seconds;
-        Ok(())
-    }
-
-    fn job(&self, planned: &Planned, place: usize, ledger: &Ledger) -> Result<Job> {
-        let index = self.own[place];
-        let start = index * self.options.batch_size;
-        let end = (start + self.options.batch_size).min(self.images.len());
-        let batch = self.images.range(start, end, self.kind)?;
-        let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(place));
-        Ok(Job { index, batch, standing: before.cloned().unwrap_or_default() })
-    }
-}
-
-/// What one process has found in a round.
-#[derive(Serialize, Deserialize)]
-struct Found {
-    /// Places of the images that withstood, and the passes, of each batch.
-    batches: Vec<(Vec<i64>, Passes)>,
-    seconds: f64,
 }

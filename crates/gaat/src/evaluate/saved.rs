@@ -100,8 +100,8 @@ pub(super) fn read(path: &Path, judged: &str) -> Result<Option<(Shard, Ledger)>>
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read?,
     };
-    let document: Document =
-        serde_json::from_str(&text).map_err(|error| failed(format!("is no state of an evaluation ({error})")))?;
+    let document: Document = serde_json::from_str(&text)
+        .map_err(|error| failed(format!("is no state of an evaluation ({error})")))?;
     if document.schema != SCHEMA {
         return Err(failed(format!(
             "has the schema `{}`, and this version reads `{SCHEMA}`; remove the file or name another",

@@ -71,7 +71,8 @@ pub(super) fn normalised(layer: &BatchNorm, input: &Tensor, follows: bool) -> Re
     if follows {
         let _no_grad = tch::no_grad_guard();
         let unbiased = variance.f_detach()? * (&total / (&total - 1.0));
-        let follow = |running: &Tensor, now: &Tensor| running.shallow_clone().f_lerp_(now, BatchNorm::MOMENTUM);
+        let follow =
+            |running: &Tensor, now: &Tensor| running.shallow_clone().f_lerp_(now, BatchNorm::MOMENTUM);
         let _ = follow(&layer.running_mean, &mean.f_detach()?)?;
         let _ = follow(&layer.running_variance, &unbiased)?;
     }

@@ -6,7 +6,7 @@ use super::state_file::{Position, State};
 use crate::nn::Classifier;
 use crate::world::{World, document_of_leader, same_everywhere};
 use crate::{Error, Result};
-use gaat_spec::{Plan, RunRecord};
+use gaat_spec::{Plan, Recipe, RunRecord};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -26,25 +26,22 @@ pub(super) fn check_alike(
     if world.size() == 1 {
         return Ok(());
     }
-    let mut recipe = serde_json::to_value(plan.recipe()).map_err(std::io::Error::from)?;
-    if let Some(keys) = recipe.as_object_mut() {
-        for key in OF_A_MACHINE {
-            keys.remove(key);
-        }
-    }
+    let recipe = serde_json::to_value(plan.recipe()).map_err(std::io::Error::from)?;
+    let keys = Recipe::keys().iter().filter(|key| !OF_A_MACHINE.contains(key));
+    let keys =
+        keys.map(|key| (*key, recipe.get(*key).map_or_else(|| "unset".to_owned(), ToString::to_string)));
     let start = serde_json::to_string(&record.start.as_ref().map(|start| &start.digest));
-    let outline = network.store().named().iter().map(|entry| format!("{} {:?}", entry.name, entry.tensor.size()));
-    same_everywhere(
-        world,
-        &[
-            ("their version of gaat", record.environment.version.clone()),
-            ("the recipe", recipe.to_string()),
-            ("the digest of the images", record.data_digest.clone()),
-            ("the weights that they begin with", start.map_err(std::io::Error::from)?),
-            ("the precision", record.environment.precision.clone()),
-            ("the network", outline.collect::<Vec<_>>().join(", ")),
-        ],
-    )
+    let outline =
+        network.store().named().iter().map(|entry| format!("{} {:?}", entry.name, entry.tensor.size()));
+    let mut facts = vec![("their version of gaat", record.environment.version.clone())];
+    facts.extend(keys);
+    facts.extend([
+        ("the digest of the images", record.data_digest.clone()),
+        ("the weights that they begin with", start.map_err(std::io::Error::from)?),
+        ("the precision that computes", record.environment.precision.clone()),
+        ("the network", outline.collect::<Vec<_>>().join(", ")),
+    ]);
+    same_everywhere(world, &facts)
 }
 
 /// The state that the leader has found, if any, in all of `world`.
@@ -80,30 +77,22 @@ struct Outline {
 
 impl Outline {
     fn of(state: &State) -> Result<Self> {
-        let outline = |(name, tensor): &(String, Tensor)| {
-            (name.clone(), tensor.size(), format!("{:?}", tensor.kind()))
-        };
+        let outline =
+            |(name, tensor): &(String, Tensor)| (name.clone(), tensor.size(), format!("{:?}", tensor.kind()));
         Ok(Self { position: state.position.clone(), tensors: state.tensors.iter().map(outline).collect() })
     }
 }
 
 fn empty((name, shape, kind): &(String, Vec<i64>, String)) -> Result<(String, Tensor)> {
     let kind = KINDS.iter().find(|known| format!("{known:?}") == *kind).copied();
-    let kind = kind.ok_or_else(|| Error::Usage(format!("the leader's tensor `{name}` has an unknown dtype")))?;
+    let kind =
+        kind.ok_or_else(|| Error::Usage(format!("the leader's tensor `{name}` has an unknown dtype")))?;
     Ok((name.clone(), Tensor::f_zeros(shape.as_slice(), (kind, Device::Cpu))?))
 }
 
 /// Dtypes of what a state holds.
-const KINDS: [Kind; 8] = [
-    Kind::Float,
-    Kind::Double,
-    Kind::BFloat16,
-    Kind::Half,
-    Kind::Uint8,
-    Kind::Int,
-    Kind::Int64,
-    Kind::Bool,
-];
+const KINDS: [Kind; 8] =
+    [Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half, Kind::Uint8, Kind::Int, Kind::Int64, Kind::Bool];
 
 impl Run<'_> {
     /// Begins with the leader's numbers, where nothing was found to go on from.

@@ -164,7 +164,9 @@ impl Run<'_> {
         let mut checked = finite::check("after this step the tensors of the run", named);
         // What the method remembers each of several processes has for itself.
         if any(self.world.as_ref(), checked.is_err())? && checked.is_ok() {
-            checked = Err(Error::NotFinite("after this step the memory of another process holds numbers that are not finite".to_owned()));
+            checked = Err(Error::NotFinite(
+                "after this step the memory of another process holds numbers that are not finite".to_owned(),
+            ));
         }
         checked.map_err(|error| located(error, self.calendar.epoch(steps.saturating_sub(1)), steps))
     }

@@ -263,14 +263,20 @@ mod tests {
             let read = memory.read(Members::alone(&indices), Kind::Double).unwrap();
             assert!(gap(&read, &values) <= error, "{memory:?}");
             assert_eq!(gap(&read.get(0).get(0).get(0).narrow(0, 0, 3), &ends), 0.0);
-            assert_eq!(memory.read(Members::alone(&others), Kind::Double).unwrap().abs().max().double_value(&[]), 0.0);
+            assert_eq!(
+                memory.read(Members::alone(&others), Kind::Double).unwrap().abs().max().double_value(&[]),
+                0.0
+            );
             // Written again as read, nothing drifts.
             memory.write(Members::alone(&indices), &read).unwrap();
             assert_eq!(gap(&memory.read(Members::alone(&indices), Kind::Double).unwrap(), &read), 0.0);
         }
         let mut memory = ImageMemory::quantized(&setting(), 0.25).unwrap();
         memory.write(Members::alone(&indices), &(values * 100.0)).unwrap();
-        assert!(memory.read(Members::alone(&indices), Kind::Double).unwrap().abs().max().double_value(&[]) <= 0.25);
+        assert!(
+            memory.read(Members::alone(&indices), Kind::Double).unwrap().abs().max().double_value(&[])
+                <= 0.25
+        );
     }
 
     #[test]

@@ -47,10 +47,12 @@ mod training;
 mod trial;
 mod validation;
 
+pub use crate::world::{Alone, World};
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};
 pub use directory::{KeptRun, TrainOptions, train, train_in, train_of};
 pub use events::{Control, Observer, Quiet};
+pub use gaat_spec::Head;
 pub use keeper::{Keeper, Nothing};
 pub use memory::{ImageMemory, Members};
 pub use methods::{
@@ -65,5 +67,3 @@ pub use state_file::State;
 pub use step::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 pub use tape::Tape;
 pub use training::Training;
-pub use crate::world::{Alone, World};
-pub use gaat_spec::Head;

@@ -3,9 +3,9 @@
 use super::batches::Batches;
 use super::consistency::Consistency;
 use super::mark::Mark;
+use super::memory::Members;
 use super::optimizer::Optimizer;
 use super::outside::Outside;
-use super::memory::Members;
 use super::portion::Portion;
 use super::{Placement, Tape, named};
 use crate::Result;

@@ -231,7 +231,9 @@ fn told(reason: String) -> Error {
 
 fn text(variables: Variables<'_>, name: &str) -> Result<String> {
     let found = variables(name).filter(|value| !value.is_empty());
-    found.ok_or_else(|| told(format!("{name} is not set, though other variables say that there are several processes")))
+    found.ok_or_else(|| {
+        told(format!("{name} is not set, though other variables say that there are several processes"))
+    })
 }
 
 fn number<T: FromStr>(name: &str, value: &str) -> Result<T> {
@@ -313,7 +315,10 @@ mod tests {
     #[test]
     fn a_task_of_slurm_knows_its_place_where_nobody_else_says_it() {
         let found = place(SRUN, "");
-        assert_eq!((found.rank, found.size, found.local_rank, found.host.as_str()), (3, 4, Some(1), "gpu007"));
+        assert_eq!(
+            (found.rank, found.size, found.local_rank, found.host.as_str()),
+            (3, 4, Some(1), "gpu007")
+        );
         assert_eq!((found.port, found.is_served, found.threads(64)), (24_713, false, Some(6)));
         let given = place(SRUN, "MASTER_ADDR=login MASTER_PORT=1234");
         assert_eq!((given.host.as_str(), given.port), ("login", 1234));

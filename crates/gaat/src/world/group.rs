@@ -3,12 +3,15 @@
 use super::{Place, World};
 use crate::{Error, Result};
 use gaat_shim::{Joining, LibtorchError, Store};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tch::Tensor;
 
 /// Between two looks at who has come.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long one try to reach the meeting place takes at most.
+const ONE_TRY: Duration = Duration::from_secs(5);
 /// How long somebody who has lost the others looks for the reason, and how long the store outlives its server's own work.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
@@ -32,17 +35,17 @@ impl Group {
         let Place { rank, size, is_served, patience_at_start: patience, .. } = *place;
         let (host, port, begun) = (&place.host, place.port, Instant::now());
         let serves = rank == 0 && !is_served;
-        let store = Store::connect(host, port, serves, patience).map_err(|error| {
-            let at = format!("{host}:{port}");
-            if serves {
-                return Error::Launch { reason: format!("the store cannot be served at {at} ({error})") };
-            }
-            let who = if is_served { "the launcher" } else { "rank 0" };
-            Error::Absent {
-                who: who.to_owned(),
-                reason: format!("nothing answers at {at} ({error})"),
+        if !serves {
+            // libtorch would write pages about every try.
+            answers(host, port, patience).map_err(|reason| Error::Absent {
+                who: if is_served { "the launcher" } else { "rank 0" }.to_owned(),
+                reason: format!("nothing answers at {host}:{port} ({reason})"),
                 seconds: patience.as_secs(),
-            }
+            })?;
+        }
+        let store = Store::connect(host, port, serves, patience).map_err(|error| {
+            let doing = if serves { "served" } else { "reached" };
+            Error::Launch { reason: format!("the store at {host}:{port} cannot be {doing} ({error})") }
         })?;
         // A launcher may start several commands one after the other, which must not meet each other's past.
         let turn = store.add(&format!("{}/turn/{rank}", place.prefix), 1)?;
@@ -100,11 +103,13 @@ impl Group {
             let (Ok(()), Some(ends), Some(waiting)) = (&told, self.ends("end"), self.ends("lost")) else {
                 return lost(format!("rank 0, which serves the store, is gone ({error})"));
             };
-            let failed = ends.iter().find_map(|(rank, end)| Some((rank, end.as_ref().filter(|end| !end.is_empty())?)));
+            let failed =
+                ends.iter().find_map(|(rank, end)| Some((rank, end.as_ref().filter(|end| !end.is_empty())?)));
             if let Some((rank, reason)) = failed {
                 return lost(format!("rank {rank} has failed: {reason}"));
             }
-            let silent = ends.iter().zip(&waiting).filter(|((_, end), (_, waits))| end.is_none() && waits.is_none());
+            let silent =
+                ends.iter().zip(&waiting).filter(|((_, end), (_, waits))| end.is_none() && waits.is_none());
             let silent: Vec<usize> = silent.map(|((rank, _), _)| *rank).collect();
             if begun.elapsed() > AFTERWARDS || silent.is_empty() {
                 let ended: Vec<usize> =
@@ -158,6 +163,28 @@ impl Drop for Group {
                 _ => return,
             }
         }
+    }
+}
+
+/// Waits until somebody listens at `host`:`port`; why nobody does where that takes longer than `patience`.
+fn answers(host: &str, port: u16, patience: Duration) -> std::result::Result<(), String> {
+    let begun = Instant::now();
+    loop {
+        let error = match (host, port).to_socket_addrs() {
+            Ok(addresses) => {
+                let tried = addresses.map(|address| TcpStream::connect_timeout(&address, ONE_TRY));
+                match tried.reduce(|one, other| if one.is_ok() { one } else { other }) {
+                    Some(Ok(_)) => return Ok(()),
+                    Some(Err(error)) => error.to_string(),
+                    None => "the name has no address".to_owned(),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        if begun.elapsed() > patience {
+            return Err(error);
+        }
+        std::thread::sleep(10 * PAUSE);
     }
 }
 
@@ -270,6 +297,9 @@ pub(crate) mod tests {
 
     #[test]
     fn ranks_are_said_as_one_says_them() {
-        assert_eq!([&[1][..], &[0, 2], &[0, 2, 5]].map(ranks), ["rank 1", "ranks 0 and 2", "ranks 0, 2 and 5"]);
+        assert_eq!(
+            [&[1][..], &[0, 2], &[0, 2, 5]].map(ranks),
+            ["rank 1", "ranks 0 and 2", "ranks 0, 2 and 5"]
+        );
     }
 }

@@ -102,7 +102,7 @@ fn several_threads_end_with_the_weights_of_one_process() {
         // Three epochs: the first fills the memories, and the others read what other processes may have written.
         ("fgsm-mep", "epochs = 3\nflip = true\nmemory-reset = 10\n"),
         ("gaat-memory", "epochs = 3\nflip = true\n"),
-        // The rest of an epoch, 10 images of 20, is divided otherwise.
+        // The rest of an epoch is divided otherwise than the batches before.
         ("free", "replays = 2\n"),
         ("awp+gaat", "steps = 2\nawp-warmup = 0\n"),
         ("gaat-free", ""),
@@ -205,11 +205,81 @@ fn statistics_of_batches_are_averaged_at_the_end_of_an_epoch() {
 }
 
 #[test]
-fn what_cannot_be_divided_is_refused_with_a_way_out() {
+fn synchronised_statistics_are_those_of_one_process() {
     tch::set_num_threads(1);
-    for (method, more, reason) in [
-        ("awp+gaat", "curvature = \"batch-fisher\"\n", "batch-fisher"),
+    let folder = tempfile::tempdir().unwrap();
+    for (method, more) in [
+        ("natural", ""),
+        ("rat", "steps = 2\n"),
+        ("awp+n-fgsm", "awp-warmup = 0\n"),
+        ("gradalign", ""),
+        ("trades", "steps = 1\nepochs = 1\n"),
     ] {
+        let more = format!("{more}model = \"wide-resnet-10-1\"\nlimit = 70\nsync-batch-norm = true\n");
+        let text = text(method, &more);
+        let alone = folder.path().join(format!("{method}-1"));
+        in_directory(training(&text), &text, &alone, false, &mut Quiet);
+        for size in [2, 3] {
+            let run = folder.path().join(format!("{method}-{size}"));
+            together(&text, size, |training, is_leader| {
+                if is_leader {
+                    in_directory(training, &text, &run, false, &mut Quiet)
+                } else {
+                    training.run(&mut Nothing, &mut Quiet).unwrap()
+                }
+            });
+            let apart = gap(&weights(&run), &weights(&alone));
+            println!("{method} in {size}: weights {apart:.1e} apart");
+            assert!(apart < 1e-9, "{method} in {size}: {apart}");
+        }
+    }
+}
+
+#[test]
+fn what_several_processes_remember_goes_on_in_any_number_of_them() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    // Step 9 lies within an epoch, and between two replays of a batch.
+    for (method, more) in [
+        ("fgsm-mep", "epochs = 3\nflip = true\n"),
+        ("free", "replays = 2\n"),
+        ("gaat-memory", "epochs = 3\n"),
+    ] {
+        let text = text(method, more);
+        let alone = folder.path().join(format!("{method}-1"));
+        in_directory(training(&text), &text, &alone, false, &mut Quiet);
+        for size in [1, 3] {
+            let run = folder.path().join(format!("{method}-2-{size}"));
+            together(&text, 2, |training, is_leader| {
+                let mut stop = |event: &Event| match event {
+                    Event::Step { step: 9, .. } => Control::Stop,
+                    _ => Control::Continue,
+                };
+                if is_leader {
+                    in_directory(training, &text, &run, false, &mut stop)
+                } else {
+                    training.run(&mut Nothing, &mut Quiet).unwrap()
+                }
+            });
+            let records = together(&text, size, |training, is_leader| {
+                if is_leader {
+                    in_directory(training, &text, &run, true, &mut Quiet)
+                } else {
+                    training.run(&mut Nothing, &mut Quiet).unwrap()
+                }
+            });
+            assert!(records.iter().all(|record| record.status == Status::Done), "{records:?}");
+            let apart = gap(&weights(&run), &weights(&alone));
+            println!("{method} in 2 and then {size}: weights {apart:.1e} apart");
+            assert!(apart < 1e-9, "{method} in 2 and then {size}: {apart}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_done_together_is_refused_with_a_way_out() {
+    tch::set_num_threads(1);
+    for (method, more, reason) in [("awp+gaat", "curvature = \"batch-fisher\"\n", "batch-fisher")] {
         let errors = together(&text(method, more), 2, |training, _| {
             training.run(&mut Nothing, &mut Quiet).unwrap_err().to_string()
         });
@@ -218,6 +288,22 @@ fn what_cannot_be_divided_is_refused_with_a_way_out() {
             "{errors:?}"
         );
     }
+    let refined = "refinement = \"adaptive\"\nsync-batch-norm = true\n";
+    let errors = together(&text("gaat", refined), 2, |training, _| {
+        training.run(&mut Nothing, &mut Quiet).unwrap_err().to_string()
+    });
+    assert!(
+        errors.iter().all(|text| text.contains("sync-batch-norm") && text.contains("refinement to off")),
+        "{errors:?}"
+    );
+    let errors = together(&text("natural", ""), 2, |mut training, is_leader| {
+        if !is_leader {
+            training.data.digest.push('x');
+        }
+        training.run(&mut Nothing, &mut Quiet).unwrap_err().to_string()
+    });
+    let parts = ["rank 1 and rank 0 differ in the digest of the images", "the same data"];
+    assert!(errors.iter().all(|text| parts.iter().all(|part| text.contains(part))), "{errors:?}");
     let small = text("natural", "").replace("batch-size = 20", "batch-size = 2");
     let errors =
         together(&small, 3, |training, _| training.run(&mut Nothing, &mut Quiet).unwrap_err().to_string());

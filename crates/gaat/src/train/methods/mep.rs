@@ -151,7 +151,8 @@ impl TrainingMethod for FgsmMep {
     }
 
     fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
-        let parts = [self.perturbations.part_of("perturbations", state)?, self.momenta.part_of("momenta", state)?];
+        let parts =
+            [self.perturbations.part_of("perturbations", state)?, self.momenta.part_of("momenta", state)?];
         copy_into("method", self.state(), &parts)
     }
 }
