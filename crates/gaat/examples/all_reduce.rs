@@ -6,6 +6,8 @@
 //! RANK=0 cargo run --release --example all_reduce
 //! ```
 
+#![allow(clippy::print_stdout, reason = "an example shows what it has found")]
+
 use gaat::nn::{BuildOptions, ComputePrecision, InputShape, Normalization, build};
 use gaat::world::{Group, Place, World};
 use std::error::Error;

@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &TrainArguments, printer: &Printer, place: Option<&
     let world = super::world(place)?;
     let is_leader = world.rank() == 0;
     let mut progress = TrainingProgress::new(printer, "");
-    let record = train_in(world, &catalogue, &recipe, &options, &mut progress)?;
+    let record = train_in(&world, &catalogue, &recipe, &options, &mut progress)?;
     if !is_leader {
         let is_done = record.status != Status::Interrupted;
         return Ok(if is_done { Outcome::Done } else { Outcome::Interrupted });

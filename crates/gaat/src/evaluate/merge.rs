@@ -21,7 +21,7 @@ pub(super) fn merged(states: &[PathBuf], judged: &str, stages: &[Planned], batch
         if let Some((other, known, _)) =
             parts.iter().find(|(_, known, _)| known.of != shard.of || *known == shard)
         {
-            let (path, other) = (path.clone(), gaat_spec::visible_path(other).to_string());
+            let (path, other) = (path.clone(), gaat_spec::visible_path(other));
             let reason = format!(
                 "is part {shard}, and {other} is part {known}: each part is needed once, of one division"
             );

@@ -82,7 +82,7 @@ impl Run<'_> {
                 let last = (first + hands * world.size()).min(self.own.len());
                 let mine = |rank: usize| (first + hands * rank).min(last);
                 let found = self.batches(crew, planned, mine(world.rank())..mine(world.rank() + 1), ledger);
-                self.enter(found?, &mut ledger.stages[stage])?;
+                self.enter(&found?, &mut ledger.stages[stage])?;
                 if let Some(saved) = saved {
                     saved.write(ledger)?;
                 }
@@ -143,8 +143,8 @@ impl Run<'_> {
     }
 
     /// Enters what every process has `found` in a round, in the order of the batches.
-    fn enter(&self, found: Found, entry: &mut Entry) -> Result<()> {
-        let own = serde_json::to_vec(&found).map_err(std::io::Error::from)?;
+    fn enter(&self, found: &Found, entry: &mut Entry) -> Result<()> {
+        let own = serde_json::to_vec(found).map_err(std::io::Error::from)?;
         let mut seconds = 0f64;
         for found in documents(self.part.world, own)? {
             let found: Found = serde_json::from_slice(&found).map_err(std::io::Error::from)?;

@@ -34,14 +34,14 @@ pub(crate) fn with_joined<T>(joined: Option<Joined>, work: impl FnOnce() -> T) -
 }
 
 /// Whether statistics are taken together now. Such passes cannot be recorded.
-pub(super) fn is_joined() -> bool {
+pub(crate) fn is_joined() -> bool {
     JOINED.with_borrow(Option::is_some)
 }
 
 /// `input`, `[N, C, ...]`, normalised by `layer` with the statistics of all images of all processes, which the running ones follow
 /// where `follows`; `None` where nobody has joined. Differentiable any number of times.
 ///
-/// Means and variances of the processes are put together as in Chan, Golub and LeVeque (1983), which loses no digits where a mean
+/// Means and variances of the processes are put together as in Chan, Golub and `LeVeque` (1983), which loses no digits where a mean
 /// is far from 0.
 pub(super) fn normalised(layer: &BatchNorm, input: &Tensor, follows: bool) -> Result<Option<Tensor>> {
     let Some(Joined { group, rank, size }) = JOINED.with_borrow(Clone::clone) else { return Ok(None) };

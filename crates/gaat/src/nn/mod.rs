@@ -31,7 +31,7 @@ pub use classifier::{Classifier, FeatureMaps, InputShape, Mode};
 pub use exported::{ExportedNetwork, ExportedOptions};
 pub use flow::{Activation, Flow};
 pub use input::Normalization;
-pub(crate) use joined::{Joined, with_joined};
+pub(crate) use joined::{Joined, is_joined, with_joined};
 pub use layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbedding};
 pub(crate) use models::head;
 pub use network::Body;

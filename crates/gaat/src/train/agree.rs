@@ -53,7 +53,7 @@ pub(super) fn found_by_leader(world: &dyn World, found: Option<State>) -> Result
         return Ok(found);
     }
     let unreadable = |error| Error::Usage(format!("the leader's state cannot be read: {error}"));
-    let outline = found.as_ref().map(Outline::of).transpose()?;
+    let outline = found.as_ref().map(Outline::of);
     let document = serde_json::to_vec(&outline).map_err(unreadable)?;
     let document = document_of_leader(world, document)?;
     let Some(outline) = serde_json::from_slice::<Option<Outline>>(&document).map_err(unreadable)? else {
@@ -76,10 +76,10 @@ struct Outline {
 }
 
 impl Outline {
-    fn of(state: &State) -> Result<Self> {
+    fn of(state: &State) -> Self {
         let outline =
             |(name, tensor): &(String, Tensor)| (name.clone(), tensor.size(), format!("{:?}", tensor.kind()));
-        Ok(Self { position: state.position.clone(), tensors: state.tensors.iter().map(outline).collect() })
+        Self { position: state.position.clone(), tensors: state.tensors.iter().map(outline).collect() }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{StepContext, Tape};
 use crate::attack::ball;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
-use crate::nn::{Classifier, Mode, Role, answer, recorded};
+use crate::nn::{Classifier, Mode, Role, answer, is_joined, recorded};
 use crate::world::World;
 use crate::{Error, Result};
 use gaat_shim::{are_finite, in_order_of};
@@ -65,9 +65,10 @@ impl Slope {
     fn join(&mut self, world: &dyn World, portion: Portion) -> Result<(Tensor, Tensor)> {
         let mut whole = self.loss.shallow_clone();
         if !portion.is_all() {
-            let share = portion.images as f64 / portion.of as f64;
-            for gradient in &mut self.weights {
-                *gradient = gradient.f_mul_scalar(share)?;
+            if !is_joined() {
+                for gradient in &mut self.weights {
+                    *gradient = gradient.f_mul_scalar(portion.share())?;
+                }
             }
             whole = whole.f_alias_copy()?;
             let common = self.weights.iter().chain([&whole]).map(Tensor::shallow_clone);
@@ -84,17 +85,21 @@ impl Slope {
         Ok((whole.f_isfinite()?, finite))
     }
 
-    fn of(classifier: &dyn Classifier, objective: Objective) -> Result<Self> {
+    /// Of the images of `portion`. Where processes normalise together the gradient of one is that of all losses, so that each loss
+    /// counts as much as it does in the whole batch before any gradient is taken.
+    fn of(classifier: &dyn Classifier, objective: Objective, portion: Portion) -> Result<Self> {
         let mean = objective.losses.f_mean(objective.losses.kind())?;
+        let share = if is_joined() { portion.share() } else { 1.0 };
+        let descended = if share < 1.0 { mean.f_mul_scalar(share)? } else { mean.shallow_clone() };
         let mut inputs = classifier.store().trainable();
         let parameters = inputs.len();
         inputs.extend(objective.watched.iter().map(Tensor::shallow_clone));
-        let mut weights = Tensor::f_run_backward(&[&mean], &inputs, false, false)?;
+        let mut weights = Tensor::f_run_backward(&[&descended], &inputs, false, false)?;
         let count = objective.losses.size()[0] as f64;
         let loss = mean.f_detach()?.f_to_kind(Kind::Double)? * count;
         let pixels = match weights.split_off(parameters).pop() {
             // Of the sum, as everywhere, while the weights follow the mean.
-            Some(gradient) => Some(gradient.f_contiguous()? * count),
+            Some(gradient) => Some(gradient.f_contiguous()? * (count / share)),
             None => None,
         };
         Ok(Self { objective, loss, weights, pixels })
@@ -208,7 +213,7 @@ impl<'a> StepContext<'a> {
         let mut tape = Tape::new(self.classifier, mode);
         let objective = build(&mut tape)?;
         self.passes += tape.passes();
-        Slope::of(self.classifier, objective)
+        Slope::of(self.classifier, objective, self.portion)
     }
 
     /// The slope of the cross-entropy at `pixels`, which are watched or not: the same passes at every step, so that they can
@@ -220,7 +225,7 @@ impl<'a> StepContext<'a> {
         batch: &Batch,
         is_watching: bool,
     ) -> Result<Slope> {
-        let classifier = self.classifier;
+        let (classifier, portion) = (self.classifier, self.portion);
         let recordings = classifier.recordings();
         let inputs = [pixels, batch.targets()];
         let pass = |inputs: &[&Tensor]| {
@@ -228,7 +233,8 @@ impl<'a> StepContext<'a> {
             let logits = classifier.logits(&pixels, mode)?;
             let losses = losses(&logits, inputs[1])?;
             let watched = is_watching.then(|| pixels.shallow_clone());
-            let slope = Slope::of(classifier, Objective { losses, attacked: None, logits, watched })?;
+            let slope =
+                Slope::of(classifier, Objective { losses, attacked: None, logits, watched }, portion)?;
             let Slope { objective, loss, mut weights, pixels } = slope;
             if recordings.is_some() {
                 // As the optimiser wants them: what is done here is recorded too.

@@ -57,7 +57,7 @@ pub fn train_of(
     options: &TrainOptions,
     observer: &mut dyn Observer,
 ) -> Result<RunRecord> {
-    train_in(Arc::new(Alone), catalogue, recipe, options, observer)
+    train_in(&(Arc::new(Alone) as Arc<dyn World>), catalogue, recipe, options, observer)
 }
 
 /// The same, in one of several processes, which all call this with the same recipe. The leader alone writes, and a run that is
@@ -66,13 +66,13 @@ pub fn train_of(
 /// # Errors
 /// As [`train`]; also when one of the others fails, cannot be reached, or trains by another recipe or on other images.
 pub fn train_in(
-    world: Arc<dyn World>,
+    world: &Arc<dyn World>,
     catalogue: &Catalogue,
     recipe: &CheckedRecipe,
     options: &TrainOptions,
     observer: &mut dyn Observer,
 ) -> Result<RunRecord> {
-    let trained = trained_in(&world, catalogue, recipe, options, observer);
+    let trained = trained_in(world, catalogue, recipe, options, observer);
     world.part(trained.as_ref().err().map(ToString::to_string).as_deref());
     trained
 }

@@ -38,6 +38,11 @@ impl Portion {
         Ok(whole.f_narrow(0, self.start as i64, self.images as i64)?)
     }
 
+    /// Images over those of the whole batch.
+    pub(super) fn share(&self) -> f64 {
+        self.images as f64 / self.of as f64
+    }
+
     /// Whether it is the whole batch.
     pub(super) fn is_all(&self) -> bool {
         self.images == self.of

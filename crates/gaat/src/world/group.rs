@@ -18,7 +18,7 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 /// This process among those that work together.
 #[derive(Debug)]
 pub struct Group {
-    group: gaat_shim::Group,
+    joined: gaat_shim::Group,
     rank: usize,
     size: usize,
     serves: bool,
@@ -81,15 +81,15 @@ impl Group {
             interface: place.interface.as_deref(),
             host: is_here.then_some("127.0.0.1"),
         };
-        let group = gaat_shim::Group::join(Arc::new(store), joining)?;
-        Ok(Self { group, rank, size, serves, prefix })
+        let joined = gaat_shim::Group::join(Arc::new(store), joining)?;
+        Ok(Self { joined, rank, size, serves, prefix })
     }
 
     /// Who of the others has come to an end, with the reason of those that have failed, and who says nothing; `None` where the store
     /// is gone.
     fn ends(&self, kind: &str) -> Option<Vec<(usize, Option<String>)>> {
         let others = (0..self.size).filter(|rank| *rank != self.rank);
-        let end = |rank| Some((rank, self.group.store().get(&key(&self.prefix, kind, rank)).ok()?));
+        let end = |rank| Some((rank, self.joined.store().get(&key(&self.prefix, kind, rank)).ok()?));
         others.map(end).collect()
     }
 
@@ -97,7 +97,7 @@ impl Group {
     fn lost(&self, error: &LibtorchError) -> Error {
         let lost = |reason: String| Error::Lost { reason };
         // The others find out too; who does not say so is the one.
-        let told = self.group.store().set(&key(&self.prefix, "lost", self.rank), "1");
+        let told = self.joined.store().set(&key(&self.prefix, "lost", self.rank), "1");
         let begun = Instant::now();
         loop {
             let (Ok(()), Some(ends), Some(waiting)) = (&told, self.ends("end"), self.ends("lost")) else {
@@ -136,21 +136,21 @@ impl World for Group {
 
     fn sum(&self, tensors: &[Tensor]) -> Result<()> {
         let tensors: Vec<&Tensor> = tensors.iter().collect();
-        self.group.sum(&tensors).map_err(|error| self.lost(&error))
+        self.joined.sum(&tensors).map_err(|error| self.lost(&error))
     }
 
     fn share(&self, tensors: &[Tensor]) -> Result<()> {
         let tensors: Vec<&Tensor> = tensors.iter().collect();
-        self.group.share(&tensors).map_err(|error| self.lost(&error))
+        self.joined.share(&tensors).map_err(|error| self.lost(&error))
     }
 
     fn recording(&self) -> Option<&gaat_shim::Group> {
-        Some(&self.group)
+        Some(&self.joined)
     }
 
     fn part(&self, failure: Option<&str>) {
         // Whoever cannot say so any more has lost the others, and says that.
-        let _ = self.group.store().set(&key(&self.prefix, "end", self.rank), failure.unwrap_or_default());
+        let _ = self.joined.store().set(&key(&self.prefix, "end", self.rank), failure.unwrap_or_default());
     }
 }
 
@@ -211,7 +211,7 @@ pub(crate) mod tests {
     use tch::{Device, Kind};
 
     fn place(rank: usize, size: usize, port: u16) -> Place {
-        let patience = Duration::from_secs(60);
+        let patience = Duration::from_mins(1);
         Place { patience, patience_at_start: patience, ..Place::new(rank, size, "127.0.0.1", port) }
     }
 
