@@ -196,7 +196,7 @@ fn evaluated(
     conclude(classifier, &set, options, &ledger)
 }
 
-/// Judges part `shard` of the batches and leaves what was found in the file `state`; [`merge`] makes the verdict out of all
+/// Judges part `shard` of the batches and leaves what was found in the file `state`; [`merge()`] makes the verdict out of all
 /// parts, which need not know of each other. Goes on from the file where it is there.
 ///
 /// # Errors
