@@ -120,7 +120,7 @@ def main():
     save("among-weights", {**state, "epoch": 3, "args": argparse.Namespace(lr=0.1), "best": torch.tensor(0.5)})
     save("own-dictionary", {"state_dict": Dictionary(state)}, key="state_dict")
     save("parameters", {"params": dict(net.named_parameters())}, key="params")
-    # Not to be had.
+    # Not available.
     arrays = {name: tensor.numpy() for name, tensor in state.items()}
     save("arrays", {"state_dict": arrays}, refused="tensor")
     save("hidden", {"args": argparse.Namespace(model=state)}, refused="without tensors")

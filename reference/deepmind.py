@@ -1,4 +1,4 @@
-"""The networks of DeepMind's adversarial_robustness, written anew for `models.py`: other names, and padding as in TensorFlow."""
+"""The networks of DeepMind's adversarial_robustness, written again for `models.py`: other names, and padding as in TensorFlow."""
 
 import torch.nn.functional as F
 from torch import nn

@@ -239,7 +239,7 @@ impl Setup {
     }
 
     /// Has cargo build against the new libtorch: the path stays the same, so it would not notice, and a build
-    /// for the CPU would go on without CUDA.
+    /// for the CPU would continue without CUDA.
     fn forget_builds(&self) -> Result<()> {
         for (folder, profile) in [("debug", "dev"), ("release", "release")] {
             let Ok(mut entries) = fs::read_dir(self.builds.join(folder).join("build")) else { continue };

@@ -68,7 +68,7 @@ struct Hit {
     what: String,
 }
 
-/// Sweeps as `arguments` say; an error where something was found that nobody asked to see.
+/// Sweeps as `arguments` say; an error where something was found that was not expected.
 pub(crate) fn sweep(setup: &Setup, arguments: &[OsString]) -> Result<()> {
     if arguments.iter().any(|word| word == "--help") {
         println!("{USAGE}");

@@ -61,7 +61,7 @@ pub(crate) fn ci(setup: &Setup) -> Result<()> {
         let mut doc = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
         run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    // Links of the pages are checked by tidy; the site itself needs a tool that not everybody has.
+    // Links of the pages are checked by tidy; the site itself needs a tool that not every machine has.
     if docs::has_mdbook() {
         stage("site", || docs::docs(&setup.root))?;
     } else {

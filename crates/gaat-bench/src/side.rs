@@ -31,11 +31,11 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    /// Everybody, in the order of their turns.
+    /// All sides, in the order of their turns.
     pub(crate) const ALL: [Self; 5] =
         [Self::Gaat, Self::TorchBest, Self::TorchCompiled, Self::TorchCudaGraphs, Self::TorchAsWritten];
 
-    /// Who of the `chosen` does `work`; with none chosen, everybody who is at home on the device but `torch-compiled`, which
+    /// Which of the `chosen` sides do `work`; with none chosen, every side that runs on the device but `torch-compiled`, which
     /// takes a minute to start.
     pub(crate) fn of(work: &Work, chosen: &[Self], device: &str) -> Vec<Self> {
         let is_chosen = |side: &Self| match side {

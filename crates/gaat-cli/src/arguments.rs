@@ -269,7 +269,7 @@ pub struct EvaluateArguments {
     /// Exit with status 1 when an alarm was raised: a sign that the numbers may be too good
     #[arg(long)]
     pub require_no_alarms: bool,
-    /// Keep what was found in this file after every batch, and go on from it where it is there
+    /// Keep what was found in this file after every batch, and continue from it where it is there
     #[arg(long, value_name = "FILE.json")]
     pub state: Option<PathBuf>,
     /// Judge one of N parts of the images alone, into the file of --state: on machines that do not see each other
@@ -286,7 +286,7 @@ pub struct EvaluateArguments {
 // The method is set by --methods; the flag of the recipe would only mislead.
 #[command(mut_arg("method", |argument| argument.hide(true)))]
 #[command(
-    after_help = "The same command goes on where an interrupted comparison stopped: finished runs are kept. \
+    after_help = "The same command continues where an interrupted comparison stopped: finished runs are kept. \
                         Keys for one method alone go into a section of the recipe, such as [methods.rat]. A delay \
                         applies to the dat methods alone."
 )]
@@ -415,7 +415,7 @@ pub struct ExplainArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "train, evaluate, analyze, explain and compare write the page anew whenever they learn something. It needs no other \
+    after_help = "train, evaluate, analyze, explain and compare write the page again whenever they learn something. It needs no other \
                         file and no network."
 )]
 pub struct ReportArguments {

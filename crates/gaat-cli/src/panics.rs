@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 /// Runs `command`; a panic in it becomes an error with the first line of its message, read by `of_libtorch` where libtorch has
 /// said it.
 pub(crate) fn caught<T>(of_libtorch: fn(&str) -> Error, command: impl FnOnce() -> Result<T>) -> Result<T> {
-    // Whoever asks for a backtrace gets the whole of it; others get the error alone.
+    // A user who asks for a backtrace gets the whole of it; others get the error alone.
     if std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0") {
         set_hook(Box::new(|_| ()));
     }

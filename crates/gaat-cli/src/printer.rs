@@ -84,7 +84,7 @@ impl Printer {
         }
     }
 
-    /// A line that matters although the command goes on; shown even when progress is not.
+    /// A line that matters although the command continues; shown even when progress is not.
     pub fn warning(&self, line: &str) {
         self.notice(&format!("warning: {line}"));
     }

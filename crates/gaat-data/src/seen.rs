@@ -1,4 +1,4 @@
-//! What lies where data was looked for and cannot be used as it is: named, with what to do about it, so that nobody wonders
+//! What lies where data was looked for and cannot be used as it is: named, with what to do about it, so that no user wonders
 //! why files that are there are "not found". The layouts are those of torchvision 0.26 (`torchvision/datasets`).
 
 use std::path::{Path, PathBuf};

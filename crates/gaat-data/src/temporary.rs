@@ -1,4 +1,4 @@
-//! Temporary files that nobody leaves behind: each is locked while its writer lives, so that the next writer in the folder
+//! Temporary files that do not stay behind: each is locked while its writer lives, so that the next writer in the folder
 //! tells those of killed writers from those that are being written, and removes them.
 //!
 //! The lock is the kernel's and ends with the process, whichever way the process ends.
@@ -120,7 +120,7 @@ pub fn sweep(folder: &Path) {
     }
 }
 
-/// Removes a file that nobody writes. The lock is held meanwhile: a writer that has just made the file finds it gone, and
+/// Removes a file that no process writes. The lock is held meanwhile: a writer that has just made the file finds it gone, and
 /// makes another.
 fn remove_if_dead(path: &Path) {
     let Ok(file) = File::open(path) else { return };
@@ -130,7 +130,7 @@ fn remove_if_dead(path: &Path) {
 }
 
 /// Removes the temporary files of this process, for a process that ends in the midst of its work. Nothing gets its name any
-/// more; whoever tries waits for the end.
+/// more; a thread that tries waits for the end.
 pub fn abandon_writes() {
     let begun = Instant::now();
     loop {

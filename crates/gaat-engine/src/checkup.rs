@@ -93,7 +93,7 @@ fn libtorch(machine: &Machine) -> Finding {
         return finding("libtorch", State::Ok, found, None);
     }
     let remedy = format!(
-        "this gaat is made for {LIBTORCH_VERSION}: build and install it anew (`cargo xtask install`)"
+        "this gaat is made for {LIBTORCH_VERSION}: build and install it again (`cargo xtask install`)"
     );
     finding("libtorch", State::Missing, found, Some(remedy))
 }
@@ -123,7 +123,7 @@ fn cuda(machine: &Machine) -> Finding {
     match (has_cuda, cuda_devices, has_nvidia_driver) {
         (_, 1.., _) => finding("cuda", State::Ok, format!("{cuda_devices} devices: --device cuda:0"), None),
         (false, _, true) => {
-            let remedy = "`cargo xtask setup --cuda` fetches one with CUDA; build gaat anew then";
+            let remedy = "`cargo xtask setup --cuda` fetches one with CUDA; build gaat again then";
             finding(
                 "cuda",
                 State::Note,
@@ -160,7 +160,7 @@ fn data_places(arguments: &DoctorArguments, places: &Directories) -> Finding {
     finding("data", State::Ok, format!("looked for in {}", shown.join(", ")), None)
 }
 
-/// A data set; `None` for an image folder that nobody asked for.
+/// A data set; `None` for an image folder that the user did not name.
 fn data(dataset: DatasetName, arguments: &DoctorArguments) -> Option<Finding> {
     let is_asked_for = dataset == arguments.dataset;
     if dataset == DatasetName::Folder && !is_asked_for {

@@ -72,7 +72,7 @@ pub enum Error {
     },
 
     /// The observer broke off.
-    #[error("interrupted; the same command goes on from here")]
+    #[error("interrupted; the same command continues from here")]
     Interrupted,
 }
 
@@ -91,6 +91,6 @@ fn kept(bytes: u64) -> String {
     if bytes == 0 {
         String::new()
     } else {
-        format!("{bytes} bytes are kept, and the next try goes on from there. ")
+        format!("{bytes} bytes are kept, and the next try continues from there. ")
     }
 }

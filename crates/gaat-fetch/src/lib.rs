@@ -48,7 +48,7 @@ pub enum Progress<'a> {
         /// At this address.
         url: &'a str,
     },
-    /// More of a file is on disk, or less, where it had to be begun anew.
+    /// More of a file is on disk, or less, where it had to be begun again.
     Received {
         /// This file.
         file: &'a OfficialFile,

@@ -1,6 +1,6 @@
 //! Small changes to valid files, drawn from a seed: what comes near to a format finds more than noise does.
 
-/// A generator of numbers (xorshift, Marsaglia 2003); nothing hangs on its quality.
+/// A generator of numbers (xorshift, Marsaglia 2003); nothing depends on its quality.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 

@@ -1,4 +1,4 @@
-//! The state of a run, from which a training goes on for a step.
+//! The state of a run, from which a training continues for a step.
 
 use crate::signed::signed;
 use crate::{put, told};

@@ -85,7 +85,7 @@ impl Judging {
     }
 }
 
-/// The state of an evaluation of four images, which goes on from it.
+/// The state of an evaluation of four images, which continues from it.
 pub(crate) fn evaluation_state(bytes: &[u8], scratch: &Path) -> Result<(), String> {
     thread_local! {
         static JUDGING: Judging = Judging::new();

@@ -26,7 +26,7 @@ pub(crate) const KINDS: [Kind; 6] = [
 ];
 
 impl Kind {
-    /// The command that trains into `out`, or goes on there.
+    /// The command that trains into `out`, or continues there.
     pub(crate) fn command(&self, gaat: &Path, out: &Path, resume: bool) -> Command {
         let mut command = Command::new(gaat);
         self.arguments(&mut command, out, resume);

@@ -86,7 +86,10 @@ fn one(
             if wait(&mut child, PATIENCE)?.is_none() {
                 child.kill()?;
                 child.wait()?;
-                return Ok((kills, Some(format!("goes on for {} s after SIG{signal}", PATIENCE.as_secs()))));
+                return Ok((
+                    kills,
+                    Some(format!("continues for {} s after SIG{signal}", PATIENCE.as_secs())),
+                ));
             }
             continue;
         }
@@ -104,7 +107,7 @@ fn one(
     Ok((kills, (!found.is_empty()).then(|| format!("differs after {kills} kills: {}", found.join("; ")))))
 }
 
-/// Waits for at most `limit`; `None` where the process goes on.
+/// Waits for at most `limit`; `None` where the process continues.
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<()>> {
     let begun = Instant::now();
     loop {

@@ -33,9 +33,9 @@ pub enum Behaviour {
     },
     /// Any other draw of random numbers: what the network computes when it is judged cannot be known from this graph.
     Noise,
-    /// Changes a buffer, and nobody asks for its result: a counter of batches.
+    /// Changes a buffer, and no node reads its result: a counter of batches.
     Bookkeeping,
-    /// Changes a buffer and goes on with it, so that the buffer cannot be left alone.
+    /// Changes a buffer and continues with it, so that the buffer cannot be left alone.
     Entangled,
 }
 

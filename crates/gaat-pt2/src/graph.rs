@@ -97,7 +97,7 @@ pub enum Target {
 /// Where a result goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Nobody asks for it.
+    /// No node reads it.
     Nowhere,
     /// One value.
     Value(ValueId),

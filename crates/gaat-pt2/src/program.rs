@@ -223,7 +223,7 @@ impl Program {
         }
         if let Some(node) = find(Behaviour::Entangled) {
             return Err(node.fault(
-                "changes a buffer and goes on with the result, which evaluation must not do; export it in evaluation mode (net.eval()), \
+                "changes a buffer and continues with the result, which evaluation must not do; export it in evaluation mode (net.eval()), \
                  or take the layer out",
             ));
         }

@@ -1,5 +1,5 @@
 //! The JSON of `torch.export`, schema version 8, as far as it is read. Fields that are not named here are ignored; kinds of values
-//! that are not are kept by name, so that whoever meets one can refuse it.
+//! that are not are kept by name, so that a caller that meets one can refuse it.
 //!
 //! Source: `torch/_export/serde/schema.py` of PyTorch 2.9 to 2.15.
 

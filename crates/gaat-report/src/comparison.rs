@@ -27,7 +27,7 @@ pub struct Comparison {
     pub planned: usize,
     /// The runs so far.
     pub runs: Vec<ComparedRun>,
-    /// The runs by method; follows from them, and is made anew where it is read.
+    /// The runs by method; follows from them, and is made again where it is read.
     #[serde(skip_deserializing)]
     pub summary: Summary,
 }
@@ -75,7 +75,7 @@ pub enum Unreadable {
         found: String,
     },
     /// It is not what its schema says.
-    #[error("is damaged ({0}); the command that wrote it writes it anew")]
+    #[error("is damaged ({0}); the command that wrote it writes it again")]
     Damaged(#[from] serde_json::Error),
 }
 

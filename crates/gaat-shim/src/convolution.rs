@@ -8,7 +8,7 @@ unsafe extern "C" {
 }
 
 /// Whether weight gradients of bfloat16 convolutions are routed round the faults of oneDNN that `docs/decisions/0018` describes,
-/// as they are from the start. For whoever looks for such faults: without, memory is corrupted.
+/// as they are from the start. For those who look for such faults: without them, memory is corrupted.
 ///
 /// # Errors
 /// When libtorch refuses.

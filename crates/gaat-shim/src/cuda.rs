@@ -118,12 +118,12 @@ impl CudaGraph {
 
 impl Drop for CudaGraph {
     fn drop(&mut self) {
-        // SAFETY: nobody else holds the recording.
+        // SAFETY: nothing else holds the recording.
         unsafe { gaat_graph_free(self.0) }
     }
 }
 
-/// A recording that goes on; it ends with this, also in a panic, or no kernel of the process would run again.
+/// A recording that continues; it ends with this, also in a panic, or no kernel of the process would run again.
 struct Open {
     graph: CudaGraph,
 }
@@ -141,7 +141,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // SAFETY: the recording is alive. What it says of a spoilt recording helps nobody in a panic.
+        // SAFETY: the recording is alive. A message about a spoilt recording would not help in a panic.
         drop(check(unsafe { gaat_graph_end(self.graph.0) }));
     }
 }
@@ -189,7 +189,7 @@ impl CudaEvent {
 
 impl Drop for CudaEvent {
     fn drop(&mut self) {
-        // SAFETY: nobody else holds the event.
+        // SAFETY: nothing else holds the event.
         unsafe { gaat_event_free(self.0) }
     }
 }

@@ -211,7 +211,7 @@ impl Operator {
 }
 
 /// # Safety
-/// `raw` is a result of `gaat_operator_call`, and nobody else takes it.
+/// `raw` is a result of `gaat_operator_call`, and nothing else takes it.
 unsafe fn owned(raw: Raw) -> Value {
     let is = |tag: Tag| raw.tag == tag as i32;
     // SAFETY: as the caller promises; a list is an array from malloc of as many tensors as it says.

@@ -103,7 +103,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // SAFETY: nobody else holds the store.
+        // SAFETY: nothing else holds the store.
         unsafe { gaat_store_free(self.0) }
     }
 }
@@ -143,7 +143,7 @@ unsafe impl Sync for Joined {}
 
 impl Drop for Joined {
     fn drop(&mut self) {
-        // SAFETY: nobody else holds the group; graphs hold what they need themselves.
+        // SAFETY: nothing else holds the group; graphs hold what they need themselves.
         unsafe { gaat_group_free(self.group) }
     }
 }

@@ -101,14 +101,14 @@ fn check(message: *mut c_char) -> Result<()> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: a non-null answer is a string from strdup that nobody else holds.
+    // SAFETY: a non-null answer is a string from strdup that nothing else holds.
     Err(LibtorchError(unsafe { taken(message) }))
 }
 
 /// The text of a NUL-terminated string, which is freed.
 ///
 /// # Safety
-/// It comes from malloc and nobody else holds it.
+/// It comes from malloc and nothing else holds it.
 unsafe fn taken(text: *mut c_char) -> String {
     // SAFETY: as the caller promises.
     let owned = unsafe { CStr::from_ptr(text) }.to_string_lossy().trim().to_owned();
@@ -460,7 +460,7 @@ pub fn allows_tf32() -> Result<bool> {
 
 /// Keeps freed tensor memory in the process instead of returning it to the system after each use.
 ///
-/// glibc maps every block over 32 MiB anew, and the page faults cost up to a sixth of a training step. Call once,
+/// glibc maps every block over 32 MiB again, and the page faults cost up to a sixth of a training step. Call once,
 /// before the first tensor. Peak memory stays allocated. Does nothing where the allocator is not glibc's.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

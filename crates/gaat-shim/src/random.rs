@@ -54,8 +54,8 @@ pub fn draw(tensor: &Tensor, distribution: Distribution, seed: i64) -> Result<()
     })
 }
 
-/// libtorch's own generator of a device, seeded for whoever draws from it, a network with dropout say. Dropped, the generator
-/// goes on as if nothing had been drawn meanwhile.
+/// libtorch's own generator of a device, seeded for what draws from it, a network with dropout for example. Dropped, the generator
+/// continues as if nothing had been drawn meanwhile.
 #[derive(Debug)]
 pub struct LentGenerator {
     /// Names the device.

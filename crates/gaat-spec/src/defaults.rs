@@ -115,7 +115,7 @@ pub fn of_method(recipe: &Recipe, method: MethodName) -> Recipe {
     Recipe { awp_gamma, awp_warmup, on_collapse: on_collapse(method.base), ..of_base(recipe, method.base) }
 }
 
-/// Published methods run as published and only warn; nothing where no gain ratio is to be had.
+/// Published methods run as published and only warn; nothing where no gain ratio is available.
 fn on_collapse(base: BaseMethod) -> Option<CollapsePolicy> {
     let policy = if base == BaseMethod::Gaat { CollapsePolicy::Rollback } else { CollapsePolicy::Warn };
     base.predicts().then_some(policy)

@@ -1,4 +1,4 @@
-//! What a run tells its observers while it goes on.
+//! What a run tells its observers while it continues.
 
 use crate::record::{EpochRecord, RunRecord, Seconds};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// A run begins or goes on.
+    /// A run begins or continues.
     Started {
         /// The record as it stands.
         record: Box<RunRecord>,

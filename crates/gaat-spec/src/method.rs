@@ -96,7 +96,7 @@ impl BaseMethod {
         matches!(self, Self::Free | Self::GaatFree | Self::GaatMemory)
     }
 
-    /// Whether its steps predict the loss that their attack ends at, so that a gain ratio is to be had.
+    /// Whether its steps predict the loss that their attack ends at, so that a gain ratio is available.
     pub fn predicts(self) -> bool {
         !matches!(
             self,
@@ -328,7 +328,7 @@ pub enum MethodSpec {
         step_size: PixelLength,
         /// Weight of the squared distance of the logits at the two ends of the step.
         regularization: f64,
-        /// Epochs after which the memory starts anew, at least 1.
+        /// Epochs after which the memory starts again, at least 1.
         reset_epochs: usize,
     },
     /// FGSM with gradient alignment.

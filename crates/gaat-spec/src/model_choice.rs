@@ -23,7 +23,7 @@ impl ModelChoice {
     /// The name.
     ///
     /// # Errors
-    /// For a file that nobody has read yet.
+    /// For a file that has not been read yet.
     pub fn named(&self) -> Result<ModelName> {
         match self {
             Self::Named(name) => Ok(*name),

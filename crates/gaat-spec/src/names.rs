@@ -188,7 +188,7 @@ named! {
     SmoothingForm, "label-smoothing-form" {
         /// Evenly among all classes, the label too (Szegedy et al. 2016, section 7).
         Even = "even",
-        /// At random among the other classes, anew for each image and step (LIET).
+        /// At random among the other classes, again for each image and step (LIET).
         Random = "random",
     }
 }
@@ -196,7 +196,7 @@ named! {
 named! {
     /// What a run does once a collapse is confirmed.
     CollapsePolicy, "on-collapse" {
-        /// Says so, and goes on as before.
+        /// Says so, and continues as before.
         Warn = "warn",
         /// Trains by PGD for a while (Li et al. 2020, arXiv 2006.03089).
         Refine = "refine",

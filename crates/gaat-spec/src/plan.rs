@@ -79,7 +79,7 @@ macro_rules! numbers {
 numbers! {
     /// Perturbation of the weights round the method.
     awp: Option<AwpSpec>;
-    /// What to do about a collapse; `None` where no gain ratio is to be had.
+    /// What to do about a collapse; `None` where no gain ratio is available.
     on_collapse: Option<CollapsePolicy>;
     /// The distance between two answers that is made small beside the loss.
     consistency: Option<ConsistencySpec>;

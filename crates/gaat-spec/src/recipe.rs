@@ -124,7 +124,7 @@ pub struct Recipe {
     /// Labels drawn an image for the curvature sampled-fisher
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
     pub curvature_draws: Option<usize>,
-    /// Expansions of GAAT a batch, 1 to steps: the loss is expanded anew after every share of the steps
+    /// Expansions of GAAT a batch, 1 to steps: the loss is expanded again after every share of the steps
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
     pub refreshes: Option<usize>,
     /// Whether GAAT takes more gradients where its gain ratio asks for them: off or adaptive
@@ -155,7 +155,7 @@ pub struct Recipe {
     /// Share of a label's weight that other classes get, such as 0.1; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Model and method"))]
     pub label_smoothing: Option<f64>,
-    /// How that share is divided: even (among all classes) or random (among the others, anew in each step)
+    /// How that share is divided: even (among all classes) or random (among the others, again in each step)
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub label_smoothing_form: Option<SmoothingForm>,
     /// Whose loss the training attack climbs where labels are soft: hard (the class) or soft
@@ -371,7 +371,7 @@ impl Recipe {
     }
 }
 
-/// Refuses what is said of the images where the embedded digits would be taken all the same: nobody who names a directory
+/// Refuses what is said of the images where the embedded digits would be taken all the same: no user who names a directory
 /// means them, nor does a size without a data set.
 fn check_place(written: &Recipe) -> Result<()> {
     let (key, value) = match (written.dataset, &written.data_dir, written.resize) {

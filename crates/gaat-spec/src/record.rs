@@ -86,7 +86,7 @@ pub enum Status {
     Running,
     /// All epochs done.
     Done,
-    /// Stopped by the user; `--resume` goes on.
+    /// Stopped by the user; `--resume` continues.
     Interrupted,
     /// Stopped by an error, which `failure` holds.
     Failed,

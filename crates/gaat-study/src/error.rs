@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine failed, or whoever watches asked to stop.
+    /// The engine failed, or the observer asked to stop.
     #[error(transparent)]
     Engine(#[from] gaat::Error),
     /// A value of a recipe or of a call is out of its range.
@@ -111,7 +111,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether whoever watches asked to stop, so that nothing is wrong.
+    /// Whether the observer asked to stop, so that nothing is wrong.
     pub fn is_interruption(&self) -> bool {
         match self {
             Self::Engine(gaat::Error::Interrupted) => true,

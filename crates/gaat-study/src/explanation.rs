@@ -71,7 +71,7 @@ pub fn save_explanation(out: &Path, found: &Explained) -> Result<()> {
     write_text(&out.join("README.md"), &parts.join("\n"))
 }
 
-/// Writes the report anew that an explanation in `out` belongs to, if there is one.
+/// Writes the report again that an explanation in `out` belongs to, if there is one.
 #[must_use = "the warning is for the user"]
 pub fn refresh_beside(out: &Path) -> Option<String> {
     out.parent().filter(|directory| is_reported(directory)).and_then(refresh)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 impl Subject {
     /// Judges the network on the test images. With `state` all that was found is kept in that file after every batch, and an
-    /// evaluation that the file belongs to goes on where it stopped.
+    /// evaluation that the file belongs to continues where it stopped.
     ///
     /// # Errors
     /// As [`evaluate_resumable`](gaat::evaluate::evaluate_resumable); [`Error::is_interruption`](crate::Error::is_interruption) where `observer` asked to stop.
@@ -61,7 +61,7 @@ impl Subject {
         Ok(merge(self.opened.classifier.as_ref(), self.test.images(), options, states)?)
     }
 
-    /// Keeps the verdict that `options` led to with the run, and writes its report anew; `command` is what was typed. What
+    /// Keeps the verdict that `options` led to with the run, and writes its report again; `command` is what was typed. What
     /// hinders it is told in warnings, for the verdict is worth showing all the same.
     #[must_use = "the warnings are for the user"]
     pub fn keep(

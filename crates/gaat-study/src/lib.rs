@@ -2,13 +2,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`comparison`] | several methods under one recipe, judged alike; goes on where it stopped |
+//! | [`comparison`] | several methods under one recipe, judged alike; continues where it stopped |
 //! | [`subject`] | a trained network with its recipe and its test images, to be judged, attacked, analysed |
 //! | [`verdicts`] | what was found of a run, by kind |
 //! | [`report`] | the HTML page of a run or of a comparison |
 //! | [`attacks`], [`epsilons`], [`recipes`] | attacks by name, usual bounds, recipes from files |
 //!
-//! Nothing here reads an argument, prints, or knows a terminal: whoever calls watches by a closure.
+//! Nothing here reads an argument, prints, or knows a terminal: the caller observes by a closure.
 //!
 //! # Two methods compared
 //!

@@ -1,4 +1,4 @@
-//! Comparisons from Rust: stopped anywhere they go on, and what was judged is not judged again.
+//! Comparisons from Rust: stopped anywhere they continue, and what was judged is not judged again.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use gaat::evaluate::{Control, Stage};
@@ -81,7 +81,7 @@ fn a_judgement_that_is_stopped_goes_on_where_it_stopped() {
     let third = plan(&folder.path().join("part"), &[AttackName::Pgd]);
     let (_, words) = told(&third, |_| false);
     assert!(
-        words[0].contains("judging begins anew") && words[1..] == ["clean", "pgd-3", "ended"],
+        words[0].contains("judging begins again") && words[1..] == ["clean", "pgd-3", "ended"],
         "{words:?}"
     );
     assert!(!state.exists());

@@ -1,7 +1,7 @@
 //! What the tests of several crates share: where real data and a Python lie, and skips that are counted.
 //!
 //! A test that lacks something says so by [`skip`] and returns. `cargo xtask test` prints at its end how many did and why, so
-//! that nobody takes them for tests that passed.
+//! that no reader takes them for tests that passed.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -20,7 +20,7 @@ pub const PYTHON: &str = "GAAT_TEST_PYTHON";
 /// Says that the running test is skipped, and notes the fact where [`SKIPS`] names a file.
 ///
 /// # Panics
-/// When the note cannot be written: a skip that nobody counts is what this function is there to prevent.
+/// When the note cannot be written: a skip that is not counted is what this function is there to prevent.
 #[expect(clippy::print_stdout, reason = "read beside the test's name")]
 pub fn skip(reason: &str) {
     println!("skipped: {reason}");

@@ -1,9 +1,9 @@
 //! The answer of an observer of a long computation.
 
-/// Whether to go on.
+/// Whether to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
-    /// Go on.
+    /// Continue.
     Continue,
     /// Stop at the next safe point.
     Stop,

@@ -58,7 +58,7 @@ impl Compute {
     /// `input`.
     ///
     /// # Errors
-    /// When either is unknown or not to be had on this machine, or the model cannot take such images.
+    /// When either is unknown or not available on this machine, or the model cannot take such images.
     pub fn parse(device: &str, precision: &str, model: &ModelName, input: InputShape) -> Result<Self> {
         let device = parse_device(device)?;
         let precision = precision.parse::<PrecisionRequest>()?.resolve_for(model, input, device)?;
@@ -103,7 +103,7 @@ pub fn environment(classifier: &dyn Classifier) -> Environment {
 /// A device as written: `cpu`, `cuda` or `cuda:0`. `cuda` is the first GPU, or that of this process where there are several.
 ///
 /// # Errors
-/// When it is something else, or not to be had on this machine.
+/// When it is something else, or not available on this machine.
 pub fn parse_device(text: &str) -> Result<Device> {
     let unknown = || Error::Device(format!("device `{text}`: expected cpu, or cuda:0 and so on"));
     if text == "cpu" {

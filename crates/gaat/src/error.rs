@@ -15,7 +15,7 @@ pub enum Error {
         "libtorch refused a computation: {0}. No input should lead there: please report it, with the command and its output"
     )]
     Libtorch(String),
-    /// Memory, of the machine or of the device, is not to be had.
+    /// Memory, of the machine or of the device, is not available.
     #[error("memory is short{}; a smaller batch or network needs less", not_to_be_had(wanted.as_deref()))]
     OutOfMemory {
         /// What was asked for, as libtorch writes it.
@@ -48,7 +48,7 @@ pub enum Error {
         /// Why not, and what to use instead.
         reason: String,
     },
-    /// A device, precision or thread count is not to be had here.
+    /// A device, precision or thread count is not available here.
     #[error("{}", visible_lines(.0))]
     Device(String),
     /// A CUDA device that libtorch does not see.
@@ -86,7 +86,7 @@ pub enum Error {
     /// The state of a run is gone.
     #[error(
         "{}: is missing, but {} tells that the run had come further; nothing was changed. Restore the state from a copy, or choose \
-         another directory to begin anew",
+         another directory to begin again",
         visible_path(path),
         visible_lines(there)
     )]
@@ -113,7 +113,7 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
-    /// The file that an evaluation is to go on from is of another one.
+    /// The file that an evaluation is to continue from is of another one.
     #[error(
         "{}: belongs to another evaluation: {}, here: {}; remove the file or name another",
         visible_path(path),
@@ -142,7 +142,7 @@ pub enum Error {
     /// A data set could not be loaded.
     #[error(transparent)]
     Data(#[from] gaat_data::Error),
-    /// Training cannot go on.
+    /// Training cannot continue.
     #[error("training stopped at epoch {epoch}, step {step}: {}", visible_lines(reason))]
     Training {
         /// Epoch, from 1.
@@ -214,7 +214,7 @@ pub enum Error {
         /// What that process has.
         others: String,
     },
-    /// A network that somebody else brought has failed in its own way; whoever brought it gets its error back.
+    /// A network from outside the library has failed in its own way; its owner gets the network's own error back.
     #[error(transparent)]
     Network(Box<dyn std::error::Error + Send + Sync>),
     /// An observer asked to stop.
@@ -230,7 +230,7 @@ fn in_gradient(name: Option<&str>) -> String {
 }
 
 fn not_to_be_had(wanted: Option<&str>) -> String {
-    wanted.map_or_else(String::new, |wanted| format!(": {wanted} more were not to be had"))
+    wanted.map_or_else(String::new, |wanted| format!(": {wanted} more were not available"))
 }
 
 impl From<tch::TchError> for Error {

@@ -131,7 +131,7 @@ impl ExportedFile {
     /// Sets the network up on `device` (`cpu` by default) and tries it.
     ///
     /// # Errors
-    /// As [`ExportedNetwork::new`], and when device or precision are not to be had here.
+    /// As [`ExportedNetwork::new`], and when device or precision are not available here.
     pub fn open(
         &self,
         normalization: Normalization,
@@ -219,7 +219,7 @@ pub fn doubt(network: &dyn Classifier, images: &dyn ImageSource) -> Result<Optio
         "a normalisation is put before it"
     };
     Ok(Some(format!(
-        "the network classifies {:.1} % of {count} clean images rightly, and chance is {:.1} %: untrained, classes in another order, or \
+        "the network classifies {:.1} % of {count} clean images correctly, and chance is {:.1} %: untrained, classes in another order, or \
          pixels that are normalised twice or not at all? ({done})",
         100.0 * right / count,
         100.0 * chance

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// Signs of memory that is not to be had, in lower case.
+/// Signs of memory that is not available, in lower case.
 const MEMORY: [&str; 5] = [
     "out of memory",
     "not enough memory",
@@ -80,12 +80,12 @@ mod tests {
         let needs = "a smaller batch or network needs less";
         assert_eq!(
             told(cpu),
-            format!("judging: memory is short: 14745600 bytes more were not to be had; {needs}")
+            format!("judging: memory is short: 14745600 bytes more were not available; {needs}")
         );
         let cuda = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7 GiB";
         assert_eq!(
             told(cuda),
-            format!("judging: memory is short: 2.00 GiB more were not to be had; {needs}")
+            format!("judging: memory is short: 2.00 GiB more were not available; {needs}")
         );
         assert_eq!(told("std::bad_alloc"), format!("judging: memory is short; {needs}"));
         let card = told("CUDA error: no kernel image is available for execution on the device\nmore");

@@ -98,7 +98,7 @@ impl Writer {
     }
 }
 
-/// Tries to lock; whether the lock is ours now, or none is to be had on this file system.
+/// Tries to lock; whether the lock is ours now, or none is available on this file system.
 fn is_locked(file: &File, path: &Path) -> Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),

@@ -66,7 +66,7 @@ fn after<'a>(text: &'a str, key: &str) -> &'a str {
 /// Has `device` (`cpu`, `cuda:0`) take the gradient of a sum of cubes, through a matrix product, and checks the result.
 ///
 /// # Errors
-/// When the device is not to be had, when libtorch fails, or when the gradient is wrong.
+/// When the device is not available, when libtorch fails, or when the gradient is wrong.
 pub fn check_device(device: &str) -> Result<()> {
     let device = crate::device::parse_device(device)?;
     let numbers = Tensor::f_arange(64, (Kind::Double, device))?.f_reshape([8, 8])?.set_requires_grad(true);

@@ -15,7 +15,7 @@ use gaat_spec::{CheckedRecipe, Evaluation, ModelChoice, NormalizationChoice, Rec
 use std::path::{Path, PathBuf};
 use tch::Device;
 
-/// Refuses to go on on `device` with what `began` says was begun in `precision`, where that is not to be had: a run keeps its
+/// Refuses to continue on `device` with what `began` says was begun in `precision`, where that is not available: a run keeps its
 /// precision, and the runs of a comparison share it.
 ///
 /// # Errors
@@ -25,8 +25,8 @@ pub fn check_precision_kept(began: &Path, precision: &str, device: Device) -> Re
         return Ok(());
     }
     let reason = format!(
-        "was begun in bf16, which {device:?} does not have here, and the precision is kept to the end: go on on a machine \
-         that has bf16, or begin anew elsewhere with precision fp32"
+        "was begun in bf16, which {device:?} does not have here, and the precision is kept to the end: continue on a machine \
+         that has bf16, or begin again elsewhere with precision fp32"
     );
     Err(Error::File { path: began.to_owned(), reason })
 }
@@ -111,7 +111,7 @@ impl RunDirectory {
         }
     }
 
-    /// The record in the state to go on from, of the very `recipe`; `None` where the run has to begin.
+    /// The record in the state to continue from, of the very `recipe`; `None` where the run has to begin.
     ///
     /// # Errors
     /// When the directory is of another recipe, is not a run directory, or when the state is damaged or gone.
@@ -191,7 +191,7 @@ impl RunDirectory {
 }
 
 /// Reads the network that `recipe` names by its file, and gives the recipe its name; the catalogue has it beside the published ones.
-/// Where a run goes on, the graph of its directory is taken.
+/// Where a run continues, the graph of its directory is taken.
 ///
 /// # Errors
 /// When the file cannot be read, or is not the one that the recipe was of.
@@ -228,7 +228,7 @@ pub fn settled(recipe: Recipe, run_dir: Option<&Path>) -> Result<(Recipe, Catalo
 
 /// What a state without a checksum is told.
 pub(crate) const WITHOUT_CHECKSUM: &str = "is the state of a run without a checksum: of an early version, or damaged; finish the run \
-    with the version that began it, or begin anew in another directory";
+    with the version that began it, or begin again in another directory";
 
 /// Where the state of a run keeps its numbers in the metadata.
 pub(crate) const STATE_KEY: &str = "gaat-training-state";
@@ -282,7 +282,7 @@ impl OpenedRun {
 
 /// Opens a run directory, or a weights file saved by [`weights::save`].
 ///
-/// `device` defaults to that of the run, or cpu. `precision` hangs on no run: judged in [`ComputePrecision::Fp32`] the network is
+/// `device` defaults to that of the run, or cpu. `precision` depends on no run: judged in [`ComputePrecision::Fp32`] the network is
 /// the one that the weights file holds, as every other program computes it.
 ///
 /// # Errors

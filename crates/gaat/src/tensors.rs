@@ -150,7 +150,7 @@ fn check(path: &Path, file: &SafeTensors<'_>, metadata: &HashMap<String, String>
     }
     let reason = format!(
         "is damaged, or was changed by another program: checksum {found}, expected {}; restore the file from a copy, or make \
-         the file anew",
+         the file again",
         visible(saved)
     );
     Err(Error::File { path: path.to_owned(), reason })
@@ -271,7 +271,7 @@ mod tests {
             fs_err::write(&path, &flipped).unwrap();
             let Ok(found) = read(&path) else { continue };
             assert!(bit / 8 < 8 + length, "a flip in a tensor, bit {bit}");
-            // A flip in the key itself hides the checksum: whoever knows that there must be one asks for it. What else passes
+            // A flip in the key itself hides the checksum: a caller that knows that there must be one asks for it. What else passes
             // has changed white space.
             assert!(!found.is_checked || content(&found) == expected, "bit {bit}");
         }

@@ -51,7 +51,7 @@ pub(crate) struct EventFile {
 }
 
 impl EventFile {
-    /// Opens the file at `path`, or begins it at `wall_time` (seconds since 1970), and goes on after its first `length` records.
+    /// Opens the file at `path`, or begins it at `wall_time` (seconds since 1970), and continues after its first `length` records.
     /// What follows is dropped, for it will come again, and so is what a killed process left half written.
     pub(crate) fn append_to(path: &Path, length: usize, wall_time: f64) -> Result<Self> {
         let file = gaat_data::files::append(path)?;

@@ -43,7 +43,7 @@ pub struct LookArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Each file counts only with the published SHA-256. What was interrupted goes on with the same command. \
+    after_help = "Each file counts only with the published SHA-256. What was interrupted continues with the same command. \
                         HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are respected."
 )]
 pub struct FetchArguments {

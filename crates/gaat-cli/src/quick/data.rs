@@ -43,7 +43,7 @@ fn look(
         let source = Source { dataset, data_dir: arguments.data_dir.clone(), resize };
         let report = looking(&source);
         let unusable = match &report.condition {
-            // Nobody has all data sets; one that was asked for by name is missed.
+            // Few machines have all data sets; only one that was asked for by name is missed.
             Condition::Missing { .. } => arguments.dataset.is_some(),
             Condition::Unusable { .. } => true,
             Condition::Readable | Condition::NotOfficial | Condition::Official => false,

@@ -30,7 +30,7 @@ struct ShownFile {
 }
 
 pub(crate) fn run(arguments: &FetchArguments, printer: &Printer) -> Result<Outcome> {
-    interrupt::advise("interrupted; the same command goes on from here");
+    interrupt::advise("interrupted; the same command continues from here");
     let FetchArguments { dataset, data_dir, mirror, .. } = arguments;
     let root = match data_dir {
         Some(root) => root.clone(),

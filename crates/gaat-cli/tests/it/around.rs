@@ -145,7 +145,7 @@ fn the_proxy_of_the_environment_is_asked_unless_it_is_not_to_be() {
     assert_eq!(asked.try_iter().count(), 0, "after {passed_by} requests by proxy");
 }
 
-/// Nothing lies beside it and nobody says where libtorch is: a `gaat` that were linked to it would not even start.
+/// Nothing lies beside it and nothing says where libtorch is: a `gaat` that were linked to it would not even start.
 #[test]
 fn what_needs_no_tensors_needs_no_engine() {
     let directory = tempdir().unwrap();

@@ -24,7 +24,7 @@ fn gaat_with(directory: &Path, line: &str, variables: &[(&str, &str)]) -> Output
         command.env_remove(name).env_remove(name.to_lowercase());
     }
     command.envs(variables.iter().copied());
-    // The data of whoever runs the tests must not decide them.
+    // The data of the user who runs the tests must not decide them.
     command.env_remove("GAAT_DATA").env("XDG_DATA_HOME", directory).env_remove("RUST_BACKTRACE");
     // Nor must the tests leave anything with them.
     command.env("GAAT_CACHE", directory.join("cache"));

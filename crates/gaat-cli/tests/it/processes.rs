@@ -214,7 +214,7 @@ fn processes_that_do_not_fit_together_say_why_and_do_not_wait_for_ever() {
             stderr(&output)
         );
     }
-    // One that nobody joins.
+    // One that no process joins.
     let lonely = start(
         here,
         &plain.replace("--out run", "--out lonely"),
@@ -275,7 +275,7 @@ fn several_processes_and_parts_by_hand_judge_as_one() {
     success(here, &format!("{line} --state one.json"));
     let state = |name: &str| without_seconds(&fs_err::read_to_string(here.join(name)).unwrap());
     assert_eq!(state("both.json"), state("one.json"));
-    // One process goes on with what two have begun.
+    // One process continues with what two have begun.
     let mut begun: Value = serde_json::from_slice(&fs_err::read(here.join("both.json")).unwrap()).unwrap();
     let stages = begun["ledger"]["stages"].as_array_mut().unwrap();
     stages.truncate(2);

@@ -2,7 +2,7 @@
 //!
 //! One file for each folder and size, named by their digest; inside it the fingerprint of everything that was decoded
 //! (path, resize, and each file's relative path, size and times) tells whether it still holds, and a checksum whether it
-//! is undamaged. A stale or damaged file is decoded anew and replaced. The format is this crate's own and no exchange
+//! is undamaged. A stale or damaged file is decoded again and replaced. The format is this crate's own and no exchange
 //! format: integers are little-endian u64, and any change to it must change `MAGIC`.
 
 use std::io::{self, Read, Write};
@@ -166,7 +166,7 @@ impl Cache {
 
     fn unusable(&self, reason: &str) -> String {
         format!(
-            "{}: the cache is not usable ({reason}); the images are decoded anew",
+            "{}: the cache is not usable ({reason}); the images are decoded again",
             visible_path(&self.file)
         )
     }

@@ -1,5 +1,5 @@
 //! The images of a folder, read when they are asked for: by offset from the cache of decoded images, or, where no cache can be kept,
-//! decoded anew. Memory holds labels, and no pixel.
+//! decoded again. Memory holds labels, and no pixel.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -65,7 +65,7 @@ pub(crate) fn stream(
         }
     }
     warnings.push(
-        "every image is decoded anew in every epoch, because the decoded images are not kept: give the cache directory more room, \
+        "every image is decoded again in every epoch, because the decoded images are not kept: give the cache directory more room, \
          or name another one (GAAT_CACHE)"
             .to_owned(),
     );

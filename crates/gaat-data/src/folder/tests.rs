@@ -144,7 +144,7 @@ fn a_damaged_cache_is_rebuilt_with_a_warning() {
         let again = fixture.load(None).unwrap();
         assert!(!again.cached);
         assert_eq!(again.warnings.len(), 1, "{:?}", again.warnings);
-        assert!(again.warnings[0].contains("decoded anew"), "{:?}", again.warnings);
+        assert!(again.warnings[0].contains("decoded again"), "{:?}", again.warnings);
         assert_eq!(again.train.digest(), good.train.digest());
         assert!(fixture.load(None).unwrap().cached);
     }
@@ -287,7 +287,7 @@ fn classes_without_a_test_image_are_named() {
     let loaded = fixture.load(None).unwrap();
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     assert!(loaded.warnings[0].contains("2 of the 3 training classes: a, c;"), "{:?}", loaded.warnings);
-    assert!(fixture.load(None).unwrap().cached, "a warning is no reason to decode anew");
+    assert!(fixture.load(None).unwrap().cached, "a warning is no reason to decode again");
     for class in 'd'..'p' {
         fixture.save(&format!("train/{class}/1.png"), &colour(0, 2, 3));
     }
@@ -394,7 +394,7 @@ fn a_damaged_cache_is_not_streamed_but_made_anew() {
     whole[HEADER + 3] ^= 1;
     fs_err::write(&path, &whole).unwrap();
     let again = fixture.open(None, Residence::Streamed).unwrap();
-    assert!(again.warnings.len() == 1 && again.warnings[0].contains("decoded anew"), "{:?}", again.warnings);
+    assert!(again.warnings.len() == 1 && again.warnings[0].contains("decoded again"), "{:?}", again.warnings);
     assert_eq!(again.train.digest().unwrap(), good);
     // Cut short while it is in use.
     let file = std::fs::File::options().write(true).open(&path).unwrap();

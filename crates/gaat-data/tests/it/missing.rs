@@ -27,7 +27,7 @@ fn every_place_that_was_searched_is_listed() {
         let roots = [first.path("x"), second.path("y")].map(|path| path.display().to_string());
         assert!(roots.iter().all(|root| message.contains(root)), "{message}");
         assert!(message.contains(files) && message.contains("GAAT_DATA"), "{message}");
-        // Nobody but the user has the images of a folder.
+        // Only the user has the images of a folder.
         let fetched = Remedy::Download(dataset);
         let expected = if dataset == DatasetName::Folder { Remedy::Directory } else { fetched };
         assert_eq!(error.remedy(), Some(expected), "{message}");

@@ -26,7 +26,7 @@ fn of_gaat(error: &gaat::Error) -> Option<String> {
         gaat::Error::Occupied { .. } => "--resume resumes the run there, --out chooses another directory",
         gaat::Error::Choice { keys, .. } => return keys.first().map(|key| format!("--key {}", visible(key))),
         gaat::Error::InUse { .. } | gaat::Error::StateGone { .. } => "--out chooses another directory",
-        gaat::Error::Lost { .. } => "--resume, for all of them, goes on from the last checkpoint",
+        gaat::Error::Lost { .. } => "--resume, for all of them, continues from the last checkpoint",
         gaat::Error::OtherEvaluation { .. } => "--state names another file",
         gaat::Error::Foreign { path } => {
             return Some(format!(

@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Out
     let found = subject.analyze(&options, &mut |now| progress.update(now));
     let analysis = match found {
         Err(error) if error.is_interruption() => {
-            printer.notice("interrupted; an analysis starts anew when it is repeated");
+            printer.notice("interrupted; an analysis starts again when it is repeated");
             return Ok(Outcome::Interrupted);
         }
         found => found?,

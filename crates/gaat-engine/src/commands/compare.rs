@@ -11,7 +11,7 @@ use gaat_cli::printer::Printer;
 use gaat_spec::{Budget, visible_path};
 use gaat_study::{CompareOptions, Plan, compare, recipes};
 
-const GOES_ON: &str = "interrupted; the same command goes on from here";
+const GOES_ON: &str = "interrupted; the same command continues from here";
 
 pub(crate) fn run(arguments: &CompareArguments, printer: &Printer) -> Result<Outcome> {
     interrupt::advise(GOES_ON);

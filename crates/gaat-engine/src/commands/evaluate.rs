@@ -14,7 +14,7 @@ use gaat_spec::{Evaluation, visible_path};
 use gaat_study::attacks::Attacks;
 use gaat_study::{Subject, epsilons};
 
-const GOES_ON: &str = "interrupted; the same command goes on from here";
+const GOES_ON: &str = "interrupted; the same command continues from here";
 
 /// Judges alone, or in the `place` of one of several processes.
 pub(crate) fn run(
@@ -38,8 +38,9 @@ pub(crate) fn run(
     }
     let evaluation = match judged(arguments, printer, place, (&subject, &options)) {
         Err(error) if error.is_interruption() => {
-            let anew = "interrupted; an evaluation starts anew when it is repeated, unless it has a --state";
-            printer.notice(if arguments.state.is_some() { GOES_ON } else { anew });
+            let again =
+                "interrupted; an evaluation starts again when it is repeated, unless it has a --state";
+            printer.notice(if arguments.state.is_some() { GOES_ON } else { again });
             return Ok(Outcome::Interrupted);
         }
         judged => judged?,

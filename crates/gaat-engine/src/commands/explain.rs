@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> Result<Out
     };
     let found = match explain_all(&subjects, &options, &mut observer) {
         Err(error) if error.is_interruption() => {
-            printer.notice("interrupted; an explanation starts anew when it is repeated");
+            printer.notice("interrupted; an explanation starts again when it is repeated");
             return Ok(Outcome::Interrupted);
         }
         found => found?,

@@ -24,7 +24,7 @@ struct Finished<'a> {
     record: &'a RunRecord,
 }
 
-/// Trains alone, or in the `place` of one of several processes. All of these were started anew where one had failed: they go on from
+/// Trains alone, or in the `place` of one of several processes. All of these were started again where one had failed: they continue from
 /// what was saved.
 pub(crate) fn run(arguments: &TrainArguments, printer: &Printer, place: Option<&Place>) -> Result<Outcome> {
     let (catalogue, recipe, run_dir) = plan(arguments)?;
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &TrainArguments, printer: &Printer, place: Option<&
     drop(progress);
     printer.warnings(&Vec::from_iter(report::refresh(&run_dir)));
     if record.status == Status::Interrupted {
-        printer.notice(&format!("interrupted; go on with: gaat train --resume --out {}", typed(&run_dir)));
+        printer.notice(&format!("interrupted; continue with: gaat train --resume --out {}", typed(&run_dir)));
         return Ok(Outcome::Interrupted);
     }
     printer.result(&Finished { directory: &run_dir, record: &record }, |finished| {
@@ -75,7 +75,7 @@ fn plan(arguments: &TrainArguments) -> Result<(Catalogue, CheckedRecipe, PathBuf
         let (recipe, catalogue) = settled(with_given_model(read(file)?)?, None)?;
         recipes::usual_directory(&catalogue.check(&recipe)?)
     };
-    // Without a recipe of its own, the run goes on with the one that it was started with.
+    // Without a recipe of its own, the run continues with the one that it was started with.
     let saved = if file.is_none() { gaat::run::recipe(&run_dir)? } else { None };
     let recipe = if let Some(saved) = saved {
         // A run that is done needs no images any more.

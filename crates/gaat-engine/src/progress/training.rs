@@ -74,7 +74,7 @@ impl<'a> TrainingProgress<'a> {
                 self.bar = self.printer.display(self.standing.steps() as u64, DISPLAY);
                 self.redraw("");
                 if *steps_done > 0 {
-                    self.line(&format!("going on after step {steps_done}"));
+                    self.line(&format!("continuing after step {steps_done}"));
                 }
             }
             Event::Step { .. } => {

@@ -1,4 +1,4 @@
-//! Whole data sets: what is there is left alone, and what nobody publishes is said.
+//! Whole data sets: what is there is left alone, and what is published nowhere is said.
 
 use crate::server::{Server, status};
 use gaat_data::DatasetName;

@@ -38,7 +38,7 @@ fn mutated_seeds_are_read_or_refused() {
             match verdict {
                 Ok(verdict) => read += u64::from(verdict.is_ok()),
                 Err(panic) => {
-                    // Whoever finds a panic wants what led to it.
+                    // A panic is of use only with the bytes that led to it.
                     let kept = std::env::temp_dir().join(format!("gaat-fuzz-{}", target.name));
                     std::fs::write(&kept, &bytes).unwrap();
                     println!("{}: {} bytes, kept in {}", target.name, bytes.len(), kept.display());

@@ -137,7 +137,7 @@ class Adapter:
                 yield name, tensor, "buffer"
 
     def check_trainable(self) -> None:
-        """Refuses what a run could not go on with."""
+        """Refuses what a run could not continue with."""
         for name, part in self.module.named_modules():
             if isinstance(part, _BatchNorm) and part.track_running_stats and part.momentum is None:
                 raise ValueError(

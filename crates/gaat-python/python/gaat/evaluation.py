@@ -101,7 +101,7 @@ def evaluate(
             bytes.
         attacks: Names, with their numbers where these are not to be customary: ``["fgsm", ("pgd", {"steps": 20, "restarts": 1})]``.
         n: Judge only so many images, chosen by ``seed``.
-        state: A file that the judgement goes on from where it was stopped.
+        state: A file that the judgement continues from where it was stopped.
         classes: Names of the classes.
         probe_images: Images that random noise and other budgets are tried on, for the alarms; 0 leaves that out.
         progress: Called after every batch with attack, images done, images in all, and the share that withstood.

@@ -1,4 +1,4 @@
-"""Whole trainings: any module, by any method of gaat, with a run directory that they go on from."""
+"""Whole trainings: any module, by any method of gaat, with a run directory that they continue from."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def train(
         method: ``natural``, ``rat``, ``gaat``, ``fgsm-rs``, ``n-fgsm``, ``free``, ``trades``, ...
         validation: A share of ``data``, or images as ``data``: they choose the best epoch.
         out: The run directory. Nothing is kept without one.
-        resume: Goes on from the state in ``out``, bit for bit on a CPU; begins where there is none.
+        resume: Continues from the state in ``out``, bit for bit on a CPU; begins where there is none.
         on_event: Called with every event; ``False`` stops the run with its state saved.
         recipe: Any other key of a recipe, ``batch_size``, ``learning_rate``, ``schedule``, ``seed``, ``weight_averaging``, ...
 
@@ -125,6 +125,6 @@ def train(
                 )
             )
     if stop.asked and record["status"] != "done":
-        where = "nothing was kept" if out is None else f"the state is saved in {out}, and resume=True goes on from it"
+        where = "nothing was kept" if out is None else f"the state is saved in {out}, and resume=True continues from it"
         raise KeyboardInterrupt(f"the training was stopped; {where}")
     return Run(out, record)

@@ -2,7 +2,7 @@
 //!
 //! Runs go seed by seed, the methods of a seed next to each other, so that whatever slows the machine down for a while
 //! slows all methods. Everything is on disk after every run, and a verdict after every batch of images; the same comparison
-//! goes on where it stopped.
+//! continues where it stopped.
 
 mod plan;
 mod saved;
@@ -32,13 +32,13 @@ use std::path::PathBuf;
 const BATCH_SIZE: usize = 500;
 
 /// Trains and judges every run of `plan` as far as that is left to do, and tells `observer`. Runs that fail by themselves are
-/// counted and named; the others go on.
+/// counted and named; the others continue.
 ///
 /// The directory holds `compare.json`, `README.md`, `report.html`, `frontier.svg` and the runs.
 ///
 /// # Errors
 /// When a run directory is taken or in use, when data, device or disk fail, or when `observer` asks to stop
-/// ([`Error::is_interruption`]); the same comparison goes on from there.
+/// ([`Error::is_interruption`]); the same comparison continues from there.
 pub fn compare(plan: &Plan, catalogue: &Catalogue, observer: &mut dyn Observer) -> Result<Comparison> {
     let mut plan = plan.clone();
     // A run of another recipe is found before hours of training, not after.
@@ -162,7 +162,7 @@ impl Bench<'_> {
                 saved::remove_state(&job.directory)?;
                 self.tell(
                     turn,
-                    Happened::Warning("what was judged so far was judged otherwise: judging begins anew"),
+                    Happened::Warning("what was judged so far was judged otherwise: judging begins again"),
                 )?;
                 let observer = &mut *self.observer;
                 let mut watch = |now: &Progress| observer.on(turn, Happened::Judging(now));

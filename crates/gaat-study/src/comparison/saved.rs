@@ -1,4 +1,4 @@
-//! What earlier starts of a comparison left: finished runs are kept, the others go on.
+//! What earlier starts of a comparison left: finished runs are kept, the others continue.
 
 use super::plan::Job;
 use crate::files::{read_json, write_json};
@@ -51,7 +51,7 @@ pub(super) fn state(directory: &Path) -> PathBuf {
     directory.join("judgement-state.json")
 }
 
-/// Removes the state of a verdict that is there or that nobody waits for.
+/// Removes the state of a verdict that is finished or no longer wanted.
 pub(super) fn remove_state(directory: &Path) -> Result<()> {
     match fs_err::remove_file(state(directory)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
@@ -77,7 +77,7 @@ pub(super) fn find(job: &Job, judging: &Judging) -> Result<Found> {
             listed.join(", ")
         ));
     }
-    // The record of a run that was cut off may lack what a whole one has; it is the library's to go on with it.
+    // The record of a run that was cut off may lack what a whole one has; it is the library's to continue with it.
     let Some(record) = gaat::run::record(directory).ok().filter(|record| record.status == Status::Done)
     else {
         return Ok(Found::Unfinished);

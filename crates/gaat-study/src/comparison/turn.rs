@@ -1,4 +1,4 @@
-//! What a comparison tells whoever watches, and what they may answer.
+//! What a comparison tells its observer, and what the observer may answer.
 
 use gaat::evaluate::{Control, Progress};
 use gaat_report::ComparedRun;
@@ -33,7 +33,7 @@ pub enum Happened<'a> {
     Warning(&'a str),
 }
 
-/// Whoever watches a comparison; a closure will do. [`Control::Stop`] ends the comparison, after a checkpoint where a run is being
+/// The observer of a comparison; a closure will do. [`Control::Stop`] ends the comparison, after a checkpoint where a run is being
 /// trained.
 pub trait Observer {
     /// Takes note of what happened to the run whose turn it is.

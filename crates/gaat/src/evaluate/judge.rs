@@ -47,7 +47,7 @@ impl Judge<'_> {
     }
 }
 
-/// The step that a network which draws random numbers is told of for a batch and a restart: an evaluation that goes on draws as
+/// The step that a network which draws random numbers is told of for a batch and a restart: an evaluation that continues draws as
 /// one that never stopped.
 pub(super) fn begun(index: usize, restart: usize) -> u64 {
     index as u64 | (restart as u64) << 32

@@ -1,4 +1,4 @@
-//! What an evaluation found so far, batch by batch: enough to go on from, and to compute every number of the verdict.
+//! What an evaluation found so far, batch by batch: enough to continue from, and to compute every number of the verdict.
 
 use gaat_spec::Passes;
 use serde::{Deserialize, Serialize};

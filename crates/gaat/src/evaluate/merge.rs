@@ -80,7 +80,7 @@ fn check_done(path: &Path, shard: Shard, ledger: &Ledger, stages: &[Planned], ba
         let done = ledger.stages.get(stage).map_or(0, |entry| entry.survivors.len());
         if done != needed {
             let reason = format!(
-                "part {shard} is not done: {done} of {needed} batches under {}; the command that has begun it goes on with it",
+                "part {shard} is not done: {done} of {needed} batches under {}; the command that has begun it continues with it",
                 planned.name
             );
             return Err(Error::File { path: path.to_owned(), reason });

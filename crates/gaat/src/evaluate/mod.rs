@@ -126,7 +126,7 @@ pub fn evaluate(
 }
 
 /// The same, with all that was found so far in the file `state` after every batch. Where the file is there already,
-/// the evaluation goes on from it and ends as if it had never stopped; times aside.
+/// the evaluation continues from it and ends as if it had never stopped; times aside.
 ///
 /// # Errors
 /// As [`evaluate`]; also when the file cannot be read or written, or belongs to another evaluation.
@@ -197,7 +197,7 @@ fn evaluated(
 }
 
 /// Judges part `shard` of the batches and leaves what was found in the file `state`; [`merge()`] makes the verdict out of all
-/// parts, which need not know of each other. Goes on from the file where it is there.
+/// parts, which need not know of each other. Continues from the file where it is there.
 ///
 /// # Errors
 /// As [`evaluate_resumable`]; also when there are more parts than batches.

@@ -33,7 +33,7 @@ pub enum GradientSource {
 pub struct PerturbOptions {
     /// Which perturbations count.
     pub threat: ThreatModel,
-    /// The attack; restarts and the parts of an ensemble go on with the images that withstood.
+    /// The attack; restarts and the parts of an ensemble continue with the images that withstood.
     pub attack: AttackSpec,
     /// Where its gradients come from.
     pub gradient: GradientSource,

@@ -1,4 +1,4 @@
-//! An evaluation that can go on: its ledger in a file, with what it belongs to.
+//! An evaluation that can continue: its ledger in a file, with what it belongs to.
 
 use super::EvaluateOptions;
 use super::ledger::Ledger;

@@ -30,7 +30,7 @@ pub struct EightBit {
 
 impl PerturbedImages {
     /// The images rounded to 8 bits, each pixel towards its clean value, so that the perturbation only becomes shorter: ball
-    /// and box hold. `classifier` judges them anew, `batch_size` at once.
+    /// and box hold. `classifier` judges them again, `batch_size` at once.
     ///
     /// # Errors
     /// When libtorch fails.

@@ -120,7 +120,7 @@ pub trait Classifier: Send {
     }
 
     /// Where its passes are kept as CUDA graphs. `None` by default, and on a CPU: then every pass is computed operation by
-    /// operation. Who gives one away promises that what a pass computes hangs on its inputs and the tensors of the store
+    /// operation. A classifier that returns one promises that what a pass computes depends on its inputs and the tensors of the store
     /// alone, that those stay where they are, and that it neither draws random numbers nor reads from the device.
     fn recordings(&self) -> Option<&Recordings> {
         None

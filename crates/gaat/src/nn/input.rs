@@ -114,7 +114,7 @@ impl InputStage {
         if self.shape.channels > 1 {
             return Ok(gaat_shim::channels_last(&ready)?);
         }
-        // With one channel both layouts are the same bytes and libtorch would go on in NCHW: these strides say NHWC.
+        // With one channel both layouts are the same bytes and libtorch would continue in NCHW: these strides say NHWC.
         Ok(ready.f_contiguous()?.f_squeeze_dim(1)?.f_unsqueeze(-1)?.f_permute([0, 3, 1, 2])?)
     }
 

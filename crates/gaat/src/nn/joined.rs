@@ -39,7 +39,7 @@ pub(crate) fn is_joined() -> bool {
 }
 
 /// `input`, `[N, C, ...]`, normalised by `layer` with the statistics of all images of all processes, which the running ones follow
-/// where `follows`; `None` where nobody has joined. Differentiable any number of times.
+/// where `follows`; `None` where no program has joined. Differentiable any number of times.
 ///
 /// Means and variances of the processes are put together as in Chan, Golub and `LeVeque` (1983), which loses no digits where a mean
 /// is far from 0.

@@ -17,7 +17,7 @@ pub(crate) struct PixelPass {
 }
 
 /// The losses that `losses` makes of the logits and of `inputs`, the first of which is the pixels, and their gradient in the
-/// pixels. Weight gradients are never computed. `name` tells losses apart: under one name `losses` hangs on nothing but what
+/// pixels. Weight gradients are never computed. `name` tells losses apart: under one name `losses` depends on nothing but what
 /// it is given.
 ///
 /// # Errors

@@ -132,7 +132,7 @@ fn shallow(tensors: &[Tensor]) -> Vec<Tensor> {
     tensors.iter().map(Tensor::shallow_clone).collect()
 }
 
-/// `work` on `inputs`, or what was recorded of it under this name, mode and shapes. `work` must hang on nothing but its
+/// `work` on `inputs`, or what was recorded of it under this name, mode and shapes. `work` must depend on nothing but its
 /// inputs and the network's tensors. The results may be overwritten by the next pass of the same kind.
 ///
 /// # Errors

@@ -103,7 +103,7 @@ impl Draws {
     }
 
     /// What `work` gives, which draws from libtorch's own generators, as dropout does: those of the CPU and of `device` are seeded
-    /// by the next draw of these, and afterwards go on as if nothing had been drawn.
+    /// by the next draw of these, and afterwards continue as if nothing had been drawn.
     ///
     /// # Errors
     /// When libtorch has no such generator.

@@ -2,7 +2,7 @@
 
 use gaat_spec::{Anchor, Curvature, GaatSpec, Norm, ThreatModel};
 
-/// How a Taylor oracle models the loss, and how often it expands it anew.
+/// How a Taylor oracle models the loss, and how often it expands it again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TaylorModel {
     /// Where the first expansion is made.

@@ -1,4 +1,4 @@
-//! Before the first step of several processes: all train the same on the same, and begin where the leader is, which may go on from a
+//! Before the first step of several processes: all train the same on the same, and begin where the leader is, which may continue from a
 //! state that it has found.
 
 use super::run::Run;
@@ -95,7 +95,7 @@ const KINDS: [Kind; 8] =
     [Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half, Kind::Uint8, Kind::Int, Kind::Int64, Kind::Bool];
 
 impl Run<'_> {
-    /// Begins with the leader's numbers, where nothing was found to go on from.
+    /// Begins with the leader's numbers, where nothing was found to continue from.
     ///
     /// # Errors
     /// When one of the others cannot be reached.

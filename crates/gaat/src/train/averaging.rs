@@ -2,7 +2,7 @@
 //!
 //! `average <- d average + (1 - d) trained` after step t, with `d = min(decay, (1 + t) / (10 + t))`, so that the first weights, which
 //! are random, do not stay in the average (the rule of TensorFlow's `ExponentialMovingAverage`). The running statistics of the
-//! trained network belong to other weights: those of the average are taken anew at the end of each epoch, on the last batches of the
+//! trained network belong to other weights: those of the average are taken again at the end of each epoch, on the last batches of the
 //! epoch (Izmailov et al. 2018, section 3.2).
 
 use super::run::Run;

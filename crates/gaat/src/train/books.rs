@@ -33,7 +33,7 @@ impl Books {
         Self { record, sums: EpochSums::default(), steps: 0, launched: VecDeque::new(), in_flight }
     }
 
-    /// Goes on from `position`, on the machine that these books were opened on.
+    /// Continues from `position`, on the machine that these books were opened on.
     pub(super) fn resume(&mut self, position: Position) {
         let RunRecord { environment, images_lay, .. } = &self.record;
         let (environment, images_lay) = (environment.clone(), *images_lay);

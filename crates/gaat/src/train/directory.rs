@@ -18,22 +18,22 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Said where a run is to go on and has saved no state.
+/// Said where a run is to continue and has saved no state.
 const BEGINS: &str = "no state was saved yet: the run begins at the beginning";
 
-/// Where a run goes, and whether it goes on.
+/// Where a run goes, and whether it continues.
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
     /// The run directory. A new run needs it absent or empty.
     pub run_dir: PathBuf,
-    /// Go on from the saved state of that directory.
+    /// Continue from the saved state of that directory.
     pub resume: bool,
 }
 
 /// Trains as `recipe` says and writes the run directory.
 ///
 /// The record that comes back has status [`Status::Done`], or [`Status::Interrupted`] when an observer asked to stop.
-/// With `resume` a finished run comes back as it is, an unfinished one goes on: bit for bit on a CPU with the same thread
+/// With `resume` a finished run comes back as it is, an unfinished one continues: bit for bit on a CPU with the same thread
 /// count, on a GPU within rounding.
 ///
 /// # Errors
@@ -120,7 +120,7 @@ impl Opened {
     }
 }
 
-/// The directory of a run with its logs, which nobody else writes into meanwhile.
+/// The directory of a run with its logs, which no other process writes into meanwhile.
 #[derive(Debug)]
 pub struct KeptRun {
     directory: RunDirectory,

@@ -16,7 +16,7 @@ pub trait Observer {
     fn on_event(&mut self, event: &Event) -> Result<Control>;
 }
 
-/// A closure is told everything, and says whether to go on.
+/// A closure is told everything, and says whether to continue.
 impl<F: FnMut(&Event) -> Control> Observer for F {
     fn on_event(&mut self, event: &Event) -> Result<Control> {
         Ok(self(event))
@@ -33,7 +33,7 @@ impl Observer for Quiet {
     }
 }
 
-/// Writes each event as one line of `events.jsonl`. A resumed run goes on where its state was saved.
+/// Writes each event as one line of `events.jsonl`. A resumed run continues where its state was saved.
 #[derive(Debug)]
 pub(super) struct JsonLines {
     file: std::io::BufWriter<fs_err::File>,
@@ -42,7 +42,7 @@ pub(super) struct JsonLines {
 }
 
 impl JsonLines {
-    /// Goes on after the first `length` lines that count.
+    /// Continues after the first `length` lines that count.
     pub(super) fn append_to(path: &Path, length: usize) -> Result<Self> {
         let file = gaat_data::files::append(path)?;
         let (kept, length) = kept(&gaat_data::files::read(path)?, length);

@@ -1,4 +1,4 @@
-//! What a run keeps, and how it goes on from what was kept.
+//! What a run keeps, and how it continues from what was kept.
 
 use super::collapse::Snapshot;
 use super::events::{Control, Observer};
@@ -39,7 +39,7 @@ impl Run<'_> {
         let processes = |record: &RunRecord| record.environment.processes.unwrap_or(1);
         if processes(before) != processes(now) {
             self.warnings.push(format!(
-                "the run goes on with {} processes after {}: the result may differ by rounding, and by the statistics of batches where \
+                "the run continues with {} processes after {}: the result may differ by rounding, and by the statistics of batches where \
                  the network has any",
                 processes(now),
                 processes(before)
@@ -48,7 +48,7 @@ impl Run<'_> {
         let (before, now) = (before.environment.threads, now.environment.threads);
         if before != now {
             self.warnings.push(format!(
-                "the run started with {before} threads and goes on with {now}: the result may differ in the last \
+                "the run started with {before} threads and continues with {now}: the result may differ in the last \
                  bits from that of a run that never stopped"
             ));
         }

@@ -8,13 +8,13 @@ use gaat_spec::{Event, RunRecord};
 
 /// Keeps what a run leaves, and hands back what an earlier part of the run has left. A run directory is one.
 pub trait Keeper {
-    /// The state to go on from, where an earlier part of the run has left one.
+    /// The state to continue from, where an earlier part of the run has left one.
     ///
     /// # Errors
     /// When a state is there and cannot be read.
     fn found(&mut self) -> Result<Option<State>>;
 
-    /// What whoever watches should hear of what was found; asked once, after [`found`](Self::found).
+    /// What the observer should hear of what was found; asked once, after [`found`](Self::found).
     fn warnings(&mut self) -> Vec<String> {
         Vec::new()
     }
@@ -58,7 +58,7 @@ pub trait Keeper {
     }
 }
 
-/// Keeps nothing: for tests, for a search over many short runs, and for whoever wants the record alone.
+/// Keeps nothing: for tests, for a search over many short runs, and for a caller that wants the record alone.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Nothing;
 

@@ -3,7 +3,7 @@
 //! Even smoothing gives a label `(1 - W) q + W / C` (Szegedy et al. 2016, section 7, and PyTorch's `label_smoothing`), `q` the label and
 //! `C` the number of classes. Random smoothing gives `(1 - W) q + W r`, `r` uniform numbers over the other classes, scaled to a sum of 1
 //! (`CustomCrossEntropyLoss` of the authors of LIET); they are drawn once a step, so that attack and descent have the same labels
-//! (there, anew for each loss).
+//! (there, again for each loss).
 
 use crate::Result;
 use crate::batch::{Batch, SoftLabels};

@@ -117,7 +117,7 @@ pub(super) struct Launched {
     learning_rate: f64,
     reading: Reading,
     started: Mark,
-    /// From when to when attacks went on.
+    /// From when to when attacks continued.
     attacks: Vec<(Mark, Mark)>,
     ended: Mark,
 }

@@ -1,7 +1,7 @@
 //! The run's own logs, `events.jsonl` and the curves, kept in step with its state.
 //!
 //! Before a state is saved, everything that led to it is written and synced, and the state counts what is in the logs then. A
-//! resumed run cuts them there and goes on: no line is lost, doubled or half. How often a run was started and stopped does not
+//! resumed run cuts them there and continues: no line is lost, doubled or half. How often a run was started and stopped does not
 //! count.
 
 use super::events::{JsonLines, Observer};
@@ -26,7 +26,7 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Goes on in the logs of `directory` where they held `lengths`; also a warning where they hold less now.
+    /// Continues in the logs of `directory` where they held `lengths`; also a warning where they hold less now.
     ///
     /// # Errors
     /// When they cannot be read or written, or another program's file has the name of one.

@@ -1,4 +1,4 @@
-//! Tensors by name: how a state file keeps the parts of a run apart, and how a part goes on from its own.
+//! Tensors by name: how a state file keeps the parts of a run apart, and how a part continues from its own.
 
 use crate::nn::finite;
 use crate::{Error, Result};

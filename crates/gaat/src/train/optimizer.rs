@@ -130,7 +130,7 @@ impl Optimizer {
         state
     }
 
-    /// Goes on from `state` after `steps` steps.
+    /// Continues from `state` after `steps` steps.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape; then nothing was changed.

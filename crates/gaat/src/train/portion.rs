@@ -1,6 +1,6 @@
 //! What the processes that train together divide: which images of a batch are whose.
 //!
-//! An attack needs nothing of the others: its losses are summed, so that the gradient of an image does not hang on its batch, and
+//! An attack needs nothing of the others: its losses are summed, so that the gradient of an image does not depend on its batch, and
 //! its random numbers are drawn for the whole batch and cut. Only the descent, the numbers of a step and what is decided on them
 //! are common. So several processes end with the weights of one, up to rounding and the statistics of batches.
 

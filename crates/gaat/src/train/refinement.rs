@@ -130,7 +130,7 @@ impl Controller {
         (self.rung, self.since_rung, self.calm) = (rung, 0, 0);
     }
 
-    /// Everything that it goes on from, `[8]`, f64.
+    /// Everything that it continues from, `[8]`, f64.
     pub(super) fn state(&self) -> Tensor {
         let flags = [self.is_armed, self.is_bent].map(|flag| f64::from(u8::from(flag)));
         let counts = [self.rung, self.since_rung, self.calm, self.steps].map(|count| count as f64);
@@ -139,7 +139,7 @@ impl Controller {
         Tensor::from_slice(&all)
     }
 
-    /// Goes on from `state`, as [`state`](Self::state) gave it.
+    /// Continues from `state`, as [`state`](Self::state) gave it.
     pub(super) fn load(&mut self, state: &Tensor) -> Result<()> {
         let numbers = Vec::<f64>::try_from(state)?;
         let [actual, predicted, armed, bent, rung, since_rung, calm, steps] = numbers[..] else {

@@ -1,6 +1,6 @@
 //! Random crops of another proportion and size, brought to the size of the network: torchvision's `RandomResizedCrop` (Szegedy et al.
 //! 2015, section 6), by bilinear interpolation between the four nearest pixels. Other than there, a box that would be larger than the
-//! image is cut to it instead of drawn anew, so that every image takes the same number of draws.
+//! image is cut to it instead of drawn again, so that every image takes the same number of draws.
 
 use crate::Result;
 use crate::nn::Draws;

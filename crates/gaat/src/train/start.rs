@@ -147,7 +147,7 @@ impl Start {
         }
     }
 
-    /// What whoever trains should hear of given weights.
+    /// What the observer of a training should hear of given weights.
     pub(super) fn notes(&self) -> Vec<String> {
         match self {
             Self::Fresh => Vec::new(),

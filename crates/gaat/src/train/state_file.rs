@@ -104,7 +104,7 @@ impl State {
         Self { position, tensors, logs: Lengths::default(), path: None }
     }
 
-    /// Why the run cannot go on from here.
+    /// Why the run cannot continue from here.
     pub(super) fn refuse(&self, reason: impl Into<String>) -> Error {
         let reason = reason.into();
         match &self.path {

@@ -44,7 +44,7 @@ pub trait TrainingMethod: Send {
         false
     }
 
-    /// What of the method hangs on all images of a batch, so that it cannot be divided among processes; `None` where each can compute
+    /// What of the method depends on all images of a batch, so that it cannot be divided among processes; `None` where each can compute
     /// its images alone.
     fn indivisible(&self) -> Option<&'static str> {
         None
@@ -74,7 +74,7 @@ pub trait TrainingMethod: Send {
         Ok(self.state())
     }
 
-    /// Goes on from `state`, as [`whole_state`](Self::whole_state) gave it.
+    /// Continues from `state`, as [`whole_state`](Self::whole_state) gave it.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape; then nothing was changed.
@@ -207,7 +207,7 @@ pub struct StepContext<'a> {
     /// Whether the gradients of the descent are finite, bool, on the device: one for each trainable tensor and one for watched
     /// pixels; `None` before there was a descent.
     pub(super) gradients_are_finite: Option<Tensor>,
-    /// From when to when attacks went on.
+    /// From when to when attacks continued.
     pub(super) attacks: Vec<(Mark, Mark)>,
     /// Who descends in place of the optimiser, if somebody else does.
     pub(super) outside: Option<Outside>,

@@ -7,7 +7,7 @@ use gaat_spec::{EpochRecord, Event};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Writes the numbers of steps and epochs into one event file. A resumed run goes on in it.
+/// Writes the numbers of steps and epochs into one event file. A resumed run continues in it.
 #[derive(Debug)]
 pub(super) struct TensorBoard {
     file: EventFile,
@@ -16,7 +16,7 @@ pub(super) struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// Goes on after the first `length` records.
+    /// Continues after the first `length` records.
     pub(super) fn append_to(path: &Path, length: usize) -> Result<Self> {
         Ok(Self { file: EventFile::append_to(path, length, now())?, step: 0 })
     }

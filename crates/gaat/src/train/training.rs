@@ -1,4 +1,4 @@
-//! A training: the parts that the loop needs, whoever made them, and every way in which the loop ends.
+//! A training: the parts that the loop needs, from any maker, and every way in which the loop ends.
 
 use super::agree::{check_alike, found_by_leader};
 use super::averaging::Averaging;
@@ -37,7 +37,7 @@ use tch::{Device, Kind};
 const UNCONFIRMED: &str = "without validation images no check can confirm a collapse: the alarm depends on the gain ratio \
     alone; a validation-fraction over 0 helps";
 
-/// The parts of a training. A recipe is one way to make them; whoever has a better one puts it in.
+/// The parts of a training. A recipe is one way to make them; a caller with a better one passes it in.
 ///
 /// ```no_run
 /// use gaat::nn::Catalogue;
@@ -112,7 +112,7 @@ impl Training {
 
     /// Trains; what is to be kept goes to `keeper`, and what happens is told to `observer`.
     ///
-    /// Of several processes the leader alone keeps anything; the others go on from what it has found.
+    /// Of several processes the leader alone keeps anything; the others continue from what it has found.
     ///
     /// The record that comes back has status [`Status::Done`], or [`Status::Interrupted`] when the observer asked to stop.
     ///
@@ -153,7 +153,7 @@ impl Training {
             Err(error) => {
                 // The state that was kept stays that of the last checkpoint: it is whole and the weights now may not be.
                 fail(&mut run, &error.to_string());
-                // Whoever fails now too must not hide why the run has failed.
+                // A second failure must not hide why the run has failed.
                 let _ = run.tell(&ended(&run), observer);
                 Err(error)
             }

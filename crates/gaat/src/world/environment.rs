@@ -1,4 +1,4 @@
-//! Which of several processes this one is, as its launcher says in the environment: `torchrun`, SLURM's `srun`, or whoever sets the
+//! Which of several processes this one is, as its launcher says in the environment: `torchrun`, SLURM's `srun`, or anything else that sets the
 //! same variables.
 
 use super::nodes::first_node;
@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Set by whoever starts the processes: the longest that one waits for another, in seconds.
+/// Set by the one who starts the processes: the longest that one waits for another, in seconds.
 const PATIENCE: &str = "GAAT_WAIT_SECONDS";
 /// How long processes wait for each other at their start, and later: while the leader writes, say.
 const AT_START: Duration = Duration::from_mins(5);

@@ -149,7 +149,7 @@ impl World for Group {
     }
 
     fn part(&self, failure: Option<&str>) {
-        // Whoever cannot say so any more has lost the others, and says that.
+        // A process that can no longer say so has lost the others, and says that.
         let _ = self.joined.store().set(&key(&self.prefix, "end", self.rank), failure.unwrap_or_default());
     }
 }
@@ -166,7 +166,7 @@ impl Drop for Group {
     }
 }
 
-/// Waits until somebody listens at `host`:`port`; why nobody does where that takes longer than `patience`.
+/// Waits until a process listens at `host`:`port`; why none does where that takes longer than `patience`.
 fn answers(host: &str, port: u16, patience: Duration) -> std::result::Result<(), String> {
     let begun = Instant::now();
     loop {
@@ -200,7 +200,7 @@ fn ranks(all: &[usize]) -> String {
             let before: Vec<String> = before.iter().map(ToString::to_string).collect();
             format!("ranks {} and {last}", before.join(", "))
         }
-        [] => "nobody".to_owned(),
+        [] => "no rank".to_owned(),
     }
 }
 

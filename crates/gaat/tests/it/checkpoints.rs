@@ -145,7 +145,7 @@ fn a_name_that_comes_twice_and_numbers_for_names() {
     assert!(error.contains("`cat` comes twice"), "{error}");
     let others: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
     let (numbered, known) = (import(&path, &options()).unwrap(), named(&["x", "y", "z"]).unwrap());
-    assert!(numbered.description.takes_classes(&others), "nobody gave names");
+    assert!(numbered.description.takes_classes(&others), "the names are placeholders");
     assert!(!numbered.description.takes_classes(&others[..2]), "as many classes all the same");
     assert!(
         !known.description.takes_classes(&others)

@@ -87,7 +87,7 @@ fn a_source_of_ones_own_trains_resumes_and_is_judged_as_the_images_in_memory_are
     let whole = options(&folder.path().join("whole"), false);
     let record = training(data()).run(&mut KeptRun::open(&checked, &whole).unwrap(), &mut Quiet).unwrap();
     assert_eq!(record.status, Status::Done);
-    assert_eq!(outcome(&record), outcome(&known), "the same images, whoever hands them out");
+    assert_eq!(outcome(&record), outcome(&known), "the same images from both sources");
 
     let place = folder.path().join("stopped");
     let mut stop = |event: &Event| match event {

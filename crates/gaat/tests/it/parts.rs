@@ -204,7 +204,7 @@ fn a_registered_network_is_averaged_saved_opened_traced_and_named_in_errors() {
     assert_eq!(again.recipe.model.unwrap().to_string(), "two-linear-20");
     let opened = open_of(&catalogue, &place, Checkpoint::Best, None, ComputePrecision::Fp32).unwrap();
     assert_eq!((opened.classifier.head(), opened.classifier.trace().unwrap().steps.len()), (Some("head"), 3));
-    // A published name stays with the published network, whoever claims it.
+    // A published name stays with the published network, even if another network claims it.
     let misspelt = catalogue.check(&Recipe::from_toml("model = \"vgg16\"").unwrap()).unwrap_err().to_string();
     assert!(misspelt.contains("did you mean `vgg-16`"), "{misspelt}");
 }

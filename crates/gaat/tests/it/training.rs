@@ -1,4 +1,4 @@
-//! Runs from start to end: stopping and going on, refusals, failure, what is logged, and that training works.
+//! Runs from start to end: stopping and continuing, refusals, failure, what is logged, and that training works.
 
 use crate::support::{Witness, bits, digits, file_tensors, network, options, recipe, threat, trained};
 use gaat::Error;
@@ -23,11 +23,11 @@ const SGD: &str = "method = \"dat+gaat\"\ndelay = 1\nepsilon-warmup = 0.8\noptim
 const ADAM: &str = "method = \"rat\"\nsteps = 2\noptimizer = \"adam\"\nschedule = \"one-cycle\"\n";
 const ADAMW: &str = "method = \"rat\"\nsteps = 2\noptimizer = \"adamw\"\nweight-decay = 0.1\n";
 
-/// Perturbations that go on from batch to batch, replays that a stop may cut, and an epoch that ends among them.
+/// Perturbations that continue from batch to batch, replays that a stop may cut, and an epoch that ends among them.
 const FREE: &str = "method = \"dat+free\"\ndelay = 1\nreplays = 4\noptimizer = \"sgd\"\nmomentum = 0\nlearning-rate = 0.1\n\
     crop-padding = 1\nflip = true\n";
 
-/// A memory of every image, carried through augmentation and started anew, and perturbed weights.
+/// A memory of every image, carried through augmentation and started again, and perturbed weights.
 const MEP: &str = "method = \"awp+fgsm-mep\"\nmemory-reset = 2\nawp-warmup = 1\noptimizer = \"adam\"\ncrop-padding = 1\n\
     flip = true\nepsilon-warmup = 0.5\n";
 
@@ -160,7 +160,7 @@ fn sgd_takes_the_steps_of_its_formula() {
     }
 }
 
-/// Statistics of the average are taken anew at the end of an epoch, validation chooses between the two networks, and a stop in
+/// Statistics of the average are taken again at the end of an epoch, validation chooses between the two networks, and a stop in
 /// the middle of an epoch changes nothing.
 #[test]
 fn averaged_weights_have_statistics_of_their_own_and_are_chosen_by_validation() {
@@ -331,7 +331,7 @@ fn a_state_that_is_not_whole_is_refused_by_name() {
         let message = error.to_string();
         assert!(message.contains("state.safetensors") && message.contains(needle), "{needle}: {message}");
     }
-    // With the file back in place the run goes on.
+    // With the file back in place the run continues.
     fs_err::write(&state, &whole).unwrap();
     assert_eq!(train(&checked, &options(&run_dir, true), &mut Quiet).unwrap().status, Status::Done);
 }

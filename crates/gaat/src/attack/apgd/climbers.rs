@@ -66,7 +66,7 @@ impl Climbers {
         })
     }
 
-    /// Goes on with those at `kept` alone.
+    /// Continues with those at `kept` alone.
     pub(super) fn narrow(&mut self, kept: &Tensor) -> Result<()> {
         if let Some(targets) = &mut self.targets {
             narrow([targets], kept)?;
@@ -112,7 +112,7 @@ impl Climbers {
     }
 
     /// Halves the step where fewer than three in four steps of the window rose, or where the best loss is the one of
-    /// the last look back and the step was not halved then; those go on from their best point.
+    /// the last look back and the step was not halved then; those continue from their best point.
     pub(super) fn look_back(&mut self, window: usize) {
         let oscillates = self.rises.le(RISING * window as f64);
         let stalls =

@@ -77,7 +77,7 @@ impl Seekers {
         better
     }
 
-    /// Lets the misclassified leave; those at the answer go on, if some left.
+    /// Lets the misclassified leave; those at the answer continue, if some left.
     fn retire(&mut self, fallen: &Tensor) -> Result<Option<Tensor>> {
         let Kept::Some(kept) = self.standing.retire(fallen, &(&self.points - &self.clean))? else {
             return Ok(None);

@@ -116,7 +116,7 @@ impl ExportedNetwork {
         Ok(())
     }
 
-    /// An image's logits must not hang on the others of its batch: batch normalisation without running statistics, say.
+    /// An image's logits must not depend on the others of its batch: batch normalisation without running statistics, say.
     fn check_rows(&self, pixels: &Tensor, logits: &Tensor, images: i64) -> Result<()> {
         if images < 2 {
             return Ok(());

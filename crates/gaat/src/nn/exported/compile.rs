@@ -1,4 +1,4 @@
-//! From a program to steps: operators found, arguments put in the order of their schemas, values that nobody reads again let go.
+//! From a program to steps: operators found, arguments put in the order of their schemas, values that no later node reads let go.
 
 use super::state::{Source, State};
 use super::step::{Action, Step};

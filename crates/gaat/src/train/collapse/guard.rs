@@ -34,7 +34,7 @@ pub(in crate::train) struct GuardState {
     gain: SmoothedGain,
     /// Whether an alarm was raised that is not over.
     raised: bool,
-    /// Steps left of the burst that is going on.
+    /// Steps left of the current burst.
     burst_left: usize,
     /// Bursts begun.
     bursts: u32,
@@ -105,7 +105,7 @@ impl Guard {
         }))
     }
 
-    /// What stands in for the method while a burst goes on.
+    /// What stands in for the method while a burst continues.
     pub(in crate::train) fn burst(&mut self) -> Option<&mut dyn TrainingMethod> {
         (self.state.burst_left > 0).then_some(self.burst.as_mut())
     }

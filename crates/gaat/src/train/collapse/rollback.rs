@@ -28,7 +28,7 @@ impl Snapshot {
         self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 
-    /// Sets everything back. The optimiser's count of steps goes on.
+    /// Sets everything back. The optimiser's count of steps continues.
     pub(super) fn restore(&self, trained: &mut Trained) -> Result<()> {
         let steps = trained.optimizer.steps();
         trained.load(&self.tensors, steps)

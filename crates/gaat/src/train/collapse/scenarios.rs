@@ -81,7 +81,7 @@ impl Observer for Until {
     }
 }
 
-/// Goes on to step `end`; what the guard had to say.
+/// Continues to step `end`; what the guard had to say.
 fn drive(run: &mut Run<'_>, end: usize) -> Vec<Event> {
     let mut until = Until { end, events: Vec::new() };
     run.run(&mut until).unwrap();
@@ -234,7 +234,7 @@ fn accuracy_under_the_training_attack_alone_is_an_alarm_that_the_policy_follows(
     let [Event::Alarm { action, .. }] = &events[..] else { panic!("{events:?}") };
     assert_eq!(action, "nothing is done");
 
-    // While the attack grows it is another than that of the validation; and who claims little looks robust to nobody.
+    // While the attack grows it is another than that of the validation; and a network that claims little looks robust to no reader.
     for (name, text, share) in
         [("growing", "epsilon = 0.4\nepsilon-warmup = 1.0", 0.75), ("modest", "epsilon = 0.4", 0.4)]
     {

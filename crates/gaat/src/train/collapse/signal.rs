@@ -108,7 +108,7 @@ impl SmoothedGain {
         self.rest = REST;
     }
 
-    /// Starts the sums anew, for a network that is no longer the one they speak of.
+    /// Starts the sums again, for a network that is no longer the one they speak of.
     pub(super) fn forget(&mut self) {
         *self = Self { steps: self.steps, armed: self.armed, ..Self::default() };
     }

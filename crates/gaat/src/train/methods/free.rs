@@ -12,7 +12,7 @@ use tch::Tensor;
 
 /// Trains on each batch m times in succession and after each replay moves the one perturbation of the batch,
 /// `d <- P(d + alpha sign(g))`, `g` the pixel gradient that the training pass leaves (algorithm 1). As published the
-/// perturbation goes on into the next batch, place by place, as in the authors' code; with a random start, `gaat-free`, each
+/// perturbation continues into the next batch, place by place, as in the authors' code; with a random start, `gaat-free`, each
 /// new batch begins uniformly in the ball. Cost: 3 units a replay, exactly natural training's; an epoch counts its
 /// replays.
 ///

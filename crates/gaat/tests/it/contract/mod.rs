@@ -308,9 +308,9 @@ fn who_leaves_early_is_fooled_and_who_stays_was_never_fooled() {
         assert_eq!((full_passes.forward, full_passes.input_backward), (6 * 40, 5 * 40), "{threat}");
         assert!(early_passes.forward < full_passes.forward, "{threat}");
 
-        let nobody = Tensor::zeros([0], (Kind::Int64, Device::Cpu));
+        let none = Tensor::zeros([0], (Kind::Int64, Device::Cpu));
         let (left, passes) =
-            survival::survivors(classifier.as_ref(), &batch, &nobody, &Fgsm, &threat, &draws(1)).unwrap();
+            survival::survivors(classifier.as_ref(), &batch, &none, &Fgsm, &threat, &draws(1)).unwrap();
         assert_eq!((left.size(), passes), (vec![0], Passes::default()));
     }
 }

@@ -88,7 +88,7 @@ pub(super) enum Cost {
 }
 
 impl Cost {
-    /// Gradients that an image asks for where nobody leaves early.
+    /// Gradients that an image asks for where no image leaves early.
     fn questions(self) -> u64 {
         match self {
             Self::Fgsm => 1,

@@ -83,7 +83,7 @@ fn a_draw_depends_on_root_stream_step_and_place_alone() {
     for other in [draw(8, "attack", 3), draw(7, "augment", 3), draw(7, "attack", 4)] {
         assert_ne!(first, other.0);
     }
-    // Whoever else draws in between, and from whatever thread.
+    // Other draws in between, from any thread, change nothing.
     let intruder = std::thread::spawn(move || (0..200).for_each(|step| drop(draw(1, "noise", step))));
     for _ in 0..200 {
         assert_eq!(draw(7, "attack", 3), (first.copy(), second.copy()));
