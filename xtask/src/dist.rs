@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::install::run_install;
 use crate::libtorch;
+use crate::licences;
 use crate::setup::Setup;
 use crate::shell::{Result, run, target_dir};
 
@@ -13,7 +14,7 @@ const SHELLS: [(&str, &str); 3] = [("bash", "gaat.bash"), ("zsh", "_gaat"), ("fi
 const TEXTS: [&str; 5] = ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "CITATION.cff"];
 
 /// Builds `target/dist/gaat-VERSION-SYSTEM-MACHINE.tar.gz` and its SHA-256 sum: both binaries, the CPU libraries of libtorch,
-/// completions, the manual page, licences.
+/// completions, the manual page, the licences of all that it carries.
 pub(crate) fn dist(setup: &Setup) -> Result<()> {
     let torch = setup.ensure()?;
     if libtorch::belongs_to_python(&torch) || libtorch::has_cuda(&torch) {
@@ -41,6 +42,7 @@ pub(crate) fn dist(setup: &Setup) -> Result<()> {
     for text in TEXTS {
         fs::copy(setup.root.join(text), tree.join(text)).map_err(|error| failed(Path::new(text), error))?;
     }
+    licences::gather(&torch, &tree.join("licences"))?;
     let completions = tree.join("share/completions");
     let manual = tree.join("share/man/man1");
     for folder in [&completions, &manual] {

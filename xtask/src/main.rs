@@ -12,6 +12,7 @@ mod edges;
 mod install;
 mod kills;
 mod libtorch;
+mod licences;
 mod prerequisites;
 mod python;
 #[cfg(test)]

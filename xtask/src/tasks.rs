@@ -28,7 +28,7 @@ pub(crate) fn demo(setup: &Setup) -> Result<()> {
 pub(crate) fn test(setup: &Setup, arguments: &[OsString]) -> Result<()> {
     setup.ensure()?;
     println!("building and running the tests (the first build takes about 3 minutes on 2 cores)");
-    let nextest = has_nextest();
+    let nextest = is_installed("nextest");
     let mut words = if nextest { vec!["nextest", "run"] } else { vec!["test"] };
     // A package that the user names must not be drowned in all the others.
     if !selects_package(arguments) {
@@ -53,6 +53,12 @@ pub(crate) fn ci(setup: &Setup) -> Result<()> {
     stage("tidy", || tidy::run(&setup.root))?;
     stage("setup", || setup.ensure().map(drop))?;
     stage("clippy", || run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
+    // What it says of advisories needs the network, and changes without a change of ours: the workflow asks for that.
+    if is_installed("deny") {
+        stage("deny", || run(&mut cargo(["deny", "--offline", "check", "bans", "licenses", "sources"])))?;
+    } else {
+        println!("licences and sources of dependencies were not checked: cargo-deny is not installed");
+    }
     stage("test", || test(setup, &[]))?;
     stage("kills", || kills(setup, &["--seconds".into(), "120".into()]))?;
     stage("examples", examples)?;
@@ -117,8 +123,9 @@ impl Drop for Skips {
     }
 }
 
-fn has_nextest() -> bool {
-    let mut probe = cargo(["nextest", "--version"]);
+/// Whether cargo has the command `name`.
+fn is_installed(name: &str) -> bool {
+    let mut probe = cargo([name, "--version"]);
     probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     probe.status().is_ok_and(|status| status.success())
 }

@@ -45,21 +45,21 @@ pub enum Command {
     Train(Box<TrainArguments>),
     /// Judge a trained network on the test images: clean and robust accuracy
     Evaluate(Box<EvaluateArguments>),
-    /// Perturb test images and save them for numpy, and as a picture
+    /// Perturb test images and save them as arrays for numpy and as a picture
     Attack(Box<AttackArguments>),
     /// Train several methods under one recipe, judge them alike and print one table
     Compare(Box<CompareArguments>),
     /// Compare Taylor models of the loss with a trained network, over epsilon: residual, gain ratio, gradients, attacks
     Analyze(Box<AnalyzeArguments>),
-    /// Map what trained networks look at in test images, and compare the maps of several
+    /// Show which pixels of test images trained networks rely on (saliency maps), and compare networks
     Explain(ExplainArguments),
-    /// Write what is known of a run or a comparison as one HTML page
+    /// Write the results of a run or a comparison as one HTML page
     Report(ReportArguments),
     /// Turn a PyTorch state dict into weights that gaat reads
     Import(ImportArguments),
     /// Write a trained network for PyTorch (safetensors) or ONNX Runtime
     Export(ExportArguments),
-    /// Tell what a network of torch.export is
+    /// Describe a network saved by torch.export
     Model(ModelArguments),
     /// Inspect, verify and download data sets
     Data(DataArguments),
@@ -110,8 +110,10 @@ pub struct OutputArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "What neither a flag nor the recipe sets follows from the data set and the method; \
-                        recipe.toml in the run directory holds every value that was used.")]
+#[command(
+    after_help = "A value that neither a flag nor the recipe sets depends on the data set and the method; \
+                  recipe.toml in the run directory holds every value that was used."
+)]
 pub struct TrainArguments {
     /// Recipe file; flags override its keys
     #[arg(value_name = "RECIPE.toml")]
@@ -141,17 +143,17 @@ pub struct SubjectArguments {
     /// Data set whose test images are used [default: that of the training]
     #[arg(long)]
     pub dataset: Option<DatasetName>,
-    /// Where the data lies [default: as in the training]
+    /// Directory of the data [default: as in the training]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Of a network of torch.export: what is done to pixels in [0, 1] first: none, dataset, imagenet, cifar10, cifar100, mnist, or
-    /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
+    /// Normalisation before a network of torch.export, of pixels in [0, 1]: none, dataset, imagenet, cifar10, cifar100, mnist,
+    /// or numbers as MEANS/DEVIATIONS, with a comma between channels [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
     pub normalization: Option<NormalizationChoice>,
     /// cpu, or cuda:0 and so on [default: as in the training]
     #[arg(long)]
     pub device: Option<String>,
-    /// Precision of the network; in bf16 it is another one than that of the weights file
+    /// Precision of the computation; bf16 rounds, so that the network judged is not exactly that of the weights file
     #[arg(long, value_enum, default_value_t = ComputePrecision::Fp32)]
     pub precision: ComputePrecision,
     /// Threads of libtorch [default: the number of cores]
@@ -170,16 +172,16 @@ pub struct AttackedArguments {
     /// Norm of the threat model [default: that of the training]
     #[arg(long)]
     pub norm: Option<Norm>,
-    /// Take only this many test images: a subset fixed by the seed
+    /// Use only this many test images, a subset drawn with the seed
     #[arg(long, value_name = "N", conflicts_with = "first")]
     pub limit: Option<usize>,
-    /// Take only the test images that come first, as benchmarks of robustness do
+    /// Use only the first N test images in order, as RobustBench and AutoAttack do
     #[arg(long, value_name = "N")]
     pub first: Option<usize>,
     /// Images per batch
     #[arg(long, value_name = "N", default_value_t = BATCH_SIZE)]
     pub batch_size: usize,
-    /// Root of the random starts
+    /// Seed of the random starts
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 }
@@ -189,7 +191,7 @@ pub struct AttackedArguments {
 pub enum GradientChoice {
     /// The network
     Exact,
-    /// A Taylor model: of the cross-entropy, or of the logits for attacks that climb these
+    /// A Taylor model: of the cross-entropy, or of the logits for attacks on the logits
     Taylor,
 }
 
@@ -206,23 +208,22 @@ pub struct AttackArguments {
     pub attack: AttackName,
     #[command(flatten)]
     pub budget: Budget,
-    /// Where its gradients come from; success is always the network's own verdict
+    /// Source of the gradients of the attack; the network itself always decides whether an image is fooled
     #[arg(long, value_enum, default_value_t = GradientChoice::Exact)]
     pub gradient: GradientChoice,
     /// Curvature of the Taylor model of the cross-entropy [default: none]
     #[arg(long)]
     pub curvature: Option<Curvature>,
-    /// Expansions of the Taylor model in the steps of the attack, spread evenly [default: 1]
+    /// Expansions of the Taylor model, spaced evenly over the steps of the attack [default: 1]
     #[arg(long, value_name = "N")]
     pub refreshes: Option<usize>,
     /// Arrays to write, for numpy.load; not needed with --images
     #[arg(long, value_name = "FILE.npz", required_unless_present = "images")]
     pub out: Option<PathBuf>,
-    /// Directory for each perturbed image as an 8-bit PNG under its class and index, with a listing, images.csv; must be new
-    /// or empty
+    /// Directory for all perturbed images as 8-bit PNG files, CLASS/INDEX.png, with a table, images.csv; must be new or empty
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// Picture to write: clean, perturbed, amplified difference
+    /// Picture to write: clean image, perturbed image, amplified difference
     #[arg(long, value_name = "GRID.png")]
     pub png: Option<PathBuf>,
     #[command(flatten)]
@@ -242,22 +243,22 @@ pub struct EvaluateArguments {
     pub attack: Vec<AttackName>,
     #[command(flatten)]
     pub budget: Budget,
-    /// Also judge over these epsilons by --curve-attack, separated by commas
+    /// Also judge at each of these epsilons with --curve-attack; separated by commas
     #[arg(long, value_delimiter = ',', value_name = "LENGTHS")]
     pub epsilons: Vec<PixelLength>,
-    /// Also judge over eight epsilons from 0 to twice that of the threat model
+    /// Also judge at eight epsilons from 0 to twice that of the threat model
     #[arg(long, conflicts_with = "epsilons")]
     pub curve: bool,
-    /// The attack over epsilon, with the budget above and one random start unless --restarts says more
+    /// The attack for these epsilons, with the steps above and one random start unless --restarts is given
     #[arg(long, value_name = "ATTACK", default_value = "pgd")]
     pub curve_attack: AttackName,
-    /// Where to draw robust accuracy over epsilon
+    /// File for a plot of robust accuracy over epsilon
     #[arg(long, value_name = "CURVE.svg")]
     pub svg: Option<PathBuf>,
     /// Number of images used by the masking checks; 0 for none
     #[arg(long, value_name = "N", default_value_t = 250)]
     pub probe_images: usize,
-    /// Draws of random noise for each of these images
+    /// Draws of random noise per image in the masking checks
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub noise_draws: usize,
     /// Hidden. Accepted only to explain that judging always uses exact gradients
@@ -269,13 +270,13 @@ pub struct EvaluateArguments {
     /// Exit with status 1 when an alarm was raised: a sign that the numbers may be too good
     #[arg(long)]
     pub require_no_alarms: bool,
-    /// Keep what was found in this file after every batch, and continue from it where it is there
+    /// Save progress in this file after every batch; if the file exists, continue from it
     #[arg(long, value_name = "FILE.json")]
     pub state: Option<PathBuf>,
-    /// Judge one of N parts of the images alone, into the file of --state: on machines that do not see each other
+    /// Judge only part I of N of the images and save the result in --state, for machines that are not connected
     #[arg(long, value_name = "I/N", requires = "state")]
     pub shard: Option<Shard>,
-    /// Judge nothing: put the verdict together out of the files of all parts, or the directories that they lie in
+    /// Judge nothing; combine the --state files of all parts, or the directories that hold them, into one verdict
     #[arg(long, value_name = "FILES", num_args = 1.., conflicts_with_all = ["state", "shard"])]
     pub merge: Vec<PathBuf>,
     #[command(flatten)]
@@ -320,7 +321,7 @@ pub struct CompareArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Every attack takes the same steps of 2.5 epsilon / steps from the same random starts; pgd takes \
-                        them with exact gradients. Robust accuracy is always the network's own verdict. The directory of \
+                        them with exact gradients. The network itself always decides whether an image is robust. The directory of \
                         the plots also holds analysis.json."
 )]
 pub struct AnalyzeArguments {
@@ -332,7 +333,7 @@ pub struct AnalyzeArguments {
     /// Norm of the perturbations [default: that of the training]
     #[arg(long)]
     pub norm: Option<Norm>,
-    /// Orders of the Taylor models: 1, 2 (with each curvature), 3 (with the exact one)
+    /// Orders of the Taylor models: 1, 2 (with each curvature), 3 (with the exact curvature)
     #[arg(long, value_delimiter = ',', value_name = "ORDERS", default_value = "1,2,3")]
     pub orders: Vec<usize>,
     /// Curvatures at order 2: gauss-newton, diagonal, batch-fisher, sampled-fisher, secant, exact [default: all]
@@ -341,22 +342,22 @@ pub struct AnalyzeArguments {
     /// Labels drawn an image for sampled-fisher
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub curvature_draws: usize,
-    /// Where each model is expanded: clean or random-start
+    /// Point at which each model is expanded: clean or random-start
     #[arg(long, default_value_t = Anchor::Clean)]
     pub anchor: Anchor,
     /// Test images: a subset fixed by the seed
     #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "first")]
     pub limit: usize,
-    /// The test images that come first, in place of a subset
+    /// Use the first N test images in order instead of a subset
     #[arg(long, value_name = "N")]
     pub first: Option<usize>,
     /// Attack steps
     #[arg(long, value_name = "K", default_value_t = 10)]
     pub steps: usize,
-    /// Images attacked at once, which batch-fisher mixes
+    /// Images per batch; batch-fisher mixes the images of a batch
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub batch_size: usize,
-    /// Root of the random starts
+    /// Seed of the random starts
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Directory of analysis.json and the plots [default: analysis in the run directory, or beside the checkpoint]
@@ -378,13 +379,13 @@ pub struct ExplainArguments {
     /// Saliency methods, separated by commas [default: all that every run has]
     #[arg(long, value_delimiter = ',', value_name = "METHODS")]
     pub method: Vec<SaliencyName>,
-    /// Test images looked at, a subset fixed by the seed; those count that every run classifies correctly
+    /// Test images to explain, a subset drawn with the seed; images that any of the runs misclassifies are left out
     #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "first")]
     pub limit: usize,
-    /// The test images that come first, in place of a subset
+    /// Use the first N test images in order instead of a subset
     #[arg(long, value_name = "N")]
     pub first: Option<usize>,
-    /// Root of the choice of images and of the noise of smoothgrad
+    /// Seed of the choice of images and of the noise of smoothgrad
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Which weights of a run directory
@@ -393,11 +394,11 @@ pub struct ExplainArguments {
     /// Data set whose test images are used [default: that of the training]
     #[arg(long)]
     pub dataset: Option<DatasetName>,
-    /// Where the data lies [default: as in the training]
+    /// Directory of the data [default: as in the training]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Of a network of torch.export: what is done to pixels in [0, 1] first: none, dataset, imagenet, cifar10, cifar100, mnist, or
-    /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
+    /// Normalisation before a network of torch.export, of pixels in [0, 1]: none, dataset, imagenet, cifar10, cifar100, mnist,
+    /// or numbers as MEANS/DEVIATIONS, with a comma between channels [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
     pub normalization: Option<NormalizationChoice>,
     /// cpu, or cuda:0 and so on
@@ -415,7 +416,7 @@ pub struct ExplainArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "train, evaluate, analyze, explain and compare write the page again whenever they learn something. It needs no other \
+    after_help = "train, evaluate, analyze, explain and compare update the page whenever they have a new result. It needs no other \
                         file and no network."
 )]
 pub struct ReportArguments {
@@ -438,16 +439,16 @@ pub struct ImportArguments {
     /// State dict written by torch.save (.pth, .pt) or as safetensors
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The network that it belongs to, such as convnet or preact-resnet-18
+    /// The network that the weights belong to, such as convnet or preact-resnet-18
     #[arg(long)]
     pub model: ModelName,
-    /// Weights to write; must not be there yet
+    /// File of weights to write; must not exist yet
     #[arg(long, value_name = "W.safetensors")]
     pub out: PathBuf,
-    /// Which of several networks in the file: the keys that lead to it, joined by dots [default: the usual ones, else none]
+    /// Which of several networks in the file, as a path of keys joined by dots [default: the usual keys]
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// Data set that it was trained on: gives shape and class names
+    /// Data set that the network was trained on: gives shape and class names
     #[arg(long)]
     pub dataset: Option<DatasetName>,
     /// Where the data lies
@@ -456,13 +457,14 @@ pub struct ImportArguments {
     /// Shape of an image [default: 1x28x28, 3x32x32 or 1x8x8, whichever fits]
     #[arg(long, value_name = "CxHxW", value_parser = image_shape)]
     pub input: Option<ImageShape>,
-    /// Class names in the order of the logits, separated by commas [default: none, which fits any as many classes]
+    /// Class names in the order of the logits, separated by commas [default: none; then the weights fit any data with as many
+    /// classes]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub classes: Vec<String>,
-    /// Subtracted from each channel first, pixels in [0, 1] [default: what the file holds, else nothing]
+    /// Mean of each channel, subtracted from pixels in [0, 1] before the network [default: that of the file, else 0]
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "std")]
     pub mean: Vec<f64>,
-    /// Divided out of each channel first
+    /// Standard deviation of each channel, which divides the pixels after that [default: that of the file, else 1]
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "mean")]
     pub std: Vec<f64>,
     #[command(flatten)]
@@ -474,7 +476,7 @@ pub struct ImportArguments {
 pub enum ExportFormat {
     /// Weights under their PyTorch names, and config.json beside them
     Safetensors,
-    /// A graph from pixels in [0, 1] to logits
+    /// A graph that takes pixels in [0, 1] and returns logits
     Onnx,
 }
 
@@ -486,16 +488,16 @@ pub struct ExportArguments {
     /// What to write
     #[arg(long, value_enum)]
     pub format: ExportFormat,
-    /// File to write; must not be there yet, nor config.json beside safetensors
+    /// File to write; must not exist yet, nor may config.json beside safetensors
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Which weights of a run directory
     #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
     pub checkpoint: Checkpoint,
-    /// Multiply batch normalisations into the convolutions that they follow (onnx)
+    /// Fold batch normalisations into the convolutions before them (onnx)
     #[arg(long)]
     pub fold_batchnorm: bool,
-    /// Version of the operator set of the graph (onnx) [default: 17, or 20 where the graph needs it]
+    /// Version of the operator set of the graph (onnx) [default: 17, or 20 if the graph needs it]
     #[arg(long, value_name = "N")]
     pub opset: Option<i64>,
     #[command(flatten)]

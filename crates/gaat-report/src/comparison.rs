@@ -46,7 +46,7 @@ pub struct Judging {
     /// Which images these are.
     #[serde(default = "seeded")]
     pub selection: Selection,
-    /// Root of the random starts.
+    /// Seed of the random starts.
     pub seed: u64,
     /// Older versions judged in that of the training and did not say so: such verdicts are found again.
     #[serde(default)]

@@ -151,7 +151,7 @@ pub struct Analysis {
     pub curvature_draws: usize,
     /// Images attacked at once, which `batch-fisher` mixes.
     pub batch_size: usize,
-    /// Root of the random starts.
+    /// Seed of the random starts.
     pub seed: u64,
     /// Where it was made.
     pub environment: Environment,

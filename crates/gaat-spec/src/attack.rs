@@ -12,13 +12,13 @@ named! {
         Fgsm = "fgsm",
         /// Projected gradient descent (Madry et al. 2018).
         Pgd = "pgd",
-        /// PGD on the lead of the best wrong class, the L-infinity attack of Carlini and Wagner (2017).
+        /// PGD on the margin of the best wrong class over the right one, the L-infinity attack of Carlini and Wagner (2017).
         PgdMargin = "pgd-margin",
         /// PGD towards each of the likeliest wrong classes.
         PgdT = "pgd-t",
         /// Steps along the accumulated gradient (Dong et al. 2018).
         MiFgsm = "mi-fgsm",
-        /// The least L2 perturbation by gradient descent (Carlini and Wagner 2017).
+        /// The smallest L2 perturbation, by gradient descent (Carlini and Wagner 2017).
         CarliniWagner = "cw",
         /// Steps onto the nearest linear boundary (Moosavi-Dezfooli et al. 2016).
         DeepFool = "deepfool",
@@ -28,15 +28,15 @@ named! {
         ApgdDlr = "apgd-dlr",
         /// Auto-PGD towards each of the likeliest wrong classes; 4 classes at least.
         ApgdT = "apgd-t",
-        /// Fast adaptive boundary: the nearest point across any boundary (Croce and Hein 2020).
+        /// Fast adaptive boundary: the nearest point across any decision boundary (Croce and Hein 2020).
         Fab = "fab",
         /// Fast adaptive boundary towards each of the likeliest wrong classes.
         FabT = "fab-t",
         /// Random search with squares, without gradients (Andriushchenko et al. 2020).
         Square = "square",
-        /// AutoAttack, standard: apgd-ce, apgd-t, fab-t, square, each on what the one before left.
+        /// AutoAttack, standard: apgd-ce, apgd-t, fab-t, square, each on the images that withstood those before.
         AutoAttack = "autoattack",
-        /// AutoAttack for networks that answer at random: apgd-ce and apgd-dlr on averaged gradients.
+        /// AutoAttack for networks with random outputs: apgd-ce and apgd-dlr on averaged gradients.
         AutoAttackRand = "autoattack-rand",
         /// AutoAttack, plus: six attacks, with restarts.
         AutoAttackPlus = "autoattack-plus",

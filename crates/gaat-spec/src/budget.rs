@@ -13,7 +13,7 @@ pub struct Budget {
     #[cfg_attr(feature = "clap", arg(long, value_name = "K"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
-    /// Random starts; an image counts only if it withstands all [default: as customary, 10 for pgd]
+    /// Random starts; an image counts as robust only if it withstands all of them [default: as customary, 10 for pgd]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restarts: Option<usize>,
@@ -30,7 +30,7 @@ pub struct Budget {
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queries: Option<usize>,
-    /// Weights that cw tries in its binary search [default: 9]
+    /// Steps of the binary search of cw [default: 9]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub searches: Option<usize>,

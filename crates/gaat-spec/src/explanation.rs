@@ -13,9 +13,9 @@ named! {
     SaliencyName, "saliency method" {
         /// The gradient in the pixels (Simonyan et al. 2014).
         InputGradient = "input-gradient",
-        /// Its mean over noisy copies of the image (Smilkov et al. 2017).
+        /// The mean input gradient over noisy copies of the image (Smilkov et al. 2017).
         SmoothGrad = "smoothgrad",
-        /// Its mean on the way from black to the image, times the image (Sundararajan et al. 2017).
+        /// The mean input gradient on the line from black to the image, times the image (Sundararajan et al. 2017).
         IntegratedGradients = "integrated-gradients",
         /// Feature maps of the last convolution, weighted by their gradients (Selvaraju et al. 2017).
         GradCam = "grad-cam",
@@ -98,7 +98,7 @@ pub struct Explanation {
     pub subset: Option<Subset>,
     /// Those of them that every network classifies correctly: what the numbers are over.
     pub examples: usize,
-    /// Root of the choice of images and of the noise.
+    /// Seed of the choice of images and of the noise.
     pub seed: u64,
     /// Where it was made.
     pub environment: Environment,

@@ -71,7 +71,7 @@ named! {
     ComputePrecision, "precision" {
         /// f32, the dtype of the weights.
         Fp32 = "fp32",
-        /// bfloat16: another network than that of the weights file, if a near one.
+        /// bfloat16, which rounds: close to the network of the weights file, but not equal to it.
         Bf16 = "bf16",
     }
 }
@@ -118,9 +118,9 @@ named! {
 named! {
     /// How the learning rate moves over a run.
     ScheduleName, "schedule" {
-        /// The same throughout.
+        /// The same in every step.
         Constant = "constant",
-        /// Times `decay-factor` at each milestone.
+        /// Multiplied by `decay-factor` at each milestone.
         Step = "step",
         /// Triangular: from 0 up to the learning rate at `peak`, and back to 0.
         Cyclic = "cyclic",
@@ -156,7 +156,7 @@ named! {
 named! {
     /// Which BatchNorm statistics an attack sees while training (never updating the running ones).
     AttackStatistics, "attack-statistics" {
-        /// Those of the batch under attack, as the training pass that follows.
+        /// Those of the batch under attack, as in the training pass that follows.
         Batch = "batch",
         /// The running ones, as in evaluation.
         Running = "running",

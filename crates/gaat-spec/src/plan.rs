@@ -55,7 +55,8 @@ pub struct LabelSpec {
 }
 
 impl LabelSpec {
-    /// The least loss that labels of `classes` classes leave: their entropy, in nats. Labels smoothed at random have at most that.
+    /// The least loss that labels of `classes` classes leave: their entropy, in nats. Labels smoothed at random have at most
+    /// that.
     pub fn least_loss(&self, classes: usize) -> f64 {
         let others = classes.saturating_sub(1).max(1) as f64;
         let share = match self.form {
@@ -111,7 +112,7 @@ numbers! {
     validation_steps: usize;
     /// See `validation_steps`.
     validation_limit: usize;
-    /// Root of every random draw.
+    /// Seed of all random numbers.
     seed: u64;
 }
 

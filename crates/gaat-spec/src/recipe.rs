@@ -33,13 +33,15 @@ pub struct Recipe {
     /// Data set: digits, mnist, fashion-mnist, cifar10, cifar100 or folder
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Data"))]
     pub dataset: Option<DatasetName>,
-    /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
+    /// Directory of the data; by default that of the variable `GAAT_DATA`, else the platform's data directory
     #[cfg_attr(feature = "clap", arg(long, value_name = "DIR", help_heading = "Data"))]
     pub data_dir: Option<PathBuf>,
-    /// Side in pixels that images are resized to, or `WIDTHxHEIGHT`; needed when those of a `folder` differ in size
+    /// Size in pixels to which images are resized: one side, or `WIDTHxHEIGHT`; required when the images of a `folder` differ
+    /// in size
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
     pub resize: Option<Size>,
-    /// Where the images lie: auto (in memory where they take at most half of what is free), resident or streamed
+    /// Where decoded images are kept: resident (in memory), streamed (on disk), or auto (in memory if they take at most half of
+    /// the free memory)
     #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Data"))]
     pub images: Option<Residence>,
     /// Use only this many training images (a seeded, stratified subset), before the validation split
@@ -51,20 +53,21 @@ pub struct Recipe {
     /// Random crop after padding by this many pixels; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
     pub crop_padding: Option<usize>,
-    /// Crop to this size, side or `WIDTHxHEIGHT`: at random in training, in the centre in judging
+    /// Crop to this size, one side or `WIDTHxHEIGHT`: a random crop in training, the centre crop in judging
     #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
     pub crop: Option<Size>,
-    /// Random crop of at least this share of an image, of 3:4 to 4:3, brought to the size of the network; 0 is off
+    /// Random crop with at least this share of an image's area and an aspect ratio of 3:4 to 4:3, resized to the input of the
+    /// network; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Data"))]
     pub random_resized_crop: Option<f64>,
-    /// Random brightness, contrast and saturation, each up to this share more or less; 0 is off
+    /// Random changes of brightness, contrast and saturation, each by at most this share; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Data"))]
     pub colour_jitter: Option<f64>,
     /// Random horizontal flip
     #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Data"))]
     pub flip: Option<bool>,
-    /// What is done to pixels in [0, 1] before the network: none, dataset, imagenet, cifar10, cifar100, mnist, or MEANS/DEVIATIONS of
-    /// the channels, each with commas between
+    /// Normalisation of pixels in [0, 1] before the network: none, dataset, imagenet, cifar10, cifar100, mnist, or numbers as
+    /// MEANS/DEVIATIONS, with a comma between channels
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Data"))]
     pub normalization: Option<NormalizationChoice>,
 
@@ -78,7 +81,7 @@ pub struct Recipe {
         )
     )]
     pub model: Option<ModelChoice>,
-    /// Where the file of a network of torch.export lies, if it was moved since `model` named it
+    /// Path of the network saved by torch.export, if the file was moved after the recipe was written
     #[cfg_attr(feature = "clap", arg(long, value_name = "NET.pt2", help_heading = "Model and method"))]
     pub model_file: Option<PathBuf>,
     /// Training method
@@ -91,13 +94,13 @@ pub struct Recipe {
         )
     )]
     pub method: Option<MethodName>,
-    /// Weights to begin with: a run directory, weights saved by gaat, or a state dict of PyTorch (.pth, .safetensors)
+    /// Weights to start from: a run directory, weights saved by gaat, or a state dict of PyTorch (.pth, .safetensors)
     #[cfg_attr(feature = "clap", arg(long, value_name = "PATH", help_heading = "Model and method"))]
     pub from: Option<PathBuf>,
-    /// What becomes of the last layer of given weights: keep, or fresh for other classes
+    /// The last layer of given weights: keep it, or start with a fresh one for other classes
     #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
     pub from_head: Option<Head>,
-    /// Layers that are not trained and keep their batch statistics, by what their names begin with, such as conv1,layer1
+    /// Layers that are not trained and whose batch statistics do not move, given by prefixes of their names, such as conv1,layer1
     #[cfg_attr(
         feature = "clap",
         arg(long, value_delimiter = ',', value_name = "PREFIXES", help_heading = "Model and method")
@@ -121,47 +124,49 @@ pub struct Recipe {
     /// Curvature model of GAAT: none, gauss-newton, diagonal, batch-fisher, sampled-fisher, secant, exact
     #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
     pub curvature: Option<Curvature>,
-    /// Labels drawn an image for the curvature sampled-fisher
+    /// Labels drawn per image for the curvature sampled-fisher
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
     pub curvature_draws: Option<usize>,
-    /// Expansions of GAAT a batch, 1 to steps: the loss is expanded again after every share of the steps
+    /// Expansions of the loss per batch in GAAT, from 1 to the number of steps, spaced evenly over the steps
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
     pub refreshes: Option<usize>,
-    /// Whether GAAT takes more gradients where its gain ratio asks for them: off or adaptive
+    /// Whether GAAT computes more gradients when the gain ratio shows that its model fails: off or adaptive
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub refinement: Option<Refinement>,
     /// Expansion point of GAAT: clean or random-start
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub anchor: Option<Anchor>,
-    /// Reach of the random start of n-fgsm, or of the noise of gaat-memory, in units of epsilon
+    /// Size of the random start of n-fgsm, or of the noise of gaat-memory, in units of epsilon
     #[cfg_attr(feature = "clap", arg(long, value_name = "FACTOR", help_heading = "Model and method"))]
     pub noise: Option<f64>,
-    /// How often in succession free and gaat-free train on a batch
+    /// Number of times in a row that free and gaat-free train on a batch
     #[cfg_attr(feature = "clap", arg(long, value_name = "M", help_heading = "Model and method"))]
     pub replays: Option<usize>,
     /// Weight of the second term of the loss: fgsm-mep, gradalign, trades, mart
     #[cfg_attr(feature = "clap", arg(long, value_name = "WEIGHT", help_heading = "Model and method"))]
     pub regularization: Option<f64>,
-    /// Weight of the distance between the answers at the point of the gradient and at the attacked point: gaat, gaat-paper, n-fgsm,
+    /// Weight of the distance between the network's outputs at the point of the gradient and at the attacked point: gaat,
+    /// gaat-paper, n-fgsm,
     /// fgsm-rs; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "WEIGHT", help_heading = "Model and method"))]
     pub consistency: Option<f64>,
     /// How that distance is measured: mse (of logits) or js (Jensen-Shannon divergence of distributions)
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub consistency_form: Option<ConsistencyForm>,
-    /// Every Nth step moves both answers towards each other, for another pass; the others, and with 0 all, only that at the attacked point
+    /// In every Nth step the loss is differentiated through both outputs, which costs another pass; in all other steps, and
+    /// with 0 in every step, only through the output at the attacked point
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
     pub consistency_every: Option<usize>,
     /// Share of a label's weight that other classes get, such as 0.1; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Model and method"))]
     pub label_smoothing: Option<f64>,
-    /// How that share is divided: even (among all classes) or random (among the others, again in each step)
+    /// How that share is divided: even (among all classes) or random (among the other classes, drawn again in each step)
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub label_smoothing_form: Option<SmoothingForm>,
-    /// Whose loss the training attack climbs where labels are soft: hard (the class) or soft
+    /// Labels in the loss that the training attack maximises: hard (the class) or soft (those of the training loss)
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub attack_labels: Option<AttackLabels>,
-    /// Epochs after which fgsm-mep forgets what it remembers of each image
+    /// Epochs after which fgsm-mep forgets its memory of each image
     #[cfg_attr(feature = "clap", arg(long, value_name = "EPOCHS", help_heading = "Model and method"))]
     pub memory_reset: Option<usize>,
     /// Size of the weight perturbation of awp+METHOD, as a share of each layer's norm
@@ -170,14 +175,14 @@ pub struct Recipe {
     /// Epochs of METHOD before awp+METHOD perturbs weights
     #[cfg_attr(feature = "clap", arg(long, value_name = "EPOCHS", help_heading = "Model and method"))]
     pub awp_warmup: Option<usize>,
-    /// What to do about catastrophic overfitting, for methods with one gradient a batch: warn, refine (PGD for a while) or
-    /// rollback (the same from the last healthy network)
+    /// Reaction to catastrophic overfitting, for methods with one gradient per batch: warn, refine (PGD for some steps) or
+    /// rollback (back to the last healthy network, then refine)
     #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
     pub on_collapse: Option<CollapsePolicy>,
     /// BatchNorm statistics under the training attack: batch or running
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub attack_statistics: Option<AttackStatistics>,
-    /// Natural training first: so many epochs (3) or such a share of them (0.5)
+    /// Natural training before adversarial training: a number of epochs (3) or a share of all epochs (0.5)
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub delay: Option<Delay>,
     /// Share of the epochs with attack over which epsilon and the step size of that attack grow from 0; 0 is off
@@ -190,7 +195,8 @@ pub struct Recipe {
     /// Images per step
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Optimisation"))]
     pub batch_size: Option<usize>,
-    /// Whether several processes normalise by the statistics of the whole batch, not each by those of its own images
+    /// Whether batch normalisation in several processes uses the statistics of the whole batch instead of those of each
+    /// process's part
     #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Optimisation"))]
     pub sync_batch_norm: Option<bool>,
     /// sgd, adam, or adamw with decoupled weight decay
@@ -202,7 +208,7 @@ pub struct Recipe {
     /// constant, step, cyclic, cosine or one-cycle
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Optimisation"))]
     pub schedule: Option<ScheduleName>,
-    /// Where cyclic and one-cycle peak, as a share of the run
+    /// Share of the run after which cyclic and one-cycle reach their peak
     #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Optimisation"))]
     pub peak: Option<f64>,
     /// Shares of the run at which `step` decays, ascending, such as 0.5,0.75
@@ -229,7 +235,8 @@ pub struct Recipe {
     /// Largest norm of the whole gradient; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "NORM", help_heading = "Optimisation"))]
     pub clip_norm: Option<f64>,
-    /// Decay per step of an exponential moving average of the weights; each epoch saves the average or the weights themselves, whichever validation prefers; 0 is off
+    /// Decay per step of an exponential moving average of the weights; each epoch saves the average or the weights themselves,
+    /// whichever validation prefers; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "DECAY", help_heading = "Optimisation"))]
     pub weight_averaging: Option<f64>,
 
@@ -239,7 +246,7 @@ pub struct Recipe {
     /// Images used by the robust validation
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Run"))]
     pub validation_limit: Option<usize>,
-    /// Root of every random draw
+    /// Seed of all random numbers
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Run"))]
     pub seed: Option<u64>,
     /// cpu, or cuda:0 and so on

@@ -9,7 +9,7 @@ pub struct Schedule {
     pub name: ScheduleName,
     /// The learning rate that the shape is scaled to: the start (constant, step, cosine) or the peak.
     pub learning_rate: f64,
-    /// Where cyclic and one-cycle peak, as a share of the run.
+    /// Share of the run after which cyclic and one-cycle reach their peak.
     pub peak: f64,
     /// Shares of the run at which `step` multiplies by `decay_factor`; ascending.
     pub milestones: Vec<f64>,

@@ -18,11 +18,11 @@ pub struct DataArguments {
 /// What `gaat data` can do.
 #[derive(Debug, Subcommand)]
 pub enum DataAction {
-    /// Say what is there
+    /// List the data sets on this machine
     Info(LookArguments),
-    /// Read all of it and compare digests; exit status 2 when it cannot be used
+    /// Read all files and compare their digests; exit status 2 when the data cannot be used
     Verify(LookArguments),
-    /// Download the official files, verify them and put them where they are looked for
+    /// Download the official files, verify them and store them in the data directory
     Fetch(FetchArguments),
 }
 
@@ -30,10 +30,10 @@ pub enum DataAction {
 pub struct LookArguments {
     /// One data set [default: all]
     pub dataset: Option<DatasetName>,
-    /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
+    /// Directory of the data; by default that of the variable `GAAT_DATA`, else the platform's data directory
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Side, or `WIDTHxHEIGHT`, that training will bring the images to; without it they must all be of one size
+    /// Size to which training will resize the images, one side or `WIDTHxHEIGHT`; without it all images must have one size
     #[arg(long, value_name = "PIXELS")]
     pub resize: Option<Size>,
     /// Print the result as one JSON document
@@ -43,17 +43,18 @@ pub struct LookArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Each file counts only with the published SHA-256. What was interrupted continues with the same command. \
+    after_help = "A file is accepted only with the published SHA-256. After an interruption, the same command continues. \
                         HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY are respected."
 )]
 pub struct FetchArguments {
     /// The data set
     #[arg(value_parser = Published)]
     pub dataset: DatasetName,
-    /// Where to put it, in a folder of its own; else the variable `GAAT_DATA`, else the platform's data directory
+    /// Directory that gets a folder for the data set; by default that of the variable `GAAT_DATA`, else the platform's data
+    /// directory
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Folder of a web server that has the files, in place of the official sources
+    /// URL of a folder that has the files, instead of the official sources
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
     #[command(flatten)]

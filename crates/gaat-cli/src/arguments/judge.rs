@@ -21,10 +21,10 @@ pub struct JudgeArguments {
     /// Whether the judging pgd, pgd-margin and pgd-t start at random [default: true]
     #[arg(long, value_name = "BOOL")]
     pub judge_random_start: Option<bool>,
-    /// Judge on only this many test images: a subset fixed by a seed
+    /// Judge only this many test images, a subset drawn with a seed
     #[arg(long, value_name = "N", conflicts_with = "judge_first")]
     pub judge_limit: Option<usize>,
-    /// Judge on only the test images that come first
+    /// Judge only the first N test images in order
     #[arg(long, value_name = "N")]
     pub judge_first: Option<usize>,
     /// Which weights of each run to judge

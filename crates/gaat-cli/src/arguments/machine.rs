@@ -6,18 +6,18 @@ use gaat_spec::DatasetName;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit status 1 when something is missing that a training with these arguments needs.")]
+#[command(after_help = "Exit status 1 when a training with these arguments lacks something.")]
 pub struct DoctorArguments {
-    /// Data set that is to be trained on
+    /// Data set for the training
     #[arg(long, default_value_t = DatasetName::Digits)]
     pub dataset: DatasetName,
-    /// Where the data lies; else the variable `GAAT_DATA`, else the platform's data directory
+    /// Directory of the data; by default that of the variable `GAAT_DATA`, else the platform's data directory
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Device that is to compute: cpu, or cuda:0 and so on
+    /// Device for the training: cpu, or cuda:0 and so on
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Where runs are to be written
+    /// Directory for runs
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub out: PathBuf,
     /// Print the result as one JSON document
@@ -38,7 +38,7 @@ pub struct CompletionsArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "To read one at once: gaat man train | man -l -")]
 pub struct ManArguments {
-    /// The command that the page is about [default: gaat itself]
+    /// Command to describe [default: gaat itself]
     pub command: Option<String>,
     /// Write the pages of gaat and of every command into this directory instead
     #[arg(long, value_name = "DIR", conflicts_with = "command")]

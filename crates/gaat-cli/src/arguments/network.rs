@@ -13,7 +13,8 @@ pub struct ModelArguments {
 /// What `gaat model` can do.
 #[derive(Debug, Subcommand)]
 pub enum ModelAction {
-    /// Tell what a network of torch.export (.pt2) takes and is made of, try it, and say what cannot be had of it and why
+    /// Describe a network of torch.export (.pt2): inputs, classes, parameters, operators, a trial run, and what gaat cannot do with
+    /// it and why
     Info(ModelInfoArguments),
 }
 

@@ -43,7 +43,7 @@ pub struct AnalyzeOptions {
     pub limit: usize,
     /// Which images these are: a subset fixed by the seed, or the first ones.
     pub selection: Selection,
-    /// Root of the random starts and of the drawn labels.
+    /// Seed of the random starts and of the drawn labels.
     pub seed: u64,
 }
 

@@ -50,7 +50,7 @@ pub struct EvaluateOptions {
     pub limit: Option<usize>,
     /// Which images these are: a subset fixed by the seed, or the first ones.
     pub selection: Selection,
-    /// Root of the attacks' random starts.
+    /// Seed of the random starts of the attacks.
     pub seed: u64,
     /// Attacks for accuracy over epsilon, the epsilons rising; none where it is not asked for. An image that fell within
     /// a ball counts as fallen in all larger ones, and is not attacked again.

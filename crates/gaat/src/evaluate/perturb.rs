@@ -43,7 +43,7 @@ pub struct PerturbOptions {
     pub limit: Option<usize>,
     /// Which images these are: a subset fixed by the seed, or the first ones.
     pub selection: Selection,
-    /// Root of the random starts.
+    /// Seed of the random starts.
     pub seed: u64,
 }
 

@@ -40,7 +40,7 @@ pub struct ExplainOptions {
     pub limit: usize,
     /// Which images these are: a subset fixed by the seed, or the first ones.
     pub selection: Selection,
-    /// Root of the choice of images and of the noise.
+    /// Seed of the choice of images and of the noise.
     pub seed: u64,
 }
 
