@@ -37,6 +37,8 @@ pub const BATCH_SIZE: usize = 500;
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,41 +73,14 @@ pub enum Command {
     Man(ManArguments),
 }
 
-impl Command {
-    /// How the command is to speak.
-    pub fn output(&self) -> OutputArguments {
-        match self {
-            Self::Train(arguments) => arguments.output,
-            Self::Evaluate(arguments) => arguments.output,
-            Self::Attack(arguments) => arguments.output,
-            Self::Compare(arguments) => arguments.output,
-            Self::Analyze(arguments) => arguments.output,
-            Self::Explain(arguments) => arguments.output,
-            Self::Report(arguments) => arguments.output,
-            Self::Import(arguments) => arguments.output,
-            Self::Export(arguments) => arguments.output,
-            Self::Model(arguments) => match &arguments.action {
-                ModelAction::Info(arguments) => arguments.output,
-            },
-            Self::Data(arguments) => match &arguments.action {
-                DataAction::Fetch(arguments) => arguments.output,
-                DataAction::Info(arguments) | DataAction::Verify(arguments) => {
-                    OutputArguments { json: arguments.json, quiet: true }
-                }
-            },
-            Self::Doctor(arguments) => OutputArguments { json: arguments.json, quiet: true },
-            Self::Completions(_) | Self::Man(_) => OutputArguments { json: false, quiet: true },
-        }
-    }
-}
-
+/// How any command speaks.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct OutputArguments {
     /// Print the result as one JSON document
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
     /// Show no progress
-    #[arg(long, short)]
+    #[arg(long, short, global = true)]
     pub quiet: bool,
 }
 
@@ -126,17 +101,12 @@ pub struct TrainArguments {
     #[arg(long)]
     pub resume: bool,
     #[command(flatten)]
-    pub output: OutputArguments,
-    #[command(flatten)]
     pub recipe: Recipe,
 }
 
-/// A trained network, and the images and the machine to look at it with.
-#[derive(Debug, Args)]
-pub struct SubjectArguments {
-    /// Run directory, a checkpoint (.safetensors), or a network of torch.export (.pt2), which needs --dataset
-    #[arg(value_name = "RUN_OR_WEIGHTS")]
-    pub run: PathBuf,
+/// Which weights of a trained network, and the images to look at them with.
+#[derive(Debug, Clone, Args)]
+pub struct TrainedArguments {
     /// Which weights of a run directory
     #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
     pub checkpoint: Checkpoint,
@@ -150,15 +120,25 @@ pub struct SubjectArguments {
     /// or numbers as MEANS/DEVIATIONS, with a comma between channels [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
     pub normalization: Option<NormalizationChoice>,
+    /// Threads of libtorch [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// A trained network, and the images and the machine to look at it with.
+#[derive(Debug, Args)]
+pub struct SubjectArguments {
+    /// Run directory, a checkpoint (.safetensors), or a network of torch.export (.pt2), which needs --dataset
+    #[arg(value_name = "RUN_OR_WEIGHTS")]
+    pub run: PathBuf,
+    #[command(flatten)]
+    pub trained: TrainedArguments,
     /// cpu, or cuda:0 and so on [default: as in the training]
     #[arg(long)]
     pub device: Option<String>,
     /// Precision of the computation; bf16 rounds, so that the network judged is not exactly that of the weights file
     #[arg(long, value_enum, default_value_t = ComputePrecision::Fp32)]
     pub precision: ComputePrecision,
-    /// Threads of libtorch [default: the number of cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
 }
 
 /// A trained network, the threat model that it is attacked under, and which images.
@@ -226,8 +206,6 @@ pub struct AttackArguments {
     /// Picture to write: clean image, perturbed image, amplified difference
     #[arg(long, value_name = "GRID.png")]
     pub png: Option<PathBuf>,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -261,9 +239,6 @@ pub struct EvaluateArguments {
     /// Draws of random noise per image in the masking checks
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub noise_draws: usize,
-    /// Hidden. Accepted only to explain that judging always uses exact gradients
-    #[arg(long, hide = true, value_parser = exact_alone)]
-    pub gradient: Option<GradientChoice>,
     /// Exit with status 1 when the robust accuracy is below this fraction
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     pub require_robust: Option<f64>,
@@ -279,8 +254,6 @@ pub struct EvaluateArguments {
     /// Judge nothing; combine the --state files of all parts, or the directories that hold them, into one verdict
     #[arg(long, value_name = "FILES", num_args = 1.., conflicts_with_all = ["state", "shard"])]
     pub merge: Vec<PathBuf>,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -313,8 +286,6 @@ pub struct CompareArguments {
     #[command(flatten)]
     pub judge: JudgeArguments,
     #[command(flatten)]
-    pub output: OutputArguments,
-    #[command(flatten)]
     pub recipe: Recipe,
 }
 
@@ -339,13 +310,13 @@ pub struct AnalyzeArguments {
     /// Curvatures at order 2: gauss-newton, diagonal, batch-fisher, sampled-fisher, secant, exact [default: all]
     #[arg(long, value_delimiter = ',', value_name = "CURVATURES", hide_possible_values = true)]
     pub curvatures: Vec<Curvature>,
-    /// Labels drawn an image for sampled-fisher
+    /// Labels drawn per image for sampled-fisher
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub curvature_draws: usize,
     /// Point at which each model is expanded: clean or random-start
     #[arg(long, default_value_t = Anchor::Clean)]
     pub anchor: Anchor,
-    /// Test images: a subset fixed by the seed
+    /// Number of test images, a subset drawn with the seed
     #[arg(long, value_name = "N", default_value_t = 200, conflicts_with = "first")]
     pub limit: usize,
     /// Use the first N test images in order instead of a subset
@@ -363,8 +334,6 @@ pub struct AnalyzeArguments {
     /// Directory of analysis.json and the plots [default: analysis in the run directory, or beside the checkpoint]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -388,30 +357,14 @@ pub struct ExplainArguments {
     /// Seed of the choice of images and of the noise of smoothgrad
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Which weights of a run directory
-    #[arg(long, value_enum, default_value_t = Checkpoint::Best)]
-    pub checkpoint: Checkpoint,
-    /// Data set whose test images are used [default: that of the training]
-    #[arg(long)]
-    pub dataset: Option<DatasetName>,
-    /// Directory of the data [default: as in the training]
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Normalisation before a network of torch.export, of pixels in [0, 1]: none, dataset, imagenet, cifar10, cifar100, mnist,
-    /// or numbers as MEANS/DEVIATIONS, with a comma between channels [default: none]
-    #[arg(long, value_name = "NORMALIZATION")]
-    pub normalization: Option<NormalizationChoice>,
+    #[command(flatten)]
+    pub trained: TrainedArguments,
     /// cpu, or cuda:0 and so on
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Threads of libtorch [default: the number of cores]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<usize>,
     /// Directory to write [default: explanation in the run directory; of several runs, beside the first]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -426,8 +379,6 @@ pub struct ReportArguments {
     /// Page to write [default: report.html in the directory]
     #[arg(long, value_name = "FILE.html")]
     pub out: Option<PathBuf>,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -451,7 +402,7 @@ pub struct ImportArguments {
     /// Data set that the network was trained on: gives shape and class names
     #[arg(long)]
     pub dataset: Option<DatasetName>,
-    /// Where the data lies
+    /// Directory of the data
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Shape of an image [default: 1x28x28, 3x32x32 or 1x8x8, whichever fits]
@@ -467,8 +418,6 @@ pub struct ImportArguments {
     /// Standard deviation of each channel, which divides the pixels after that [default: that of the file, else 1]
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "mean")]
     pub std: Vec<f64>,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }
 
 /// What a network is written as.
@@ -500,8 +449,6 @@ pub struct ExportArguments {
     /// Version of the operator set of the graph (onnx) [default: 17, or 20 if the graph needs it]
     #[arg(long, value_name = "N")]
     pub opset: Option<i64>,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }
 
 /// What `gaat --version` says after the name.
@@ -520,15 +467,6 @@ fn image_shape(text: &str) -> Result<ImageShape, String> {
             Ok(ImageShape { channels: *channels, height: *height, width: *width })
         }
         _ => Err("write channels, height and width, such as 3x32x32".to_owned()),
-    }
-}
-
-fn exact_alone(text: &str) -> Result<GradientChoice, String> {
-    match text {
-        "exact" => Ok(GradientChoice::Exact),
-        _ => Err("an evaluation uses exact gradients alone: an attack on a model of the network is weaker, and the network \
-                  would look more robust than it is; see gaat attack --gradient taylor"
-            .to_owned()),
     }
 }
 

@@ -16,9 +16,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Until `interrupt::listen`, in this process or in the one that it becomes.
     let held = SigSet::from_iter(interrupt::SIGNALS).thread_block();
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command, output } = Arguments::parse();
     process::run(
-        &command,
+        output,
         |_| None,
         |text| anyhow!("{text}"),
         |printer| {

@@ -1,6 +1,6 @@
 //! From a command to the exit status of the process, in both binaries.
 
-use crate::arguments::Command;
+use crate::arguments::OutputArguments;
 use crate::printer::Printer;
 use crate::{advice, interrupt, panics};
 use std::error::Error;
@@ -27,15 +27,15 @@ impl Outcome {
     }
 }
 
-/// Does the `work` of `command`; where it fails, says why and what can be typed about it, as `known` and [`advice`] know. What
+/// Does the `work` of a command, which speaks as `output` says; where it fails, says why and what can be typed about it, as `known` and [`advice`] know. What
 /// libtorch says in a panic is read by `of_libtorch`.
 pub fn run(
-    command: &Command,
+    output: OutputArguments,
     known: fn(&(dyn Error + 'static)) -> Option<String>,
     of_libtorch: fn(&str) -> anyhow::Error,
     work: impl FnOnce(&Printer) -> anyhow::Result<Outcome>,
 ) -> ExitCode {
-    let printer = Printer::new(command.output());
+    let printer = Printer::new(output);
     let outcome = panics::caught(of_libtorch, || work(&printer));
     match outcome {
         Ok(outcome) => outcome.exit_code(),

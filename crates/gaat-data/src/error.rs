@@ -103,9 +103,9 @@ pub enum Error {
         found: (usize, usize),
     },
 
-    /// The test part has a class that training never shows.
+    /// A part has a class that training never shows.
     #[error(
-        "{}: the test class {:?} is not among the training classes: {}; add it to train or remove it from test",
+        "{}: the {part} class {:?} is not among the training classes: {}; add it to train or remove it from {part}",
         visible_path(path),
         visible(class),
         names(known)
@@ -113,6 +113,8 @@ pub enum Error {
     UnknownClass {
         /// The folder of the class.
         path: PathBuf,
+        /// The part: test or val.
+        part: &'static str,
         /// Its name.
         class: String,
         /// The training classes.

@@ -3,6 +3,7 @@
 //! Nothing is an error here: what is wrong becomes the condition, for the caller to print. Of CIFAR the published archive
 //! has a known digest; of files that were unpacked from it the structure is checked.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::cifar::{CIFAR10, CIFAR10_VERSIONS, CIFAR100, CIFAR100_VERSIONS, Format, Layout};
@@ -12,9 +13,9 @@ use crate::directories::Directories;
 use crate::duplicates::{Duplicates, duplicates};
 use crate::error::{Error, Remedy, Result};
 use crate::files;
-use crate::folder::{self, ImageFile};
+use crate::folder::{self, Arrangement, ImageFile, Part, Place};
 use crate::idx_files::{self, FASHION_MNIST, Judged, MNIST};
-use crate::image_set::ImageShape;
+use crate::image_set::{ImageSet, ImageShape};
 use crate::load::{Loaded, Location, Source, load_with};
 use crate::official::official_files;
 use gaat_spec::{DatasetName, visible_path};
@@ -40,14 +41,14 @@ pub struct DatasetReport {
     pub notes: Vec<String>,
 }
 
-/// One file, or one class folder of an image folder.
+/// One file, one shard, or one class folder of an image folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileReport {
     /// Where it is.
     pub path: PathBuf,
     /// Bytes on disk.
     pub bytes: u64,
-    /// How many images a class folder has; `None` for a file.
+    /// How many images a class folder or a shard has; `None` for another file.
     pub images: Option<usize>,
     /// SHA-256 of the content, for MNIST unpacked; only after [`verify`], and only where an official one is known.
     pub sha256: Option<String>,
@@ -62,6 +63,8 @@ pub struct Contents {
     pub class_names: Vec<String>,
     /// Training images of each class.
     pub train_per_class: Vec<usize>,
+    /// Validation images of each class; empty where the data set has none of its own.
+    pub validation_per_class: Vec<usize>,
     /// Test images of each class.
     pub test_per_class: Vec<usize>,
     /// The shape of an image; `None` where none was decoded.
@@ -72,6 +75,11 @@ impl Contents {
     /// How many training images there are.
     pub fn train(&self) -> usize {
         self.train_per_class.iter().sum()
+    }
+
+    /// How many validation images there are.
+    pub fn validation(&self) -> usize {
+        self.validation_per_class.iter().sum()
     }
 
     /// How many test images there are.
@@ -173,11 +181,16 @@ fn fill(report: &mut DatasetReport, source: &Source, places: &Directories, depth
         DatasetName::Cifar10 => fill_cifar(report, CIFAR10_VERSIONS, &roots, depth)?,
         DatasetName::Cifar100 => fill_cifar(report, CIFAR100_VERSIONS, &roots, depth)?,
         DatasetName::Folder => {
-            let root = folder::find(&roots)?;
+            let (root, arrangement) = folder::find(&roots)?;
             report.location = Some(Location::Path(root.clone()));
-            names = Some(fill_folder(report, &root)?);
-            if depth == Depth::Quick {
-                return Ok(());
+            if arrangement == Arrangement::Arrays {
+                let parts = Part::ALL.iter().filter_map(|part| part.arrays(&root));
+                report.files = parts.map(|path| file_report(&path)).collect::<Result<_>>()?;
+            } else {
+                names = Some(fill_folder(report, &root, arrangement)?);
+                if depth == Depth::Quick {
+                    return Ok(());
+                }
             }
         }
     }
@@ -216,6 +229,7 @@ fn contents(loaded: &Loaded) -> Contents {
     Contents {
         class_names: loaded.train.class_names().to_vec(),
         train_per_class: loaded.train.images_per_class(),
+        validation_per_class: loaded.validation.as_ref().map(ImageSet::images_per_class).unwrap_or_default(),
         test_per_class: loaded.test.images_per_class(),
         shape: Some(loaded.train.shape()),
     }
@@ -297,43 +311,59 @@ fn condition_of(files: &[FileReport]) -> Condition {
 }
 
 /// The paths of the images, below the root, training first.
-fn fill_folder(report: &mut DatasetReport, root: &Path) -> Result<Names> {
+fn fill_folder(report: &mut DatasetReport, root: &Path, arrangement: Arrangement) -> Result<Names> {
     let scan = folder::scan(root)?;
-    let mut contents = Contents {
-        train_per_class: vec![0; scan.class_names.len()],
-        test_per_class: vec![0; scan.class_names.len()],
-        class_names: scan.class_names,
-        shape: None,
-    };
-    let parts = [
-        ("train", &scan.train, &mut contents.train_per_class),
-        ("test", &scan.test, &mut contents.test_per_class),
-    ];
-    for (part, files, counts) in parts {
-        let mut bytes = vec![0; counts.len()];
+    let per_class = |files: &[ImageFile]| {
+        let mut counts = vec![0; scan.class_names.len()];
         for file in files {
             counts[usize::from(file.label)] += 1;
-            bytes[usize::from(file.label)] += file.bytes;
         }
-        for ((class, bytes), images) in contents.class_names.iter().zip(bytes).zip(counts.iter()) {
-            let path = root.join(part).join(class);
-            report.files.push(FileReport {
-                path,
-                bytes,
-                images: Some(*images),
-                sha256: None,
-                official: None,
-            });
+        counts
+    };
+    let parts = scan.parts();
+    report.contents = Some(Contents {
+        train_per_class: per_class(parts.train),
+        validation_per_class: parts.validation.map(per_class).unwrap_or_default(),
+        test_per_class: per_class(parts.test),
+        class_names: scan.class_names.clone(),
+        shape: None,
+    });
+    let parts = [
+        (Part::Train, Some(parts.train)),
+        (Part::Validation, parts.validation),
+        (Part::Test, Some(parts.test)),
+    ];
+    for (part, files) in parts {
+        let Some(files) = files else { continue };
+        let containers = match arrangement {
+            Arrangement::Shards => part.shards(root),
+            _ => {
+                scan.class_names.iter().filter_map(|class| Some(part.directory(root)?.join(class))).collect()
+            }
+        };
+        let mut found: BTreeMap<&Path, (u64, usize)> = BTreeMap::new();
+        for file in files {
+            let container = match &file.place {
+                Place::File(path) => path.parent().unwrap_or(path),
+                Place::Member { shard, .. } => shard,
+            };
+            let (bytes, images) = found.entry(container).or_default();
+            (*bytes, *images) = (*bytes + file.bytes, *images + 1);
         }
+        report.files.extend(containers.into_iter().map(|path| {
+            let (bytes, images) = found.get(path.as_path()).copied().unwrap_or_default();
+            FileReport { path, bytes, images: Some(images), sha256: None, official: None }
+        }));
     }
+    let below = |file: &ImageFile| {
+        let path = file.path();
+        path.strip_prefix(&scan.root).map_or_else(|_| path.clone(), Path::to_path_buf)
+    };
+    let parts = scan.parts();
+    let names = (parts.train.iter().map(below).collect(), parts.test.iter().map(below).collect());
     report.notes = scan.warnings;
     report.notes.extend(folder::unread(root));
-    report.contents = Some(contents);
-    let below = |file: ImageFile| match file.path.strip_prefix(&scan.root) {
-        Ok(below) => below.to_path_buf(),
-        Err(_) => file.path,
-    };
-    Ok((scan.train.into_iter().map(below).collect(), scan.test.into_iter().map(below).collect()))
+    Ok(names)
 }
 
 fn file_report(path: &Path) -> Result<FileReport> {

@@ -7,6 +7,7 @@
 //! Start at [`load()`], which finds and reads a data set, and [`split()`], which carves the validation set from the training
 //! set and gives the three parts types of their own.
 
+mod arrays;
 mod centre_crop;
 mod cifar;
 mod cifar_files;

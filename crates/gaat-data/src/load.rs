@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::cifar::{self, CIFAR10_VERSIONS, CIFAR100_VERSIONS, Layout};
 use crate::cifar_files::Store;
@@ -14,7 +13,8 @@ use crate::idx_files::{self, FASHION_MNIST, MNIST};
 use crate::image_set::ImageSet;
 use crate::resize::{check_size, resize_set};
 use crate::split::Parts;
-use crate::{digits, folder};
+use crate::{arrays, digits, folder};
+use folder::{Arrangement, Divided};
 use gaat_spec::{DatasetName, Residence, visible_path};
 
 /// What to load.
@@ -46,11 +46,13 @@ impl fmt::Display for Location {
     }
 }
 
-/// A data set in memory, in its two official parts.
+/// A data set in memory, in its official parts.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// Images for training and validation.
+    /// Images for training, and for validation where the data set has none of its own for that.
     pub train: ImageSet,
+    /// Images for validation, where the data set has some of its own.
+    pub validation: Option<ImageSet>,
     /// Images for judging.
     pub test: ImageSet,
     /// Where they came from.
@@ -75,22 +77,28 @@ pub fn load_with(source: &Source, places: &Directories) -> Result<Loaded> {
     check_size(source.resize)?;
     check_place(source)?;
     let roots = source.roots(places);
+    let two = |((train, test), location)| (Divided { train, validation: None, test }, location);
     let mut warnings = Vec::new();
-    let ((train, test), location) = match source.dataset {
-        DatasetName::Digits => (digits::load()?, Location::Embedded),
-        DatasetName::Mnist => load_idx(&MNIST, &roots)?,
-        DatasetName::FashionMnist => load_idx(&FASHION_MNIST, &roots)?,
-        DatasetName::Cifar10 => load_cifar(CIFAR10_VERSIONS, &roots)?,
-        DatasetName::Cifar100 => load_cifar(CIFAR100_VERSIONS, &roots)?,
+    let (sets, location) = match source.dataset {
+        DatasetName::Digits => two((digits::load()?, Location::Embedded)),
+        DatasetName::Mnist => two(load_idx(&MNIST, &roots)?),
+        DatasetName::FashionMnist => two(load_idx(&FASHION_MNIST, &roots)?),
+        DatasetName::Cifar10 => two(load_cifar(CIFAR10_VERSIONS, &roots)?),
+        DatasetName::Cifar100 => two(load_cifar(CIFAR100_VERSIONS, &roots)?),
         DatasetName::Folder => {
-            let root = folder::find(&roots)?;
-            let sets = folder::load(&root, source.resize, places.cache.as_deref())?;
-            warnings = sets.warnings;
-            ((sets.train, sets.test), Location::Path(root))
+            let (root, arrangement) = folder::find(&roots)?;
+            let sets = if arrangement == Arrangement::Arrays {
+                arrays::load(&root)?
+            } else {
+                let found = folder::load(&root, source.resize, places.cache.as_deref())?;
+                warnings = found.warnings;
+                found.sets
+            };
+            (sets, Location::Path(root))
         }
     };
-    let (train, test) = (resize_set(train, source.resize)?, resize_set(test, source.resize)?);
-    Ok(Loaded { train, test, location, warnings })
+    let Divided { train, validation, test } = sets.map(|set| resize_set(set, source.resize));
+    Ok(Loaded { train: train?, validation: validation.transpose()?, test: test?, location, warnings })
 }
 
 /// A user who names a directory wants the images in it, and not the embedded ones in their place.
@@ -108,7 +116,7 @@ fn check_place(source: &Source) -> Result<()> {
 /// A data set whose images lie in memory, or are read when they are asked for.
 #[derive(Clone, Debug)]
 pub struct Opened {
-    /// Its two official parts.
+    /// Its official parts.
     pub parts: Parts,
     /// Where they lie.
     pub location: Location,
@@ -129,21 +137,30 @@ pub fn open(source: &Source, residence: Residence) -> Result<Opened> {
 /// # Errors
 /// As [`open`].
 pub fn open_with(source: &Source, residence: Residence, directories: &Directories) -> Result<Opened> {
-    if source.dataset != DatasetName::Folder {
+    let folder = if source.dataset == DatasetName::Folder {
+        check_size(source.resize)?;
+        let (root, arrangement) = folder::find(&source.roots(directories))?;
+        (arrangement != Arrangement::Arrays).then_some(root)
+    } else {
+        None
+    };
+    let Some(root) = folder else {
         if residence == Residence::Streamed {
             return Err(Error::Option {
                 option: "images",
-                expected: "auto or resident for a data set of one file, which is read into memory (streamed is for folder)",
+                expected: "auto or resident for a data set whose images are not files of their own, which is read into memory \
+                           (streamed is for image files and shards of a folder)",
                 found: residence.to_string(),
             });
         }
-        let Loaded { train, test, location, warnings } = load_with(source, directories)?;
-        return Ok(Opened { parts: Parts::of(Arc::new(train), Arc::new(test))?, location, warnings });
-    }
-    check_size(source.resize)?;
-    let root = folder::find(&source.roots(directories))?;
+        let loaded = load_with(source, directories)?;
+        let (location, warnings) = (loaded.location.clone(), loaded.warnings.clone());
+        return Ok(Opened { parts: loaded.try_into()?, location, warnings });
+    };
     let found = folder::open(&root, source.resize, directories.cache.as_deref(), residence)?;
-    let parts = Parts::of(found.train, found.test)?;
+    let Divided { train, validation, test } = found.parts;
+    let parts = Parts::of(train, test)?;
+    let parts = if let Some(validation) = validation { parts.with_validation(validation)? } else { parts };
     Ok(Opened { parts, location: Location::Path(root), warnings: found.warnings })
 }
 

@@ -13,6 +13,9 @@ const MOST_NAMED: usize = 6;
 /// What to do about a data set without a reader.
 const AS_FOLDER: &str =
     "gaat does not read it; write its images as train/CLASS/*.png and test/CLASS/*.png, the data set folder";
+/// What to do about arrays under another name.
+const AS_ARRAYS: &str =
+    "gaat reads train.npz and test.npz with the arrays image and label, the data set folder";
 /// What to do about a data set with one.
 const READABLE: &str = "gaat reads it under that name";
 
@@ -70,7 +73,7 @@ const KNOWN: [(&str, &str, &str); 43] = [
     ("food-101", "Food-101", AS_FOLDER),
     ("flowers-102", "Flowers-102", AS_FOLDER),
     ("gtsrb", "GTSRB", AS_FOLDER),
-    ("*.npz", "arrays of numpy", AS_FOLDER),
+    ("*.npz", "arrays of numpy", AS_ARRAYS),
     ("*.npy", "an array of numpy", AS_FOLDER),
     ("*.parquet", "a table in Parquet, as Hugging Face keeps images", AS_FOLDER),
     ("*.arrow", "a table in Arrow, as Hugging Face keeps images", AS_FOLDER),

@@ -1,11 +1,12 @@
 //! Train, validation and test as three different types.
 //!
-//! The validation set is carved from the training set by seed; the test set is never touched by that seed. Only this
+//! The validation set is the data set's own or carved from the training set by seed; the test set is never touched by that seed. Only this
 //! module makes the three types, so that holding one is proof of what it may be used for.
 
 use std::sync::Arc;
 
 use crate::centre_crop::CentreCrop;
+use crate::digest::digest_of as digest_of_bytes;
 use crate::error::{Error, Result, names};
 use crate::load::Loaded;
 use crate::order::Stream;
@@ -17,7 +18,7 @@ use crate::view::View;
 #[derive(Clone, Debug)]
 pub struct TrainSet(Arc<dyn ImageSource>);
 
-/// Images to choose checkpoints and stop by; carved from the training images.
+/// Images to choose checkpoints and stop by: the data set's own, or carved from the training images.
 #[derive(Clone, Debug)]
 pub struct ValidationSet(Arc<dyn ImageSource>);
 
@@ -78,7 +79,7 @@ impl Splits {
     /// # Errors
     /// When the two differ in image shape or classes, or a label has no class name.
     pub fn given(train: Arc<dyn ImageSource>, validation: Arc<dyn ImageSource>) -> Result<Self> {
-        let Parts { train, test: validation } = Parts::of(train, validation)?;
+        let Parts { train, test: validation, .. } = Parts::of(train, validation)?;
         let test = View::of(Arc::clone(&train), Vec::new())?;
         Ok(Self {
             train: TrainSet(train),
@@ -113,10 +114,11 @@ impl Default for SplitOptions {
 /// The seed of the test subset: fixed, so that limited results stay comparable.
 const TEST_SEED: u64 = 0;
 
-/// The two official parts of a data set, wherever their images lie.
+/// The official parts of a data set, wherever their images lie.
 #[derive(Clone, Debug)]
 pub struct Parts {
     train: Arc<dyn ImageSource>,
+    validation: Option<Arc<dyn ImageSource>>,
     test: Arc<dyn ImageSource>,
 }
 
@@ -127,24 +129,32 @@ impl Parts {
     /// When the two differ in image shape or classes, or a label has no class name.
     pub fn of(train: Arc<dyn ImageSource>, test: Arc<dyn ImageSource>) -> Result<Self> {
         source::check(train.as_ref())?;
-        source::check(test.as_ref())?;
-        let inconsistent = |expected: String, found: String| {
-            Err(Error::Inconsistent { name: test.name().to_owned(), expected, found })
-        };
-        if train.shape() != test.shape() {
-            return inconsistent(format!("test images of {}", train.shape()), test.shape().to_string());
-        }
-        if train.class_names() != test.class_names() {
-            let classes = |set: &dyn ImageSource| names(set.class_names());
-            return inconsistent(
-                format!("the test classes {}", classes(train.as_ref())),
-                classes(test.as_ref()),
-            );
-        }
-        Ok(Self { train, test })
+        check_beside(train.as_ref(), test.as_ref(), "test")?;
+        Ok(Self { train, validation: None, test })
     }
 
-    /// The images for training and validation.
+    /// The same with images for validation; none are carved from the training images then.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn with_validation(self, validation: Arc<dyn ImageSource>) -> Result<Self> {
+        check_beside(self.train.as_ref(), validation.as_ref(), "validation")?;
+        Ok(Self { validation: Some(validation), ..self })
+    }
+
+    /// SHA-256 over the training images, as hexadecimal; where validation images were given, over these too.
+    ///
+    /// # Errors
+    /// When an image cannot be read.
+    pub fn digest(&self) -> Result<String> {
+        let train = self.train.digest()?;
+        Ok(match &self.validation {
+            Some(validation) => digest_of_bytes(format!("{train}{}", validation.digest()?).as_bytes()),
+            None => train,
+        })
+    }
+
+    /// The images for training, and for validation where there are none of their own.
     pub fn train(&self) -> &dyn ImageSource {
         self.train.as_ref()
     }
@@ -154,11 +164,32 @@ impl TryFrom<Loaded> for Parts {
     type Error = Error;
 
     fn try_from(loaded: Loaded) -> Result<Self> {
-        Self::of(Arc::new(loaded.train), Arc::new(loaded.test))
+        let parts = Self::of(Arc::new(loaded.train), Arc::new(loaded.test))?;
+        match loaded.validation {
+            Some(validation) => parts.with_validation(Arc::new(validation)),
+            None => Ok(parts),
+        }
     }
 }
 
-/// Limits both parts, then carves the validation set from the training images, stratified by class. Reads and copies no pixel.
+/// Insists that the images of a part fit the training images in shape and classes.
+fn check_beside(train: &dyn ImageSource, other: &dyn ImageSource, part: &str) -> Result<()> {
+    source::check(other)?;
+    let inconsistent = |expected: String, found: String| {
+        Err(Error::Inconsistent { name: other.name().to_owned(), expected, found })
+    };
+    if train.shape() != other.shape() {
+        return inconsistent(format!("{part} images of {}", train.shape()), other.shape().to_string());
+    }
+    if train.class_names() != other.class_names() {
+        let expected = format!("the {part} classes {}", names(train.class_names()));
+        return inconsistent(expected, names(other.class_names()));
+    }
+    Ok(())
+}
+
+/// Limits training and test images, then carves the validation set from the training images, stratified by class; where the data
+/// set has validation images of its own, these are taken instead, unless the fraction is 0. Reads and copies no pixel.
 ///
 /// # Errors
 /// When the fraction is outside [0, 1), a limit is 0, no training image would be left, or a crop is larger than the images.
@@ -167,7 +198,28 @@ pub fn split(parts: Parts, options: &SplitOptions) -> Result<Splits> {
     let SplitOptions { validation_fraction, seed, limit_train, limit_test, crop } = *options;
     let train = limited(parts.train, limit_train, Stream::TrainLimit, seed)?;
     let test = limited(parts.test, limit_test, Stream::TestLimit, TEST_SEED)?;
-    let count = validation_count(train.len(), validation_fraction);
+    let own = parts.validation.filter(|_| validation_fraction > 0.0);
+    let (train, validation) = match own {
+        Some(validation) => (train, validation),
+        None => carved(train, validation_fraction, seed)?,
+    };
+    let judged = |images: Arc<dyn ImageSource>| -> Result<Arc<dyn ImageSource>> {
+        Ok(match crop {
+            Some(size) => Arc::new(CentreCrop::of(images, size)?),
+            None => images,
+        })
+    };
+    let (validation, test) = (ValidationSet(judged(validation)?), TestSet(judged(test)?));
+    Ok(Splits { train: TrainSet(train), validation, test })
+}
+
+/// The training images less a share of each class, and that share.
+fn carved(
+    train: Arc<dyn ImageSource>,
+    fraction: f64,
+    seed: u64,
+) -> Result<(Arc<dyn ImageSource>, Arc<dyn ImageSource>)> {
+    let count = validation_count(train.len(), fraction);
     if count >= train.len() {
         return Err(Error::Inconsistent {
             name: train.name().to_owned(),
@@ -180,14 +232,7 @@ pub fn split(parts: Parts, options: &SplitOptions) -> Result<Splits> {
     let is_whole = chosen.is_empty();
     let validation: Arc<dyn ImageSource> = Arc::new(View::of(Arc::clone(&train), chosen)?);
     let train = if is_whole { train } else { Arc::new(View::of(train, rest)?) };
-    let judged = |images: Arc<dyn ImageSource>| -> Result<Arc<dyn ImageSource>> {
-        Ok(match crop {
-            Some(size) => Arc::new(CentreCrop::of(images, size)?),
-            None => images,
-        })
-    };
-    let (validation, test) = (ValidationSet(judged(validation)?), TestSet(judged(test)?));
-    Ok(Splits { train: TrainSet(train), validation, test })
+    Ok((train, validation))
 }
 
 fn check(options: &SplitOptions) -> Result<()> {

@@ -17,9 +17,9 @@ use gaat_cli::{interrupt, process, quick};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command, output } = Arguments::parse();
     let of_libtorch = |text: &str| gaat::Error::of_libtorch(text).into();
-    process::run(&command, commands::advice::of_engine, of_libtorch, |printer| {
+    process::run(output, commands::advice::of_engine, of_libtorch, |printer| {
         interrupt::listen()?;
         run(&command, printer)
     })

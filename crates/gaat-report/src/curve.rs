@@ -26,7 +26,7 @@ pub fn curve_text(evaluation: &Evaluation) -> Option<String> {
     }
     let norm = evaluation.threat.norm();
     Some(format!(
-        "over epsilon ({norm}) under {attack}; an image that fell within a ball has fallen in all larger ones\n\n{}",
+        "over epsilon ({norm}) under {attack}; an image misclassified within one ball counts as misclassified in all larger ones\n\n{}",
         table.to_text()
     ))
 }

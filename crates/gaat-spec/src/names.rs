@@ -98,7 +98,7 @@ named! {
         Cifar10 = "cifar10",
         /// CIFAR-100, official binary layout, fine labels.
         Cifar100 = "cifar100",
-        /// Your own images: `<split>/<class>/*.png|jpg`.
+        /// Your own images: `<split>/<class>/*.png|jpg`, shards `<split>-*.tar`, or `<split>.npz`.
         Folder = "folder",
     }
 }

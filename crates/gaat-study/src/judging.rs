@@ -10,6 +10,49 @@ use gaat_report::format::count;
 use gaat_spec::{Checkpoint, Evaluation, Shard, Subset, judged_in, visible, visible_path};
 use std::path::{Path, PathBuf};
 
+/// What of an evaluation is done here.
+#[derive(Clone, Copy)]
+pub enum Work<'a> {
+    /// All of it, in one of the processes of `world`; progress is saved in the file `state`.
+    Whole {
+        /// This process and the others.
+        world: &'a dyn World,
+        /// The file of the progress.
+        state: Option<&'a Path>,
+    },
+    /// One part of the images, by a process that is not connected to the others; what was found stays in the file `state`.
+    Part {
+        /// Which part of how many.
+        shard: Shard,
+        /// The file of what was found.
+        state: &'a Path,
+    },
+    /// The verdict out of the files of all parts, or of the directories that hold them.
+    Merge(&'a [PathBuf]),
+}
+
+/// What a verdict has to reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Requirements {
+    /// The least robust accuracy, a fraction.
+    pub robust: Option<f64>,
+    /// Whether no alarm may have been raised.
+    pub no_alarms: bool,
+}
+
+impl Requirements {
+    /// A line for each requirement that `evaluation` misses.
+    pub fn missed(&self, evaluation: &Evaluation) -> Vec<String> {
+        let found = evaluation.robust_accuracy;
+        let robust = self.robust.filter(|required| found < *required);
+        let robust =
+            robust.map(|required| format!("robust accuracy {found:.4} is below the required {required}"));
+        let alarms = evaluation.alarms.len();
+        let alarms = (self.no_alarms && alarms > 0).then(|| format!("{alarms} alarms, and none is allowed"));
+        robust.into_iter().chain(alarms).collect()
+    }
+}
+
 impl Subject {
     /// Judges the network on the test images. With `state` all that was found is kept in that file after every batch, and an
     /// evaluation that the file belongs to continues where it stopped.
@@ -40,25 +83,25 @@ impl Subject {
         Ok(evaluate_in(world, classifier, images, options, state, observer)?)
     }
 
-    /// Judges a part of the test images, and leaves what was found in a file for [`merge`](Self::merge).
+    /// Does `work`; `None` where only a part of the images was judged, which has no verdict.
     ///
     /// # Errors
-    /// As [`evaluate_shard`].
-    pub fn evaluate_shard(
+    /// As [`evaluate_in`], [`evaluate_shard`] or [`merge`].
+    pub fn judge(
         &self,
+        work: Work<'_>,
         options: &EvaluateOptions,
-        part: (Shard, &Path),
         observer: &mut dyn FnMut(&Progress) -> Control,
-    ) -> Result<()> {
-        Ok(evaluate_shard(self.opened.classifier.as_ref(), self.test.images(), options, part, observer)?)
-    }
-
-    /// The verdict out of the files of all parts.
-    ///
-    /// # Errors
-    /// As [`merge`].
-    pub fn merge(&self, options: &EvaluateOptions, states: &[PathBuf]) -> Result<Evaluation> {
-        Ok(merge(self.opened.classifier.as_ref(), self.test.images(), options, states)?)
+    ) -> Result<Option<Evaluation>> {
+        let (classifier, images) = (self.opened.classifier.as_ref(), self.test.images());
+        Ok(match work {
+            Work::Whole { world, state } => Some(self.evaluate_in(world, options, state, observer)?),
+            Work::Part { shard, state } => {
+                evaluate_shard(classifier, images, options, (shard, state), observer)?;
+                None
+            }
+            Work::Merge(states) => Some(merge(classifier, images, options, states)?),
+        })
     }
 
     /// Keeps the verdict that `options` led to with the run, and writes its report again; `command` is what was typed. What

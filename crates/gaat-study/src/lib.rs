@@ -6,7 +6,7 @@
 //! | [`subject`] | a trained network with its recipe and its test images, to be judged, attacked, analysed |
 //! | [`verdicts`] | what was found of a run, by kind |
 //! | [`report`] | the HTML page of a run or of a comparison |
-//! | [`attacks`], [`epsilons`], [`recipes`] | attacks by name, usual bounds, recipes from files |
+//! | [`attacks`], [`epsilons`], [`recipes`], [`planned`] | attacks by name, usual bounds, recipes from files, the run that is meant |
 //!
 //! Nothing here reads an argument, prints, or knows a terminal: the caller observes by a closure.
 //!
@@ -76,6 +76,7 @@ pub mod explanation;
 mod files;
 mod judging;
 pub mod network;
+pub mod planned;
 pub mod recipes;
 pub mod report;
 pub mod subject;
@@ -83,5 +84,6 @@ pub mod verdicts;
 
 pub use comparison::{CompareOptions, Plan, compare};
 pub use error::{Error, Result};
+pub use judging::{Requirements, Work};
 pub use network::NetworkInfo;
 pub use subject::{Subject, SubjectOptions};

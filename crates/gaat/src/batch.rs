@@ -298,11 +298,23 @@ impl<'a> Images<'a> {
         Ok(Batch::new(to_unit(&bytes, kind)?, labels))
     }
 
+    /// How many batches of `size` images (at least 1) hold all of them; the last may be smaller.
+    pub fn batch_count(&self, size: usize) -> usize {
+        self.len().div_ceil(size)
+    }
+
+    /// Batch `index` of [`batch_count`](Self::batch_count)`(size)`, counted from 0, of `kind`.
+    ///
+    /// # Errors
+    /// When there is no such batch.
+    pub fn batch(&self, index: usize, size: usize, kind: Kind) -> Result<Batch> {
+        let start = index * size;
+        self.range(start, (start + size).min(self.len()), kind)
+    }
+
     /// All images in order, `size` at a time (at least 1), as batches of `kind` with their numbers from 0.
     pub fn batches(&self, size: usize, kind: Kind) -> impl Iterator<Item = (usize, Result<Batch>)> + '_ {
-        let count = self.len();
-        let starts = (0..count).step_by(size).enumerate();
-        starts.map(move |(index, start)| (index, self.range(start, (start + size).min(count), kind)))
+        (0..self.batch_count(size)).map(move |index| (index, self.batch(index, size, kind)))
     }
 }
 

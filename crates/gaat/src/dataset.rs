@@ -31,7 +31,7 @@ pub fn load(recipe: &CheckedRecipe, data_dir: Option<PathBuf>) -> Result<Dataset
     };
     let Opened { parts, warnings, .. } =
         gaat_data::open(&source, resolved.images.unwrap_or(Residence::Auto))?;
-    let digest = parts.train().digest()?;
+    let digest = parts.digest()?;
     let options = SplitOptions {
         validation_fraction: recipe.validation_fraction,
         seed: recipe.plan.seed(),
@@ -58,7 +58,7 @@ impl Dataset {
         options: &SplitOptions,
     ) -> Result<Self> {
         let parts = Parts::of(train, test)?;
-        let digest = parts.train().digest()?;
+        let digest = parts.digest()?;
         Ok(Self { splits: split(parts, options)?, digest, warnings: Vec::new() })
     }
 

@@ -1,6 +1,5 @@
 //! `gaat data`: what can be typed.
 
-use super::OutputArguments;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Subcommand, ValueEnum};
@@ -36,9 +35,6 @@ pub struct LookArguments {
     /// Size to which training will resize the images, one side or `WIDTHxHEIGHT`; without it all images must have one size
     #[arg(long, value_name = "PIXELS")]
     pub resize: Option<Size>,
-    /// Print the result as one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -57,8 +53,6 @@ pub struct FetchArguments {
     /// URL of a folder that has the files, instead of the official sources
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }
 
 /// Shows the data sets that are published alone, and takes the others too: why these are not is said by who fetches.

@@ -20,9 +20,6 @@ pub struct DoctorArguments {
     /// Directory for runs
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub out: PathBuf,
-    /// Print the result as one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,5 @@
 //! `gaat model`: what can be typed.
 
-use super::OutputArguments;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -23,6 +22,4 @@ pub struct ModelInfoArguments {
     /// What torch.export.save wrote
     #[arg(value_name = "NET.pt2")]
     pub file: PathBuf,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }

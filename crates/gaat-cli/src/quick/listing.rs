@@ -19,6 +19,8 @@ pub(super) struct Shown {
     image: Option<String>,
     classes: Vec<ShownClass>,
     train: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation: Option<usize>,
     test: Option<usize>,
     files: Vec<ShownFile>,
     /// Test images that are training images too; only after verifying.
@@ -78,6 +80,7 @@ impl Shown {
             searched: report.searched.iter().map(|path| shown(path)).collect(),
             image: contents.and_then(|contents| contents.shape).map(|shape| shape.to_string()),
             train: contents.map(gaat_data::Contents::train),
+            validation: contents.map(gaat_data::Contents::validation).filter(|count| *count > 0),
             test: contents.map(gaat_data::Contents::test),
             classes,
             files: report.files.into_iter().map(ShownFile::of).collect(),
@@ -101,7 +104,12 @@ impl Shown {
         if let (Some(train), Some(test)) = (self.train, self.test) {
             let image = self.image.as_ref().map(|image| format!(", {image}")).unwrap_or_default();
             let (train, test) = (count(train as u64), count(test as u64));
-            more(format!("{train} training and {test} test images, {} classes{image}", self.classes.len()));
+            let validation =
+                self.validation.map(|own| format!(", {} validation", count(own as u64))).unwrap_or_default();
+            more(format!(
+                "{train} training{validation} and {test} test images, {} classes{image}",
+                self.classes.len()
+            ));
         }
         // A missing data set among all is normal; the remedy is shown when the user names the data set.
         if let Some(problem) = self.problem.as_ref().filter(|_| !brief || self.state != "missing") {

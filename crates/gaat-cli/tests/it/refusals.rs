@@ -87,7 +87,6 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("evaluate .", "run.json"),
         ("evaluate . --attack pgt", "pgd"),
         ("evaluate . --require-robust 45", "0.45"),
-        ("evaluate . --gradient taylor", "look more robust than it is"),
         ("evaluate . --curve --epsilons 0.1", "--epsilons"),
         ("compare", "--methods"),
         ("compare --methods rat,rot", "did you mean `rat`"),

@@ -1,7 +1,7 @@
 //! Decoded image folders on disk.
 //!
 //! One file for each folder and size, named by their digest; inside it the fingerprint of everything that was decoded
-//! (path, resize, and each file's relative path, size and times) tells whether it still holds, and a checksum whether it
+//! (path, resize, and each image's relative path, place in its shard, size and times) tells whether it still holds, and a checksum whether it
 //! is undamaged. A stale or damaged file is decoded again and replaced. The format is this crate's own and no exchange
 //! format: integers are little-endian u64, and any change to it must change `MAGIC`.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use sha2::{Digest, Sha256};
 
-use super::scan::Scan;
+use super::scan::{Place, Scan};
 use crate::error::Error;
 use crate::files;
 use crate::gzip::read_up_to;
@@ -37,21 +37,13 @@ pub(crate) struct Entry {
     pub(crate) test: Vec<u8>,
 }
 
-/// A cache that was found whole: pixels `[N, C, H, W]`, training images first.
+/// A cache that was found whole: pixels `[N, C, H, W]`; training images first, then validation and test images.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) file: File,
     pub(crate) shape: ImageShape,
-    /// Where the first training image begins, in bytes.
-    pub(crate) train: u64,
-    train_images: usize,
-}
-
-impl Kept {
-    /// Where the first test image begins, in bytes.
-    pub(crate) fn test(&self) -> u64 {
-        self.train + (self.train_images * self.shape.bytes()) as u64
-    }
+    /// Where the first image begins, in bytes.
+    pub(crate) start: u64,
 }
 
 /// A function that passes the pixels of some images at a time to the function that stores them.
@@ -161,7 +153,7 @@ impl Cache {
         }
         reader.check()?;
         let file = reader.inner;
-        Ok(Some(Kept { file, shape, train: HEADER_BYTES as u64, train_images: self.train_images }))
+        Ok(Some(Kept { file, shape, start: HEADER_BYTES as u64 }))
     }
 
     fn unusable(&self, reason: &str) -> String {
@@ -270,8 +262,12 @@ fn fingerprint(place: &[u8; 32], scan: &Scan) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(place);
     for file in scan.files() {
-        let relative = file.path.strip_prefix(&scan.root).unwrap_or(&file.path);
+        let path = file.path();
+        let relative = path.strip_prefix(&scan.root).unwrap_or(&path);
         hash_field(&mut hasher, relative.as_os_str().as_encoded_bytes());
+        if let Place::Member { offset, .. } = &file.place {
+            hasher.update(offset.to_le_bytes());
+        }
         hasher.update(file.bytes.to_le_bytes());
         hasher.update(file.modified.to_le_bytes());
         hasher.update(file.changed.to_le_bytes());

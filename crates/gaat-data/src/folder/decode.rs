@@ -1,6 +1,6 @@
 //! Decoding the files of an image folder, on all cores: all of them into one buffer, or some at a time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
@@ -53,11 +53,11 @@ impl Job {
         };
         // An image is decoded in full before anything is reserved on its word: the first that can be. Where none can, all are
         // failures later, whatever the size.
-        let readable = scan.files().find_map(|file| Some((file, decode_file(&file.path).ok()?.shape)));
+        let readable = scan.files().find_map(|file| Some((file, decode_file(file).ok()?.shape)));
         let (first, own) =
             readable.map_or((first, (1, 1)), |(file, shape)| (file, (shape.height, shape.width)));
         let (height, width) = resize.unwrap_or(own);
-        let (root, first, resizes) = (scan.root.clone(), first.path.clone(), resize.is_some());
+        let (root, first, resizes) = (scan.root.clone(), first.path(), resize.is_some());
         Ok(Self { root, first, height, width, resizes, colour: AtomicBool::new(false) })
     }
 
@@ -68,7 +68,7 @@ impl Job {
 
     /// The shape of all images of `scan`, from the headers of the files: if one image is in colour, all are read in colour.
     pub(super) fn shape(&self, scan: &Scan) -> ImageShape {
-        let is_coloured = scan.files().any(|file| picture::has_colour(&file.path));
+        let is_coloured = scan.files().any(picture::has_colour);
         ImageShape { channels: if is_coloured { CHANNELS } else { 1 }, ..self.planes() }
     }
 
@@ -93,7 +93,7 @@ impl Job {
         pixels
             .par_chunks_exact_mut(self.planes().bytes())
             .zip(files)
-            .filter_map(|(target, file)| self.decode_into(target, &file.path).err())
+            .filter_map(|(target, file)| self.decode_into(target, file).err())
             .fold(Failures::default, |before, error| before.followed_by(error.into()))
             .reduce(Failures::default, Failures::followed_by)
     }
@@ -108,10 +108,10 @@ impl Job {
         (pixels, failures)
     }
 
-    fn decode_into(&self, target: &mut [u8], path: &Path) -> Result<()> {
-        let Decoded { shape, planes } = decode_file(path)?;
-        self.check_size(path, shape)?;
-        let _alone = picture::alone(path, shape, (self.height, self.width))?;
+    fn decode_into(&self, target: &mut [u8], file: &ImageFile) -> Result<()> {
+        let Decoded { shape, planes } = decode_file(file)?;
+        self.check_size(file, shape)?;
+        let _alone = picture::alone(file, shape, (self.height, self.width))?;
         let planes = resize_planes(&planes, shape, (self.height, self.width));
         if shape.channels == CHANNELS {
             self.colour.store(true, Ordering::Relaxed);
@@ -125,13 +125,13 @@ impl Job {
     }
 
     /// Without resizing, the first image sets the size.
-    fn check_size(&self, path: &Path, shape: ImageShape) -> Result<()> {
+    fn check_size(&self, file: &ImageFile, shape: ImageShape) -> Result<()> {
         let (expected, found) = ((self.height, self.width), (shape.height, shape.width));
         if self.resizes || found == expected {
             return Ok(());
         }
         let reference = self.first.clone();
-        Err(Error::ImageSize { path: path.to_path_buf(), expected, reference, found })
+        Err(Error::ImageSize { path: file.path(), expected, reference, found })
     }
 }
 

@@ -1,43 +1,46 @@
-//! The user's own images: `<root>/train/<class>/*.png|jpg|jpeg` and `<root>/test/<class>/...`.
+//! The user's own images: `<root>/train/<class>/*.png|jpg|jpeg` and `<root>/test/<class>/...`; or shards of WebDataset,
+//! `<root>/train-000000.tar` and `<root>/test-000000.tar`. Validation images may lie beside them, in `val`.
 //!
 //! Classes are the folders of `train`, sorted by name; `test` may lack some of them, with a warning, but has no others.
 //! Images are grey (1 channel) only if every file is stored as grey, else all become red, green, blue. Transparency is
-//! dropped and the orientation that a camera notes is ignored. Other folders beside `train` and `test` are left alone.
+//! dropped and the orientation that a camera notes is ignored. Other folders beside these are left alone.
 //! Decoded images are kept in a cache that belongs to the user's cache directory, never beside the images.
 
+mod arrangement;
 mod cache;
 mod decode;
 mod failures;
 mod jpeg;
 mod picture;
 mod scan;
+mod shards;
 mod stream;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::image_set::{ImageSet, ImageShape};
+use crate::image_set::ImageSet;
 use crate::room;
 use crate::seen::seen;
 use crate::source::ImageSource;
+pub(crate) use arrangement::{Arrangement, Part};
 use cache::{Cache, Entry};
 use gaat_spec::{DatasetName, Residence, visible_path};
-pub(crate) use scan::{ImageFile, scan};
+pub(crate) use scan::{Divided, ImageFile, Place, scan};
 use scan::{Scan, scan_settled};
 
 /// What is expected, for a message.
-const EXPECTED: &str =
-    "train/<class>/*.png, *.jpg or *.jpeg and test/<class>/..., in the directory itself or in folder/";
+const EXPECTED: &str = "train/<class>/*.png, *.jpg or *.jpeg and test/<class>/...; shards train-*.tar and test-*.tar; or train.npz and \
+                        test.npz; in the directory itself or in folder/";
 
-/// Names under which others keep a part that gaat has not.
+/// Names under which others keep a part that may be meant for test images.
 const OTHER_PARTS: [&str; 5] = ["val", "valid", "validation", "dev", "eval"];
 
-/// The two parts of an image folder.
+/// The parts of an image folder.
 #[derive(Debug)]
 pub(crate) struct FolderSets {
-    pub(crate) train: ImageSet,
-    pub(crate) test: ImageSet,
+    pub(crate) sets: Divided<ImageSet>,
     pub(crate) warnings: Vec<String>,
     /// Whether the pixels came from the cache.
     #[cfg_attr(not(test), expect(dead_code, reason = "only tests ask"))]
@@ -49,23 +52,24 @@ pub(crate) fn candidates(roots: &[PathBuf]) -> Vec<PathBuf> {
     roots.iter().flat_map(|root| [root.join("folder"), root.clone()]).collect()
 }
 
-/// The first directory with `train` or `test` in it.
-pub(crate) fn find(roots: &[PathBuf]) -> Result<PathBuf> {
+/// The first directory with training or test images in it, and how it holds them.
+pub(crate) fn find(roots: &[PathBuf]) -> Result<(PathBuf, Arrangement)> {
     let searched = candidates(roots);
     for directory in &searched {
-        let missing: Vec<&str> =
-            ["train", "test"].into_iter().filter(|part| !directory.join(part).is_dir()).collect();
-        match missing.as_slice() {
-            [] => return Ok(directory.clone()),
-            [_] => {
-                return Err(Error::Incomplete {
-                    dataset: DatasetName::Folder,
-                    directory: directory.clone(),
-                    missing: missing.iter().map(|part| lacking(directory, part)).collect(),
-                });
-            }
-            _ => {}
+        let Some(arrangement) = Arrangement::of(directory) else { continue };
+        let missing: Vec<String> = [Part::Train, Part::Test]
+            .into_iter()
+            .filter(|part| !arrangement.has(directory, *part))
+            .map(|part| lacking(directory, arrangement, part))
+            .collect();
+        if missing.is_empty() {
+            return Ok((directory.clone(), arrangement));
         }
+        return Err(Error::Incomplete {
+            dataset: DatasetName::Folder,
+            directory: directory.clone(),
+            missing,
+        });
     }
     if let Some(path) = searched.iter().find_map(|directory| packed(directory)) {
         return Err(Error::Packed { path });
@@ -75,21 +79,28 @@ pub(crate) fn find(roots: &[PathBuf]) -> Result<PathBuf> {
 }
 
 /// A part that is not there; and the folder that may be meant for it.
-fn lacking(directory: &Path, part: &str) -> String {
-    let beside = OTHER_PARTS.iter().find(|other| part == "test" && directory.join(other).is_dir());
+fn lacking(directory: &Path, arrangement: Arrangement, part: Part) -> String {
+    let is_asked = arrangement == Arrangement::Folders && part == Part::Test;
+    let beside = OTHER_PARTS.iter().find(|other| is_asked && directory.join(other).is_dir());
     let beside = beside.map(|other| {
-        format!(" ({other}/ is there: name it test/ where its images are to be judged on, for gaat carves its own \
-                 validation images from train/)")
+        format!(" ({other}/ is there: name it test/ where its images are to be judged on; validation images can be carved from \
+                 train/)")
     });
-    format!("the folder {part}/{}", beside.unwrap_or_default())
+    format!("{}{}", arrangement.wanted(part), beside.unwrap_or_default())
 }
 
-/// A warning about folders of images beside `train` and `test`: the program does not read these folders.
+/// A warning about folders of images beside the three parts: the program does not read these folders.
 pub(crate) fn unread(root: &Path) -> Option<String> {
-    let others: Vec<&str> = OTHER_PARTS.into_iter().filter(|other| root.join(other).is_dir()).collect();
+    let own = Part::Validation.directory(root);
+    let others = OTHER_PARTS.into_iter().filter(|other| root.join(other).is_dir());
+    let others: Vec<&str> = others.filter(|other| own.as_ref() != Some(&root.join(other))).collect();
     (!others.is_empty()).then(|| {
+        let validation = own.map_or_else(
+            || "carved from train/".to_owned(),
+            |own| format!("those of {}", visible_path(&own)),
+        );
         format!(
-            "{}: {} is not read: validation images are carved from train/, and test/ is judged on",
+            "{}: {} is not read: validation images are {validation}, and test/ is judged on",
             visible_path(root),
             others.join(", ")
         )
@@ -131,21 +142,19 @@ pub(crate) fn open(
     };
     if !is_streamed {
         let sets = resident(Seen { scan, warnings, cache }, resize)?;
-        let (train, test): (Arc<dyn ImageSource>, Arc<dyn ImageSource>) =
-            (Arc::new(sets.train), Arc::new(sets.test));
-        return Ok(OpenFolder { train, test, warnings: sets.warnings });
+        let parts = sets.sets.map(|set| Arc::new(set) as Arc<dyn ImageSource>);
+        return Ok(OpenFolder { parts, warnings: sets.warnings });
     }
     let name = name(&scan);
-    let ((train, test), told) = stream::stream(scan, &name, resize, cache.as_ref())?;
+    let (parts, told) = stream::stream(scan, &name, resize, cache.as_ref())?;
     warnings.extend(told);
-    Ok(OpenFolder { train: Arc::new(train), test: Arc::new(test), warnings })
+    Ok(OpenFolder { parts: parts.map(|part| Arc::new(part) as Arc<dyn ImageSource>), warnings })
 }
 
 /// An image folder whose images lie in memory, or are read when they are asked for.
 #[derive(Debug)]
 pub(crate) struct OpenFolder {
-    pub(crate) train: Arc<dyn ImageSource>,
-    pub(crate) test: Arc<dyn ImageSource>,
+    pub(crate) parts: Divided<Arc<dyn ImageSource>>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -180,8 +189,7 @@ fn resident(seen: Seen, resize: Option<(usize, usize)>) -> Result<FolderSets> {
     let Seen { scan, mut warnings, cache } = seen;
     match cache.as_ref().map_or(Ok(None), Cache::read) {
         Ok(Some(entry)) => {
-            let (train, test) = sets(entry, &scan)?;
-            return Ok(FolderSets { train, test, warnings, cached: true });
+            return Ok(FolderSets { sets: sets(entry, &scan)?, warnings, cached: true });
         }
         Ok(None) => {}
         Err(warning) => warnings.push(warning),
@@ -190,22 +198,27 @@ fn resident(seen: Seen, resize: Option<(usize, usize)>) -> Result<FolderSets> {
     if let Some(cache) = &cache {
         warnings.extend(cache.write(&entry).err());
     }
-    let (train, test) = sets(entry, &scan)?;
-    Ok(FolderSets { train, test, warnings, cached: false })
+    Ok(FolderSets { sets: sets(entry, &scan)?, warnings, cached: false })
 }
 
 fn name(scan: &Scan) -> String {
     scan.root.file_name().map_or_else(|| "folder".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn sets(entry: Entry, scan: &Scan) -> Result<(ImageSet, ImageSet)> {
+fn sets(entry: Entry, scan: &Scan) -> Result<Divided<ImageSet>> {
     let name = name(scan);
-    let set = |pixels: Vec<u8>, shape: ImageShape, files: &[ImageFile]| {
+    let Entry { shape, mut train, test } = entry;
+    let parts = scan.parts();
+    let validation = train.split_off(parts.train.len() * shape.bytes());
+    let set = |pixels: Vec<u8>, files: &[ImageFile]| {
         let labels = files.iter().map(|file| file.label).collect();
         ImageSet::new(pixels, shape, labels, scan.class_names.clone(), name.clone())
     };
-    let Entry { shape, train, test } = entry;
-    Ok((set(train, shape, &scan.train)?, set(test, shape, &scan.test)?))
+    Ok(Divided {
+        train: set(train, parts.train)?,
+        validation: parts.validation.map(|files| set(validation, files)).transpose()?,
+        test: set(test, parts.test)?,
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! One image file, decoded: formats, and bounds on what a file of kilobytes may take.
 
-use std::io::Cursor;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::jpeg;
+use super::scan::{ImageFile, Place};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::image_set::ImageShape;
@@ -35,9 +35,10 @@ pub(super) struct Decoded {
 ///
 /// # Errors
 /// When it is no whole image, or so large that it cannot be meant or held.
-pub(super) fn decode_file(path: &Path) -> Result<Decoded> {
-    let failed = |reason: String| Error::Image { path: path.to_path_buf(), reason };
-    let bytes = files::read_at_most(path, LONGEST_FILE, "any image file that is read here")?;
+pub(super) fn decode_file(file: &ImageFile) -> Result<Decoded> {
+    let path = file.path();
+    let failed = |reason: String| Error::Image { path: path.clone(), reason };
+    let bytes = file.read(LONGEST_FILE, "any image file that is read here")?;
     let format = image::guess_format(&bytes).map_err(|error| failed(error.to_string()))?;
     if format == ImageFormat::Jpeg {
         jpeg::check(&bytes).map_err(failed)?;
@@ -55,20 +56,23 @@ pub(super) fn decode_file(path: &Path) -> Result<Decoded> {
         )));
     }
     // The decoder's buffer and its coefficients, and the planes.
-    let what = || format!("{}: an image of {height} x {width} pixels", visible_path(path));
+    let what = || format!("{}: an image of {height} x {width} pixels", visible_path(&path));
     let _alone = one_at_a_time(what, decoder.total_bytes().saturating_mul(4))?;
     let image = DynamicImage::from_decoder(decoder).map_err(|error| failed(error.to_string()))?;
     Ok(planar(image, height as usize, width as usize))
 }
 
-/// Whether the file is stored in colour, told from its head; not where it cannot be read.
-pub(super) fn has_colour(path: &Path) -> bool {
-    let head = || -> Option<bool> {
-        let file = std::io::BufReader::new(files::open(path).ok()?);
-        let reader = ImageReader::new(file).with_guessed_format().ok()?;
+/// Whether the image is stored in colour, told from its head; not where it cannot be read.
+pub(super) fn has_colour(file: &ImageFile) -> bool {
+    fn told(source: impl BufRead + Seek) -> Option<bool> {
+        let reader = ImageReader::new(source).with_guessed_format().ok()?;
         Some(reader.into_decoder().ok()?.color_type().has_color())
+    }
+    let colour = match &file.place {
+        Place::File(path) => files::open(path).ok().and_then(|file| told(BufReader::new(file))),
+        Place::Member { .. } => file.read(LONGEST_FILE, "").ok().and_then(|bytes| told(Cursor::new(bytes))),
     };
-    head().unwrap_or(false)
+    colour.unwrap_or(false)
 }
 
 /// Waits until no other large image is in hand, where resizing this one from `shape` is a large matter itself.
@@ -76,7 +80,7 @@ pub(super) fn has_colour(path: &Path) -> bool {
 /// # Errors
 /// When it does not fit into memory.
 pub(super) fn alone(
-    path: &Path,
+    file: &ImageFile,
     shape: ImageShape,
     (height, width): (usize, usize),
 ) -> Result<Option<MutexGuard<'static, ()>>> {
@@ -85,7 +89,8 @@ pub(super) fn alone(
     }
     // The filter goes down the columns first, in numbers of 16 bytes a pixel.
     let needed = 16 * shape.width as u64 * height as u64 + 2 * width as u64 * height as u64;
-    let what = || format!("{}: an image of {shape} in the size {height} x {width}", visible_path(path));
+    let what =
+        || format!("{}: an image of {shape} in the size {height} x {width}", visible_path(&file.path()));
     one_at_a_time(what, needed)
 }
 

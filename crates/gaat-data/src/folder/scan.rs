@@ -1,38 +1,80 @@
-//! The files of an image folder: names, labels, sizes and times, without opening one.
+//! The images of a folder: names, labels, sizes and times. Image files are not opened; of shards the headers are read.
 
 use std::ffi::OsStr;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 
+use super::arrangement::{Arrangement, Part};
+use super::shards;
 use crate::error::{Error, Result, names};
 use crate::files;
 use gaat_spec::visible_path;
 
-/// What one look at an image folder shows. Files are ordered by class, then by name.
+/// What one look at an image folder shows. Files are ordered by class, then by name; images of shards as they come.
 #[derive(Debug)]
 pub(crate) struct Scan {
     /// Canonical, so that one folder has one name.
     pub(crate) root: PathBuf,
     pub(crate) class_names: Vec<String>,
+    /// Training images, and after them the validation images, where the folder has some of its own.
     pub(crate) train: Vec<ImageFile>,
+    /// How many of these are validation images: the last.
+    pub(crate) validation: usize,
     pub(crate) test: Vec<ImageFile>,
     pub(crate) warnings: Vec<String>,
     /// Whether a later change to any file must show in its size or times; see [`scan_settled`].
     pub(crate) settled: bool,
 }
 
-/// One image file.
+/// One image, in a file of its own or in a shard.
 #[derive(Debug)]
 pub(crate) struct ImageFile {
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     pub(crate) label: u16,
     pub(crate) bytes: u64,
     /// When the content changed, in nanoseconds since 1970.
     pub(crate) modified: i128,
     /// When anything changed, its times included; unlike `modified` no program can set it. 0 where unknown.
     pub(crate) changed: i128,
+}
+
+/// Where the bytes of an image lie.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// The whole of a file.
+    File(PathBuf),
+    /// A member of an archive.
+    Member { shard: Arc<Path>, name: Box<str>, offset: u64 },
+}
+
+impl ImageFile {
+    /// The path for messages; that of a member lies below its archive.
+    pub(crate) fn path(&self) -> PathBuf {
+        match &self.place {
+            Place::File(path) => path.clone(),
+            Place::Member { shard, name, .. } => shard.join(&**name),
+        }
+    }
+
+    /// The whole content, of at most `most` bytes, which `what` describes for the message.
+    pub(super) fn read(&self, most: u64, what: &str) -> io::Result<Vec<u8>> {
+        let Place::Member { shard, offset, .. } = &self.place else {
+            return files::read_at_most(&self.path(), most, what);
+        };
+        if self.bytes > most {
+            let reason = format!("{}: holds more than {what}", visible_path(&self.path()));
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+        }
+        let mut file = files::open(shard)?;
+        file.seek(SeekFrom::Start(*offset))?;
+        let mut bytes = vec![0; self.bytes as usize];
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
 }
 
 /// [`scan`] for the cache: where a file was written a moment ago, waits until its clock has moved on and scans again.
@@ -54,50 +96,84 @@ fn scan_and_judge(root: &Path) -> Result<(Scan, Option<Duration>)> {
     Ok((scan, wait))
 }
 
-/// Lists the files of a canonical root.
+/// Lists the images of a canonical root.
 pub(crate) fn scan(root: &Path) -> Result<Scan> {
+    let arrangement = Arrangement::of(root);
     let mut ignored = Ignored::default();
-    let class_names = class_folders(&root.join("train"), &mut ignored)?;
+    let listed = if arrangement == Some(Arrangement::Shards) {
+        shards::list(root)?
+    } else {
+        list(root, &mut ignored)?
+    };
+    let Listed { class_names, mut train, validation, test } = listed;
+    let counted = validation.len();
+    train.extend(validation);
+    let warnings = ignored.warning(root).into_iter().chain(untested(root, &class_names, &test)).collect();
+    Ok(Scan {
+        root: root.to_path_buf(),
+        class_names,
+        train,
+        validation: counted,
+        test,
+        warnings,
+        settled: false,
+    })
+}
+
+/// The images of a folder, by part.
+pub(super) struct Listed {
+    pub(super) class_names: Vec<String>,
+    pub(super) train: Vec<ImageFile>,
+    pub(super) validation: Vec<ImageFile>,
+    pub(super) test: Vec<ImageFile>,
+}
+
+/// Lists the files of a root whose parts hold a folder for each class.
+fn list(root: &Path, ignored: &mut Ignored) -> Result<Listed> {
+    let class_names = class_folders(&root.join("train"), ignored)?;
     if class_names.is_empty() {
         return Err(Error::malformed(&root.join("train"), "a folder for each class", "no folder"));
     }
-    if class_names.len() > usize::from(u16::MAX) {
-        return Err(Error::malformed(
-            &root.join("train"),
-            "at most 65535 classes",
-            format!("{}", class_names.len()),
-        ));
-    }
-    let test_classes = class_folders(&root.join("test"), &mut ignored)?;
-    if let Some(class) = test_classes.iter().find(|class| class_names.binary_search(class).is_err()) {
-        let path = root.join("test").join(class);
-        return Err(Error::UnknownClass { path, class: class.clone(), known: class_names });
-    }
+    check_class_count(&root.join("train"), class_names.len())?;
     let label = |class: &String| class_names.binary_search(class).unwrap_or_default() as u16;
-    let folders: Vec<(&str, PathBuf, u16)> = [("train", &class_names), ("test", &test_classes)]
-        .into_iter()
-        .flat_map(|(part, classes)| classes.iter().map(move |class| (part, class)))
-        .map(|(part, class)| (part, root.join(part).join(class), label(class)))
-        .collect();
+    let mut folders = Vec::new();
+    for part in Part::ALL {
+        let Some(directory) = part.directory(root) else { continue };
+        let classes =
+            if part == Part::Train { class_names.clone() } else { class_folders(&directory, ignored)? };
+        if let Some(class) = classes.iter().find(|class| class_names.binary_search(class).is_err()) {
+            let (path, class) = (directory.join(class), class.clone());
+            return Err(Error::UnknownClass { path, part: part.name(), class, known: class_names });
+        }
+        folders.extend(classes.iter().map(|class| (part, directory.join(class), label(class))));
+    }
     let listed: Vec<Result<(Vec<ImageFile>, Ignored)>> =
         folders.par_iter().map(|(_, folder, label)| image_files(folder, *label)).collect();
-    let (mut train, mut test) = (Vec::new(), Vec::new());
+    let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
     for ((part, folder, _), listed) in folders.iter().zip(listed) {
         let (files, ignored_here) = listed?;
         ignored.merge(ignored_here);
-        match *part {
-            "train" if files.is_empty() => {
+        match part {
+            Part::Train if files.is_empty() => {
                 return Err(Error::malformed(folder, "at least one .png, .jpg or .jpeg file", "none"));
             }
-            "train" => train.extend(files),
-            _ => test.extend(files),
+            Part::Train => train.extend(files),
+            Part::Validation => validation.extend(files),
+            Part::Test => test.extend(files),
         }
     }
     if test.is_empty() {
         return Err(Error::malformed(&root.join("test"), "at least one image in a class folder", "none"));
     }
-    let warnings = ignored.warning(root).into_iter().chain(untested(root, &class_names, &test)).collect();
-    Ok(Scan { root: root.to_path_buf(), class_names, train, test, warnings, settled: false })
+    Ok(Listed { class_names, train, validation, test })
+}
+
+/// Labels are kept in 16 bits.
+pub(super) fn check_class_count(path: &Path, count: usize) -> Result<()> {
+    if u16::try_from(count).is_ok() {
+        return Ok(());
+    }
+    Err(Error::malformed(path, "at most 65535 classes", count.to_string()))
 }
 
 /// Says which classes `test` has no image of: nothing that is reported will speak of them.
@@ -119,8 +195,37 @@ fn untested(root: &Path, class_names: &[String], test: &[ImageFile]) -> Option<S
     })
 }
 
+/// The three parts of a folder; it may have no validation images of its own.
+#[derive(Debug)]
+pub(crate) struct Divided<T> {
+    pub(crate) train: T,
+    pub(crate) validation: Option<T>,
+    pub(crate) test: T,
+}
+
+impl<T> Divided<T> {
+    /// What `make` makes of each part, in the order of the cache.
+    pub(crate) fn map<U>(self, mut make: impl FnMut(T) -> U) -> Divided<U> {
+        let (train, validation) = (make(self.train), self.validation.map(&mut make));
+        Divided { train, validation, test: make(self.test) }
+    }
+}
+
 impl Scan {
-    /// All files, training first.
+    /// The images of each part.
+    pub(crate) fn parts(&self) -> Divided<&[ImageFile]> {
+        let (train, validation) = self.train.split_at(self.train.len() - self.validation);
+        Divided { train, validation: (self.validation > 0).then_some(validation), test: &self.test }
+    }
+
+    /// The same, taken out, and the names of the classes.
+    pub(crate) fn into_parts(mut self) -> (Divided<Vec<ImageFile>>, Vec<String>) {
+        let validation = self.train.split_off(self.train.len() - self.validation);
+        let validation = (self.validation > 0).then_some(validation);
+        (Divided { train: self.train, validation, test: self.test }, self.class_names)
+    }
+
+    /// All images: training, validation, test.
     pub(crate) fn files(&self) -> impl Iterator<Item = &ImageFile> {
         self.train.iter().chain(&self.test)
     }
@@ -180,10 +285,13 @@ fn image_files(folder: &Path, label: u16) -> Result<(Vec<ImageFile>, Ignored)> {
             metadata = files::regular(&path)?;
         }
         let (modified, changed) = times(&metadata)?;
-        files.push(ImageFile { path, label, bytes: metadata.len(), modified, changed });
+        files.push((
+            name,
+            ImageFile { place: Place::File(path), label, bytes: metadata.len(), modified, changed },
+        ));
     }
-    files.sort_unstable_by(|a, b| a.path.file_name().cmp(&b.path.file_name()));
-    Ok((files, ignored))
+    files.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    Ok((files.into_iter().map(|(_, file)| file).collect(), ignored))
 }
 
 fn is_hidden(name: &OsStr) -> bool {
@@ -197,14 +305,14 @@ fn is_image(path: &Path) -> bool {
 
 #[cfg(unix)]
 #[expect(clippy::unnecessary_wraps, reason = "the portable version can fail")]
-fn times(metadata: &std::fs::Metadata) -> std::io::Result<(i128, i128)> {
+pub(super) fn times(metadata: &std::fs::Metadata) -> std::io::Result<(i128, i128)> {
     use std::os::unix::fs::MetadataExt;
     let at = |seconds: i64, nanoseconds: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
     Ok((at(metadata.mtime(), metadata.mtime_nsec()), at(metadata.ctime(), metadata.ctime_nsec())))
 }
 
 #[cfg(not(unix))]
-fn times(metadata: &std::fs::Metadata) -> std::io::Result<(i128, i128)> {
+pub(super) fn times(metadata: &std::fs::Metadata) -> std::io::Result<(i128, i128)> {
     Ok((nanoseconds(metadata.modified()?), 0))
 }
 
@@ -249,10 +357,18 @@ mod tests {
 
     /// How long a scan with one file, of these times, waits at 1,000 s after 1970.
     fn wait(modified: i128, changed: i128) -> Option<Duration> {
-        let file = ImageFile { path: PathBuf::new(), label: 0, bytes: 0, modified, changed };
+        let place = Place::File(PathBuf::new());
+        let file = ImageFile { place, label: 0, bytes: 0, modified, changed };
         let (root, class_names) = (PathBuf::new(), Vec::new());
-        let scan =
-            Scan { root, class_names, train: vec![file], test: vec![], warnings: vec![], settled: false };
+        let scan = Scan {
+            root,
+            class_names,
+            train: vec![file],
+            validation: 0,
+            test: vec![],
+            warnings: vec![],
+            settled: false,
+        };
         scan.time_to_settle(UNIX_EPOCH + Duration::from_secs(1000))
     }
 

@@ -9,7 +9,7 @@ use fs_err::File;
 use super::cache::{Cache, Kept};
 use super::decode::Job;
 use super::failures::Failures;
-use super::scan::{ImageFile, Scan};
+use super::scan::{Divided, ImageFile, Scan};
 use crate::error::{Error, Result};
 use crate::image_set::ImageShape;
 use crate::source::{ImageSource, digest_of};
@@ -17,7 +17,7 @@ use crate::source::{ImageSource, digest_of};
 /// Bytes of pixels that are decoded at once on the way to the cache.
 const CHUNK: usize = 32 << 20;
 
-/// One part of a folder.
+/// The images of one part of a folder.
 pub(crate) struct Streamed {
     origin: Origin,
     shape: ImageShape,
@@ -39,13 +39,13 @@ enum Origin {
     },
 }
 
-/// Both parts of the folder that `scan` has seen, and warnings for the user.
+/// The parts of the folder that `scan` has seen, and warnings for the user.
 pub(crate) fn stream(
     scan: Scan,
     name: &str,
     resize: Option<(usize, usize)>,
     cache: Option<&Cache>,
-) -> Result<((Streamed, Streamed), Vec<String>)> {
+) -> Result<(Divided<Streamed>, Vec<String>)> {
     let mut warnings = Vec::new();
     if let Some(cache) = cache {
         let mut found = cache.find();
@@ -72,13 +72,13 @@ pub(crate) fn stream(
     let job = Job::of(&scan, resize)?;
     let shape = job.shape(&scan);
     let job = Arc::new(job);
-    let Scan { train, test, class_names, .. } = scan;
-    let part = |files: Vec<ImageFile>| {
+    let (parts, class_names) = scan.into_parts();
+    let parts = parts.map(|files| {
         let labels = files.iter().map(|file| i64::from(file.label)).collect();
         let origin = Origin::Files { job: Arc::clone(&job), files };
         Streamed::new(origin, shape, labels, &class_names, name)
-    };
-    Ok(((part(train), part(test)), warnings))
+    });
+    Ok((parts, warnings))
 }
 
 /// Decodes into the cache, some images at a time; the inner error is a warning for the user.
@@ -102,15 +102,15 @@ fn fill(
     })
 }
 
-fn of_cache(kept: Kept, scan: &Scan, name: &str) -> (Streamed, Streamed) {
-    let (shape, starts) = (kept.shape, [kept.train, kept.test()]);
+fn of_cache(kept: Kept, scan: &Scan, name: &str) -> Divided<Streamed> {
+    let (shape, mut start) = (kept.shape, kept.start);
     let file = Arc::new(kept.file);
-    let part = |files: &[ImageFile], start: u64| {
-        let labels = files.iter().map(|file| i64::from(file.label)).collect();
+    scan.parts().map(|files| {
+        let labels: Vec<i64> = files.iter().map(|file| i64::from(file.label)).collect();
         let origin = Origin::Cache { file: Arc::clone(&file), start };
+        start += (labels.len() * shape.bytes()) as u64;
         Streamed::new(origin, shape, labels, &scan.class_names, name)
-    };
-    (part(&scan.train, starts[0]), part(&scan.test, starts[1]))
+    })
 }
 
 impl Streamed {

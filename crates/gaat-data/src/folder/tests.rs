@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 use super::*;
+use crate::image_set::ImageShape;
 
 /// Red counts columns, green counts rows, blue tells the image: no transpose and no channel swap goes unseen.
 fn colour(seed: u8, height: u32, width: u32) -> RgbImage {
@@ -60,7 +61,8 @@ impl Fixture {
 
 #[test]
 fn pixels_labels_and_order_are_right() {
-    let FolderSets { train, test, warnings, cached } = Fixture::new().load(None).unwrap();
+    let FolderSets { sets: Divided { train, test, .. }, warnings, cached } =
+        Fixture::new().load(None).unwrap();
     assert_eq!(train.shape(), ImageShape { channels: 3, height: 2, width: 3 });
     assert_eq!((train.labels(), test.labels()), (&[0, 0, 1][..], &[0, 1][..]));
     assert_eq!(train.class_names(), ["a", "b"]);
@@ -77,7 +79,10 @@ fn the_second_time_comes_from_the_cache_and_is_equal() {
     let first = fixture.load(None).unwrap();
     let second = fixture.load(None).unwrap();
     assert!(!first.cached && second.cached);
-    assert_eq!((first.train.digest(), first.test.digest()), (second.train.digest(), second.test.digest()));
+    assert_eq!(
+        (first.sets.train.digest(), first.sets.test.digest()),
+        (second.sets.train.digest(), second.sets.test.digest())
+    );
 }
 
 #[cfg(unix)]
@@ -105,12 +110,12 @@ fn a_change_to_any_file_is_seen() {
     let changed = fixture.load(None).unwrap();
     if cfg!(unix) {
         assert!(!changed.cached);
-        assert_eq!(changed.train.image(0)[12], 109);
+        assert_eq!(changed.sets.train.image(0)[12], 109);
     }
     fixture.save("test/a/2.png", &colour(7, 2, 3));
-    assert_eq!(fixture.load(None).unwrap().test.len(), 3);
+    assert_eq!(fixture.load(None).unwrap().sets.test.len(), 3);
     fs_err::remove_file(fixture.path("test/a/2.png")).unwrap();
-    assert_eq!(fixture.load(None).unwrap().test.len(), 2);
+    assert_eq!(fixture.load(None).unwrap().sets.test.len(), 2);
     assert_eq!(fs_err::read_dir(fixture.cache()).unwrap().count(), 1, "replaced, not added");
 }
 
@@ -119,7 +124,7 @@ fn two_changes_in_quick_succession_are_both_seen() {
     let fixture = Fixture::new();
     for seed in 20..26 {
         fixture.save("train/a/1.png", &colour(seed, 2, 3));
-        assert_eq!(fixture.load(None).unwrap().train.image(0)[12], 100 + seed);
+        assert_eq!(fixture.load(None).unwrap().sets.train.image(0)[12], 100 + seed);
     }
 }
 
@@ -145,7 +150,7 @@ fn a_damaged_cache_is_rebuilt_with_a_warning() {
         assert!(!again.cached);
         assert_eq!(again.warnings.len(), 1, "{:?}", again.warnings);
         assert!(again.warnings[0].contains("decoded again"), "{:?}", again.warnings);
-        assert_eq!(again.train.digest(), good.train.digest());
+        assert_eq!(again.sets.train.digest(), good.sets.train.digest());
         assert!(fixture.load(None).unwrap().cached);
     }
 }
@@ -162,7 +167,7 @@ fn another_size_is_another_entry() {
     assert_ne!(fixture.cache_file(Some((5, 6))), fixture.cache_file(Some((4, 6))));
     let large = fixture.load(Some((4, 6))).unwrap();
     assert!(!large.cached);
-    assert_eq!(large.train.shape(), ImageShape { channels: 3, height: 4, width: 6 });
+    assert_eq!(large.sets.train.shape(), ImageShape { channels: 3, height: 4, width: 6 });
     assert!(fixture.load(None).unwrap().cached && fixture.load(Some((4, 6))).unwrap().cached);
 }
 
@@ -171,7 +176,7 @@ fn no_cache_is_no_failure() {
     let fixture = Fixture::new();
     fs_err::write(fixture.cache(), "a file where the directory should be").unwrap();
     let loaded = fixture.load(None).unwrap();
-    assert_eq!(loaded.train.len(), 3);
+    assert_eq!(loaded.sets.train.len(), 3);
     assert!(
         loaded.warnings.iter().any(|warning| warning.contains("could not be kept")),
         "{:?}",
@@ -190,13 +195,13 @@ fn grey_stays_one_channel_until_there_is_one_colour_image() {
         grey.save(fixture.path(entry)).unwrap();
     }
     let grey = fixture.load(None).unwrap();
-    assert_eq!(grey.train.shape().channels, 1);
-    assert_eq!(grey.train.image(1), [120, 121, 122, 130, 131, 132]);
-    assert_eq!(grey.train.image(2), [140, 141, 142, 150, 151, 152]);
+    assert_eq!(grey.sets.train.shape().channels, 1);
+    assert_eq!(grey.sets.train.image(1), [120, 121, 122, 130, 131, 132]);
+    assert_eq!(grey.sets.train.image(2), [140, 141, 142, 150, 151, 152]);
     fixture.save("test/b/2.png", &colour(3, 2, 3));
     let mixed = fixture.load(None).unwrap();
-    assert_eq!(mixed.train.image(0), [100, 101, 102, 110, 111, 112].repeat(3));
-    assert_eq!(mixed.test.image(2)[12], 103);
+    assert_eq!(mixed.sets.train.image(0), [100, 101, 102, 110, 111, 112].repeat(3));
+    assert_eq!(mixed.sets.test.image(2)[12], 103);
 }
 
 #[test]
@@ -258,7 +263,7 @@ fn all_that_cannot_be_read_is_named_at_once() {
 fn a_jpeg_that_is_cut_short_is_named() {
     let fixture = Fixture::new();
     fixture.save("train/a/3.jpeg", &colour(4, 2, 3));
-    assert_eq!(fixture.load(None).unwrap().train.len(), 4);
+    assert_eq!(fixture.load(None).unwrap().sets.train.len(), 4);
     let whole = fs_err::read(fixture.path("train/a/3.jpeg")).unwrap();
     for length in [whole.len() - 2, whole.len() - 4, 40, 0] {
         fs_err::write(fixture.path("train/a/3.jpeg"), &whole[..length]).unwrap();
@@ -272,10 +277,10 @@ fn other_files_are_ignored_aloud_and_hidden_ones_in_silence() {
     fs_err::write(fixture.path("train/a/notes.txt"), "").unwrap();
     fs_err::write(fixture.path("train/a/.hidden.png"), "").unwrap();
     fs_err::write(fixture.path("test/readme"), "").unwrap();
-    fs_err::create_dir_all(fixture.path("validation/z")).unwrap();
+    fs_err::create_dir_all(fixture.path("eval/z")).unwrap();
     let warnings = fixture.load(None).unwrap().warnings;
     assert_eq!(warnings.len(), 2);
-    assert!(warnings[1].contains("validation is not read"), "{warnings:?}");
+    assert!(warnings[1].contains("eval is not read"), "{warnings:?}");
     assert!(warnings[0].contains("2 entries") && warnings[0].contains("test/readme"), "{warnings:?}");
 }
 
@@ -324,14 +329,16 @@ fn streamed_images_are_those_in_memory_byte_for_byte_and_share_their_cache() {
     for resize in [None, Some((4, 3))] {
         let streamed = fixture.open(resize, Residence::Streamed).unwrap();
         assert_eq!(streamed.warnings, [""; 0]);
-        assert!(!streamed.train.is_resident() && !streamed.test.is_resident());
+        assert!(!streamed.parts.train.is_resident() && !streamed.parts.test.is_resident());
         let written = fs_err::read(fixture.cache_file(resize)).unwrap();
         let found = fixture.load(resize).unwrap();
         assert!(found.cached, "the cache that streaming has made is that of memory");
         fs_err::remove_file(fixture.cache_file(resize)).unwrap();
         fixture.load(resize).unwrap();
         assert_eq!(fs_err::read(fixture.cache_file(resize)).unwrap(), written);
-        for (part, resident) in [(&streamed.train, &found.train), (&streamed.test, &found.test)] {
+        for (part, resident) in
+            [(&streamed.parts.train, &found.sets.train), (&streamed.parts.test, &found.sets.test)]
+        {
             assert_eq!((part.shape(), part.labels()), (resident.shape(), resident.labels()));
             assert_eq!(part.digest().unwrap(), resident.digest());
             let count = part.len();
@@ -354,11 +361,11 @@ fn without_a_cache_images_are_decoded_when_they_are_asked_for() {
     );
     assert!(streamed.warnings.iter().any(|text| text.contains("in every epoch")), "{:?}", streamed.warnings);
     let found = fixture.load(None).unwrap();
-    assert_eq!(streamed.train.digest().unwrap(), found.train.digest());
-    assert_eq!(pixels(&streamed.test, &[1, 0]), found.test.select(&[1, 0]).pixels());
+    assert_eq!(streamed.parts.train.digest().unwrap(), found.sets.train.digest());
+    assert_eq!(pixels(&streamed.parts.test, &[1, 0]), found.sets.test.select(&[1, 0]).pixels());
     // What goes missing later is named.
     fs_err::remove_file(fixture.path("train/a/2.png")).unwrap();
-    let error = streamed.train.read(&[1], &mut [0; 18]).unwrap_err().to_string();
+    let error = streamed.parts.train.read(&[1], &mut [0; 18]).unwrap_err().to_string();
     assert!(error.contains("train/a/2.png"), "{error}");
 }
 
@@ -372,8 +379,8 @@ fn grey_images_are_streamed_in_one_channel_and_faults_are_named_all_at_once() {
             .unwrap();
     }
     let streamed = fixture.open(None, Residence::Streamed).unwrap();
-    assert_eq!(streamed.train.shape().channels, 1);
-    assert_eq!(pixels(&streamed.train, &[1]), [120, 121, 122, 130, 131, 132]);
+    assert_eq!(streamed.parts.train.shape().channels, 1);
+    assert_eq!(pixels(&streamed.parts.train, &[1]), [120, 121, 122, 130, 131, 132]);
 
     for below in ["train/a/1.png", "test/b/1.png"] {
         fs_err::write(fixture.path(below), "no image").unwrap();
@@ -388,23 +395,161 @@ fn grey_images_are_streamed_in_one_channel_and_faults_are_named_all_at_once() {
 #[test]
 fn a_damaged_cache_is_not_streamed_but_made_anew() {
     let fixture = Fixture::new();
-    let good = fixture.open(None, Residence::Streamed).unwrap().train.digest().unwrap();
+    let good = fixture.open(None, Residence::Streamed).unwrap().parts.train.digest().unwrap();
     let path = fixture.cache_file(None);
     let mut whole = fs_err::read(&path).unwrap();
     whole[HEADER + 3] ^= 1;
     fs_err::write(&path, &whole).unwrap();
     let again = fixture.open(None, Residence::Streamed).unwrap();
     assert!(again.warnings.len() == 1 && again.warnings[0].contains("decoded again"), "{:?}", again.warnings);
-    assert_eq!(again.train.digest().unwrap(), good);
+    assert_eq!(again.parts.train.digest().unwrap(), good);
     // Cut short while it is in use.
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     file.set_len(HEADER as u64).unwrap();
-    let error = again.train.read(&[0], &mut [0; 18]).unwrap_err().to_string();
+    let error = again.parts.train.read(&[0], &mut [0; 18]).unwrap_err().to_string();
     assert!(error.contains(".pixels") && error.contains("were there when"), "{error}");
 }
 
 #[test]
 fn auto_takes_what_fits_into_memory() {
     let fixture = Fixture::new();
-    assert!(fixture.open(None, Residence::Auto).unwrap().train.is_resident());
+    assert!(fixture.open(None, Residence::Auto).unwrap().parts.train.is_resident());
+}
+
+#[test]
+fn validation_images_of_their_own_are_read_and_stay_apart() {
+    let fixture = Fixture::new();
+    for (seed, path) in [(40, "val/b/1.png"), (41, "val/a/1.png")] {
+        fixture.save(path, &colour(seed, 2, 3));
+    }
+    let blue = |set: &dyn ImageSource| -> Vec<u8> {
+        (0..set.len()).map(|index| pixels(set, &[index])[12]).collect()
+    };
+    let found = fixture.load(None).unwrap();
+    assert_eq!(found.warnings, [""; 0]);
+    let validation = found.sets.validation.unwrap();
+    assert_eq!((blue(&validation), validation.labels()), (vec![141, 140], &[0, 1][..]));
+    assert_eq!(blue(&found.sets.train), [102, 101, 100]);
+    // From the cache, and streamed from it.
+    let again = fixture.load(None).unwrap();
+    assert!(again.cached);
+    assert_eq!(again.sets.validation.unwrap().digest(), validation.digest());
+    let streamed = fixture.open(None, Residence::Streamed).unwrap();
+    let parts = [Some(streamed.parts.train), streamed.parts.validation, Some(streamed.parts.test)];
+    assert_eq!(
+        parts.map(|part| blue(part.unwrap().as_ref())),
+        [vec![102, 101, 100], vec![141, 140], vec![104, 103]]
+    );
+
+    fixture.save("val/z/1.png", &colour(0, 2, 3));
+    let message = fixture.failure();
+    assert!(
+        message.contains("val/z: the val class \"z\" is not among the training classes: a, b"),
+        "{message}"
+    );
+}
+
+/// A tar archive with these members; `classes` are those of the images `0.png`, `1.png` and so on, blue as their class says.
+fn shard(path: &Path, classes: &[u16], more: &[(&str, &[u8])]) {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, content: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, content).unwrap();
+    };
+    for (index, class) in classes.iter().enumerate() {
+        let mut png = std::io::Cursor::new(Vec::new());
+        colour(*class as u8, 2, 3).write_to(&mut png, image::ImageFormat::Png).unwrap();
+        add(&format!("photos/{index}.png"), png.get_ref());
+        add(&format!("photos/{index}.cls"), class.to_string().as_bytes());
+        add(&format!("photos/{index}.json"), b"{}");
+    }
+    for (name, content) in more {
+        add(name, content);
+    }
+    fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+    fs_err::write(path, archive.into_inner().unwrap()).unwrap();
+}
+
+struct Shards(Fixture);
+
+impl Shards {
+    fn new() -> Self {
+        let fixture = Fixture { home: tempfile::tempdir().unwrap() };
+        shard(&fixture.path("photos-train-000001.tar"), &[2], &[]);
+        shard(&fixture.path("photos-train-000000.tar"), &[1, 0], &[]);
+        shard(&fixture.path("val/0.tar"), &[0], &[]);
+        shard(&fixture.path("photos-test-0.tar"), &[2, 1], &[]);
+        Self(fixture)
+    }
+}
+
+#[test]
+fn shards_are_read_in_order_resident_and_streamed_alike() {
+    let Shards(fixture) = Shards::new();
+    let found = fixture.load(None).unwrap();
+    assert_eq!(found.sets.train.labels(), [1, 0, 2]);
+    assert_eq!(found.sets.train.class_names(), ["0", "1", "2"]);
+    assert_eq!(
+        (found.sets.test.labels(), found.sets.validation.as_ref().unwrap().labels()),
+        (&[2, 1][..], &[0][..])
+    );
+    for (place, class) in [(0, 1), (1, 0), (2, 2)] {
+        assert_eq!(found.sets.train.image(place)[12], 100 + class);
+    }
+    assert!(fixture.load(None).unwrap().cached);
+    let streamed = fixture.open(None, Residence::Streamed).unwrap();
+    assert_eq!(streamed.parts.train.digest().unwrap(), found.sets.train.digest());
+    // Decoded on the way, where there is no cache.
+    fs_err::remove_dir_all(fixture.cache()).unwrap();
+    fs_err::write(fixture.cache(), "a file where the directory should be").unwrap();
+    let streamed = fixture.open(None, Residence::Streamed).unwrap();
+    assert_eq!(streamed.parts.test.digest().unwrap(), found.sets.test.digest());
+
+    fs_err::write(fixture.path("classnames.txt"), "cat\ndog\nemu\n").unwrap();
+    assert_eq!(fixture.load(None).unwrap().sets.train.class_names(), ["cat", "dog", "emu"]);
+    fs_err::write(fixture.path("classnames.txt"), "cat\ndog\ncat\n").unwrap();
+    assert!(fixture.failure().contains("classnames.txt: expected a name of its own in each line"));
+}
+
+#[test]
+fn what_is_wrong_with_a_shard_is_named() {
+    let Shards(fixture) = Shards::new();
+    let path = fixture.path("photos-train-000001.tar");
+    for (classes, more, expected) in [
+        (&[2][..], &[("photos/9.png", &b"x"[..])][..], "photos/9: expected the number of its class"),
+        (&[2], &[("photos/9.cls", b"1")], "photos/9: expected an image, .png, .jpg or .jpeg"),
+        (
+            &[2],
+            &[("photos/9.cls", b"cat"), ("photos/9.png", b"x")],
+            "photos/9.cls: expected the number of a class",
+        ),
+        (&[2], &[("photos/0.cls", b"1")], "one class for an image"),
+        (&[2], &[("photos/0.jpg", b"1")], "one image of a name"),
+        (
+            &[2],
+            &[("photos/9.cls", b"1"), ("photos/9.png", b"no image")],
+            "photos/9.png: not a readable image",
+        ),
+    ] {
+        shard(&path, classes, more);
+        let message = fixture.failure();
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+    shard(&path, &[2, 2], &[]);
+    let whole = fs_err::read(&path).unwrap();
+    for length in (1..whole.len()).step_by(509) {
+        fs_err::write(&path, &whole[..length]).unwrap();
+        let message = fixture.failure();
+        assert!(message.contains("photos-train-000001.tar"), "{length}: {message}");
+    }
+    fs_err::write(&path, &whole).unwrap();
+    shard(&fixture.path("photos-test-0.tar"), &[3], &[]);
+    assert!(
+        fixture.failure().contains("0.png: expected a class below 3, as in the training shards, found 3")
+    );
+    fs_err::remove_file(fixture.path("photos-test-0.tar")).unwrap();
+    let message = find(&[fixture.path("")]).unwrap_err().to_string();
+    assert!(message.contains("the shards test-*.tar missing"), "{message}");
 }

@@ -3,6 +3,7 @@
 //! One binary for all; the image folder and its cache have their tests beside their code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
 
+mod arrays;
 mod cifar;
 mod fixtures;
 mod hostile;

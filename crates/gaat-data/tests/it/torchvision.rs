@@ -96,16 +96,18 @@ fn picture(shade: u8) -> Vec<u8> {
 }
 
 #[test]
-fn a_validation_folder_is_named_where_the_test_folder_is_missing_or_beside_it() {
+fn a_validation_folder_is_named_where_the_test_folder_is_missing_and_read_beside_it() {
     let home = Home::new();
     home.write("train/cat/1.png", &picture(1));
     home.write("val/cat/1.png", &picture(2));
     let text = home.failure(DatasetName::Folder);
     assert!(text.contains("the folder test/ (val/ is there: name it test/"), "{text}");
     home.write("test/cat/1.png", &picture(3));
+    home.write("dev/cat/1.png", &picture(4));
     let loaded = home.load(DatasetName::Folder).unwrap();
+    assert_eq!(loaded.validation.unwrap().len(), 1);
     assert!(
-        loaded.warnings.iter().any(|warning| warning.contains("val is not read")),
+        loaded.warnings.iter().any(|warning| warning.contains("dev is not read")),
         "{:?}",
         loaded.warnings
     );

@@ -3,7 +3,7 @@
 use super::{Outcome, open, selection};
 use crate::progress::EvaluationProgress;
 use anyhow::{Result, bail};
-use gaat::evaluate::{EvaluateOptions, ProbeOptions, Progress};
+use gaat::evaluate::{EvaluateOptions, ProbeOptions};
 use gaat::world::Place;
 use gaat_cli::arguments::EvaluateArguments;
 use gaat_cli::directory::{command_line, write_whole};
@@ -12,7 +12,7 @@ use gaat_cli::printer::Printer;
 use gaat_report::{curve_plot, evaluation_text};
 use gaat_spec::{Evaluation, visible_path};
 use gaat_study::attacks::Attacks;
-use gaat_study::{Subject, epsilons};
+use gaat_study::{Requirements, Subject, Work, epsilons};
 
 const GOES_ON: &str = "interrupted; the same command continues from here";
 
@@ -54,7 +54,12 @@ pub(crate) fn run(
         write_whole(svg, &plot)?;
     }
     printer.result(&evaluation, |evaluation| evaluation_text(&title, evaluation))?;
-    Ok(verdict(&evaluation, arguments, printer))
+    let required = Requirements { robust: arguments.require_robust, no_alarms: arguments.require_no_alarms };
+    let missed = required.missed(&evaluation);
+    for line in &missed {
+        printer.notice(&format!("missed: {line}"));
+    }
+    Ok(if missed.is_empty() { Outcome::Done } else { Outcome::ThresholdMissed })
 }
 
 /// The verdict; `None` where a part of the images was judged, which has none.
@@ -64,21 +69,23 @@ fn judged(
     place: Option<&Place>,
     (subject, options): (&Subject, &EvaluateOptions),
 ) -> gaat_study::Result<Option<Evaluation>> {
-    let (state, mut progress) = (arguments.state.as_deref(), EvaluationProgress::new(printer, ""));
-    let mut watch = |now: &Progress| progress.update(now);
-    if !arguments.merge.is_empty() {
-        return subject.merge(options, &arguments.merge).map(Some);
-    }
-    if let (Some(shard), Some(state)) = (arguments.shard, state) {
-        subject.evaluate_shard(options, (shard, state), &mut watch)?;
-        printer.notice(&format!(
-            "part {shard} is in {}; --merge with the files of all parts makes the verdict",
-            visible_path(state)
-        ));
-        return Ok(None);
-    }
+    let state = arguments.state.as_deref();
     let world = super::world(place)?;
-    subject.evaluate_in(world.as_ref(), options, state, &mut watch).map(Some)
+    let work = match (arguments.shard, state) {
+        _ if !arguments.merge.is_empty() => Work::Merge(&arguments.merge),
+        (Some(shard), Some(state)) => Work::Part { shard, state },
+        _ => Work::Whole { world: world.as_ref(), state },
+    };
+    let mut progress = EvaluationProgress::new(printer, "");
+    let evaluation = subject.judge(work, options, &mut |now| progress.update(now))?;
+    drop(progress);
+    if let Work::Part { shard, state } = work {
+        let place = visible_path(state);
+        printer.notice(&format!(
+            "part {shard} is in {place}; --merge with the files of all parts makes the verdict"
+        ));
+    }
+    Ok(evaluation)
 }
 
 fn options(arguments: &EvaluateArguments, subject: &Subject) -> Result<EvaluateOptions> {
@@ -95,18 +102,4 @@ fn options(arguments: &EvaluateArguments, subject: &Subject) -> Result<EvaluateO
         training: subject.training()?,
         ..EvaluateOptions::new(threat, attacks.specs(&threat, subject.trained.dataset)?, attacked.batch_size)
     })
-}
-
-fn verdict(evaluation: &Evaluation, arguments: &EvaluateArguments, printer: &Printer) -> Outcome {
-    let mut outcome = Outcome::Done;
-    let found = evaluation.robust_accuracy;
-    if let Some(required) = arguments.require_robust.filter(|required| found < *required) {
-        printer.notice(&format!("missed: robust accuracy {found:.4} is below the required {required}"));
-        outcome = Outcome::ThresholdMissed;
-    }
-    if arguments.require_no_alarms && !evaluation.alarms.is_empty() {
-        printer.notice(&format!("missed: {} alarms, and none is allowed", evaluation.alarms.len()));
-        outcome = Outcome::ThresholdMissed;
-    }
-    outcome
 }

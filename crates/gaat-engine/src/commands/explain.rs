@@ -53,13 +53,9 @@ fn open_all(arguments: &ExplainArguments) -> Result<Vec<Subject>> {
     let open_one = |run: &PathBuf| {
         open(&SubjectArguments {
             run: run.clone(),
-            checkpoint: arguments.checkpoint,
-            dataset: arguments.dataset,
-            data_dir: arguments.data_dir.clone(),
-            normalization: arguments.normalization.clone(),
+            trained: arguments.trained.clone(),
             device: Some(arguments.device.clone()),
             precision: ComputePrecision::Fp32,
-            threads: arguments.threads,
         })
     };
     arguments.runs.iter().map(open_one).collect()

@@ -25,15 +25,14 @@ use std::sync::Arc;
 
 /// Sets up the process and opens what the arguments name.
 fn open(arguments: &SubjectArguments) -> Result<Subject> {
-    gaat::device::prepare_process(arguments.threads)?;
-    let SubjectArguments { run, checkpoint, dataset, data_dir, normalization, device, precision, threads: _ } =
-        arguments;
+    let SubjectArguments { run, trained, device, precision } = arguments;
+    gaat::device::prepare_process(trained.threads)?;
     let options = SubjectOptions {
         run: run.clone(),
-        checkpoint: *checkpoint,
-        dataset: *dataset,
-        data_dir: data_dir.clone(),
-        normalization: normalization.clone(),
+        checkpoint: trained.checkpoint,
+        dataset: trained.dataset,
+        data_dir: trained.data_dir.clone(),
+        normalization: trained.normalization.clone(),
         device: device.clone(),
         precision: *precision,
     };

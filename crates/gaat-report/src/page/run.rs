@@ -265,7 +265,7 @@ pub(super) fn machine(record: &RunRecord) -> String {
 
 fn status(status: Status) -> &'static str {
     match status {
-        Status::Running => "running, or ended without a word",
+        Status::Running => "running, or ended without a record",
         Status::Done => "done",
         Status::Interrupted => "interrupted",
         Status::Failed => "failed",

@@ -107,7 +107,7 @@ pub fn analyze(
     let images = Images::upload_some(images, choice, store.device())?;
     let mut epsilons = options.epsilons.clone();
     epsilons.sort_by(|left, right| left.value().total_cmp(&right.value()));
-    let batches = images.len().div_ceil(options.batch_size);
+    let batches = images.batch_count(options.batch_size);
     let mut lab = Lab {
         classifier,
         images: &images,
@@ -167,13 +167,11 @@ impl Lab<'_> {
     }
 
     fn batches(&self) -> usize {
-        self.images.len().div_ceil(self.options.batch_size)
+        self.images.batch_count(self.options.batch_size)
     }
 
     fn batch(&self, index: usize) -> Result<Batch> {
-        let start = index * self.options.batch_size;
-        let end = (start + self.options.batch_size).min(self.images.len());
-        self.images.range(start, end, self.classifier.store().kind())
+        self.images.batch(index, self.options.batch_size, self.classifier.store().kind())
     }
 
     /// Draws that depend on the batch alone: every attack starts from the same points, but for their scale.

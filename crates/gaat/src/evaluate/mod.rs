@@ -210,7 +210,7 @@ pub fn evaluate_shard(
 ) -> Result<()> {
     let saved = Saved::new(state, classifier, &images.digest()?, options, shard)?;
     let set = Set::of(classifier, images, options)?;
-    let batches = set.images.len().div_ceil(options.batch_size);
+    let batches = set.images.batch_count(options.batch_size);
     if shard.of > batches {
         return Err(Error::Usage(format!(
             "part {shard}: {} images in batches of {} are {batches} batches, which is the smallest part: use fewer parts, or a smaller \
@@ -242,7 +242,7 @@ pub fn merge(
     states: &[PathBuf],
 ) -> Result<Evaluation> {
     let set = Set::of(classifier, images, options)?;
-    let batches = set.images.len().div_ceil(options.batch_size);
+    let batches = set.images.batch_count(options.batch_size);
     let stages = plan::plan(options, classifier.class_count() as usize)?;
     let judged = saved::judged(classifier, &images.digest()?, options)?;
     let ledger = merge::merged(states, &judged, &stages, batches)?;

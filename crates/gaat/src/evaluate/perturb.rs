@@ -142,9 +142,9 @@ pub fn perturb(
     let mut parts: [Vec<Tensor>; 5] = Default::default();
     let mut passes = Passes::default();
     let mut seconds = 0.0;
-    for index in 0..images.len().div_ceil(options.batch_size) {
+    for (index, batch) in images.batches(options.batch_size, kind) {
+        let batch = batch?;
         let start = index * options.batch_size;
-        let batch = images.range(start, (start + options.batch_size).min(images.len()), kind)?;
         let started = Instant::now();
         let (perturbed, cost) = perturb_batch(classifier, &batch, index, options).doing(|| {
             format!("attacking images {start} to {}", start + batch.labels.size()[0] as usize - 1)

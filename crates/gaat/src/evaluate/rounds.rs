@@ -36,7 +36,7 @@ pub(super) fn judge(
 ) -> Result<()> {
     try_algorithms(false);
     let plan = plan(options, classifier.class_count() as usize)?;
-    let own: Vec<usize> = part.shard.batches(images.len().div_ceil(options.batch_size)).collect();
+    let own: Vec<usize> = part.shard.batches(images.batch_count(options.batch_size)).collect();
     let mut crew = Crew::new(classifier, own.len().div_ceil(part.world.size()))?;
     let run = Run { images, plan: &plan, options, kind: classifier.store().kind(), part, own: &own };
     run.stages(&mut crew, ledger, observer)
@@ -160,9 +160,7 @@ impl Run<'_> {
 
     fn job(&self, planned: &Planned, place: usize, ledger: &Ledger) -> Result<Job> {
         let index = self.own[place];
-        let start = index * self.options.batch_size;
-        let end = (start + self.options.batch_size).min(self.images.len());
-        let batch = self.images.range(start, end, self.kind)?;
+        let batch = self.images.batch(index, self.options.batch_size, self.kind)?;
         let before = ledger.stages.get(planned.after).and_then(|before| before.survivors.get(place));
         Ok(Job { index, batch, standing: before.cloned().unwrap_or_default() })
     }
