@@ -10,6 +10,7 @@
 mod centre_crop;
 mod cifar;
 mod cifar_files;
+mod classes;
 mod digest;
 mod digits;
 mod directories;
@@ -39,6 +40,7 @@ mod view;
 mod whole_file;
 
 pub use centre_crop::CentreCrop;
+pub use classes::class_names;
 pub use digest::{digest_of, digest_of_file};
 pub use directories::Directories;
 pub use duplicates::Duplicates;

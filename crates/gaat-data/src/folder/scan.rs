@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 
+use crate::classes;
 use crate::error::{Error, Result, names};
 use crate::files;
 use gaat_spec::visible_path;
@@ -96,6 +97,10 @@ pub(crate) fn scan(root: &Path) -> Result<Scan> {
     if test.is_empty() {
         return Err(Error::malformed(&root.join("test"), "at least one image in a class folder", "none"));
     }
+    // Folders whose names differ by blanks alone would be one class to every reader.
+    let class_names = classes::class_names(class_names).map_err(|fault| {
+        Error::malformed(&root.join("train"), "class folders with names that differ", fault)
+    })?;
     let warnings = ignored.warning(root).into_iter().chain(untested(root, &class_names, &test)).collect();
     Ok(Scan { root: root.to_path_buf(), class_names, train, test, warnings, settled: false })
 }
