@@ -85,7 +85,8 @@ fn taken(path: &Path, source: &Source<'_>, options: &ImportOptions) -> Result<Im
     let inputs = input.map_or_else(|| USUAL_INPUTS.to_vec(), |input| vec![input]);
     let own_names = described.filter(|own| !own.are_classes_numbered).map(|own| own.class_names);
     let names = options.class_names.clone().or(own_names);
-    let names = names.map(gaat_data::class_names).transpose().map_err(Error::Usage)?;
+    let names = names.map(gaat_data::class_names).transpose();
+    let names = names.map_err(|fault| Error::Usage(format!("class names (classes): {fault}")))?;
     let offers = source.offers(&|name| is_anchor(&options.model, name))?;
     if offers.offers.is_empty() {
         return Err(nothing(path, source, options)?);
