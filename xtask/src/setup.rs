@@ -326,7 +326,8 @@ impl Setup {
     fn lock(&self) -> Result<File> {
         let path = self.root.join("libtorch.lock");
         let failed = |error: std::io::Error| format!("cannot lock {}: {error}", path.display());
-        let file = File::create(&path).map_err(failed)?;
+        // Nothing is written, so that a link in its place costs its target nothing.
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         if file.try_lock().is_err() {
             println!("libtorch: another setup is at work in {}; waiting for it", self.root.display());
             file.lock().map_err(failed)?;

@@ -1,10 +1,10 @@
 //! The middle of every image of a source: what is judged where training crops at random.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::image_set::ImageShape;
-use crate::source::{ImageSource, digest_of};
+use crate::source::{ImageSource, KeptDigest};
 
 /// A source whose images are cut about their centre; of an odd rest the larger part is cut off below and to the right, as by
 /// torchvision's `CenterCrop` for even rests.
@@ -12,7 +12,7 @@ pub struct CentreCrop {
     source: Arc<dyn ImageSource>,
     height: usize,
     width: usize,
-    digest: OnceLock<String>,
+    digest: KeptDigest,
 }
 
 impl CentreCrop {
@@ -33,7 +33,7 @@ impl CentreCrop {
                 found: format!("{height} x {width}"),
             });
         }
-        Ok(Self { source, height, width, digest: OnceLock::new() })
+        Ok(Self { source, height, width, digest: KeptDigest::default() })
     }
 }
 
@@ -72,11 +72,7 @@ impl ImageSource for CentreCrop {
     }
 
     fn digest(&self) -> Result<String> {
-        if let Some(known) = self.digest.get() {
-            return Ok(known.clone());
-        }
-        let found = digest_of(self)?;
-        Ok(self.digest.get_or_init(|| found).clone())
+        self.digest.of(self)
     }
 
     fn is_resident(&self) -> bool {

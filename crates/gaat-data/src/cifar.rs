@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use crate::cifar_files::{Member, Members, Store};
+use crate::classes;
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
 use crate::pickle::{Batch, read_batch, read_names};
@@ -224,13 +225,12 @@ fn class_names(layout: &Layout, members: &Members) -> Result<Vec<String>> {
     } else {
         let text =
             std::str::from_utf8(bytes).map_err(|_| malformed("bytes that are not UTF-8".to_owned()))?;
-        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+        text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
     };
-    if names.len() == usize::from(layout.classes) {
-        Ok(names)
-    } else {
-        Err(malformed(format!("{} lines with text", names.len())))
+    if names.len() != usize::from(layout.classes) {
+        return Err(malformed(format!("{} lines with text", names.len())));
     }
+    classes::class_names(names).map_err(malformed)
 }
 
 /// Without the file of names, CIFAR-10 is known by heart and the hundred fine classes go by number.

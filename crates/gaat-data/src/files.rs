@@ -1,7 +1,8 @@
 //! The one way in which files that others made are opened: regular files alone, and no more of them than memory holds.
 //!
 //! A pipe in the place of a file would hold a program up for ever, and a device would fill its memory; a file may be as long as
-//! its author says without one byte on disk.
+//! its author says without one byte on disk. A file that is written in its place goes by that one name: through a link the program
+//! would change a file that nobody has given to it.
 
 use std::fs::{FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -27,10 +28,33 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Opens a regular file to write at its end; makes it where there is none.
 ///
 /// # Errors
-/// As [`open`], and when it cannot be made.
+/// As [`open`], when it cannot be made, and when it is a link, or has a second name.
 pub fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    open_with(options.create(true).append(true), path)
+    open_own(options.create(true).append(true), path)
+}
+
+/// Opens a regular file to read and write it as it is; makes it where there is none.
+///
+/// # Errors
+/// As [`append`].
+pub fn rewrite(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    open_own(options.create(true).read(true).write(true).truncate(false), path)
+}
+
+/// Whether `file` is what lies at `path`, and no link to it.
+#[cfg(unix)]
+pub fn is_at(file: &std::fs::File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let there = fs_err::symlink_metadata(path).map(|there| (there.dev(), there.ino()));
+    file.metadata().is_ok_and(|ours| there.is_ok_and(|there| there == (ours.dev(), ours.ino())))
+}
+
+/// Whether something lies at `path`: files cannot be told apart here.
+#[cfg(not(unix))]
+pub fn is_at(_file: &std::fs::File, path: &Path) -> bool {
+    path.exists()
 }
 
 /// The whole of a regular file.
@@ -90,11 +114,48 @@ fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         _ => {}
     }
     // What stood there may have been replaced meanwhile; a pipe that is opened without waiting is found out below.
+    open_flagged(options, path, Links::Followed)
+}
+
+/// As [`open_with`], for a file that is written.
+fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    match fs_err::symlink_metadata(path) {
+        Ok(metadata) => insist(metadata.file_type(), path)?,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_) => {}
+    }
+    let file = open_flagged(options, path, Links::Refused)?;
     #[cfg(unix)]
     {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32);
+        use std::os::unix::fs::MetadataExt as _;
+        if file.metadata()?.nlink() > 1 {
+            let reason = format!(
+                "{}: has a second name (a hard link), so that writing here would change another file too; put a copy in its place",
+                visible_path(path)
+            );
+            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+        }
     }
+    Ok(file)
+}
+
+/// What becomes of a symbolic link at the end of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Followed,
+    Refused,
+}
+
+fn open_flagged(options: &mut OpenOptions, path: &Path, links: Links) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let unfollowed = if links == Links::Refused { OFlags::NOFOLLOW } else { OFlags::empty() };
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY | unfollowed).bits() as i32);
+    }
+    #[cfg(not(unix))]
+    let _ = links;
     let file = fs_err::OpenOptions::from_options(options.clone()).open(path)?;
     insist(file.metadata()?.file_type(), path)?;
     Ok(file)
@@ -116,6 +177,7 @@ fn name(kind: FileType) -> &'static str {
     use std::os::unix::fs::FileTypeExt as _;
     match kind {
         kind if kind.is_dir() => "a directory",
+        kind if kind.is_symlink() => "a symbolic link, which nothing is written through",
         kind if kind.is_fifo() => "a pipe",
         kind if kind.is_socket() => "a socket",
         _ => "a device",
@@ -124,7 +186,11 @@ fn name(kind: FileType) -> &'static str {
 
 #[cfg(not(unix))]
 fn name(kind: FileType) -> &'static str {
-    if kind.is_dir() { "a directory" } else { "a device" }
+    match kind {
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_symlink() => "a symbolic link, which nothing is written through",
+        _ => "a device",
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -151,11 +217,43 @@ mod tests {
         {
             let expected = format!("{}: expected a regular file, found {kind}", at(name).display());
             assert_eq!(read(&at(name)).unwrap_err().to_string(), expected);
-            assert_eq!(append(&at(name)).unwrap_err().to_string(), expected);
+            if name != "zero" {
+                assert_eq!(append(&at(name)).unwrap_err().to_string(), expected);
+                assert_eq!(rewrite(&at(name)).unwrap_err().to_string(), expected);
+            }
         }
         for name in ["loop", "nowhere"] {
             assert!(open(&at(name)).unwrap_err().to_string().contains(name));
         }
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs_err::write(at("theirs"), "theirs").unwrap();
+        for (link, to) in [("link", "theirs"), ("nowhere", "absent"), ("loop", "loop"), ("zero", "/dev/zero")]
+        {
+            std::os::unix::fs::symlink(to, at(link)).unwrap();
+            let expected = format!(
+                "{}: expected a regular file, found a symbolic link, which nothing is written through",
+                at(link).display()
+            );
+            for opened in [append(&at(link)), rewrite(&at(link))] {
+                assert_eq!(opened.unwrap_err().to_string(), expected);
+            }
+        }
+        assert!(!at("absent").exists());
+        fs_err::hard_link(at("theirs"), at("second")).unwrap();
+        for opened in [append(&at("second")), rewrite(&at("second"))] {
+            assert!(opened.unwrap_err().to_string().contains("second: has a second name"));
+        }
+        assert_eq!(fs_err::read(at("theirs")).unwrap(), b"theirs");
+        // A link to a folder on the way is its user's choice.
+        fs_err::create_dir(at("folder")).unwrap();
+        std::os::unix::fs::symlink("folder", at("way")).unwrap();
+        let file = append(&at("way/new")).unwrap();
+        assert!(is_at(file.file(), &at("folder/new")) && !is_at(file.file(), &at("theirs")));
     }
 
     #[test]

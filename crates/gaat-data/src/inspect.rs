@@ -335,11 +335,9 @@ fn fill_folder(report: &mut DatasetReport, root: &Path, arrangement: Arrangement
     ];
     for (part, files) in parts {
         let Some(files) = files else { continue };
-        let containers = match arrangement {
+        let containers: Vec<PathBuf> = match arrangement {
             Arrangement::Shards => part.shards(root),
-            _ => {
-                scan.class_names.iter().filter_map(|class| Some(part.directory(root)?.join(class))).collect()
-            }
+            _ => scan.class_names.iter().filter_map(|class| Some(part.directory(root)?.join(class))).collect(),
         };
         let mut found: BTreeMap<&Path, (u64, usize)> = BTreeMap::new();
         for file in files {
@@ -350,9 +348,16 @@ fn fill_folder(report: &mut DatasetReport, root: &Path, arrangement: Arrangement
             let (bytes, images) = found.entry(container).or_default();
             (*bytes, *images) = (*bytes + file.bytes, *images + 1);
         }
-        report.files.extend(containers.into_iter().map(|path| {
-            let (bytes, images) = found.get(path.as_path()).copied().unwrap_or_default();
-            FileReport { path, bytes, images: Some(images), sha256: None, official: None }
+        // Also those without an image.
+        for container in containers.iter().filter(|container| container.exists()) {
+            found.entry(container).or_default();
+        }
+        report.files.extend(found.into_iter().map(|(path, (bytes, images))| FileReport {
+            path: path.to_path_buf(),
+            bytes,
+            images: Some(images),
+            sha256: None,
+            official: None,
         }));
     }
     let below = |file: &ImageFile| {

@@ -11,6 +11,7 @@ mod arrays;
 mod centre_crop;
 mod cifar;
 mod cifar_files;
+mod classes;
 mod digest;
 mod digits;
 mod directories;
@@ -40,6 +41,7 @@ mod view;
 mod whole_file;
 
 pub use centre_crop::CentreCrop;
+pub use classes::class_names;
 pub use digest::{digest_of, digest_of_file};
 pub use directories::Directories;
 pub use duplicates::Duplicates;

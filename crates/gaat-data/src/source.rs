@@ -3,10 +3,11 @@
 //! An [`ImageSet`] is one, in memory; so is a part of another source, and whatever a program brings.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
+use crate::classes;
 use crate::error::{Error, Result};
 use crate::hexadecimal::hexadecimal;
 use crate::image_set::{ImageSet, ImageShape};
@@ -22,7 +23,7 @@ pub trait ImageSource: Send + Sync {
     /// The class of each image, each below [`class_count`](Self::class_count).
     fn labels(&self) -> &[i64];
 
-    /// The names of the classes; a label is an index into them.
+    /// The names of the classes, no two alike; a label is an index into them.
     fn class_names(&self) -> &[String];
 
     /// The name of the data set, for reports.
@@ -161,11 +162,26 @@ pub fn for_each_chunk<S: ImageSource + ?Sized>(source: &S, mut visit: impl FnMut
     Ok(())
 }
 
-pub(crate) fn digest_of<S: ImageSource + ?Sized>(source: &S) -> Result<String> {
+fn digest_of<S: ImageSource + ?Sized>(source: &S) -> Result<String> {
     let mut hasher = Sha256::new();
     hash_frame(&mut hasher, source.shape(), source.labels());
     for_each_chunk(source, |pixels| hasher.update(pixels))?;
     Ok(hexadecimal(&hasher.finalize()))
+}
+
+/// The digest of a source that does not change: computed at the first call, and kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeptDigest(OnceLock<String>);
+
+impl KeptDigest {
+    /// The digest of `source`, which is the one that keeps this.
+    pub(crate) fn of<S: ImageSource + ?Sized>(&self, source: &S) -> Result<String> {
+        if let Some(known) = self.0.get() {
+            return Ok(known.clone());
+        }
+        let found = digest_of(source)?;
+        Ok(self.0.get_or_init(|| found).clone())
+    }
 }
 
 /// What comes before the pixels in a digest.
@@ -178,7 +194,8 @@ pub(crate) fn hash_frame(hasher: &mut Sha256, shape: ImageShape, labels: &[i64])
     hasher.update(&labels);
 }
 
-/// Insists on what every source promises: a shape without a zero, and a class name for each label.
+/// Insists on what every source promises: a shape without a zero, and a class name for each label, each
+/// name its own.
 pub(crate) fn check(source: &dyn ImageSource) -> Result<()> {
     let inconsistent = |expected: String, found: String| Error::Inconsistent {
         name: source.name().to_owned(),
@@ -192,7 +209,8 @@ pub(crate) fn check(source: &dyn ImageSource) -> Result<()> {
     let classes = source.class_count();
     match source.labels().iter().find(|label| !(0..classes as i64).contains(*label)) {
         Some(label) => Err(inconsistent(format!("labels below {classes}"), format!("label {label}"))),
-        None => Ok(()),
+        None => classes::check(source.class_names())
+            .map_err(|fault| inconsistent("class names that differ".to_owned(), fault)),
     }
 }
 

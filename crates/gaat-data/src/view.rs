@@ -1,17 +1,17 @@
 //! Some images of a source, in an order of their own: indices, and no copy of a pixel.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::image_set::ImageShape;
-use crate::source::ImageSource;
+use crate::source::{ImageSource, KeptDigest};
 
 /// The images of a source at some indices.
 pub struct View {
     source: Arc<dyn ImageSource>,
     indices: Vec<usize>,
     labels: Vec<i64>,
-    digest: OnceLock<String>,
+    digest: KeptDigest,
 }
 
 impl View {
@@ -29,7 +29,7 @@ impl View {
                 found: format!("index {}", indices.iter().max().copied().unwrap_or_default()),
             });
         };
-        Ok(Self { source, indices, labels, digest: OnceLock::new() })
+        Ok(Self { source, indices, labels, digest: KeptDigest::default() })
     }
 }
 
@@ -56,11 +56,7 @@ impl ImageSource for View {
     }
 
     fn digest(&self) -> Result<String> {
-        if let Some(known) = self.digest.get() {
-            return Ok(known.clone());
-        }
-        let found = crate::source::digest_of(self)?;
-        Ok(self.digest.get_or_init(|| found).clone())
+        self.digest.of(self)
     }
 
     fn is_resident(&self) -> bool {

@@ -4,13 +4,15 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::files;
 use crate::temporary::Temporary;
 
 /// Replaces the file at `path` by `bytes`, its folders made where they are missing; a crash leaves the old file or the new
 /// one. Others may read it as far as the mask of the process lets them.
 ///
 /// # Errors
-/// When the folder or the file cannot be written; the old file is then untouched.
+/// When the folder or the file cannot be written, the old file being then untouched; when a directory, a pipe or a device is in its
+/// place, which a file must not replace. A link is replaced, and what it leads to stays.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
@@ -20,6 +22,10 @@ pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut File) -> io::Resul
     // A name without a folder has an empty one.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
+    match files::regular(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut temporary = Temporary::new(folder)?;
     let file = temporary.file()?;
     write(file)?;
@@ -46,6 +52,33 @@ mod tests {
         }
         assert_eq!(fs_err::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing temporary is left");
         assert!(write_whole(&path.join("below-a-file"), b"three").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_not_replaced_and_links_are_not_followed() {
+        use std::os::unix::fs::{FileTypeExt as _, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe"), rustix::fs::Mode::RWXU).unwrap();
+        symlink("pipe", at("to-pipe")).unwrap();
+        for name in ["pipe", "to-pipe"] {
+            let refused = write_whole(&at(name), b"one").unwrap_err().to_string();
+            assert!(
+                refused.ends_with(&format!("{name}: expected a regular file, found a pipe")),
+                "{refused}"
+            );
+            assert!(fs_err::metadata(at(name)).unwrap().file_type().is_fifo());
+        }
+        fs_err::write(at("theirs"), "theirs").unwrap();
+        for (link, to) in [("link", "theirs"), ("nowhere", "absent")] {
+            symlink(to, at(link)).unwrap();
+            write_whole(&at(link), b"ours").unwrap();
+            assert_eq!(fs_err::read(at(link)).unwrap(), b"ours");
+        }
+        assert_eq!(fs_err::read(at("theirs")).unwrap(), b"theirs");
+        assert!(!at("absent").exists());
+        assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 5, "nothing temporary is left");
     }
 
     #[cfg(unix)]

@@ -1,14 +1,14 @@
 //! One file: asked for at each source in turn, gone on from where it broke off, and kept only if it is the right one.
 
+use crate::exchange::{Exchange, Trouble};
 use crate::part::{self, Part};
 use crate::{Error, Observer, Patience, Progress, Result, client};
 use gaat_data::{OfficialFile, digest_of_file};
-use std::io::Read;
 use std::path::Path;
+use std::time::{Duration, Instant};
+use ureq::Agent;
 use ureq::http::{Response, StatusCode};
-use ureq::{Agent, Body};
 
-const CHUNK: usize = 128 << 10;
 /// Pauses grow no further than a thousandfold.
 const MOST_DOUBLINGS: u32 = 10;
 
@@ -51,15 +51,19 @@ pub fn download(
         return Err(Error::Taken { path: place, found, expected: file.sha256 });
     }
     let mut part = Part::open(directory, file.name)?;
-    let mut attempt = Attempt { file, agent: client::agent(patience.stall), part: &mut part, observer };
-    match attempt.rounds(bases, patience)? {
+    let agent = client::agent(patience.stall);
+    let mut attempt =
+        Attempt { file, agent, patience, waited: Duration::ZERO, sources: 1, part: &mut part, observer };
+    let outcome = attempt.rounds(bases)?;
+    let silent = attempt.is_out_of_patience().then_some(patience.silence);
+    match outcome {
         Ok(url) => {
             part.finish(&place)?;
             Ok(Some(url))
         }
         Err(setbacks) => {
-            let bytes = part.give_up()?;
-            Err(Error::Failed { file: file.name, setbacks, bytes, directory: directory.to_path_buf() })
+            let (file, directory) = (file.name, directory.to_path_buf());
+            Err(Error::Failed { file, setbacks, silent, bytes: part.give_up()?, directory })
         }
     }
 }
@@ -68,6 +72,11 @@ pub fn download(
 struct Attempt<'a, 'b> {
     file: &'a OfficialFile,
     agent: Agent,
+    patience: &'a Patience,
+    /// In vain since the last new byte.
+    waited: Duration,
+    /// Those still to be asked in this round, the present one included.
+    sources: u32,
     part: &'a mut Part,
     observer: Observer<'b>,
 }
@@ -75,24 +84,26 @@ struct Attempt<'a, 'b> {
 impl Attempt<'_, '_> {
     /// Asks all sources in turn until one has brought the rest, or until no more is to be hoped for: the address of the
     /// one, or what went wrong at each.
-    fn rounds(
-        &mut self,
-        bases: &[&str],
-        patience: &Patience,
-    ) -> Result<std::result::Result<String, Vec<String>>> {
+    fn rounds(&mut self, bases: &[&str]) -> Result<std::result::Result<String, Vec<String>>> {
+        let patience = self.patience;
         let mut urls: Vec<String> =
             bases.iter().map(|base| format!("{}/{}", base.trim_end_matches('/'), self.file.name)).collect();
         let mut setbacks: Vec<String> = Vec::new();
         let mut fruitless = 0;
-        while !urls.is_empty() && fruitless < patience.rounds {
+        while !urls.is_empty() && fruitless < patience.rounds && !self.is_out_of_patience() {
             let before = self.part.length();
-            for url in urls.clone() {
-                let reason = match self.at(&url) {
-                    Ok(()) => return Ok(Ok(url)),
+            let asked = urls.clone();
+            for (url, sources) in asked.iter().zip((1..=asked.len() as u32).rev()) {
+                if self.is_out_of_patience() {
+                    break;
+                }
+                self.sources = sources;
+                let reason = match self.at(url) {
+                    Ok(()) => return Ok(Ok(url.clone())),
                     Err(Setback::Fatal(error)) => return Err(error),
                     Err(Setback::Passing(reason)) => format!("{url}: {reason}"),
                     Err(Setback::Lasting(reason)) => {
-                        urls.retain(|other| *other != url);
+                        urls.retain(|other| other != url);
                         format!("{url}: {reason}")
                     }
                 };
@@ -104,10 +115,27 @@ impl Attempt<'_, '_> {
             }
             fruitless = if self.part.length() > before { 0 } else { fruitless + 1 };
             if !urls.is_empty() && fruitless < patience.rounds {
-                std::thread::sleep(patience.pause.saturating_mul(1 << fruitless.min(MOST_DOUBLINGS)));
+                let pause =
+                    patience.pause.saturating_mul(1 << fruitless.min(MOST_DOUBLINGS)).min(self.left());
+                std::thread::sleep(pause);
+                self.waited += pause;
             }
         }
         Ok(Err(setbacks))
+    }
+
+    /// How much longer the next new byte is waited for, at all sources together.
+    fn left(&self) -> Duration {
+        self.patience.silence.saturating_sub(self.waited)
+    }
+
+    /// How long the present source may be silent, so that all others are asked too.
+    fn share(&self) -> Duration {
+        self.left() / self.sources
+    }
+
+    fn is_out_of_patience(&self) -> bool {
+        self.left().is_zero()
     }
 
     /// One attempt at one source.
@@ -119,8 +147,8 @@ impl Attempt<'_, '_> {
         let resumed = begun_at > 0;
         if begun_at < self.file.bytes {
             self.tell(&Progress::Asking { file: self.file, url })?;
-            let (response, known) = self.ask(url, begun_at)?;
-            self.receive(response, known)?;
+            let (exchange, known) = self.ask(url, begun_at)?;
+            self.receive(exchange, known)?;
         }
         let found = self.part.digest()?;
         if found == self.file.sha256 {
@@ -138,13 +166,13 @@ impl Attempt<'_, '_> {
     }
 
     /// Asks for everything from `start` on; says how many bytes at the beginning of the answer are there already.
-    fn ask(&self, url: &str, start: u64) -> std::result::Result<(Response<Body>, u64), Setback> {
+    fn ask(&mut self, url: &str, start: u64) -> std::result::Result<(Exchange, u64), Setback> {
         let mut asked_from = start;
-        let mut response = self.request(url, start)?;
+        let (mut exchange, mut response) = self.request(url, start)?;
         // A source without this range may still have the whole; what has arrived is not given up for it.
         if start > 0 && (response.status() == StatusCode::RANGE_NOT_SATISFIABLE || !fits(&response, start)) {
             asked_from = 0;
-            response = self.request(url, 0)?;
+            (exchange, response) = self.request(url, 0)?;
         }
         let begins_at = match response.status() {
             StatusCode::PARTIAL_CONTENT if fits(&response, asked_from) => asked_from,
@@ -167,25 +195,27 @@ impl Attempt<'_, '_> {
             Some(offered) if offered != missing => {
                 Err(Setback::Lasting(format!("offers {offered} bytes where {missing} are expected")))
             }
-            _ => Ok((response, start - begins_at)),
+            _ => Ok((exchange, start - begins_at)),
         }
     }
 
-    fn request(&self, url: &str, start: u64) -> std::result::Result<Response<Body>, Setback> {
-        let mut request = self.agent.get(url);
-        if start > 0 {
-            request = request.header("Range", format!("bytes={start}-"));
+    fn request(&mut self, url: &str, start: u64) -> std::result::Result<(Exchange, Response<()>), Setback> {
+        let mut exchange = Exchange::begin(&self.agent, url, start);
+        let begun = Instant::now();
+        let head = exchange.head(self.share());
+        self.waited += begun.elapsed();
+        match head {
+            Ok(head) => Ok((exchange, head)),
+            Err(Trouble::Client(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_)))) => {
+                Err(Setback::Lasting(error.to_string()))
+            }
+            Err(Trouble::Client(error)) => Err(Setback::Passing(error.to_string())),
+            Err(Trouble::Silence) => Err(Setback::Passing("did not answer".to_owned())),
         }
-        request.call().map_err(|error| match error {
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) => Setback::Lasting(error.to_string()),
-            error => Setback::Passing(error.to_string()),
-        })
     }
 
     /// Writes what is sent after its first `known` bytes to the end of the part.
-    fn receive(&mut self, response: Response<Body>, mut known: u64) -> std::result::Result<(), Setback> {
-        let mut reader = response.into_body().into_reader();
-        let mut chunk = vec![0; CHUNK];
+    fn receive(&mut self, mut exchange: Exchange, mut known: u64) -> std::result::Result<(), Setback> {
         let begun_at = self.part.length();
         loop {
             let length = self.part.length();
@@ -194,15 +224,27 @@ impl Attempt<'_, '_> {
                 let sent = length - known;
                 Setback::Passing(format!("broke off after {sent} of {expected} bytes{why}"))
             };
-            let read = reader.read(&mut chunk).map_err(|error| broken(format!(": {error}")))?;
-            if read == 0 {
-                return if length == expected { Ok(()) } else { Err(broken(String::new())) };
-            }
-            let fresh = &chunk[read.min(usize::try_from(known).unwrap_or(usize::MAX))..read];
-            known -= (read - fresh.len()) as u64;
+            let begun = Instant::now();
+            let chunk = match exchange.bytes(self.share()) {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) if length == expected => return Ok(()),
+                nothing => {
+                    self.waited += begun.elapsed();
+                    return Err(broken(match nothing {
+                        Err(Trouble::Client(error)) => format!(": {error}"),
+                        Err(Trouble::Silence) => ": nothing more came".to_owned(),
+                        Ok(_) => String::new(),
+                    }));
+                }
+            };
+            let fresh = &chunk[chunk.len().min(usize::try_from(known).unwrap_or(usize::MAX))..];
+            known -= (chunk.len() - fresh.len()) as u64;
             if length + fresh.len() as u64 > expected {
                 self.part.cut(begun_at)?;
                 return Err(Setback::Lasting(format!("sends more than the expected {expected} bytes")));
+            }
+            if !fresh.is_empty() {
+                self.waited = Duration::ZERO;
             }
             self.part.append(fresh)?;
             self.tell(&Progress::Received { file: self.file, bytes: self.part.length() })?;
@@ -215,11 +257,11 @@ impl Attempt<'_, '_> {
 }
 
 /// Whether a part of a file begins at `start`; what is no part fits anywhere.
-fn fits(response: &Response<Body>, start: u64) -> bool {
+fn fits(response: &Response<()>, start: u64) -> bool {
     let range = header(response, "content-range").unwrap_or_default();
     response.status() != StatusCode::PARTIAL_CONTENT || range.starts_with(&format!("bytes {start}-"))
 }
 
-fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+fn header<'a>(response: &'a Response<()>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }

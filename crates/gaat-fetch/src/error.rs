@@ -2,6 +2,7 @@
 
 use gaat_spec::{DatasetName, visible_path};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The result of everything fallible in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -59,12 +60,14 @@ pub enum Error {
     },
 
     /// No source had the file.
-    #[error("{file} could not be downloaded:{}\n{}Check the network and the proxy (HTTPS_PROXY, NO_PROXY), try again later, name a mirror that has the file, or put a copy into {}", list(setbacks), kept(*bytes), visible_path(directory))]
+    #[error("{file} could not be downloaded:{}\n{}{}Check the network and the proxy (HTTPS_PROXY, NO_PROXY), try again later, name a mirror that has the file, or put a copy into {}", list(setbacks), given_up(*silent), kept(*bytes), visible_path(directory))]
     Failed {
         /// The name of the file.
         file: &'static str,
         /// Each address and what went wrong there.
         setbacks: Vec<String>,
+        /// How long no new byte came, where that was the end of the patience.
+        silent: Option<Duration>,
         /// Bytes that have arrived and are gone on from.
         bytes: u64,
         /// Where the file belongs.
@@ -85,6 +88,12 @@ fn unpublished(dataset: DatasetName) -> &'static str {
 
 fn list(setbacks: &[String]) -> String {
     setbacks.iter().flat_map(|setback| ["\n  ", setback]).collect()
+}
+
+fn given_up(silent: Option<Duration>) -> String {
+    silent.map_or_else(String::new, |silent| {
+        format!("Given up, since no new byte came for {} s. ", silent.as_secs_f64())
+    })
 }
 
 fn kept(bytes: u64) -> String {

@@ -8,6 +8,7 @@
 mod client;
 mod download;
 mod error;
+mod exchange;
 mod part;
 mod sources;
 
@@ -30,11 +31,18 @@ pub struct Patience {
     pub pause: Duration,
     /// Rounds without a single new byte after which a file is given up.
     pub rounds: u32,
+    /// Time waited in vain without a single new byte, over all sources and rounds, after which a file is given up.
+    pub silence: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { stall: Duration::from_secs(30), pause: Duration::from_secs(1), rounds: 3 }
+        Self {
+            stall: Duration::from_secs(30),
+            pause: Duration::from_secs(1),
+            rounds: 3,
+            silence: Duration::from_mins(1),
+        }
     }
 }
 

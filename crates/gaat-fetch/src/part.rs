@@ -24,6 +24,10 @@ impl Part {
             Err(TryLockError::WouldBlock) => return Err(Error::Busy { path }),
             Err(TryLockError::Error(error)) => return Err(Error::Io(error)),
         }
+        // Whoever held it may have given it its name meanwhile.
+        if !files::is_at(file.file(), &path) {
+            return Err(Error::Busy { path });
+        }
         let length = file.metadata()?.len();
         Ok(Self { file, path, length })
     }

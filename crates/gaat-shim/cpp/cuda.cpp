@@ -165,7 +165,7 @@ char* gaat_graph_replay(void* handle) {
   GAAT_END
 }
 
-void gaat_graph_free(void* handle) {
+void gaat_graph_free(void* handle) noexcept {
   quietly([handle] { delete static_cast<Recording*>(handle); });
 }
 
@@ -201,7 +201,7 @@ char* gaat_cuda_peak(int device, double* bytes) {
   GAAT_END
 }
 
-void gaat_event_free(void* event) {
+void gaat_event_free(void* event) noexcept {
   quietly([event] { delete static_cast<c10::Event*>(event); });
 }
 }

@@ -168,7 +168,13 @@ char* gaat_store_connect(const char* host, uint16_t port, int serves, int64_t mi
   GAAT_END
 }
 
-void gaat_store_free(void* store) { delete static_cast<StorePointer*>(store); }
+void gaat_store_free(void* store) noexcept {
+  // A store that serves waits for its thread, which may have failed.
+  try {
+    delete static_cast<StorePointer*>(store);
+  } catch (...) {
+  }
+}
 
 char* gaat_store_add(void* store, const char* key, int64_t amount, int64_t* found) {
   GAAT_TRY
@@ -218,7 +224,7 @@ char* gaat_group_for_cuda(void* group) {
   GAAT_END
 }
 
-void gaat_group_free(void* group) {
+void gaat_group_free(void* group) noexcept {
   // Groups wait for their threads, which may have failed.
   try {
     delete static_cast<GroupPointer*>(group);

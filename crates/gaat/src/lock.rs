@@ -4,6 +4,7 @@
 //! system knows no locks, none are taken.
 
 use crate::{Error, Result};
+use gaat_data::files;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -40,12 +41,10 @@ impl Owner {
         let path = directory.join(FILE);
         let begun = Instant::now();
         loop {
-            let file =
-                fs_err::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
-            let mut file = file.into_file();
+            let mut file = files::rewrite(&path)?.into_file();
             if is_locked(&file, &path)? {
                 // An owner that has just ended may have removed this very file.
-                if !is_at(&file, &path) {
+                if !files::is_at(&file, &path) {
                     continue;
                 }
                 file.set_len(0)?;
@@ -117,13 +116,6 @@ fn is_without_locks(error: &std::io::Error) -> bool {
         || matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOLCK))
 }
 
-/// Whether `file` is still what lies at `path`.
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let there = fs_err::metadata(path).map(|there| (there.dev(), there.ino()));
-    file.metadata().is_ok_and(|ours| there.is_ok_and(|there| there == (ours.dev(), ours.ino())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +136,12 @@ mod tests {
         // What a killed owner has left is no lock.
         fs_err::write(run.join(FILE), "process 1, training").unwrap();
         Owner::of(&run, "training").unwrap();
+        let theirs = folder.path().join("theirs");
+        fs_err::write(&theirs, "theirs").unwrap();
+        std::os::unix::fs::symlink(&theirs, run.join(FILE)).unwrap();
+        let refused = Owner::of(&run, "training").unwrap_err().to_string();
+        assert!(refused.contains("gaat.lock: ") && refused.contains("a symbolic link"), "{refused}");
+        assert_eq!(fs_err::read(theirs).unwrap(), b"theirs");
     }
 
     #[test]

@@ -351,6 +351,7 @@ fn names_that_nobody_gave(here: &Path) {
     let export = "export unnamed.safetensors --format onnx --out unnamed.onnx";
     for (command, words) in [
         (import.replace("--out unnamed", "--classes cat,cat --out twice"), &["`cat` comes twice"][..]),
+        (import.replace("--out unnamed", "--classes cat,,dog --out empty"), &["class 1 is empty"]),
         (
             import.replace("--out unnamed", "--mean 125.3,123,113.9 --std 63,62.1,66.7 --out bytes"),
             &["from 0 to 255", "--mean=0.491373,0.482353,0.446667", "--std=0.247059,0.243529,0.261569"],

@@ -3,6 +3,7 @@
 
 mod around;
 mod commands;
+mod equal;
 mod hostile;
 mod kept;
 mod processes;

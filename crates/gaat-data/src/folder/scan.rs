@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::arrangement::{Arrangement, Part};
 use super::shards;
+use crate::classes;
 use crate::error::{Error, Result, names};
 use crate::files;
 use gaat_spec::visible_path;
@@ -165,6 +166,10 @@ fn list(root: &Path, ignored: &mut Ignored) -> Result<Listed> {
     if test.is_empty() {
         return Err(Error::malformed(&root.join("test"), "at least one image in a class folder", "none"));
     }
+    // Folders whose names differ by blanks alone would be one class to every reader.
+    let class_names = classes::class_names(class_names).map_err(|fault| {
+        Error::malformed(&root.join("train"), "class folders with names that differ", fault)
+    })?;
     Ok(Listed { class_names, train, validation, test })
 }
 

@@ -14,6 +14,7 @@ use tar::Archive;
 
 use super::arrangement::Part;
 use super::scan::{ImageFile, Listed, Place, check_class_count, times};
+use crate::classes;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -52,15 +53,9 @@ fn class_names(root: &Path, count: usize) -> Result<Vec<String>> {
         let path = root.join(name);
         if path.is_file() {
             let text = files::read_text(&path)?;
-            let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
-            let distinct: std::collections::BTreeSet<&String> = names.iter().collect();
-            if names.iter().any(String::is_empty) || distinct.len() < names.len() {
-                return Err(Error::malformed(
-                    &path,
-                    "a name of its own in each line",
-                    "an empty line, or a name twice",
-                ));
-            }
+            let names = text.lines().map(str::to_owned).collect();
+            let names = classes::class_names(names)
+                .map_err(|fault| Error::malformed(&path, "a name of its own in each line", fault))?;
             check_class_count(&path, names.len())?;
             return Ok(names);
         }

@@ -2,7 +2,7 @@
 //! decoded again. Memory holds labels, and no pixel.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use fs_err::File;
 
@@ -12,7 +12,7 @@ use super::failures::Failures;
 use super::scan::{Divided, ImageFile, Scan};
 use crate::error::{Error, Result};
 use crate::image_set::ImageShape;
-use crate::source::{ImageSource, digest_of};
+use crate::source::{ImageSource, KeptDigest};
 
 /// Bytes of pixels that are decoded at once on the way to the cache.
 const CHUNK: usize = 32 << 20;
@@ -24,7 +24,7 @@ pub(crate) struct Streamed {
     labels: Vec<i64>,
     class_names: Vec<String>,
     name: String,
-    digest: OnceLock<String>,
+    digest: KeptDigest,
 }
 
 enum Origin {
@@ -116,7 +116,7 @@ fn of_cache(kept: Kept, scan: &Scan, name: &str) -> Divided<Streamed> {
 impl Streamed {
     fn new(origin: Origin, shape: ImageShape, labels: Vec<i64>, class_names: &[String], name: &str) -> Self {
         let (class_names, name) = (class_names.to_vec(), name.to_owned());
-        Self { origin, shape, labels, class_names, name, digest: OnceLock::new() }
+        Self { origin, shape, labels, class_names, name, digest: KeptDigest::default() }
     }
 }
 
@@ -161,11 +161,7 @@ impl ImageSource for Streamed {
     }
 
     fn digest(&self) -> Result<String> {
-        if let Some(known) = self.digest.get() {
-            return Ok(known.clone());
-        }
-        let found = digest_of(self)?;
-        Ok(self.digest.get_or_init(|| found).clone())
+        self.digest.of(self)
     }
 
     fn is_resident(&self) -> bool {

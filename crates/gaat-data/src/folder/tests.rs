@@ -74,6 +74,20 @@ fn pixels_labels_and_order_are_right() {
 }
 
 #[test]
+fn blanks_around_a_class_are_no_part_of_its_name() {
+    let fixture = Fixture::new();
+    for part in ["train", "test"] {
+        fs_err::rename(fixture.path(part).join("b"), fixture.path(part).join(" b ")).unwrap();
+    }
+    let FolderSets { train, test, .. } = fixture.load(None).unwrap();
+    assert_eq!(train.class_names(), ["b", "a"], "in the order of the folders");
+    assert_eq!((train.labels(), test.labels()), (&[0, 1, 1][..], &[0, 1][..]));
+    fixture.save("train/b/1.png", &colour(9, 2, 3));
+    let message = fixture.failure();
+    assert!(message.contains("/train: expected") && message.contains("`b` comes twice"), "{message}");
+}
+
+#[test]
 fn the_second_time_comes_from_the_cache_and_is_equal() {
     let fixture = Fixture::new();
     let first = fixture.load(None).unwrap();

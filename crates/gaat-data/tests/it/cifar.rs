@@ -67,6 +67,9 @@ fn class_names_are_optional_but_not_few() {
     home.write("cifar-10-batches-bin/batches.meta.txt", b"one\ntwo\n");
     let message = home.failure(Cifar10);
     assert!(message.contains("batches.meta.txt") && message.contains("found 2 lines"), "{message}");
+    home.write("cifar-10-batches-bin/batches.meta.txt", b"0\n1\n2\n3\n4\n5\n6\n7\n8\n 3\n");
+    let message = home.failure(Cifar10);
+    assert!(message.contains("batches.meta.txt") && message.contains("`3` comes twice"), "{message}");
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! One file, and everything that can go wrong on its way.
 
 use crate::server::{
-    Answer, Server, confused_by_ranges, cut, of_unknown_length, redirect, stall, status, whole,
+    Answer, Server, confused_by_ranges, cut, dripping, of_unknown_length, redirect, stall, status, whole,
     without_ranges,
 };
 use gaat_data::{OfficialFile, digest_of_file};
 use gaat_fetch::{Error, Patience, Progress, Result, download};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const NAME: &str = "data.bin";
 const LENGTH: usize = 300_000;
@@ -48,8 +48,12 @@ impl Place {
 
     fn download(&self, servers: &[&Server]) -> Result<Option<String>> {
         let bases: Vec<&str> = servers.iter().map(|server| server.base()).collect();
-        let patience =
-            Patience { stall: Duration::from_millis(300), pause: Duration::from_millis(1), rounds: 2 };
+        let patience = Patience {
+            stall: Duration::from_millis(300),
+            pause: Duration::from_millis(1),
+            rounds: 2,
+            silence: Duration::from_secs(20),
+        };
         download(&self.file, self.folder.path(), &bases, &patience, &mut |_| ControlFlow::Continue(()))
     }
 
@@ -182,6 +186,53 @@ fn any_patience_comes_to_an_end() {
     });
     assert!(matches!(error, Err(Error::Failed { .. })), "{error:?}");
     assert_eq!(server.requests().len(), 40);
+}
+
+/// However the connection is kept busy: by a promise of bytes, by a byte of it at a time, by headers without end.
+#[test]
+fn a_server_that_promises_and_sends_nothing_is_given_up_in_time() {
+    let silence = Duration::from_millis(600);
+    let patience =
+        Patience { silence, rounds: 1000, pause: Duration::from_millis(10), ..Patience::default() };
+    let answers: [fn() -> Answer; 4] = [
+        || dripping("Transfer-Encoding: chunked\r\n\r\n1000\r\n", ""),
+        || dripping("Transfer-Encoding: chunked\r\n\r\n0\r\n", "x: y\r\n"),
+        || dripping("", "x: y\r\n"),
+        || stall(&content(), 0),
+    ];
+    for answer in answers {
+        let (server, place) = (serving(answer()), Place::new());
+        let begun = Instant::now();
+        let error = download(&place.file, place.folder.path(), &[server.base()], &patience, &mut |_| {
+            ControlFlow::Continue(())
+        });
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("Given up, since no new byte came for 0.6 s."), "{message}");
+        assert!((silence..silence * 4).contains(&begun.elapsed()), "{:?}: {message}", begun.elapsed());
+        assert!(!place.path("data.bin.part").exists());
+    }
+    // All of the time is not spent on the first source.
+    let (silent, good) = (serving(stall(&content(), 0)), serving(whole(&content())));
+    let (place, bases) = (Place::new(), [silent.base(), good.base()]);
+    download(&place.file, place.folder.path(), &bases, &patience, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
+    assert_eq!(fs_err::read(place.path(NAME)).unwrap(), content());
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_through_a_link_in_the_place_of_the_part() {
+    let server = serving(whole(&content()));
+    for link in [std::os::unix::fs::symlink as fn(PathBuf, PathBuf) -> _, fs_err::hard_link] {
+        let place = Place::new();
+        fs_err::write(place.path("theirs"), "theirs").unwrap();
+        link(place.path("theirs"), place.path("data.bin.part")).unwrap();
+        let message = place.download(&[&server]).unwrap_err().to_string();
+        assert!(message.contains("data.bin.part: ") && message.contains(" link"), "{message}");
+        assert_eq!(fs_err::read(place.path("theirs")).unwrap(), b"theirs");
+        assert!(!place.path(NAME).exists());
+    }
+    assert_eq!(server.requests(), Vec::<String>::new());
 }
 
 #[test]

@@ -105,6 +105,19 @@ pub(crate) fn stall(content: &[u8], sent: usize) -> Answer {
     partial(content.to_vec(), sent, || std::thread::sleep(Duration::from_secs(2)))
 }
 
+/// Begins an answer with `headers`, and sends `drop` again and again, or nothing, for a while.
+pub(crate) fn dripping(headers: &'static str, drop: &'static str) -> Answer {
+    Box::new(move |_, stream| {
+        let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{headers}").as_bytes());
+        for _ in 0..40 {
+            if stream.write_all(drop.as_bytes()).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    })
+}
+
 /// Sends the whole whatever range was asked for.
 pub(crate) fn without_ranges(content: &[u8]) -> Answer {
     let content = content.to_vec();

@@ -39,7 +39,9 @@ fn mutated_seeds_are_read_or_refused() {
                 Ok(verdict) => read += u64::from(verdict.is_ok()),
                 Err(panic) => {
                     // A panic is of use only with the bytes that led to it.
-                    let kept = std::env::temp_dir().join(format!("gaat-fuzz-{}", target.name));
+                    let prefix = format!("gaat-fuzz-{}-", target.name);
+                    let (_, kept) =
+                        tempfile::Builder::new().prefix(&prefix).tempfile().unwrap().keep().unwrap();
                     std::fs::write(&kept, &bytes).unwrap();
                     println!("{}: {} bytes, kept in {}", target.name, bytes.len(), kept.display());
                     std::panic::resume_unwind(panic)

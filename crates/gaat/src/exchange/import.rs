@@ -85,7 +85,8 @@ fn taken(path: &Path, source: &Source<'_>, options: &ImportOptions) -> Result<Im
     let inputs = input.map_or_else(|| USUAL_INPUTS.to_vec(), |input| vec![input]);
     let own_names = described.filter(|own| !own.are_classes_numbered).map(|own| own.class_names);
     let names = options.class_names.clone().or(own_names);
-    check_names(names.as_deref().unwrap_or_default())?;
+    let names = names.map(gaat_data::class_names).transpose();
+    let names = names.map_err(|fault| Error::Usage(format!("class names (classes): {fault}")))?;
     let offers = source.offers(&|name| is_anchor(&options.model, name))?;
     if offers.offers.is_empty() {
         return Err(nothing(path, source, options)?);
@@ -288,13 +289,4 @@ fn in_pixels(found: Normalization) -> (Normalization, &'static str) {
         return (found, "");
     }
     (found.divided(255.0), " (they are for pixels from 0 to 255, and were divided by 255)")
-}
-
-/// Refuses names that come twice: the classes could not be told apart.
-fn check_names(names: &[String]) -> Result<()> {
-    let mut known = std::collections::HashSet::new();
-    match names.iter().find(|name| !known.insert(name.as_str())) {
-        Some(name) => Err(Error::Usage(format!("the class name `{}` comes twice", visible(name)))),
-        None => Ok(()),
-    }
 }

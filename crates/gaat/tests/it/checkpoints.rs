@@ -143,6 +143,12 @@ fn a_name_that_comes_twice_and_numbers_for_names() {
     };
     let error = named(&["cat", "dog", "cat"]).err().unwrap().to_string();
     assert!(error.contains("`cat` comes twice"), "{error}");
+    let error = named(&["cat", "dog", " cat"]).err().unwrap().to_string();
+    assert!(error.contains("`cat` comes twice"), "{error}");
+    assert_eq!(
+        named(&[" cat", "dog", "red fox "]).unwrap().description.class_names,
+        ["cat", "dog", "red fox"]
+    );
     let others: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
     let (numbered, known) = (import(&path, &options()).unwrap(), named(&["x", "y", "z"]).unwrap());
     assert!(numbered.description.takes_classes(&others), "the names are placeholders");

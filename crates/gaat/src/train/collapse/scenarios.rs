@@ -94,6 +94,13 @@ fn tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
     file.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect()
 }
 
+/// Whether the network of a state with its memory is the healthy one that the state keeps.
+fn is_set_back(state: &BTreeMap<String, Vec<u8>>) -> bool {
+    let kept = state.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("healthy.")?, bytes)));
+    let kept: Vec<_> = kept.collect();
+    kept.len() > 4 && kept.iter().all(|(name, bytes)| state[*name] == **bytes)
+}
+
 fn timeless(epochs: &[EpochRecord]) -> Vec<EpochRecord> {
     epochs.iter().map(|epoch| EpochRecord { seconds: Seconds::default(), ..epoch.clone() }).collect()
 }
@@ -115,10 +122,7 @@ fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped()
     assert_eq!(name, "collapse");
     assert_eq!(action, "back to the last healthy network; 50 steps of PGD-10 instead of the method's own");
     whole.save_state(WeightsOnDisk::Current).unwrap();
-    let state = state_of("whole");
-    let kept = state.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("healthy.")?, bytes)));
-    let kept: Vec<_> = kept.collect();
-    assert!(kept.len() > 4 && kept.iter().all(|(name, bytes)| state[*name] == **bytes), "not set back");
+    assert!(is_set_back(&state_of("whole")));
     let rest = drive(&mut whole, 126);
     assert!(matches!(rest[..], [Event::Recovered { epoch: 5, .. }]), "{rest:?}");
 
@@ -241,6 +245,50 @@ fn accuracy_under_the_training_attack_alone_is_an_alarm_that_the_policy_follows(
         let (events, epochs) = boast("fgsm-rs", text, share);
         assert_eq!(events, [], "{name}: {epochs:?}");
     }
+}
+
+/// PGD training up to step `until`, and then natural training that boasts.
+struct Turncoat {
+    honest: Box<dyn TrainingMethod>,
+    until: u64,
+    boast: Boast,
+}
+
+impl TrainingMethod for Turncoat {
+    fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
+        if context.optimizer.steps() < self.until {
+            return Ok(StepReport { gain: None, ..self.honest.step(context, batch)? });
+        }
+        self.boast.step(context, batch)
+    }
+}
+
+#[test]
+fn accuracy_under_the_training_attack_alone_goes_back_to_the_last_healthy_network() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe("epsilon = 0.35\nepsilon-warmup = 0.25\nepochs = 40\non-collapse = \"rollback\"");
+    let training = Training::of(&recipe, &Catalogue::standard()).unwrap();
+    let honest = recipe_of("rat", "epsilon = 0.35\nsteps = 5\nepochs = 40");
+    let honest = Training::of(&honest, &Catalogue::standard()).unwrap().method;
+    let method = Turncoat { honest, until: 20 * 18, boast: Boast { share: 0.75 } };
+    let mut keeper = directory_of(&recipe, folder.path(), false);
+    let mut run = Training { method: Box::new(method), ..training }.assemble(&mut keeper).unwrap();
+    let mut events = Vec::new();
+    let mut epoch = 0;
+    while events.is_empty() && epoch < 40 {
+        epoch += 1;
+        events = drive(&mut run, epoch * 18);
+    }
+    println!("{events:?} {:?}", run.books.record.epochs);
+    let [Event::Alarm { name, message, action, .. }] = &events[..] else { panic!("no alarm") };
+    assert_eq!(name, "collapse");
+    assert!(message.starts_with("75.0 % of the training images withstand the training's own attack"));
+    assert_eq!(action, "back to the last healthy network; 50 steps of PGD-10 instead of the method's own");
+    let robust = |epoch: usize| run.books.record.epochs[epoch - 1].validation_robust.unwrap();
+    assert!(epoch > 20 && robust(20) > robust(epoch));
+    run.save_state(WeightsOnDisk::Current).unwrap();
+    assert!(is_set_back(&tensors(&folder.path().join("checkpoints/state.safetensors"))));
 }
 
 #[test]
