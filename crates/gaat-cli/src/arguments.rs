@@ -57,7 +57,7 @@ pub enum Command {
     Report(ReportArguments),
     /// Turn a PyTorch state dict into weights that gaat reads
     Import(ImportArguments),
-    /// Write a trained network for PyTorch (safetensors) or ONNX Runtime
+    /// Write a trained network for PyTorch (safetensors, .pt2) or ONNX Runtime
     Export(ExportArguments),
     /// Tell what a network of torch.export is
     Model(ModelArguments),
@@ -148,6 +148,9 @@ pub struct SubjectArguments {
     /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
     pub normalization: Option<NormalizationChoice>,
+    /// Of a network of torch.export: its program of the evaluation mode, where the graph of the training mode alone does not tell it
+    #[arg(long, value_name = "EVAL.pt2")]
+    pub eval_program: Option<PathBuf>,
     /// cpu, or cuda:0 and so on [default: as in the training]
     #[arg(long)]
     pub device: Option<String>,
@@ -400,6 +403,9 @@ pub struct ExplainArguments {
     /// MEANS/DEVIATIONS of the channels, each with commas between [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
     pub normalization: Option<NormalizationChoice>,
+    /// Of a network of torch.export: its program of the evaluation mode, where the graph of the training mode alone does not tell it
+    #[arg(long, value_name = "EVAL.pt2")]
+    pub eval_program: Option<PathBuf>,
     /// cpu, or cuda:0 and so on
     #[arg(long, default_value = "cpu")]
     pub device: String,
@@ -476,6 +482,8 @@ pub enum ExportFormat {
     Safetensors,
     /// A graph from pixels in [0, 1] to logits
     Onnx,
+    /// The program of torch.export that was trained, with the trained weights, and config.json beside it
+    Pt2,
 }
 
 #[derive(Debug, Args)]
@@ -486,7 +494,7 @@ pub struct ExportArguments {
     /// What to write
     #[arg(long, value_enum)]
     pub format: ExportFormat,
-    /// File to write; must not be there yet, nor config.json beside safetensors
+    /// File to write; must not be there yet, nor config.json beside safetensors and .pt2
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Which weights of a run directory

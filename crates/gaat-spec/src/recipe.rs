@@ -81,6 +81,9 @@ pub struct Recipe {
     /// Where the file of a network of torch.export lies, if it was moved since `model` named it
     #[cfg_attr(feature = "clap", arg(long, value_name = "NET.pt2", help_heading = "Model and method"))]
     pub model_file: Option<PathBuf>,
+    /// Program of the evaluation mode of that network, where the graph of its training mode alone does not tell it
+    #[cfg_attr(feature = "clap", arg(long, value_name = "EVAL.pt2", help_heading = "Model and method"))]
+    pub eval_program: Option<PathBuf>,
     /// Training method
     #[cfg_attr(
         feature = "clap",

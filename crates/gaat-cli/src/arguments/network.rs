@@ -22,6 +22,9 @@ pub struct ModelInfoArguments {
     /// What torch.export.save wrote
     #[arg(value_name = "NET.pt2")]
     pub file: PathBuf,
+    /// Its program of the evaluation mode, where the graph of the training mode alone does not tell it
+    #[arg(long, value_name = "EVAL.pt2")]
+    pub eval_program: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArguments,
 }

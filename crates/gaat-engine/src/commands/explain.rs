@@ -57,6 +57,7 @@ fn open_all(arguments: &ExplainArguments) -> Result<Vec<Subject>> {
             dataset: arguments.dataset,
             data_dir: arguments.data_dir.clone(),
             normalization: arguments.normalization.clone(),
+            eval_program: arguments.eval_program.clone(),
             device: Some(arguments.device.clone()),
             precision: ComputePrecision::Fp32,
             threads: arguments.threads,

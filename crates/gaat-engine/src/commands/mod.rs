@@ -26,14 +26,24 @@ use std::sync::Arc;
 /// Sets up the process and opens what the arguments name.
 fn open(arguments: &SubjectArguments) -> Result<Subject> {
     gaat::device::prepare_process(arguments.threads)?;
-    let SubjectArguments { run, checkpoint, dataset, data_dir, normalization, device, precision, threads: _ } =
-        arguments;
+    let SubjectArguments {
+        run,
+        checkpoint,
+        dataset,
+        data_dir,
+        normalization,
+        eval_program,
+        device,
+        precision,
+        threads: _,
+    } = arguments;
     let options = SubjectOptions {
         run: run.clone(),
         checkpoint: *checkpoint,
         dataset: *dataset,
         data_dir: data_dir.clone(),
         normalization: normalization.clone(),
+        eval_program: eval_program.clone(),
         device: device.clone(),
         precision: *precision,
     };

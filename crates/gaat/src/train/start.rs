@@ -135,6 +135,11 @@ impl Start {
         Ok(Self::From { weights, head: recipe.resolved.from_head.unwrap_or(Head::Keep) })
     }
 
+    /// Whether all weights are given, the last layer's too, so that the network knows its classes already.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self, Self::From { head: Head::Keep, .. })
+    }
+
     /// The normalisation of given weights, for images of so many channels; `None` where they do not say, or there are none.
     pub(super) fn normalization(&self, channels: i64) -> Result<Option<&Normalization>> {
         let Self::From { weights, .. } = self else { return Ok(None) };
