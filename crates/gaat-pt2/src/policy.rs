@@ -22,7 +22,7 @@ const ALLOWED: &str = "
     linalg_diagonal linalg_inv linalg_matmul linalg_matrix_norm linalg_multi_dot linalg_norm linalg_vecdot linalg_vector_norm
     linear linspace log log10 log1p log2 log_sigmoid log_softmax logaddexp logcumsumexp logical_and logical_not logical_or
     logical_xor logit logsumexp lt masked_fill masked_scatter masked_select matmul max max_pool1d max_pool2d max_pool3d maximum
-    mean median meshgrid min minimum mish mm moveaxis movedim mT mul multiply mv nan_to_num nanmean nansum narrow ne neg negative
+    matrix_H mean median meshgrid min minimum mish mm moveaxis movedim mT mul multiply mv nan_to_num nanmean nansum narrow ne neg negative
     new_empty new_full new_ones new_zeros nonzero norm norm_except_dim normal not_equal numpy_T one_hot ones ones_like outer pad
     pairwise_distance permute pixel_shuffle pixel_unshuffle positive pow prelu prod rad2deg rand rand_like randint randint_like
     randn randn_like randperm ravel real reciprocal relu relu6 remainder repeat repeat_interleave reshape reshape_as rms_norm roll

@@ -127,12 +127,16 @@ impl ExportedFile {
     pub fn check_fits(&self, images: InputShape, classes: i64) -> Result<()> {
         let taken = self.image();
         if taken != images {
+            let mend = if taken.channels != images.channels {
+                "export it with as many channels, or take other images".to_owned()
+            } else if taken.width == taken.height {
+                format!("resize = {} brings them to that size", taken.width)
+            } else {
+                format!("resize = {}x{} brings them to that size", taken.width, taken.height)
+            };
             return Err(fault(
                 &self.path,
-                format!(
-                    "the network takes images of {taken}, those of the data set are {images}; resize them, or export the network \
-                     with an example of theirs"
-                ),
+                format!("the network takes images of {taken}, those of the data set are {images}; {mend}"),
             ));
         }
         let known = self.package.program.classes;

@@ -9,9 +9,11 @@ mod names;
 mod onnx;
 mod scaling;
 mod source;
+mod whole;
 
 pub use config::Config;
 pub(crate) use import::is_safetensors;
+pub(crate) use whole::whole;
 pub use import::{ImportOptions, Imported, USUAL_INPUTS, import};
 
 use crate::files::write_atomically;
