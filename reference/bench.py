@@ -7,6 +7,7 @@ gradients), a DataLoader. On a GPU there are two more: `torch-compiled`, the bes
 `torch-cuda-graphs`, the best with its passes recorded as CUDA graphs by hand.
 
 Usage: python reference/bench.py --style torch-best --work step/vgg-16/natural --threads 2
+       python reference/bench.py --export FOLDER --work exported/small/8
 """
 
 import argparse
@@ -14,6 +15,7 @@ import contextlib
 import json
 import resource
 import time
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +25,7 @@ import models
 
 STYLES = ["torch-best", "torch-compiled", "torch-cuda-graphs", "torch-as-written"]
 EPSILON, STEP_SIZE, ATTACK_STEPS = 8 / 255, 2 / 255, 10
-BATCH, PADDING = 128, 4
+BATCH, EXPORTED_BATCH, PADDING = 128, 64, 4
 # Images and batch size of an epoch: in grey as they are, in colour cropped and flipped.
 EPOCHS = {1: (60_000, 100), 3: (2_000, 128)}
 JUDGED, JUDGE_BATCH, JUDGE_STEPS, HARMLESS = 1_000, 500, 50, 1e-6
@@ -50,11 +52,37 @@ def shape_of(name):
     return (1, 28, 28) if name == "convnet" else (3, 32, 32)
 
 
+class ImageNetResNet18(models.ResNet18):
+    """torchvision's: a stem of 7x7 and stride 2, and a pooling."""
+
+    def __init__(self, shape, classes):
+        super().__init__(shape, classes)
+        self.conv1 = nn.Conv2d(shape[0], 64, 7, 2, 3, bias=False)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+
+    def forward(self, x):
+        x = self.pool(self.act(self.bn1(self.conv1(x))))
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def small():
+    """Fifteen nodes, with those that count the batches of the normalisations, each of little work."""
+    convolutions = [nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)]
+    convolutions += [nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(2048, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 10))
+
+
 def built(name):
+    if name == "small":
+        return small()
     shape = shape_of(name)
     if name.startswith("wide-resnet-"):
         depth, widening = map(int, name.removeprefix("wide-resnet-").split("-"))
         network = models.WideResNet(shape, 10, depth, widening)
+    elif name == "imagenet-resnet-18":
+        network = ImageNetResNet18(shape, 10)
     elif name.startswith("preact-resnet-18"):
         width, stride = 64, 1
         for word in name.removeprefix("preact-resnet-18").split("-")[1:]:
@@ -71,7 +99,7 @@ def built(name):
 class Style:
     """How the loop is written."""
 
-    def __init__(self, name, network, shape, device):
+    def __init__(self, name, network, shape, device, is_fp32=False):
         self.is_best = name != "torch-as-written"
         self.has_graphs = name == "torch-cuda-graphs"
         self.graphs = {}
@@ -82,7 +110,7 @@ class Style:
         torch.backends.cudnn.benchmark = self.is_best
         if name == "torch-compiled":
             self.network = torch.compile(self.network)
-        if self.is_best:
+        if self.is_best and not is_fp32:
             self.is_bf16 = self.faster_in_bf16(shape)
 
     def faster_in_bf16(self, shape):
@@ -275,17 +303,44 @@ def evaluation(style, name):
     return [style.clock() - started]
 
 
+def passes(style, name, batch):
+    """One forward and one backward pass to the weights."""
+    images, labels = random_images(batch, shape_of(name))
+    pixels, labels = style.laid_out((images.float() / 255).to(style.device)), labels.to(style.device)
+    for _ in range(3):
+        style.descend(pixels, labels)
+    seconds = []
+    while len(seconds) < STEPS or sum(seconds) < LONG_ENOUGH:
+        started = style.clock()
+        style.recorded(style.descend, pixels, labels) if style.has_graphs else style.descend(pixels, labels)
+        seconds.append(style.clock() - started)
+    return seconds
+
+
+def export(folder, name):
+    example = torch.rand(4, *shape_of(name))
+    program = torch.export.export(built(name).train(), (example,), dynamic_shapes=({0: torch.export.Dim("n", min=2)},))
+    torch.export.save(program, Path(folder) / f"{name}.pt2")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--style", required=True, choices=STYLES)
+    parser.add_argument("--style", choices=STYLES)
+    parser.add_argument("--export", metavar="FOLDER", help="write the network of the work as NETWORK.pt2, measure nothing")
     parser.add_argument("--work", required=True)
-    parser.add_argument("--threads", required=True, type=int)
+    parser.add_argument("--threads", default=1, type=int)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     kind, name, *rest = arguments.work.split("/")
-    style = Style(arguments.style, built(name).train(), shape_of(name), arguments.device)
+    if arguments.export:
+        export(arguments.export, name)
+        return
+    if arguments.style is None:
+        parser.error("--style or --export is needed")
+    is_exported = kind == "exported"
+    style = Style(arguments.style, built(name).train(), shape_of(name), arguments.device, is_fp32=is_exported)
     if kind == "step":
         batch, attack_steps, *_ = [*map(int, rest[1:]), *(BATCH, ATTACK_STEPS)[len(rest) - 1 :]]
         seconds = steps(style, name, rest[0], batch, attack_steps)
@@ -293,8 +348,10 @@ def main():
         seconds = epoch(style, name, rest[0])
     elif kind == "evaluate":
         seconds = evaluation(style, name)
+    elif is_exported:
+        seconds = passes(style, name, int(rest[0]) if rest else EXPORTED_BATCH)
     else:
-        parser.error(f"work {arguments.work}: expected step, epoch or evaluate")
+        parser.error(f"work {arguments.work}: expected step, epoch, evaluate or exported")
     if style.device.type == "cuda":
         peak = torch.cuda.max_memory_reserved(style.device) / 2**20
     else:

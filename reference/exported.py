@@ -270,6 +270,7 @@ def main(folder, names):
             pair = folder / "noisy-pair.pt2"
             package_pt2(str(pair), exported_programs=programs)
             pair.write_bytes(stripped(pair.read_bytes()))
+            (folder / "noisy-eval.pt2").write_bytes(stripped(saved(export(net.eval()))))
         print(name, sum(p.numel() for p in net.parameters()), "parameters", (folder / f"{name}.pt2").stat().st_size, "bytes",
               flush=True)
 

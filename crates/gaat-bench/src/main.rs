@@ -4,6 +4,7 @@
 
 mod check;
 mod convolve;
+mod exported;
 mod ours;
 mod outcome;
 mod rounds;
@@ -16,7 +17,7 @@ use clap::{Parser, Subcommand};
 use ours::Machine;
 use outcome::Outcome;
 use side::Side;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use work::Work;
 
@@ -40,9 +41,11 @@ enum Command {
         threads: usize,
         #[arg(long)]
         device: String,
-        /// Folder of synthetic images.
+        /// Folder of synthetic images and exported networks.
         #[arg(long)]
         data_dir: PathBuf,
+        #[arg(long)]
+        side: Side,
     },
     /// Write the synthetic images of the measurements into a folder.
     #[command(hide = true)]
@@ -71,7 +74,7 @@ struct RunArguments {
     /// Works to measure; each is also a prefix, `growth` stands for steps of many sizes. All but those unless given.
     #[arg(long, value_delimiter = ',')]
     works: Vec<String>,
-    /// Sides to measure: gaat, torch-best, torch-as-written; on a GPU torch-compiled and torch-cuda-graphs too [default: all but
+    /// Sides to measure: gaat, gaat-built-in (for works exported/...), torch-best, torch-as-written; on a GPU torch-compiled and torch-cuda-graphs too [default: all but
     /// torch-compiled]
     #[arg(long, value_delimiter = ',')]
     sides: Vec<Side>,
@@ -98,8 +101,8 @@ struct RunArguments {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run(&arguments),
-        Command::Sample { work, threads, device, data_dir } => {
-            sample(&work, &Machine { threads, device }, &data_dir)
+        Command::Sample { work, threads, device, data_dir, side } => {
+            sample(&work, side, &Machine { threads, device }, &data_dir)
         }
         Command::Images { folder } => synthetic::write(&folder).map(|()| ExitCode::SUCCESS),
         Command::Convolve { raw } => convolve::convolve(raw).map(|()| ExitCode::SUCCESS),
@@ -113,8 +116,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn sample(work: &Work, machine: &Machine, data_dir: &std::path::Path) -> anyhow::Result<ExitCode> {
-    let sample = ours::sample(work, machine, data_dir)?;
+fn sample(work: &Work, side: Side, machine: &Machine, data_dir: &Path) -> anyhow::Result<ExitCode> {
+    let sample = match work {
+        Work::Exported { network, batch } => exported::sample(*network, *batch, side, machine, data_dir)?,
+        _ => ours::sample(work, machine, data_dir)?,
+    };
     println!("{}", serde_json::to_string(&sample)?);
     Ok(ExitCode::SUCCESS)
 }

@@ -16,8 +16,8 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// Fewest timed repetitions of a step, and the seconds after which no more are begun.
-const STEPS: usize = 2;
-const LONG_ENOUGH: f64 = 3.0;
+pub(crate) const STEPS: usize = 2;
+pub(crate) const LONG_ENOUGH: f64 = 3.0;
 /// Steps between two looks at the clock on a GPU, and steps before the first.
 const STEPS_TOGETHER: usize = 10;
 const WARM_UP: usize = 20;
@@ -26,7 +26,7 @@ const JUDGED: usize = 1_000;
 const PGD_STEPS: usize = 50;
 /// So small that no image is fooled: every one is attacked to the end.
 const HARMLESS: f64 = 1e-6;
-const CLASSES: usize = 10;
+pub(crate) const CLASSES: usize = 10;
 /// Images of an epoch in colour, and their augmentation.
 const COLOURED: usize = 2_000;
 const CROP_PADDING: usize = 4;
@@ -41,7 +41,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    fn device(&self) -> anyhow::Result<Device> {
+    pub(crate) fn device(&self) -> anyhow::Result<Device> {
         Ok(parse_device(&self.device)?)
     }
 
@@ -66,7 +66,7 @@ pub(crate) fn sample(work: &Work, machine: &Machine, data_dir: &Path) -> anyhow:
         Work::Epoch { model, method } => epoch(*model, *method, machine, data_dir),
         Work::Batches => batches(),
         Work::Evaluate { model } => evaluation(*model, machine),
-        Work::Start | Work::FirstStep => bail!("the start of a process is measured from outside it"),
+        Work::Start | Work::FirstStep | Work::Exported { .. } => bail!("{work} is measured elsewhere"),
     }
 }
 

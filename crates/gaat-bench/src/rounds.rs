@@ -19,6 +19,9 @@ pub(crate) fn measure(arguments: &RunArguments, works: &[Work]) -> anyhow::Resul
             .into_iter()
             .map(|side| (side, Vec::new()))
             .collect();
+        if matches!(work, Work::Exported { .. }) {
+            Side::export(work, data.path(), arguments)?;
+        }
         for round in 1..=arguments.rounds {
             for (side, samples) in &mut turns {
                 eprintln!("{work}, round {round} of {}: {side}", arguments.rounds);

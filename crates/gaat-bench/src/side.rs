@@ -2,7 +2,7 @@
 
 use crate::RunArguments;
 use crate::sample::Sample;
-use crate::work::Work;
+use crate::work::{Exported, Work};
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,6 +20,8 @@ const STARTS: usize = 5;
 pub(crate) enum Side {
     /// This project.
     Gaat,
+    /// The same with its own form of a network that it has been given as a graph.
+    GaatBuiltIn,
     /// PyTorch at its best: channels last, the faster precision, gradients of the pixels alone, fused optimiser.
     TorchBest,
     /// The same through `torch.compile`; on a GPU.
@@ -32,8 +34,14 @@ pub(crate) enum Side {
 
 impl Side {
     /// All sides, in the order of their turns.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Gaat, Self::TorchBest, Self::TorchCompiled, Self::TorchCudaGraphs, Self::TorchAsWritten];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Gaat,
+        Self::GaatBuiltIn,
+        Self::TorchBest,
+        Self::TorchCompiled,
+        Self::TorchCudaGraphs,
+        Self::TorchAsWritten,
+    ];
 
     /// Which of the `chosen` sides do `work`; with none chosen, every side that runs on the device but `torch-compiled`, which
     /// takes a minute to start.
@@ -46,6 +54,8 @@ impl Side {
         };
         let does = |side: &Self| match (work, side) {
             (_, Self::Gaat) => true,
+            (Work::Exported { network: Exported::Published(_), .. }, Self::GaatBuiltIn) => true,
+            (_, Self::GaatBuiltIn) => false,
             // There is one way to import torch.
             (Work::Start, side) => *side == Self::TorchBest,
             _ => work.has_peer(),
@@ -57,6 +67,7 @@ impl Side {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Gaat => "gaat",
+            Self::GaatBuiltIn => "built in",
             Self::TorchBest => "PyTorch at its best",
             Self::TorchCompiled => "compiled",
             Self::TorchCudaGraphs => "in CUDA graphs",
@@ -72,9 +83,9 @@ impl Side {
             _ => {}
         }
         let threads = work.threads(arguments.threads).to_string();
-        let mut command = if self == Self::Gaat {
+        let mut command = if matches!(self, Self::Gaat | Self::GaatBuiltIn) {
             let mut command = Command::new(std::env::current_exe()?);
-            command.arg("sample").arg("--data-dir").arg(data);
+            command.arg("sample").arg("--data-dir").arg(data).args(["--side", &self.to_string()]);
             command
         } else {
             let mut command = Command::new(&arguments.python);
@@ -89,6 +100,16 @@ impl Side {
         let text = String::from_utf8(output.stdout)?;
         let line = text.lines().last().unwrap_or_default();
         serde_json::from_str(line).with_context(|| format!("{self} at {work} printed `{line}`"))
+    }
+
+    /// Has PyTorch export the network of `work` into the folder `data`.
+    pub(crate) fn export(work: &Work, data: &Path, arguments: &RunArguments) -> anyhow::Result<()> {
+        let mut command = Command::new(&arguments.python);
+        command.arg(arguments.root.join("reference/bench.py")).arg("--export").arg(data);
+        command.args(["--work", &work.to_string()]).stdout(Stdio::null());
+        let status = command.status().context("starting PyTorch")?;
+        ensure!(status.success(), "PyTorch could not export the network of {work} ({status})");
+        Ok(())
     }
 
     fn starts(self, arguments: &RunArguments) -> anyhow::Result<Sample> {
@@ -135,6 +156,7 @@ impl fmt::Display for Side {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Gaat => "gaat",
+            Self::GaatBuiltIn => "gaat-built-in",
             Self::TorchBest => "torch-best",
             Self::TorchCompiled => "torch-compiled",
             Self::TorchCudaGraphs => "torch-cuda-graphs",
@@ -167,6 +189,8 @@ mod tests {
         let ours: Work = "step/vgg-16/gaat".parse().unwrap();
         assert_eq!(Side::of(&ours, &[Side::Gaat, Side::TorchBest], "cpu"), [Side::Gaat]);
         assert_eq!(Side::of(&Work::Start, &[], "cuda:0"), [Side::Gaat, Side::TorchBest]);
+        let graph = |name: &str| Side::of(&name.parse().unwrap(), &[], "cpu").contains(&Side::GaatBuiltIn);
+        assert!(graph("exported/preact-resnet-18") && !graph("exported/small/8"));
         for side in Side::ALL {
             assert_eq!(side.to_string().parse::<Side>().unwrap(), side);
         }

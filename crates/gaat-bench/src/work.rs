@@ -7,11 +7,13 @@ use std::str::FromStr;
 
 /// Batch size of a step unless its name ends in another.
 pub(crate) const BATCH: usize = 128;
+/// Batch size of a pass through an exported network unless its name ends in another.
+pub(crate) const EXPORTED_BATCH: usize = 64;
 /// Attack steps of RAT and GAAT unless its name ends in another number.
 pub(crate) const ATTACK_STEPS: usize = 10;
 
 /// All works, in the order of the table.
-const ALL: [&str; 23] = [
+const ALL: [&str; 26] = [
     "start",
     "first-step",
     "step/convnet/natural",
@@ -35,6 +37,9 @@ const ALL: [&str; 23] = [
     "batches",
     "evaluate/convnet",
     "evaluate/preact-resnet-18-w8-s2",
+    "exported/imagenet-resnet-18",
+    "exported/preact-resnet-18",
+    "exported/small/8",
 ];
 
 /// How the cost of a step grows with batch, width, attack steps and threads: what `--works growth` stands for, together with
@@ -64,6 +69,36 @@ pub(crate) enum Method {
     Gaat,
 }
 
+/// A network that `reference/bench.py` exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exported {
+    /// Fifteen nodes, each of little work.
+    Small,
+    /// One that gaat has by itself too.
+    Published(ModelName),
+}
+
+impl fmt::Display for Exported {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Small => formatter.write_str("small"),
+            Self::Published(model) => model.fmt(formatter),
+        }
+    }
+}
+
+impl FromStr for Exported {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        Ok(if text == "small" {
+            Self::Small
+        } else {
+            Self::Published(text.parse::<ModelName>()?.published()?)
+        })
+    }
+}
+
 /// Something whose seconds are measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -78,6 +113,8 @@ pub(crate) enum Work {
     Batches,
     /// PGD-50 on 1,000 images that it does not fool: epsilon is 1e-6 and the labels are the network's own.
     Evaluate { model: ModelName },
+    /// One forward and one backward pass to the weights, in fp32, of a network that PyTorch has exported: of 3x32x32 images, 10 classes.
+    Exported { network: Exported, batch: usize },
     /// From nothing to `gaat --help`, or to `import torch`.
     Start,
     /// From nothing to the end of `gaat train` on the digits with one step of 128 images and no validation.
@@ -151,6 +188,8 @@ impl fmt::Display for Work {
             Self::Epoch { model, method } => write!(formatter, "epoch/{model}/{method}"),
             Self::Batches => formatter.write_str("batches"),
             Self::Evaluate { model } => write!(formatter, "evaluate/{model}"),
+            Self::Exported { network, batch: EXPORTED_BATCH } => write!(formatter, "exported/{network}"),
+            Self::Exported { network, batch } => write!(formatter, "exported/{network}/{batch}"),
             Self::Start => formatter.write_str("start"),
             Self::FirstStep => formatter.write_str("first-step"),
         }
@@ -180,9 +219,13 @@ impl FromStr for Work {
             }
             ["epoch", model, method] => Self::Epoch { model: model.parse()?, method: method.parse()? },
             ["evaluate", model] => Self::Evaluate { model: model.parse()? },
+            ["exported", network, ref numbers @ ..] if numbers.len() <= 1 => Self::Exported {
+                network: network.parse()?,
+                batch: numbers.first().map_or(Ok(EXPORTED_BATCH), |number| number.parse())?,
+            },
             _ => bail!(
                 "work `{text}`: expected growth, start, first-step, batches, step/MODEL/METHOD[/BATCH[/STEPS[/THREADS]]], \
-                 epoch/MODEL/METHOD or evaluate/MODEL"
+                 epoch/MODEL/METHOD, evaluate/MODEL or exported/NETWORK[/BATCH]"
             ),
         })
     }

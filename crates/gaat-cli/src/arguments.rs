@@ -59,7 +59,7 @@ pub enum Command {
     Report(ReportArguments),
     /// Turn a PyTorch state dict into weights that gaat reads
     Import(ImportArguments),
-    /// Write a trained network for PyTorch (safetensors) or ONNX Runtime
+    /// Write a trained network for PyTorch (safetensors, .pt2) or ONNX Runtime
     Export(ExportArguments),
     /// Describe a network saved by torch.export
     Model(ModelArguments),
@@ -120,6 +120,9 @@ pub struct TrainedArguments {
     /// or numbers as MEANS/DEVIATIONS, with a comma between channels [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
     pub normalization: Option<NormalizationChoice>,
+    /// Evaluation program of a network of torch.export, if the graph of the training mode alone cannot be judged
+    #[arg(long, value_name = "EVAL.pt2")]
+    pub eval_program: Option<PathBuf>,
     /// Threads of libtorch [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -427,6 +430,8 @@ pub enum ExportFormat {
     Safetensors,
     /// A graph that takes pixels in [0, 1] and returns logits
     Onnx,
+    /// The program of torch.export that was trained, with the trained weights, and config.json beside it
+    Pt2,
 }
 
 #[derive(Debug, Args)]
@@ -437,7 +442,7 @@ pub struct ExportArguments {
     /// What to write
     #[arg(long, value_enum)]
     pub format: ExportFormat,
-    /// File to write; must not exist yet, nor may config.json beside safetensors
+    /// File to write; must not exist yet, nor may config.json beside safetensors and .pt2
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Which weights of a run directory

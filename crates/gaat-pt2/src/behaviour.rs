@@ -65,8 +65,14 @@ fn of(
     match base.as_str() {
         "batch_norm" => Behaviour::BatchNorm { uses_batch: flag("training"), has_running },
         "instance_norm" => Behaviour::BatchNorm { uses_batch: flag("use_input_stats"), has_running },
-        "dropout" | "dropout_" | "feature_dropout" | "feature_dropout_" | "alpha_dropout"
-        | "alpha_dropout_" => Behaviour::Dropout { is_on: flag("train") },
+        "dropout"
+        | "dropout_"
+        | "feature_dropout"
+        | "feature_dropout_"
+        | "alpha_dropout"
+        | "alpha_dropout_"
+        | "feature_alpha_dropout"
+        | "feature_alpha_dropout_" => Behaviour::Dropout { is_on: flag("train") },
         "rrelu" | "rrelu_" => Behaviour::Dropout { is_on: flag("training") },
         "scaled_dot_product_attention" => {
             Behaviour::Attention { dropout: float(node.input("dropout_p")).unwrap_or(0.0) }

@@ -27,7 +27,7 @@ pub use error::{Error, Result};
 pub use features::FeatureMap;
 pub use graph::{Argument, Dimension, Input, Node, Output, Target, ValueId};
 pub use package::{Package, read, read_graph};
-pub use policy::takes;
+pub use policy::{only_launches, takes};
 pub use program::{ImageShape, Program, Value};
 pub use sizes::Extent;
 pub use stored::{Dtype, Kept, Purpose, Stored};

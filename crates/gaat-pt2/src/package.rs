@@ -11,12 +11,29 @@ use std::sync::Arc;
 pub struct Package {
     /// The only one, or that of the training mode.
     pub program: Program,
-    /// That of the evaluation mode, where the file holds both.
+    /// That of the evaluation mode, where there is one of both.
     pub evaluation: Option<Program>,
 }
 
 /// Names of the models of a file that holds a network in both modes.
-const BOTH: [&str; 2] = ["train", "eval"];
+pub(crate) const BOTH: [&str; 2] = ["train", "eval"];
+
+impl Package {
+    /// The network with the program of its evaluation mode, which came in a file of its own.
+    ///
+    /// # Errors
+    /// When one of the files holds both modes already, or the two are not of one network: other images or classes, or tensors that
+    /// have another name, shape or content.
+    pub fn with_evaluation(self, other: Self) -> Result<Self> {
+        if self.evaluation.is_some() || other.evaluation.is_some() {
+            return Err(Error::Network(
+                "one of the files holds a network in both modes already: name that one alone".to_owned(),
+            ));
+        }
+        self.program.check_same_network(&other.program)?;
+        Ok(Self { program: self.program, evaluation: Some(other.program) })
+    }
+}
 
 /// Reads the bytes of a `.pt2`.
 ///

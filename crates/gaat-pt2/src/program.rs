@@ -7,6 +7,7 @@ use crate::graph::{Argument, Builder, Node, Scope, Stated, ValueId, modules, sin
 use crate::schema::{self, ExportedProgram, Heading, InputSpec, OutputSpec, Payloads};
 use crate::sizes::{Extent, symbol};
 use crate::stored::{Dtype, Kept, Purpose, Stored};
+use crate::write::FOLDERS;
 use serde::de::DeserializeOwned;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -216,8 +217,8 @@ impl Program {
         let find = |wanted: Behaviour| self.nodes.iter().find(|node| node.behaviour == wanted);
         if let Some(node) = find(Behaviour::Noise) {
             return Err(node.fault(
-                "draws random numbers, and whether it does so in evaluation mode too is not in the graph; add the program of that mode: \
-                 package_pt2(FILE, exported_programs={\"train\": export(net.train(), ...), \"eval\": export(net.eval(), ...)}), from \
+                "draws random numbers, and whether it does so in evaluation mode too is not in the graph; add the program of that mode, as \
+                 a second file (torch.export.save(export(net.eval(), ...), \"eval.pt2\"), the eval-program of a recipe) or in this one: package_pt2(FILE, exported_programs={\"train\": export(net.train(), ...), \"eval\": export(net.eval(), ...)}), from \
                  torch.export.pt2_archive._package",
             ));
         }
@@ -348,7 +349,6 @@ fn tensors(
     specs: &[InputSpec],
     mut define: impl FnMut(&str) -> ValueId,
 ) -> Result<Vec<Stored>> {
-    const FOLDERS: [(&str, &str); 2] = [("data/weights/", "weights"), ("data/constants/", "constants")];
     let mut configs: Vec<(&str, Payloads)> = Vec::new();
     for (folder, word) in FOLDERS {
         configs.push((folder, json(archive, &format!("{folder}{model}_{word}_config.json"))?));

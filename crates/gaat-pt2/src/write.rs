@@ -1,7 +1,7 @@
 //! The same program with other numbers, as PyTorch loads it; without what only its maker's machine needs.
 
 use crate::error::{Error, Result};
-use crate::package::Package;
+use crate::package::{BOTH, Package};
 use crate::program::Program;
 use crate::stored::Stored;
 use serde_json::{Value, json};
@@ -14,6 +14,10 @@ use zip::{CompressionMethod, ZipWriter};
 const ALIGNMENT: u16 = 64;
 /// Kept of what a node says about itself; the rest are paths and source lines of its maker.
 const KEPT_METADATA: &str = "nn_module_stack";
+
+/// Folders of numbers, and the word in the names of the documents that say how they are tensors.
+pub(crate) const FOLDERS: [(&str, &str); 2] =
+    [("data/weights/", "weights"), ("data/constants/", "constants")];
 
 /// Marks an archive whose parameters and buffers have no numbers; what lies beside it has them.
 pub(crate) const BARE: &str = ".data/graph_alone";
@@ -33,14 +37,20 @@ pub enum Numbers<'a> {
 
 impl Package {
     /// The archive with other numbers. Stack traces are taken out, and so are the sample inputs, a pickle: its member is left empty,
-    /// which PyTorch takes, and without which it does not open the file. `folder` is the name of the folder round all members.
+    /// which PyTorch takes, and without which it does not open the file. Two programs are called `train` and `eval` and share the
+    /// numbers of their tensors. `folder` is the name of the folder round all members.
     ///
     /// # Errors
     /// When numbers have the wrong length, or what was read cannot be written again.
     pub fn write(&self, folder: &str, numbers: Numbers<'_>) -> Result<Vec<u8>> {
         let mut members = BTreeMap::new();
-        for program in [Some(&self.program), self.evaluation.as_ref()].into_iter().flatten() {
-            program.collect(numbers, &mut members)?;
+        match &self.evaluation {
+            None => self.program.collect(&self.program.model, None, numbers, &mut members)?,
+            Some(evaluation) => {
+                let [train, eval] = BOTH;
+                self.program.collect(train, None, numbers, &mut members)?;
+                evaluation.collect(eval, Some(&self.program), numbers, &mut members)?;
+            }
         }
         if let Numbers::LeftOut(origin) = numbers {
             members.insert(BARE.to_owned(), origin.as_bytes().to_vec());
@@ -59,23 +69,31 @@ impl Package {
 }
 
 impl Program {
-    /// Enters what is written of this program into `members`.
-    fn collect(&self, numbers: Numbers<'_>, members: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
+    /// Enters what is written of this program, as the model `name`, into `members`; what the state dict of `first`, which is there
+    /// already, holds too is not written again.
+    fn collect(
+        &self,
+        name: &str,
+        first: Option<&Self>,
+        numbers: Numbers<'_>,
+        members: &mut BTreeMap<String, Vec<u8>>,
+    ) -> Result<()> {
         let mut configs: HashMap<&str, serde_json::Map<String, Value>> = HashMap::new();
-        for (folder, word) in [("data/weights/", "weights"), ("data/constants/", "constants")] {
+        for (folder, word) in FOLDERS {
             let read: Value = self.member_json(&format!("{folder}{}_{word}_config.json", self.model))?;
             let config = read.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
             configs.insert(folder, config);
         }
         for stored in &self.tensors {
-            let member = self.member_of(stored);
-            let (content, strides) = match numbers {
-                Numbers::LeftOut(_) if stored.kept.is_saved() => {
-                    (vec![0; stored.dtype.width()], vec![0; stored.sizes.len()])
-                }
-                Numbers::LeftOut(_) => (self.contiguous(stored), strides(&stored.sizes)),
-                Numbers::Given(given) => (self.given(stored, given)?, strides(&stored.sizes)),
-            };
+            let same = first.filter(|_| stored.kept.is_saved());
+            let same = same.and_then(|first| Some(first.member_of(first.saved(&stored.name)?)));
+            let is_there = same.is_some();
+            let member = same.unwrap_or_else(|| match first {
+                Some(_) => within(&self.member_of(stored), name),
+                None => self.member_of(stored),
+            });
+            let is_left_out = matches!(numbers, Numbers::LeftOut(_)) && stored.kept.is_saved();
+            let strides = if is_left_out { vec![0; stored.sizes.len()] } else { strides(&stored.sizes) };
             let slash = member.rfind('/').map_or(0, |place| place + 1);
             let entry = configs.get_mut(&member[..slash]).and_then(|config| config.get_mut(&stored.name));
             if let Some(entry) = entry {
@@ -83,17 +101,21 @@ impl Program {
                 entry["tensor_meta"]["strides"] = sizes(&strides);
                 entry["tensor_meta"]["storage_offset"] = json!({"as_int": 0});
             }
-            members.insert(member, content);
+            if !is_there {
+                let content = match numbers {
+                    Numbers::LeftOut(_) if is_left_out => vec![0; stored.dtype.width()],
+                    Numbers::LeftOut(_) => self.contiguous(stored),
+                    Numbers::Given(given) => self.given(stored, given)?,
+                };
+                members.insert(member, content);
+            }
         }
-        for (folder, word) in [("data/weights/", "weights"), ("data/constants/", "constants")] {
+        for (folder, word) in FOLDERS {
             let config = json!({"config": configs.remove(folder).unwrap_or_default()});
-            members.insert(
-                format!("{folder}{}_{word}_config.json", self.model),
-                config.to_string().into_bytes(),
-            );
+            members.insert(format!("{folder}{name}_{word}_config.json"), config.to_string().into_bytes());
         }
-        members.insert(self.graph_path(), self.graph()?);
-        members.insert(format!("data/sample_inputs/{}.pt", self.model), Vec::new());
+        members.insert(format!("models/{name}.json"), self.graph()?);
+        members.insert(format!("data/sample_inputs/{name}.pt"), Vec::new());
         for name in
             ["archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id"]
         {
@@ -102,6 +124,11 @@ impl Program {
             }
         }
         Ok(())
+    }
+
+    /// The tensor `name` of the state dict.
+    fn saved(&self, name: &str) -> Option<&Stored> {
+        self.tensors.iter().find(|stored| stored.kept.is_saved() && stored.name == name)
     }
 
     /// The numbers that a tensor is given, or has.
@@ -119,13 +146,9 @@ impl Program {
 
     /// The graph as text, without stack traces.
     fn graph(&self) -> Result<Vec<u8>> {
-        let mut model = self.member_json(&self.graph_path())?;
+        let mut model = self.member_json(&format!("models/{}.json", self.model))?;
         strip(&mut model["graph_module"]["graph"]);
         Ok(model.to_string().into_bytes())
-    }
-
-    fn graph_path(&self) -> String {
-        format!("models/{}.json", self.model)
     }
 
     fn member_json(&self, name: &str) -> Result<Value> {
@@ -167,6 +190,12 @@ impl Program {
         }
         content
     }
+}
+
+/// `member` under a name of its own among those of the model `name`.
+fn within(member: &str, name: &str) -> String {
+    let slash = member.rfind('/').map_or(0, |place| place + 1);
+    format!("{}{name}_{}", &member[..slash], &member[slash..])
 }
 
 /// Strides of numbers in a row.

@@ -146,6 +146,53 @@ fn a_file_written_with_other_numbers_is_read_as_these() {
     assert!(short.contains("bytes"), "{short}");
 }
 
+/// What a package says of both of its programs.
+fn both(package: &Package) -> [(&Program, Vec<Vec<u8>>); 2] {
+    [&package.program, package.evaluation.as_ref().unwrap()]
+        .map(|program| (program, program.tensors.iter().map(|stored| program.contiguous(stored)).collect()))
+}
+
+#[test]
+fn two_programs_from_two_files_are_one_network() {
+    let joined = || read(bytes("noisy")).unwrap().with_evaluation(read(bytes("noisy-eval")).unwrap());
+    let package = joined().unwrap();
+    // Written as one file with the numbers once, and as a graph alone.
+    let ones = |stored: &gaat_pt2::Stored| Some(1.0f32.to_le_bytes().repeat(stored.count()));
+    let written = package.write("other", Numbers::Given(&ones)).unwrap();
+    assert!(written.len() < bytes("noisy").len() + 40_000, "{} bytes", written.len());
+    let again = read(written).unwrap();
+    for ((ours, _), (theirs, numbers)) in both(&package).into_iter().zip(both(&again)) {
+        assert_eq!(ours.nodes, theirs.nodes);
+        for (stored, content) in theirs.tensors.iter().zip(numbers) {
+            assert_eq!(content, ones(stored).unwrap(), "{}", stored.name);
+        }
+    }
+    let room = 8 * package.program.parameter_count() as u64;
+    let (alone, _) = read_graph(package.write("graph", Numbers::LeftOut("of two")).unwrap(), room).unwrap();
+    assert_eq!(alone.graphs().unwrap(), package.graphs().unwrap());
+    alone.evaluation.unwrap().check_judgeable().unwrap();
+
+    let refused = |first: &str, second: &str| {
+        let package = read(bytes(first)).unwrap().with_evaluation(read(bytes(second)).unwrap());
+        package.map(|_| ()).unwrap_err().to_string()
+    };
+    assert!(
+        refused("noisy", "hand-eval").contains("not of one network"),
+        "{}",
+        refused("noisy", "hand-eval")
+    );
+    assert!(refused("noisy-pair", "noisy-eval").contains("both modes already"));
+    assert!(refused("noisy", "noisy-pair").contains("both modes already"));
+}
+
+#[test]
+fn an_evaluation_program_with_other_weights_is_refused() {
+    let other = read(bytes("noisy-eval")).unwrap();
+    let other = other.write("other", Numbers::Given(&|stored| Some(vec![0; 4 * stored.count()]))).unwrap();
+    let error = read(bytes("noisy")).unwrap().with_evaluation(read(other).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("`fc.weight` differs"), "{error}");
+}
+
 #[test]
 fn a_graph_alone_has_sizes_and_no_numbers() {
     let package = read(bytes("hand")).unwrap();

@@ -84,6 +84,9 @@ pub struct Recipe {
     /// Path of the network saved by torch.export, if the file was moved after the recipe was written
     #[cfg_attr(feature = "clap", arg(long, value_name = "NET.pt2", help_heading = "Model and method"))]
     pub model_file: Option<PathBuf>,
+    /// Program of the evaluation mode of that network, where the graph of its training mode alone does not tell it
+    #[cfg_attr(feature = "clap", arg(long, value_name = "EVAL.pt2", help_heading = "Model and method"))]
+    pub eval_program: Option<PathBuf>,
     /// Training method
     #[cfg_attr(
         feature = "clap",

@@ -45,12 +45,13 @@ pub struct NetworkInfo {
 }
 
 impl NetworkInfo {
-    /// Reads the file at `path` and tries its network on random pixels.
+    /// Reads the file at `path`, and the program of its evaluation mode where `evaluation` has that, and tries the network on random
+    /// pixels.
     ///
     /// # Errors
-    /// When the file cannot be read. A network that cannot be opened is told of in `fault`.
-    pub fn of(path: &Path) -> Result<Self> {
-        let file = ExportedFile::read(path)?;
+    /// When a file cannot be read, or the two are not of one network. A network that cannot be opened is told of in `fault`.
+    pub fn of(path: &Path, evaluation: Option<&Path>) -> Result<Self> {
+        let file = ExportedFile::read_with(path, evaluation)?;
         let program = file.program();
         let mut info = Self {
             file: visible_path(path),

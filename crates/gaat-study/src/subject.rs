@@ -28,6 +28,8 @@ pub struct SubjectOptions {
     pub data_dir: Option<PathBuf>,
     /// Of a network of `torch.export`: what is done to pixels first; `None` for nothing.
     pub normalization: Option<NormalizationChoice>,
+    /// Of a network of `torch.export`: the file of its evaluation mode, where that is a file of its own.
+    pub eval_program: Option<PathBuf>,
     /// `cpu`, or `cuda:0` and so on; `None` for the device of the training.
     pub device: Option<String>,
     /// Precision of the network.
@@ -43,6 +45,7 @@ impl SubjectOptions {
             dataset: None,
             data_dir: None,
             normalization: None,
+            eval_program: None,
             device: None,
             precision: ComputePrecision::Fp32,
         }
@@ -79,6 +82,12 @@ impl Subject {
                     .to_owned(),
             ));
         }
+        if options.eval_program.is_some() {
+            return Err(Error::Usage(
+                "a program of the evaluation mode belongs to a file of torch.export (.pt2); a run holds the one that it was begun with"
+                    .to_owned(),
+            ));
+        }
         let SubjectOptions { run, checkpoint, device, precision, .. } = options;
         let opened = open_of(catalogue, run, *checkpoint, device.as_deref(), *precision)?;
         let trained = recipe_of(options, &opened)?.check_with(&|_| true)?;
@@ -96,7 +105,7 @@ impl Subject {
         let Some(dataset) = options.dataset else {
             return Err(Error::NoDataset { path: options.run.clone() });
         };
-        let file = ExportedFile::read(&options.run)?;
+        let file = ExportedFile::read_with(&options.run, options.eval_program.as_deref())?;
         let image = file.image();
         let recipe = Recipe {
             dataset: Some(dataset),

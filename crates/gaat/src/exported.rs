@@ -9,7 +9,7 @@ use crate::nn::{
 use crate::{Error, Result};
 use gaat_data::{ImageSource, digest_of};
 use gaat_pt2::{Package, Program};
-use gaat_spec::{ModelName, Selection};
+use gaat_spec::{ModelName, Selection, visible_path};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::Device;
@@ -56,6 +56,25 @@ impl ExportedFile {
         Ok(Self { path: path.to_owned(), package: Arc::new(package), digest, has_weights: true })
     }
 
+    /// Reads `path`, and the program of the evaluation mode of the same network from `evaluation`, where that is a file of its own.
+    /// The digest is then that of both files in a row.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and when the two are not of one network.
+    pub fn read_with(path: &Path, evaluation: Option<&Path>) -> Result<Self> {
+        let Some(second) = evaluation else { return Self::read(path) };
+        let mut bytes = gaat_data::files::read(path)?;
+        let read = |path: &Path, bytes| gaat_pt2::read(bytes).map_err(|error| fault(path, error.to_string()));
+        let package = read(path, bytes.clone())?;
+        let more = gaat_data::files::read(second)?;
+        bytes.extend_from_slice(&more);
+        let digest = digest_of(&bytes);
+        drop(bytes);
+        let joined = package.with_evaluation(read(second, more)?);
+        let package = joined.map_err(|error| fault(second, format!("{error} ({})", visible_path(path))))?;
+        Ok(Self { path: path.to_owned(), package: Arc::new(package), digest, has_weights: true })
+    }
+
     /// The graph that belongs to the file of weights (or the state) at `weights`: beside it, or in the run directory round it. `None`
     /// where there is none.
     ///
@@ -83,7 +102,7 @@ impl ExportedFile {
         &self.package.program
     }
 
-    /// SHA-256 of the file; of a graph alone, that of the file that had its weights.
+    /// SHA-256 of the file, or of both files in a row; of a graph alone, that of what had its weights.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -108,12 +127,16 @@ impl ExportedFile {
     pub fn check_fits(&self, images: InputShape, classes: i64) -> Result<()> {
         let taken = self.image();
         if taken != images {
+            let mend = if taken.channels != images.channels {
+                "export it with as many channels, or take other images".to_owned()
+            } else if taken.width == taken.height {
+                format!("resize = {} brings them to that size", taken.width)
+            } else {
+                format!("resize = {}x{} brings them to that size", taken.width, taken.height)
+            };
             return Err(fault(
                 &self.path,
-                format!(
-                    "the network takes images of {taken}, those of the data set are {images}; resize them, or export the network \
-                     with an example of theirs"
-                ),
+                format!("the network takes images of {taken}, those of the data set are {images}; {mend}"),
             ));
         }
         let known = self.package.program.classes;

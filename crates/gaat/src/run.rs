@@ -200,20 +200,27 @@ pub fn settled(recipe: Recipe, run_dir: Option<&Path>) -> Result<(Recipe, Catalo
     let (path, expected) = match (&recipe.model, &recipe.model_file) {
         (Some(ModelChoice::File(path)), _) | (None, Some(path)) => (path.clone(), None),
         (Some(ModelChoice::Named(name)), Some(path)) => (path.clone(), Some(*name)),
+        (_, None) if recipe.eval_program.is_some() => {
+            return Err(Error::Usage(
+                "eval-program is the evaluation mode of a network of torch.export; name the file of that network as the model"
+                    .to_owned(),
+            ));
+        }
         (_, None) => return Ok((recipe, standard)),
     };
     let state = run_dir.map(|run_dir| RunDirectory::new(run_dir).state()).filter(|state| state.exists());
     let kept = state.map(|state| ExportedFile::beside(&state)).transpose()?.flatten();
     let file = match (kept, expected) {
         (Some(kept), Some(name)) if kept.claims(&name.to_string()) => kept,
-        _ => ExportedFile::read(&path)?,
+        _ => ExportedFile::read_with(&path, recipe.eval_program.as_deref())?,
     };
     let name = file.name();
     if let Some(expected) = expected.filter(|expected| !file.claims(&expected.to_string())) {
         return Err(exported::fault(
             &path,
             format!(
-                "holds {name}, and the recipe is of {expected}; give the file that the recipe was of, or name this one as the model"
+                "holds {name}, and the recipe is of {expected}; give the file that the recipe was of (and its eval-program, where it had \
+                 one), or name this one as the model"
             ),
         ));
     }

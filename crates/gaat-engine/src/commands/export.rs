@@ -2,9 +2,13 @@
 
 use super::Outcome;
 use anyhow::{Result, bail};
-use gaat::exchange::{BatchNorms, Config, OnnxOptions, config_path, export_onnx, export_safetensors};
+use gaat::exchange::{
+    BatchNorms, Config, OnnxOptions, config_path, export_onnx, export_program, export_safetensors,
+};
+use gaat::exported::is_exported;
 use gaat_cli::arguments::{ExportArguments, ExportFormat};
 use gaat_cli::printer::Printer;
+use gaat_report::format::typed;
 use gaat_spec::{ComputePrecision, visible_path};
 use gaat_study::subject::recipe_beside;
 use serde::Serialize;
@@ -14,7 +18,7 @@ use std::path::{Path, PathBuf};
 #[derive(Serialize)]
 struct Exported {
     file: PathBuf,
-    /// Beside safetensors alone; ONNX files carry it.
+    /// Beside the file, but for ONNX files, which carry it.
     config: Option<PathBuf>,
     model: String,
     input: String,
@@ -28,10 +32,18 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outc
     require_vacant(out)?;
     let is_onnx = arguments.format == ExportFormat::Onnx;
     if arguments.fold_batchnorm && !is_onnx {
-        bail!("--fold-batchnorm is of --format onnx: safetensors keep the parameters of the public model");
+        bail!("--fold-batchnorm is of --format onnx: the others keep the parameters of the public model");
     }
     if arguments.opset.is_some() && !is_onnx {
-        bail!("--opset is of --format onnx: safetensors hold weights and no operators");
+        bail!(
+            "--opset is of --format onnx: safetensors hold weights and no operators, .pt2 those of PyTorch"
+        );
+    }
+    if arguments.format == ExportFormat::Pt2 && !is_exported(out) {
+        bail!(
+            "--format pt2 writes a file that ends in .pt2, by which it is known again: --out {}",
+            typed(&out.with_extension("pt2"))
+        );
     }
     if !is_onnx {
         require_vacant(&config_path(out))?;
@@ -46,12 +58,14 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outc
         None => recipe_beside(&arguments.run).map(gaat::run::recipe).transpose()?.flatten(),
     };
     let config = Config::new(description, recipe);
-    let beside = if is_onnx {
-        let norms = if arguments.fold_batchnorm { BatchNorms::Folded } else { BatchNorms::Kept };
-        export_onnx(out, classifier, &config, OnnxOptions { norms, operators: arguments.opset })?;
-        None
-    } else {
-        Some(export_safetensors(out, classifier, description, &config)?)
+    let beside = match arguments.format {
+        ExportFormat::Onnx => {
+            let norms = if arguments.fold_batchnorm { BatchNorms::Folded } else { BatchNorms::Kept };
+            export_onnx(out, classifier, &config, OnnxOptions { norms, operators: arguments.opset })?;
+            None
+        }
+        ExportFormat::Safetensors => Some(export_safetensors(out, classifier, description, &config)?),
+        ExportFormat::Pt2 => Some(export_program(out, classifier, &config)?),
     };
     let exported = Exported {
         file: out.clone(),

@@ -33,6 +33,7 @@ fn open(arguments: &SubjectArguments) -> Result<Subject> {
         dataset: trained.dataset,
         data_dir: trained.data_dir.clone(),
         normalization: trained.normalization.clone(),
+        eval_program: trained.eval_program.clone(),
         device: device.clone(),
         precision: *precision,
     };

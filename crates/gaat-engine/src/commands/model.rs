@@ -9,7 +9,7 @@ use gaat_study::NetworkInfo;
 pub(crate) fn run(arguments: &ModelArguments, printer: &Printer) -> Result<Outcome> {
     let ModelAction::Info(arguments) = &arguments.action;
     gaat::device::prepare_process(None)?;
-    let info = NetworkInfo::of(&arguments.file)?;
+    let info = NetworkInfo::of(&arguments.file, arguments.eval_program.as_deref())?;
     printer.result(&info, NetworkInfo::text)?;
     Ok(if info.fault.is_some() { Outcome::ThresholdMissed } else { Outcome::Done })
 }

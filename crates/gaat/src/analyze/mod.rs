@@ -18,7 +18,7 @@ use crate::{Error, Result};
 use compared::{Compared, Path};
 use gaat_data::ImageSource;
 use gaat_spec::analysis::{Analysis, AttackOutcome, EpsilonAnalysis, LossModel, ModelAnalysis, SCHEMA};
-use gaat_spec::{Anchor, Norm, PixelLength, Selection, ThreatModel, bounds};
+use gaat_spec::{Anchor, Curvature, Norm, PixelLength, Selection, ThreatModel, bounds};
 use outcome::{Clock, Misfit, Tally};
 use std::time::{Duration, Instant};
 
@@ -100,6 +100,10 @@ pub fn analyze(
     options.check()?;
     if images.is_empty() {
         return Err(Error::Usage("an analysis needs at least one image".to_owned()));
+    }
+    let takes_second = |model: &LossModel| model.curvature == Curvature::Exact;
+    if let Some(network) = classifier.exported().filter(|_| options.models.iter().any(takes_second)) {
+        network.check_second_order()?;
     }
     let store = classifier.store();
     let choice = Choice { limit: options.limit, selection: options.selection, seed: options.seed };

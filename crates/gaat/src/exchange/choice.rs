@@ -77,5 +77,10 @@ pub(super) fn choose(fits: &[Fit], places: &[usize], offers: &Offers) -> Result<
 
 /// How usual a key is, the most usual first; `None` where a part of it is not known.
 fn rank(fit: &Fit, offers: &Offers) -> Option<Vec<usize>> {
-    parts(fit, offers).iter().map(|part| USUAL.iter().position(|usual| usual == part)).collect()
+    parts(fit, offers).iter().map(|part| usual_rank(part)).collect()
+}
+
+/// The place of `part` among the usual keys.
+pub(super) fn usual_rank(part: &str) -> Option<usize> {
+    USUAL.iter().position(|usual| *usual == part)
 }

@@ -5,7 +5,7 @@ use crate::weights::Description;
 use gaat_spec::{ModelName, Recipe};
 use serde::Serialize;
 
-/// Content of `config.json` beside exported safetensors, and of the text `gaat` in exported ONNX files.
+/// Content of `config.json` beside exported safetensors and programs, and of the text `gaat` in exported ONNX files.
 #[derive(Debug, Clone, Serialize)]
 pub struct Config {
     /// Layout of this document.

@@ -1,4 +1,4 @@
-//! Networks from and for elsewhere: PyTorch state dicts in, safetensors and ONNX out.
+//! Networks from and for elsewhere: PyTorch state dicts in; safetensors, programs of torch.export and ONNX out.
 
 mod choice;
 mod config;
@@ -9,9 +9,11 @@ mod names;
 mod onnx;
 mod scaling;
 mod source;
+mod whole;
 
 pub use config::Config;
 pub(crate) use import::is_safetensors;
+pub(crate) use whole::whole;
 pub use import::{ImportOptions, Imported, USUAL_INPUTS, import};
 
 use crate::files::write_atomically;
@@ -64,7 +66,30 @@ pub fn export_safetensors(
     Ok(beside)
 }
 
-/// Where [`export_safetensors`] puts the configuration of the weights at `path`.
+/// Writes the program of torch.export that `classifier` came from with its weights as they are now, as `torch.export.load` takes it,
+/// and `config.json` beside it.
+///
+/// Pixels are not normalised in it: see [`Config::mean`]. Two programs, for training and for evaluation, are written as models `train`
+/// and `eval` of one file, which `torch.export.pt2_archive._package.load_pt2` reads. Returns the path of the configuration, which
+/// replaces a file that lay there.
+///
+/// # Errors
+/// When the network did not come from torch.export, or either file cannot be written.
+pub fn export_program(path: &Path, classifier: &dyn Classifier, config: &Config) -> Result<PathBuf> {
+    let Some(network) = classifier.exported() else {
+        return Err(Error::Model {
+            model: classifier.name(),
+            reason: "did not come from torch.export, so that there is no program of it to write; export it as safetensors or ONNX"
+                .to_owned(),
+        });
+    };
+    let beside = config_path(path);
+    write_atomically(path, &network.file()?)?;
+    write_atomically(&beside, config.to_json()?.as_bytes())?;
+    Ok(beside)
+}
+
+/// Where [`export_safetensors`] and [`export_program`] put the configuration of the weights at `path`.
 pub fn config_path(path: &Path) -> PathBuf {
     path.with_file_name("config.json")
 }

@@ -119,10 +119,11 @@ pub trait Classifier: Send {
         let _ = (rng, step);
     }
 
-    /// Where its passes are kept as CUDA graphs. `None` by default, and on a CPU: then every pass is computed operation by
+    /// Where its passes in `mode` are kept as CUDA graphs. `None` by default, and on a CPU: then every pass is computed operation by
     /// operation. A classifier that returns one promises that what a pass computes depends on its inputs and the tensors of the store
     /// alone, that those stay where they are, and that it neither draws random numbers nor reads from the device.
-    fn recordings(&self) -> Option<&Recordings> {
+    fn recordings(&self, mode: Mode) -> Option<&Recordings> {
+        let _ = mode;
         None
     }
 

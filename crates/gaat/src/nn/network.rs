@@ -145,7 +145,7 @@ impl Classifier for Network {
         &self.store
     }
 
-    fn recordings(&self) -> Option<&Recordings> {
+    fn recordings(&self, _mode: Mode) -> Option<&Recordings> {
         self.recordings.as_ref()
     }
 

@@ -40,7 +40,7 @@ pub(crate) fn pixel_pass(
         };
         Ok(vec![losses.f_detach()?, gradient, logits.f_detach()?])
     };
-    let recordings = classifier.recordings();
+    let recordings = classifier.recordings(mode);
     let mut found = tch::with_grad(|| recorded(recordings, (name, mode), inputs, &pass))?;
     if recordings.is_some() {
         // The next pass writes where this one did.

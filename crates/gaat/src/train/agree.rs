@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// Keys of a recipe that may differ from machine to machine; what lies there is compared by its digest.
-const OF_A_MACHINE: [&str; 5] = ["data-dir", "device", "threads", "model-file", "from"];
+const OF_A_MACHINE: [&str; 6] = ["data-dir", "device", "threads", "model-file", "eval-program", "from"];
 
 /// Insists that all of `world` train alike: by `plan`, on the images and from the weights of `record`, the same `network`.
 ///

@@ -226,7 +226,7 @@ impl<'a> StepContext<'a> {
         is_watching: bool,
     ) -> Result<Slope> {
         let (classifier, portion) = (self.classifier, self.portion);
-        let recordings = classifier.recordings();
+        let recordings = classifier.recordings(mode);
         let inputs = [pixels, batch.targets()];
         let pass = |inputs: &[&Tensor]| {
             let pixels = inputs[0].f_detach()?.f_set_requires_grad(is_watching)?;

@@ -1,6 +1,6 @@
 //! Where the weights of a run come from: freshly drawn, or given.
 
-use crate::exchange::{ImportOptions, import, is_safetensors};
+use crate::exchange::{ImportOptions, import, is_safetensors, whole};
 use crate::nn::{Classifier, InputShape, Normalization};
 use crate::run::RunDirectory;
 use crate::weights::{self, Checkpoint, Description};
@@ -58,24 +58,24 @@ impl GivenWeights {
         if own(path)?.is_some() {
             return Self::open(path);
         }
-        let imported = import(path, &ImportOptions { input: Some(input), ..ImportOptions::new(*model) })?;
-        let normalization = Some(imported.classifier.normalization()).filter(|own| !own.is_identity());
-        let mut notes: Vec<String> =
-            imported.notes.iter().map(|note| format!("{}: {note}", gaat_spec::visible_path(path))).collect();
+        let (tensors, notes, normalization) = if model.published().is_ok() {
+            let options = ImportOptions { input: Some(input), ..ImportOptions::new(*model) };
+            let imported = import(path, &options)?;
+            let normalization = Some(imported.classifier.normalization()).filter(|own| !own.is_identity());
+            (imported.classifier.store().state()?, imported.notes, normalization)
+        } else {
+            let (tensors, notes) = whole(path)?;
+            (tensors, notes, None)
+        };
+        let shown = gaat_spec::visible_path(path);
+        let mut notes: Vec<String> = notes.iter().map(|note| format!("{shown}: {note}")).collect();
         if normalization.is_none() {
             notes.push(format!(
-                "{}: the file does not say how pixels were normalised: the network takes the normalization of the recipe",
-                gaat_spec::visible_path(path)
+                "{shown}: the file does not say how pixels were normalised: the network takes the normalization of the recipe"
             ));
         }
         let digest = gaat_data::digest_of_file(path)?;
-        Ok(Self {
-            path: path.clone(),
-            tensors: imported.classifier.store().state()?,
-            normalization,
-            digest,
-            notes,
-        })
+        Ok(Self { path: path.clone(), tensors, normalization, digest, notes })
     }
 
     /// What was done to the pixels when the weights were trained, where the file says it; a network that takes the weights must do
@@ -133,6 +133,11 @@ impl Start {
         let Some(path) = &recipe.resolved.from else { return Ok(Self::Fresh) };
         let weights = GivenWeights::read(path, &recipe.model, input)?;
         Ok(Self::From { weights, head: recipe.resolved.from_head.unwrap_or(Head::Keep) })
+    }
+
+    /// Whether all weights are given, the last layer's too, so that the network knows its classes already.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self, Self::From { head: Head::Keep, .. })
     }
 
     /// The normalisation of given weights, for images of so many channels; `None` where they do not say, or there are none.

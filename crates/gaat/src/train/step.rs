@@ -44,6 +44,11 @@ pub trait TrainingMethod: Send {
         false
     }
 
+    /// Whether it differentiates gradients in the pixels once more, which some operators of a network may not allow.
+    fn takes_second_order(&self) -> bool {
+        false
+    }
+
     /// What of the method depends on all images of a batch, so that it cannot be divided among processes; `None` where each can compute
     /// its images alone.
     fn indivisible(&self) -> Option<&'static str> {

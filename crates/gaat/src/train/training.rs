@@ -182,9 +182,12 @@ impl Training {
         // Validation judges.
         network.check_mode(Mode::Train)?;
         network.check_mode(Mode::Eval)?;
+        if let Some(network) = network.exported().filter(|_| method.takes_second_order()) {
+            network.check_second_order()?;
+        }
         let setting = Setting::of(&plan, &data, network.as_ref())?;
         let Dataset { splits, digest, mut warnings } = data;
-        if found.is_none() && network.exported().is_some() {
+        if found.is_none() && (start.is_whole() || network.exported().is_some()) {
             warnings.extend(doubt(network.as_ref(), splits.train.images())?);
         }
         warnings.extend(keeper.warnings());

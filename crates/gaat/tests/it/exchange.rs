@@ -88,7 +88,7 @@ fn script(arguments: &[&str]) -> Output {
     python("exchange.py", arguments)
 }
 
-fn python(script: &str, arguments: &[&str]) -> Output {
+pub(crate) fn python(script: &str, arguments: &[&str]) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference").join(script);
     Command::new(gaat_testkit::python()).arg(script).args(arguments).output().unwrap()
 }
@@ -108,7 +108,10 @@ fn ask_other_runtimes(root: &Path) {
 
 /// Whether the other side can be asked; else says plainly that it is not.
 fn has_packages() -> bool {
-    let output = script(&["packages"]);
+    is_there(&script(&["packages"]))
+}
+
+pub(crate) fn is_there(output: &Output) -> bool {
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() {
         println!("against {}", out.trim());

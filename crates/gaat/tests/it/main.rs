@@ -20,6 +20,7 @@ mod curvatures;
 mod evaluation;
 mod exchange;
 mod explanations;
+mod exported_back;
 mod fine_tuning;
 mod finite;
 mod imported;

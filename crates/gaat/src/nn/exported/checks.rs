@@ -36,6 +36,32 @@ impl ExportedNetwork {
         Ok(())
     }
 
+    /// Refuses a network whose gradient in the pixels has no gradient of its own: PyTorch knows none of some operators.
+    ///
+    /// # Errors
+    /// Then, with what libtorch says of the operator.
+    pub fn check_second_order(&self) -> Result<()> {
+        let mode = if self.check_mode(Mode::Eval).is_ok() { Mode::Eval } else { Mode::TrainFrozenStats };
+        let images = self.graph(mode).1.batch.unwrap_or(TRIED);
+        let pixels = self.pixels("check", images)?.f_set_requires_grad(true)?;
+        let second = || -> Result<()> {
+            let logits = self.logits(&pixels, mode)?;
+            let loss = logits.f_log_softmax(1, Kind::Float)?.f_sum(Kind::Float)?;
+            let slope = gradients(&[&loss], None, &[&pixels], gaat_shim::Graph::Record)?.pop().flatten();
+            // A slope without a graph is that of a straight network: its second order is there, and zero.
+            if let Some(slope) = slope.filter(Tensor::requires_grad) {
+                gradients(&[&slope.f_sum(Kind::Float)?], None, &[&pixels], gaat_shim::Graph::Free)?;
+            }
+            Ok(())
+        };
+        tch::with_grad(second).map_err(|error| {
+            self.fault(format!(
+                "has no second order, which this method or model of the loss takes: {error}; choose one that takes first derivatives \
+                 alone (a curvature other than exact), or export the network with another activation"
+            ))
+        })
+    }
+
     fn pixels(&self, name: &str, images: i64) -> Result<Tensor> {
         let shape = self.input.shape;
         let size = [images, shape.channels, shape.height, shape.width];
@@ -151,7 +177,9 @@ impl ExportedNetwork {
         if !is_true(&gradient.f_isfinite()?.f_all()?)? {
             return Err(self.fault("has a gradient in its pixels that is not finite".to_owned()));
         }
-        if !is_true(&gradient.f_ne(0.0)?.f_any()?)? {
+        // A last layer of zeros, as torchvision's and timm's transformers begin with, answers every image alike: it can learn.
+        let is_untrained = is_true(&logits.f_eq_tensor(&logits.f_narrow(0, 0, 1)?)?.f_all()?)?;
+        if !is_untrained && !is_true(&gradient.f_ne(0.0)?.f_any()?)? {
             return Err(self.fault(
                 "has a gradient in its pixels that is zero everywhere, so that attacks find nothing and robustness would be an illusion"
                     .to_owned(),

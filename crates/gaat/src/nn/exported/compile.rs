@@ -27,6 +27,8 @@ pub(super) struct Graph {
     pub(super) has_attention: bool,
     /// Bytes of the largest tensor that the file states, an image.
     pub(super) largest: u64,
+    /// Passes that draw nothing can be kept as CUDA graphs.
+    pub(super) only_launches: bool,
     draws_in_training: bool,
     draws_noise: bool,
 }
@@ -68,6 +70,10 @@ impl Graph {
             is_convolutional: has(&["conv2d"]) && !has_attention && !has(&["softmax"]),
             has_attention,
             largest: largest(program),
+            only_launches: program.nodes.iter().all(|node| match &node.target {
+                Target::Operator { base, .. } => gaat_pt2::only_launches(base),
+                Target::Arithmetic(_) => true,
+            }),
             draws_in_training: behaves(&|behaviour| match behaviour {
                 Behaviour::Dropout { is_on } => *is_on,
                 Behaviour::Attention { dropout } => *dropout > 0.0,

@@ -11,8 +11,8 @@ mod step;
 
 use super::input::InputStage;
 use super::{
-    Classifier, ComputePrecision, Draws, FeatureMaps, InputShape, Mode, Normalization, ParameterStore, Rng,
-    Trace,
+    Classifier, ComputePrecision, Draws, FeatureMaps, InputShape, Mode, Normalization, ParameterStore,
+    Recordings, Rng, Trace,
 };
 use crate::{Error, Result};
 use compile::Graph;
@@ -68,6 +68,7 @@ pub struct ExportedNetwork {
     constants: Vec<Tensor>,
     input: InputStage,
     precision: ComputePrecision,
+    recordings: Option<Recordings>,
     name: String,
     digest: String,
     /// Digest of its graph.
@@ -126,6 +127,7 @@ impl ExportedNetwork {
             constants,
             input,
             precision: options.precision,
+            recordings: Recordings::of(options.device)?,
             name: options.name.clone(),
             digest: options.digest.clone(),
             variant: variant(&package)?,
@@ -287,6 +289,11 @@ impl Classifier for ExportedNetwork {
         &self.store
     }
 
+    fn recordings(&self, mode: Mode) -> Option<&Recordings> {
+        let graph = self.graph(mode).0;
+        self.recordings.as_ref().filter(|_| graph.only_launches && !graph.draws(mode))
+    }
+
     fn begin_step(&self, rng: Rng, step: u64) {
         *self.draws.borrow_mut() = rng.seeded(STREAM, step);
     }
@@ -300,6 +307,7 @@ impl Classifier for ExportedNetwork {
             constants: self.constants.iter().map(Tensor::shallow_clone).collect(),
             input: self.input.replica(),
             precision: self.precision,
+            recordings: Recordings::of(self.store.device())?,
             name: self.name.clone(),
             digest: self.digest.clone(),
             variant: self.variant.clone(),

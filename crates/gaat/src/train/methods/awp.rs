@@ -37,6 +37,10 @@ impl TrainingMethod for Awp {
         self.inner.observe(outcome);
     }
 
+    fn takes_second_order(&self) -> bool {
+        self.inner.takes_second_order()
+    }
+
     fn replays(&self) -> usize {
         self.inner.replays()
     }

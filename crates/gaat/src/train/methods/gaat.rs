@@ -52,6 +52,10 @@ fn merged(spec: GaatSpec, norm: Norm) -> GaatSpec {
 }
 
 impl TrainingMethod for Gaat {
+    fn takes_second_order(&self) -> bool {
+        self.spec.curvature == Curvature::Exact
+    }
+
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let plan = self.controller.map_or(Effort::NONE, |controller| controller.plan(context.progress()));
         let attack = self.attack.scaled(context.attack_scale() * plan.reach);

@@ -32,6 +32,10 @@ impl GradAlign {
 }
 
 impl TrainingMethod for GradAlign {
+    fn takes_second_order(&self) -> bool {
+        true
+    }
+
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let (clean, labels) = (&batch.pixels, batch.attack_targets());
         let InputGradient { losses: at_clean, gradient, .. } =

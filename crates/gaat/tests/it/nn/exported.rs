@@ -26,7 +26,7 @@ fn options(normalization: Normalization) -> ExportedOptions {
     }
 }
 
-fn open(name: &str) -> gaat::Result<ExportedNetwork> {
+pub(crate) fn open(name: &str) -> gaat::Result<ExportedNetwork> {
     ExportedNetwork::new(Arc::new(gaat_pt2::read(bytes(name)).unwrap()), &options(Normalization::identity(3)))
 }
 
@@ -218,6 +218,25 @@ fn noise_needs_the_program_of_the_evaluation_mode() {
     let before = logits(Mode::Eval);
     let _filled = tch::no_grad(|| pair.store().trainable()[0].shallow_clone().fill_(0.5));
     assert_ne!(before, logits(Mode::Eval));
+}
+
+#[test]
+fn a_second_file_can_be_the_program_of_the_evaluation_mode() {
+    let package = gaat_pt2::read(bytes("noisy")).unwrap();
+    let package = package.with_evaluation(gaat_pt2::read(bytes("noisy-eval")).unwrap()).unwrap();
+    let network = ExportedNetwork::new(Arc::new(package), &options(Normalization::identity(3))).unwrap();
+    network.check_mode(Mode::Eval).unwrap();
+    let pixels = Tensor::full([2, 3, 32, 32], 0.5, (Kind::Float, Device::Cpu));
+    let (logits, pair) = (|mode| network.logits(&pixels, mode).unwrap(), open("noisy-pair").unwrap());
+    assert_eq!(logits(Mode::Eval), pair.logits(&pixels, Mode::Eval).unwrap());
+    assert_ne!(logits(Mode::Train), logits(Mode::Eval));
+    // A run keeps both, so that it outlives the files.
+    let (alone, _) = gaat_pt2::read_graph(network.graph_alone().unwrap(), 1 << 20).unwrap();
+    let kept =
+        ExportedNetwork::without_weights(Arc::new(alone), &options(Normalization::identity(3))).unwrap();
+    assert_eq!(kept.variant(), network.variant());
+    kept.store().load(&network.store().state().unwrap()).unwrap();
+    assert_eq!(kept.logits(&pixels, Mode::Eval).unwrap(), logits(Mode::Eval));
 }
 
 #[test]

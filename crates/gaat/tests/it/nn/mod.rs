@@ -2,7 +2,7 @@
 
 mod convolutions;
 mod derivatives;
-mod exported;
+pub(crate) mod exported;
 pub(crate) mod golden;
 mod initial;
 mod modes;
