@@ -337,7 +337,9 @@ fn fill_folder(report: &mut DatasetReport, root: &Path, arrangement: Arrangement
         let Some(files) = files else { continue };
         let containers: Vec<PathBuf> = match arrangement {
             Arrangement::Shards => part.shards(root),
-            _ => scan.class_names.iter().filter_map(|class| Some(part.directory(root)?.join(class))).collect(),
+            _ => {
+                scan.class_names.iter().filter_map(|class| Some(part.directory(root)?.join(class))).collect()
+            }
         };
         let mut found: BTreeMap<&Path, (u64, usize)> = BTreeMap::new();
         for file in files {

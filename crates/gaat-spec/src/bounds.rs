@@ -74,6 +74,8 @@ pub const SEEDS: Bound = Bound::to("seeds", 1000);
 pub const JUDGE_LIMIT: Bound = Bound::to("judge-limit", 1_000_000_000);
 /// Images in a batch.
 pub const BATCH_SIZE: Bound = Bound::to("batch-size", 1_000_000);
+/// Batches whose gradients one step adds up.
+pub const ACCUMULATE: Bound = Bound::to("accumulate", 100_000);
 /// Images that something is limited to.
 pub const LIMIT: Bound = Bound::to("limit", 1_000_000_000);
 /// Images that the validation's attack is limited to.

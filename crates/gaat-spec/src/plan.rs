@@ -20,6 +20,7 @@ pub struct Plan {
     pub(crate) epsilon_warmup: f64,
     pub(crate) epochs: usize,
     pub(crate) batch_size: usize,
+    pub(crate) accumulate: usize,
     pub(crate) sync_batch_norm: bool,
     pub(crate) schedule: Schedule,
     pub(crate) optimizer: OptimizerSpec,
@@ -96,8 +97,10 @@ numbers! {
     epsilon_warmup: f64;
     /// Passes over the training images.
     epochs: usize;
-    /// Images per step.
+    /// Images that are computed at once, by all processes together.
     batch_size: usize;
+    /// Batches whose gradients one step adds up.
+    accumulate: usize;
     /// Whether several processes normalise by the statistics of the whole batch.
     sync_batch_norm: bool;
     /// Optimiser and its numbers.
@@ -120,6 +123,11 @@ impl Plan {
     /// Every key with its value: what is saved with the run and reproduces it.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// Images that one step goes by: `accumulate` batches.
+    pub fn images_per_step(&self) -> usize {
+        self.batch_size * self.accumulate
     }
 
     /// Learning rate over the run.

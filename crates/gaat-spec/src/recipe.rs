@@ -195,9 +195,13 @@ pub struct Recipe {
     /// Passes over the training images
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Optimisation"))]
     pub epochs: Option<usize>,
-    /// Images per step
+    /// Images computed at once, in all processes together; a step takes this number times accumulate
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Optimisation"))]
     pub batch_size: Option<usize>,
+    /// Batches per step: their gradients are added up one after the other, in the memory of one batch, as if the batch were so
+    /// many times larger
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Optimisation"))]
+    pub accumulate: Option<usize>,
     /// Whether batch normalisation in several processes uses the statistics of the whole batch instead of those of each
     /// process's part
     #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Optimisation"))]
@@ -208,6 +212,9 @@ pub struct Recipe {
     /// Learning rate: start, or peak of cyclic and one-cycle
     #[cfg_attr(feature = "clap", arg(long, value_name = "RATE", help_heading = "Optimisation"))]
     pub learning_rate: Option<f64>,
+    /// Epochs over which the learning rate of any schedule grows from 0, such as 5 or 0.5; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "EPOCHS", help_heading = "Optimisation"))]
+    pub learning_rate_warmup: Option<f64>,
     /// constant, step, cyclic, cosine or one-cycle
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Optimisation"))]
     pub schedule: Option<ScheduleName>,
@@ -319,6 +326,7 @@ impl Recipe {
             ("awp-warmup", self.awp_warmup),
             ("epochs", self.epochs),
             ("batch-size", self.batch_size),
+            ("accumulate", self.accumulate),
             ("validation-steps", self.validation_steps),
             ("validation-limit", self.validation_limit),
             ("threads", self.threads),
@@ -677,7 +685,7 @@ mod tests {
             assert!(error.starts_with(&format!("{key} = ")) && error.contains("needs at most"), "{error}");
             seen += 1;
         }
-        assert_eq!(seen, 14);
+        assert_eq!(seen, 15);
         let wide =
             Recipe::from_toml("dataset = \"digits\"\nresize = \"32x9000\"").unwrap().check().unwrap_err();
         assert!(wide.to_string().starts_with("resize = 9000: needs at most 8192"), "{wide}");

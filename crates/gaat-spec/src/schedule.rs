@@ -15,6 +15,8 @@ pub struct Schedule {
     pub milestones: Vec<f64>,
     /// See `milestones`.
     pub decay_factor: f64,
+    /// Share of the run over which the learning rate is multiplied by a factor that grows evenly from 0 to 1; 0 is off.
+    pub warmup: f64,
 }
 
 /// One-cycle starts at this fraction of the peak (PyTorch's `div_factor` 25).
@@ -48,7 +50,8 @@ impl Schedule {
                 }
             }
         };
-        self.learning_rate * shape
+        let growth = if progress < self.warmup { progress / self.warmup } else { 1.0 };
+        self.learning_rate * shape * growth
     }
 }
 
@@ -62,7 +65,8 @@ mod tests {
     use super::*;
 
     fn schedule(name: ScheduleName) -> Schedule {
-        Schedule { name, learning_rate: 0.2, peak: 0.4, milestones: vec![0.5, 0.75], decay_factor: 0.1 }
+        let milestones = vec![0.5, 0.75];
+        Schedule { name, learning_rate: 0.2, peak: 0.4, milestones, decay_factor: 0.1, warmup: 0.0 }
     }
 
     fn close(left: f64, right: f64) {
@@ -81,6 +85,20 @@ mod tests {
         for (name, points) in landmarks {
             for (progress, expected) in points {
                 close(schedule(name).at(*progress), *expected);
+            }
+        }
+    }
+
+    #[test]
+    fn any_shape_grows_from_0_and_is_itself_after_the_warm_up() {
+        for name in ScheduleName::ALL {
+            let (plain, warm) = (schedule(*name), Schedule { warmup: 0.1, ..schedule(*name) });
+            close(warm.at(0.0), 0.0);
+            for progress in [0.02, 0.05, 0.08] {
+                close(warm.at(progress), plain.at(progress) * progress / 0.1);
+            }
+            for progress in [0.1, 0.3, 0.5, 0.99, 1.0] {
+                close(warm.at(progress), plain.at(progress));
             }
         }
     }

@@ -15,11 +15,14 @@ impl TrainingMethod for HalfAndHalf {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         // Passes are counted by the context; the attack is scaled while a recipe warms it up.
         let perturbed = context.perturb(&self.attack.scaled(context.attack_scale()), batch)?;
-        let descent = context.descend_on(batch, &mut |tape| {
-            let (clean, attacked) = (tape.logits(&batch.pixels)?, tape.logits(perturbed.pixels())?);
+        // For a part of the batch at a time, where a recipe accumulates.
+        let descent = context.descend_on(batch, &mut |tape, part| {
+            let clean = tape.logits(&part.of(&batch.pixels)?)?;
+            let attacked = tape.logits(&part.of(perturbed.pixels())?)?;
+            let labels = part.of(&batch.labels)?.f_unsqueeze(1)?;
             let loss = |logits: &Tensor| -> Result<Tensor> {
                 let likely = logits.f_log_softmax(-1, Kind::Float)?;
-                Ok(likely.f_gather(1, &batch.labels.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?.f_neg()?)
+                Ok(likely.f_gather(1, &labels, false)?.f_squeeze_dim(1)?.f_neg()?)
             };
             let losses = (loss(&clean)? + loss(&attacked)?) * 0.5;
             Ok(Objective { losses, attacked: None, logits: attacked, watched: None })

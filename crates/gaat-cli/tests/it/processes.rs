@@ -145,7 +145,7 @@ fn a_killed_process_ends_all_and_a_restart_goes_on_to_the_same_weights() {
     let here = directory.path();
     let line = |out: &str| {
         format!(
-            "{RUN} --model convnet --method gaat --limit 600 --batch-size 40 --epochs 4 --quiet --out {out}"
+            "{RUN} --model convnet --method gaat --limit 600 --batch-size 20 --accumulate 2 --epochs 4 --quiet --out {out}"
         )
     };
     together(here, &line("whole"), 2);
@@ -326,7 +326,7 @@ fn torchrun_starts_several_processes_and_starts_them_again() {
     }
     let line = |out: &str| {
         format!(
-            "{RUN} --model convnet --method gaat --limit 600 --batch-size 40 --epochs 4 --quiet --out {out}"
+            "{RUN} --model convnet --method gaat --limit 600 --batch-size 20 --accumulate 2 --epochs 4 --quiet --out {out}"
         )
     };
     let torchrun = |out: &str| {

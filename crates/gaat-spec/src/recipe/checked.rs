@@ -97,8 +97,9 @@ impl CheckedRecipe {
             epsilon_warmup: within(f.epsilon_warmup, "epsilon-warmup", 0.0, 1.0)?,
             epochs,
             batch_size: count(f.batch_size, bounds::BATCH_SIZE)?,
+            accumulate: f.accumulate.map_or(Ok(1), |batches| bounds::ACCUMULATE.check(batches))?,
             sync_batch_norm: f.sync_batch_norm.unwrap_or(false),
-            schedule: schedule(f)?,
+            schedule: schedule(f, epochs)?,
             optimizer: optimizer(f)?,
             clip_norm: positive(f.clip_norm, "clip-norm")?,
             weight_averaging: positive(f.weight_averaging, "weight-averaging")?,
@@ -210,7 +211,7 @@ fn on_collapse(f: &Recipe, method: MethodName) -> Result<Option<CollapsePolicy>>
     }
 }
 
-fn schedule(f: &Recipe) -> Result<Schedule> {
+fn schedule(f: &Recipe, epochs: usize) -> Result<Schedule> {
     let learning_rate = need(f.learning_rate, "learning-rate")?;
     if !(learning_rate > 0.0 && learning_rate <= MOST_LEARNING_RATE) {
         let reason = format!("needs a number over 0 and at most {MOST_LEARNING_RATE:e}");
@@ -227,7 +228,20 @@ fn schedule(f: &Recipe) -> Result<Schedule> {
         return Err(Error::value("peak", peak, "needs a share of the run between 0 and 1, both excluded"));
     }
     let decay_factor = within(f.decay_factor, "decay-factor", 0.0, 1.0)?;
-    Ok(Schedule { name: need(f.schedule, "schedule")?, learning_rate, peak, milestones, decay_factor })
+    let warmup = f.learning_rate_warmup.unwrap_or(0.0);
+    if !(warmup >= 0.0 && warmup <= epochs as f64) {
+        let reason = format!("needs a number of epochs from 0, which is off, to the {epochs} of the run");
+        return Err(Error::value("learning-rate-warmup", warmup, reason));
+    }
+    let warmup = warmup / epochs as f64;
+    Ok(Schedule {
+        name: need(f.schedule, "schedule")?,
+        learning_rate,
+        peak,
+        milestones,
+        decay_factor,
+        warmup,
+    })
 }
 
 fn optimizer(f: &Recipe) -> Result<OptimizerSpec> {

@@ -18,6 +18,7 @@ mod layers;
 mod models;
 mod network;
 mod outline;
+mod parts;
 mod pixel_pass;
 mod precision;
 mod recordings;
@@ -36,7 +37,9 @@ pub use layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbe
 pub(crate) use models::head;
 pub use network::Body;
 pub(crate) use outline::{Outline, Sized, is_ignored, misfit, misfits};
-pub(crate) use pixel_pass::{PixelPass, pixel_pass};
+pub use parts::Part;
+pub(crate) use parts::in_parts;
+pub(crate) use pixel_pass::{PixelPass, pixel_pass, plain_logits};
 pub use precision::{ComputePrecision, PrecisionRequest, has_bf16};
 pub use recordings::Recordings;
 pub(crate) use recordings::{recorded, try_algorithms};

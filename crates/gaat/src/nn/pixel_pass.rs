@@ -1,5 +1,6 @@
-//! One forward and one backward pass to the pixels: what attacks and Taylor models ask a network for.
+//! One forward and one backward pass to the pixels, or a forward pass alone: what attacks and Taylor models ask a network for.
 
+use super::parts::in_parts;
 use super::recordings::{PassName, recorded};
 use super::{Classifier, Mode};
 use crate::{Error, Result};
@@ -16,15 +17,16 @@ pub(crate) struct PixelPass {
     pub(crate) logits: Tensor,
 }
 
-/// The losses that `losses` makes of the logits and of `inputs`, the first of which is the pixels, and their gradient in the
-/// pixels. Weight gradients are never computed. `name` tells losses apart: under one name `losses` depends on nothing but what
-/// it is given.
+/// The losses that `losses` makes of the logits and of `inputs`, the first of which is the pixels and each of which has a row for
+/// each image, and their gradient in the pixels, computed in `parts`. Weight gradients are never computed. `name` tells losses
+/// apart: under one name `losses` depends on nothing but what it is given.
 ///
 /// # Errors
 /// When the network refuses the pixels.
 pub(crate) fn pixel_pass(
     (classifier, mode): (&dyn Classifier, Mode),
     name: PassName,
+    parts: usize,
     inputs: &[&Tensor],
     losses: &dyn Fn(&Tensor, &[&Tensor]) -> Result<Tensor>,
 ) -> Result<PixelPass> {
@@ -41,12 +43,28 @@ pub(crate) fn pixel_pass(
         Ok(vec![losses.f_detach()?, gradient, logits.f_detach()?])
     };
     let recordings = classifier.recordings(mode);
-    let mut found = tch::with_grad(|| recorded(recordings, (name, mode), inputs, &pass))?;
-    if recordings.is_some() {
+    let found = in_parts(parts, inputs, &|inputs| {
+        let found = tch::with_grad(|| recorded(recordings, (name, mode), inputs, &pass))?;
+        if recordings.is_none() {
+            return Ok(found);
+        }
         // The next pass writes where this one did.
-        found = found.iter().map(|tensor| Ok(tensor.f_alias_copy()?)).collect::<Result<_>>()?;
-    }
+        found.iter().map(|tensor| Ok(tensor.f_alias_copy()?)).collect()
+    })?;
     let [losses, gradient, logits] = <[Tensor; 3]>::try_from(found)
         .map_err(|found| Error::Libtorch(format!("a pass gave {} results, not 3", found.len())))?;
     Ok(PixelPass { losses, gradient, logits })
+}
+
+/// Logits of `points`, `[N, classes]`, without a graph, computed in `parts`.
+///
+/// # Errors
+/// When the network refuses the points.
+pub(crate) fn plain_logits(
+    (classifier, mode): (&dyn Classifier, Mode),
+    parts: usize,
+    points: &Tensor,
+) -> Result<Tensor> {
+    let logits = |inputs: &[&Tensor]| Ok(vec![tch::no_grad(|| classifier.logits(inputs[0], mode))?]);
+    Ok(in_parts(parts, &[points], &logits)?.swap_remove(0))
 }

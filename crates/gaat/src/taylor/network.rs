@@ -1,7 +1,7 @@
 //! The network as an expansion asks it: graphs that outlive a pass, and every pass counted.
 
-use crate::Result;
-use crate::nn::{Classifier, Mode, PixelPass, pixel_pass};
+use crate::nn::{Classifier, Mode, PixelPass, in_parts, pixel_pass, plain_logits};
+use crate::{Error, Result};
 use gaat_shim::Graph;
 use gaat_spec::Passes;
 use std::cell::Cell;
@@ -14,6 +14,8 @@ pub(crate) const CROSS_ENTROPY: &str = "cross-entropy";
 pub(crate) struct CountedNetwork<'a> {
     classifier: &'a dyn Classifier,
     mode: Mode,
+    /// How many parts every batch is computed in.
+    parts: Cell<usize>,
     passes: Cell<Passes>,
 }
 
@@ -43,7 +45,12 @@ impl PointPass {
 
 impl<'a> CountedNetwork<'a> {
     pub(crate) fn new(classifier: &'a dyn Classifier, mode: Mode) -> Self {
-        Self { classifier, mode, passes: Cell::default() }
+        Self { classifier, mode, parts: Cell::new(1), passes: Cell::default() }
+    }
+
+    /// Computes every batch from now on in `parts`, at least 1, one after the other.
+    pub(crate) fn divide(&self, parts: usize) {
+        self.parts.set(parts);
     }
 
     /// Passes so far, in images.
@@ -69,8 +76,13 @@ impl<'a> CountedNetwork<'a> {
             let network = (self.classifier, self.mode);
             let of_logits = |logits: &Tensor, inputs: &[&Tensor]| cross_entropy(logits, inputs[1]);
             let PixelPass { losses, gradient, logits } =
-                pixel_pass(network, CROSS_ENTROPY, &[points, labels], &of_logits)?;
+                pixel_pass(network, CROSS_ENTROPY, self.parts.get(), &[points, labels], &of_logits)?;
             return Ok(PointPass { points: points.f_detach()?, logits, losses, gradient });
+        }
+        if self.parts.get() > 1 {
+            return Err(Error::Usage(
+                "a curvature that keeps the graph of a whole batch cannot be computed in parts: leave accumulate out".to_owned(),
+            ));
         }
         let points = points.f_detach()?.f_set_requires_grad(true)?;
         let logits = tch::with_grad(|| self.classifier.logits(&points, self.mode))?;
@@ -81,23 +93,31 @@ impl<'a> CountedNetwork<'a> {
     /// Logits at `points` and the gradient of each, `[N, classes]` and `[N, classes, C * H * W]`, without a graph. Costs
     /// F + classes Bi.
     pub(crate) fn every_logit(&self, points: &Tensor) -> Result<(Tensor, Tensor)> {
-        let points = points.f_detach()?.f_set_requires_grad(true)?;
-        let logits = tch::with_grad(|| self.classifier.logits(&points, self.mode))?;
-        let classes = logits.size()[1];
-        let mut slopes = Vec::new();
-        for class in 0..classes {
-            let sum = tch::with_grad(|| logits.f_select(1, class)?.f_sum(None::<Kind>))?;
-            let graph = if class + 1 == classes { Graph::Free } else { Graph::Keep };
-            slopes.push(gradient_of(&sum, &points, graph)?.f_flatten(1, -1)?);
-        }
-        let backward = classes as u64;
-        self.count(points.size()[0], Passes { forward: 1, input_backward: backward, ..Passes::default() });
-        Ok((logits.f_detach()?, Tensor::f_stack(&slopes, 1)?))
+        let slopes = |inputs: &[&Tensor]| {
+            let points = inputs[0].f_detach()?.f_set_requires_grad(true)?;
+            let logits = tch::with_grad(|| self.classifier.logits(&points, self.mode))?;
+            let classes = logits.size()[1];
+            let mut slopes = Vec::new();
+            for class in 0..classes {
+                let sum = tch::with_grad(|| logits.f_select(1, class)?.f_sum(None::<Kind>))?;
+                let graph = if class + 1 == classes { Graph::Free } else { Graph::Keep };
+                slopes.push(gradient_of(&sum, &points, graph)?.f_flatten(1, -1)?);
+            }
+            let backward = classes as u64;
+            self.count(
+                points.size()[0],
+                Passes { forward: 1, input_backward: backward, ..Passes::default() },
+            );
+            Ok(vec![logits.f_detach()?, Tensor::f_stack(&slopes, 1)?])
+        };
+        let mut found = in_parts(self.parts.get(), &[points], &slopes)?;
+        let slopes = found.swap_remove(1);
+        Ok((found.swap_remove(0), slopes))
     }
 
     /// Logits at `points` alone, `[N, classes]`. Costs F.
     pub(crate) fn logits(&self, points: &Tensor) -> Result<Tensor> {
-        let logits = tch::no_grad(|| self.classifier.logits(points, self.mode))?;
+        let logits = plain_logits((self.classifier, self.mode), self.parts.get(), points)?;
         self.count(points.size()[0], Passes { forward: 1, ..Passes::default() });
         Ok(logits)
     }

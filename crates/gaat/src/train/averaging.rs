@@ -8,7 +8,7 @@
 use super::run::Run;
 use super::statistics::average_statistics;
 use crate::attack::{Exact, GradientOracle, Pgd, Start, UnderAttack, run};
-use crate::nn::{Classifier, Mode, ParameterStore, Rng};
+use crate::nn::{Classifier, Mode, ParameterStore, Rng, plain_logits};
 use crate::{Error, Result};
 use gaat_spec::Passes;
 use std::time::Instant;
@@ -107,20 +107,19 @@ impl Run<'_> {
         let mut passes = Passes::default();
         for number in first..=last {
             let served = feed.serve(number, world.as_ref())?;
-            let (batch, portion) = (served.batch, served.portion);
+            let (batch, portion, parts) = (served.batch, served.portion, served.parts);
             let draws = Rng::new(plan.seed()).seeded("statistics", number as u64);
             let draws = draws.cut(portion.start, portion.images, portion.of);
             let pixels = if is_natural {
                 batch.pixels
             } else {
-                let mut oracle = Exact::new(average.network(), Mode::TrainFrozenStats);
+                let mut oracle = Exact::new(average.network(), Mode::TrainFrozenStats).in_parts(parts);
                 let under = UnderAttack::new(&batch.pixels, &batch.labels, &threat, &draws);
                 let perturbed = run(&attack, &mut oracle, under)?;
                 passes += oracle.passes();
                 perturbed.into_pixels()
             };
-            let _no_grad = tch::no_grad_guard();
-            let _logits = average.network().logits(&pixels, Mode::Train)?;
+            let _logits = plain_logits((average.network(), Mode::Train), parts, &pixels)?;
             passes.forward += pixels.size()[0] as u64;
         }
         average_statistics(world.as_ref(), average.network())?;

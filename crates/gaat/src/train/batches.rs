@@ -1,4 +1,5 @@
-//! How an epoch is cut into batches: all of one size, but the last, which takes what is left.
+//! How an epoch is cut into the batches of its steps: all of one size, but the last, which takes what is left; and in how many parts
+//! each is computed.
 
 use crate::nn::{Classifier, Mode};
 use crate::{Error, Result};
@@ -11,6 +12,11 @@ pub(super) struct Batches {
     images: usize,
     size: usize,
     count: usize,
+    /// Images that are computed at once at most.
+    at_once: usize,
+    /// Images that one part has at least, in all processes together.
+    least: usize,
+    processes: usize,
 }
 
 impl Batches {
@@ -27,14 +33,15 @@ impl Batches {
             )));
         }
         check(&network.name(), images, plan.batch_size(), least)?;
-        Ok(Self::new(images, plan.batch_size(), least))
+        Ok(Self { at_once: plan.batch_size(), processes, ..Self::new(images, plan.images_per_step(), least) })
     }
 
     /// Batches of `size` of `images`, both at least 1. A rest of fewer than `least` images joins the batch before.
     pub(super) fn new(images: usize, size: usize, least: usize) -> Self {
         let rest = images % size;
         let joins = rest > 0 && rest < least && images > size;
-        Self { images, size, count: images.div_ceil(size) - usize::from(joins) }
+        let count = images.div_ceil(size) - usize::from(joins);
+        Self { images, size, count, at_once: size, least, processes: 1 }
     }
 
     /// Batches in an epoch.
@@ -46,6 +53,20 @@ impl Batches {
     pub(super) fn range(&self, index: usize) -> (usize, usize) {
         let start = index * self.size;
         (start, if index + 1 == self.count { self.images } else { start + self.size })
+    }
+
+    /// In how many parts batch `index` is computed, one after the other: the same number in every process.
+    pub(super) fn parts(&self, index: usize) -> usize {
+        let (start, end) = self.range(index);
+        let images = end - start;
+        // Fewer where one would be too small for the network, or a process would have none of it; a rest that has joined makes each
+        // a little larger.
+        images.div_ceil(self.at_once).min(self.size / self.at_once).min(images / self.least).max(1)
+    }
+
+    /// Images that one process needs at least in a pass by the statistics of a batch.
+    pub(super) fn least_of_each(&self) -> usize {
+        self.least / self.processes
     }
 
     /// Images in the largest batch.
@@ -119,6 +140,21 @@ mod tests {
         assert_eq!(cut(40, 64, 2), [40]);
         assert_eq!(cut(1, 64, 1), [1]);
         assert_eq!(cut(5, 2, 2), [2, 3]);
+    }
+
+    #[test]
+    fn a_step_has_as_many_parts_as_batches_and_none_is_too_small() {
+        let parts = |images, at_once, accumulate, least| {
+            let batches = Batches { at_once, ..Batches::new(images, at_once * accumulate, least) };
+            (0..batches.count()).map(|index| batches.parts(index)).collect::<Vec<_>>()
+        };
+        assert_eq!(parts(130, 64, 1, 1), [1, 1, 1]);
+        assert_eq!(parts(129, 64, 1, 2), [1, 1], "a rest of one joins");
+        assert_eq!(parts(128, 16, 4, 1), [4, 4]);
+        assert_eq!(parts(100, 16, 4, 1), [4, 3], "36 images of at most 16");
+        assert_eq!(parts(65, 16, 4, 2), [4], "a rest of one joins, and makes a part larger");
+        assert_eq!(parts(27, 3, 4, 2), [4, 4, 1], "three images are one part of at least two");
+        assert_eq!(parts(15, 3, 4, 4), [3], "two processes with two images of each part");
     }
 
     #[test]

@@ -63,15 +63,18 @@ impl StepContext<'_> {
         let Some(constant) = &forecast.anchor_logits else {
             return Err(Error::Usage("consistency needs the logits at the point of the gradient".to_owned()));
         };
-        self.descend_on(batch, &mut |tape| {
-            let before =
-                if is_two_sided { tape.frozen_logits(&forecast.anchor)? } else { constant.shallow_clone() };
-            let logits = tape.logits(pixels)?;
-            let attacked = losses(&logits, batch.attack_targets())?;
+        self.descend_on(batch, &mut |tape, part| {
+            let before = if is_two_sided {
+                tape.frozen_logits(&part.of(&forecast.anchor)?)?
+            } else {
+                part.of(constant)?
+            };
+            let logits = tape.logits(&part.of(pixels)?)?;
+            let attacked = losses(&logits, &part.of(batch.attack_targets())?)?;
             let descended = if batch.has_one_loss() {
                 attacked.shallow_clone()
             } else {
-                losses(&logits, batch.targets())?
+                losses(&logits, &part.of(batch.targets())?)?
             };
             let losses = descended + distance(form, &logits, &before)? * weight;
             Ok(Objective { losses, attacked: Some(attacked), logits, watched: None })

@@ -2,15 +2,14 @@
 
 use super::optimizer::clip;
 use super::outside;
-use super::portion::Portion;
+use super::slope::Slope;
 use super::{StepContext, Tape};
 use crate::attack::ball;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
-use crate::nn::{Classifier, Mode, Role, answer, is_joined, recorded};
-use crate::world::World;
+use crate::nn::{Mode, Part, Role, answer, recorded};
 use crate::{Error, Result};
-use gaat_shim::{are_finite, in_order_of};
+use gaat_shim::in_order_of;
 use tch::{Kind, Tensor};
 
 /// Keeps the division finite where a layer has no gradient (Wu et al. 2020, `utils_awp.py`).
@@ -44,67 +43,11 @@ pub struct Descent {
     pub gradient: Option<Tensor>,
 }
 
-/// How an objective is put together, once for each backward pass that is needed.
-pub(super) type Build<'b> = &'b mut dyn FnMut(&mut Tape<'_>) -> Result<Objective>;
+/// How an objective is put together of a part of the batch, once for each backward pass that is needed.
+pub(super) type Build<'b> = &'b mut dyn FnMut(&mut Tape<'_>, Part) -> Result<Objective>;
 
-/// One forward and one full backward pass with BatchNorm in the given mode.
-type Sloping<'s, 'a> = &'s mut dyn FnMut(&mut StepContext<'a>, Mode) -> Result<Slope>;
-
-/// An objective with the gradients of its mean.
-struct Slope {
-    objective: Objective,
-    /// Sum of its losses; a scalar, f64.
-    loss: Tensor,
-    weights: Vec<Tensor>,
-    pixels: Option<Tensor>,
-}
-
-impl Slope {
-    /// The slope of the whole batch where each of `world` has that of its `portion`: the mean of all losses is descended. Hands
-    /// back whether its loss is finite, and whether each gradient is; scalar and `[tensors]`, bool.
-    fn join(&mut self, world: &dyn World, portion: Portion) -> Result<(Tensor, Tensor)> {
-        let mut whole = self.loss.shallow_clone();
-        if !portion.is_all() {
-            if !is_joined() {
-                for gradient in &mut self.weights {
-                    *gradient = gradient.f_mul_scalar(portion.share())?;
-                }
-            }
-            whole = whole.f_alias_copy()?;
-            let common = self.weights.iter().chain([&whole]).map(Tensor::shallow_clone);
-            world.sum(&common.collect::<Vec<_>>())?;
-        }
-        let gradients: Vec<&Tensor> = self.weights.iter().chain(&self.pixels).collect();
-        let mut finite = are_finite(&gradients)?;
-        if !portion.is_all() && self.pixels.is_some() {
-            // Those in the weights are common, and those in the pixels each one's own.
-            let broken = finite.f_logical_not()?.f_to_kind(Kind::Float)?;
-            world.sum(&[broken.shallow_clone()])?;
-            finite = broken.f_logical_not()?;
-        }
-        Ok((whole.f_isfinite()?, finite))
-    }
-
-    /// Of the images of `portion`. Where processes normalise together the gradient of one is that of all losses, so that each loss
-    /// counts as much as it does in the whole batch before any gradient is taken.
-    fn of(classifier: &dyn Classifier, objective: Objective, portion: Portion) -> Result<Self> {
-        let mean = objective.losses.f_mean(objective.losses.kind())?;
-        let share = if is_joined() { portion.share() } else { 1.0 };
-        let descended = if share < 1.0 { mean.f_mul_scalar(share)? } else { mean.shallow_clone() };
-        let mut inputs = classifier.store().trainable();
-        let parameters = inputs.len();
-        inputs.extend(objective.watched.iter().map(Tensor::shallow_clone));
-        let mut weights = Tensor::f_run_backward(&[&descended], &inputs, false, false)?;
-        let count = objective.losses.size()[0] as f64;
-        let loss = mean.f_detach()?.f_to_kind(Kind::Double)? * count;
-        let pixels = match weights.split_off(parameters).pop() {
-            // Of the sum, as everywhere, while the weights follow the mean.
-            Some(gradient) => Some(gradient.f_contiguous()? * (count / share)),
-            None => None,
-        };
-        Ok(Self { objective, loss, weights, pixels })
-    }
-}
+/// One forward and one full backward pass of a part of the batch with BatchNorm in the given mode.
+type Sloping<'s, 'a> = &'s mut dyn FnMut(&mut StepContext<'a>, Mode, Part) -> Result<Slope>;
 
 /// Perturbed weights, each with its value before, and what the objective was there.
 struct WeightAscent {
@@ -124,7 +67,7 @@ impl<'a> StepContext<'a> {
         if let Some(outside) = &mut self.outside {
             return outside.pixels(self.classifier, pixels, batch);
         }
-        self.follow(batch, &mut |context, mode| context.plain_slope(mode, pixels, batch, false))
+        self.follow(batch, &mut |context, mode, part| context.plain_slope(mode, (pixels, batch, part), false))
     }
 
     /// As [`descend`](Self::descend), and hands back the step of length `step_size`, times the attack's present scale, up
@@ -147,19 +90,21 @@ impl<'a> StepContext<'a> {
     }
 
     fn descend_watching(&mut self, pixels: &Tensor, batch: &Batch) -> Result<Descent> {
-        self.follow(batch, &mut |context, mode| context.plain_slope(mode, pixels, batch, true))
+        self.follow(batch, &mut |context, mode, part| context.plain_slope(mode, (pixels, batch, part), true))
     }
 
-    /// One optimiser step on the mean of what `build` records on the tape for the images of `batch`. Under weight perturbation `build` is called
-    /// twice, the second time at the perturbed weights, so it must not keep a graph from the first.
+    /// One optimiser step on the mean of what `build` records on the tape for the images of `batch`. Where a batch is computed in parts
+    /// `build` is called for each of them, and takes its rows of every tensor ([`Part::of`]); else for one part that is the whole
+    /// batch. Under weight perturbation it is called for each part twice, the second time at the perturbed weights, so it must not
+    /// keep a graph from the first.
     ///
     /// # Errors
-    /// When the network fails.
+    /// When the network fails, or `build` gives no loss for each image of its part.
     pub fn descend_on(&mut self, batch: &Batch, build: Build<'_>) -> Result<Descent> {
         if let Some(outside) = &mut self.outside {
             return outside.objective(self.classifier, batch, build);
         }
-        self.follow(batch, &mut |context, mode| context.slope(mode, build))
+        self.follow(batch, &mut |context, mode, part| context.slope(mode, part, build))
     }
 
     /// One optimiser step down a slope. Nothing is read from the device: where the loss or a gradient is not finite the
@@ -172,7 +117,7 @@ impl<'a> StepContext<'a> {
             Some(reach) => Some(self.perturb_weights(reach, sloping)?),
             None => None,
         };
-        let slope = sloping(self, Mode::Train);
+        let slope = self.slope_of_parts(Mode::Train, sloping);
         let slope = slope.and_then(|mut slope| {
             let finite = slope.join(self.world, self.portion)?;
             Ok((slope, finite))
@@ -209,32 +154,44 @@ impl<'a> StepContext<'a> {
         Ok(Descent { losses: objective.losses.f_detach()?, loss, attacked, correct, gradient: pixels })
     }
 
-    fn slope(&mut self, mode: Mode, build: Build<'_>) -> Result<Slope> {
-        let mut tape = Tape::new(self.classifier, mode);
-        let objective = build(&mut tape)?;
-        self.passes += tape.passes();
-        Slope::of(self.classifier, objective, self.portion)
+    /// The slope of all images that are computed here.
+    fn slope_of_parts(&mut self, mode: Mode, sloping: Sloping<'_, 'a>) -> Result<Slope> {
+        let (portion, parts) = (self.portion, self.parts);
+        Slope::of_parts(portion, parts, &mut |part| sloping(self, mode, part))
     }
 
-    /// The slope of the cross-entropy at `pixels`, which are watched or not: the same passes at every step, so that they can
-    /// be recorded.
+    fn slope(&mut self, mode: Mode, part: Part, build: Build<'_>) -> Result<Slope> {
+        let mut tape = Tape::new(self.classifier, mode);
+        let objective = build(&mut tape, part)?;
+        self.passes += tape.passes();
+        if objective.losses.size() != [part.images() as i64] {
+            return Err(Error::Shape {
+                what: "the losses of a descent".to_owned(),
+                expected: format!("one for each of {} images", part.images()),
+                found: format!("{:?}", objective.losses.size()),
+            });
+        }
+        Slope::of(self.classifier, objective, self.portion.share_of(part))
+    }
+
+    /// The slope of the cross-entropy at a part of `pixels`, which are watched or not: the same passes at every step, so that they
+    /// can be recorded.
     fn plain_slope(
         &mut self,
         mode: Mode,
-        pixels: &Tensor,
-        batch: &Batch,
+        (pixels, batch, part): (&Tensor, &Batch, Part),
         is_watching: bool,
     ) -> Result<Slope> {
-        let (classifier, portion) = (self.classifier, self.portion);
+        let (classifier, share) = (self.classifier, self.portion.share_of(part));
         let recordings = classifier.recordings(mode);
-        let inputs = [pixels, batch.targets()];
+        let (pixels, targets) = (part.of(pixels)?, part.of(batch.targets())?);
+        let inputs = [&pixels, &targets];
         let pass = |inputs: &[&Tensor]| {
             let pixels = inputs[0].f_detach()?.f_set_requires_grad(is_watching)?;
             let logits = classifier.logits(&pixels, mode)?;
             let losses = losses(&logits, inputs[1])?;
             let watched = is_watching.then(|| pixels.shallow_clone());
-            let slope =
-                Slope::of(classifier, Objective { losses, attacked: None, logits, watched }, portion)?;
+            let slope = Slope::of(classifier, Objective { losses, attacked: None, logits, watched }, share)?;
             let Slope { objective, loss, mut weights, pixels } = slope;
             if recordings.is_some() {
                 // As the optimiser wants them: what is done here is recorded too.
@@ -248,7 +205,7 @@ impl<'a> StepContext<'a> {
         };
         let name = if is_watching { "watching descent" } else { "descent" };
         let mut found = recorded(recordings, (name, mode), &inputs, &pass)?.into_iter();
-        self.passes += Tape::pass(pixels);
+        self.passes += Tape::pass(&pixels);
         let lost = || Error::Libtorch("a pass gave fewer results than it was asked for".to_owned());
         let mut next = || found.next().ok_or_else(lost);
         let (mut losses, logits, loss) = (next()?, next()?, next()?);
@@ -260,7 +217,7 @@ impl<'a> StepContext<'a> {
         let attacked = if batch.has_one_loss() {
             None
         } else {
-            Some(crate::attack::oracle::losses(&logits, batch.attack_targets())?)
+            Some(crate::attack::oracle::losses(&logits, &part.of(batch.attack_targets())?)?)
         };
         let objective = Objective { losses, attacked, logits, watched: None };
         Ok(Slope { objective, loss, weights: found.collect(), pixels })
@@ -269,7 +226,7 @@ impl<'a> StepContext<'a> {
     /// Moves every weight tensor `w` (no bias, no BatchNorm) by `reach |w| g / |g|` up the gradient `g` of the objective
     /// (Wu et al. 2020, equation 8), and hands back the weights as they were.
     fn perturb_weights(&mut self, reach: f64, sloping: Sloping<'_, 'a>) -> Result<WeightAscent> {
-        let mut slope = sloping(self, Mode::TrainFrozenStats)?;
+        let mut slope = self.slope_of_parts(Mode::TrainFrozenStats, sloping)?;
         let (_, are_finite) = slope.join(self.world, self.portion)?;
         let _no_grad = tch::no_grad_guard();
         let mut kept = Vec::new();
@@ -414,7 +371,7 @@ mod tests {
             let (loss, flags) = trial
                 .with_context(1, |context, batch| {
                     context.weight_reach = reach;
-                    let descent = context.descend_on(batch, &mut |tape| {
+                    let descent = context.descend_on(batch, &mut |tape, _| {
                         let logits = tape.logits(&batch.pixels)?;
                         // The root of 0: a finite value with an infinite slope, times 0.
                         let roots =

@@ -45,6 +45,8 @@ enum Supply {
 pub(super) struct Served {
     pub(super) batch: Batch,
     pub(super) portion: Portion,
+    /// In how many parts the portion is computed, one after the other.
+    pub(super) parts: usize,
     /// Indices of the images of the whole batch among the training images, `[N]`, i64.
     pub(super) whole_indices: Tensor,
     pub(super) placement: Placement,
@@ -83,6 +85,11 @@ impl Feed {
         })
     }
 
+    /// Images that each process needs at least in a pass by the statistics of a batch.
+    pub(super) fn least(&self) -> usize {
+        self.batches.least_of_each()
+    }
+
     /// The portion of `world` in batch `number` of the run, from 0.
     ///
     /// # Errors
@@ -98,8 +105,10 @@ impl Feed {
             self.order = Tensor::f_from_slice(&order)?.f_to_device(device)?;
             self.order_epoch = epoch;
         }
-        let (start, end) = self.batches.range(number % self.batches.count());
+        let index = number % self.batches.count();
+        let (start, end) = self.batches.range(index);
         let portion = Portion::new(world, end - start);
+        let parts = self.batches.parts(index);
         let whole_indices = self.order.f_narrow(0, start as i64, portion.of as i64)?;
         let indices = portion.cut(&whole_indices)?;
         let bytes = self.read(number, &indices, world)?;
@@ -109,7 +118,7 @@ impl Feed {
         let placement = self.augmentation.plan(&bytes.size(), bytes.device(), &draws)?;
         let pixels = to_unit(&placement.forward(&bytes)?, self.kind)?;
         let pixels = self.augmentation.colour(pixels, &draws.branch("colour"))?;
-        Ok(Served { batch: Batch::new(pixels, labels), portion, whole_indices, placement })
+        Ok(Served { batch: Batch::new(pixels, labels), portion, parts, whole_indices, placement })
     }
 
     /// The bytes of the portion of `world` in batch `number`, whose images are those at `indices`.

@@ -30,7 +30,7 @@ impl Run<'_> {
         let learning_rate = plan.schedule().at(progress);
         let attack_scale = plan.attack_scale(progress);
         let world = self.world.as_ref();
-        let Served { batch, portion, whole_indices, placement } =
+        let Served { batch, portion, parts, whole_indices, placement } =
             self.feed.serve(calendar.batch_number(done), world)?;
         let draws = Rng::new(plan.seed()).seeded("attack", done as u64);
         let draws = draws.cut(portion.start, portion.images, portion.of);
@@ -41,6 +41,8 @@ impl Run<'_> {
         let mut context = StepContext {
             world,
             portion,
+            parts,
+            least: self.feed.least(),
             classifier: self.trained.network.as_ref(),
             optimizer: &mut self.trained.optimizer,
             threat: plan.threat().scaled(attack_scale),

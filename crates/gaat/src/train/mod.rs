@@ -34,6 +34,7 @@ mod reading;
 mod refinement;
 mod resampling;
 mod run;
+mod slope;
 mod start;
 mod state_file;
 mod statistics;
@@ -47,6 +48,7 @@ mod training;
 mod trial;
 mod validation;
 
+pub use crate::nn::Part;
 pub use crate::world::{Alone, World};
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};

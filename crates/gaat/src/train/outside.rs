@@ -4,7 +4,7 @@ use super::Tape;
 use super::descent::{Build, Descent};
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
-use crate::nn::{Classifier, Mode, answer};
+use crate::nn::{Classifier, Mode, Part, answer};
 use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
@@ -69,7 +69,8 @@ impl Outside {
                     .to_owned(),
             ));
         }
-        let objective = build(&mut Tape::new(classifier, Mode::Train))?;
+        let all = Part::only(batch.len());
+        let objective = build(&mut Tape::new(classifier, Mode::Train), all)?;
         if objective.watched.is_some() {
             return Err(impossible());
         }

@@ -58,6 +58,11 @@ impl OwnLoop {
         if is_of_the_descent || plan.awp().is_some() || plan.consistency().is_some() {
             return Err(impossible());
         }
+        if plan.accumulate() > 1 {
+            return Err(Error::Usage(
+                "a loop of your own accumulates gradients itself: leave accumulate out".to_owned(),
+            ));
+        }
         if plan.natural_epochs() > 0 {
             return Err(Error::Usage(
                 "a delay is the affair of a loop of your own: train naturally first, then by the method"
@@ -119,6 +124,8 @@ impl OwnLoop {
         let mut context = StepContext {
             world: &Alone,
             portion: Portion::new(&Alone, batch.len()),
+            parts: 1,
+            least: 1,
             classifier: network,
             optimizer: &mut self.optimizer,
             threat: plan.threat().scaled(attack_scale),

@@ -5,6 +5,7 @@
 //! are common. So several processes end with the weights of one, up to rounding and the statistics of batches.
 
 use crate::Result;
+use crate::nn::Part;
 use crate::world::World;
 use tch::Tensor;
 
@@ -38,9 +39,9 @@ impl Portion {
         Ok(whole.f_narrow(0, self.start as i64, self.images as i64)?)
     }
 
-    /// Images over those of the whole batch.
-    pub(super) fn share(&self) -> f64 {
-        self.images as f64 / self.of as f64
+    /// Images of `part`, a part of this portion, over those of the whole batch.
+    pub(super) fn share_of(&self, part: Part) -> f64 {
+        part.images() as f64 / self.of as f64
     }
 
     /// Whether it is the whole batch.

@@ -189,7 +189,7 @@ impl StepContext<'_> {
         };
         if hardest.size()[0] > 0 {
             let part = batch.select(&hardest)?;
-            let mut exact = Exact::new(self.classifier, self.attack_mode);
+            let mut exact = Exact::new(self.classifier, self.attack_mode).in_parts(self.parts_of(part.len()));
             let mut walked = found.select(&hardest)?;
             for _ in 0..plan.rounds {
                 let start = walked.pixels() - &part.pixels;
@@ -209,6 +209,13 @@ impl StepContext<'_> {
         Ok((found, oracle.into_forecast()?))
     }
 
+    /// In how many parts `images` are computed, so that none is larger than those of the portion, and none has one image alone,
+    /// which has no statistics of a batch, where there are more.
+    fn parts_of(&self, images: usize) -> usize {
+        let at_once = self.portion.images.div_ceil(self.parts);
+        images.div_ceil(at_once).min(images / 2).max(1)
+    }
+
     /// Places here of the `count` images of the whole batch with the highest `losses` (`[N]`, of the images here), `[M]`, i64.
     fn hardest(&self, losses: &Tensor, count: usize) -> Result<Tensor> {
         let Portion { start, images, of } = self.portion;
@@ -221,7 +228,12 @@ impl StepContext<'_> {
         self.world.sum(&[all.shallow_clone()])?;
         let places = highest(&all)?.1 - start as i64;
         let is_here = places.f_ge(0)?.f_logical_and(&places.f_lt(images as i64)?)?;
-        Ok(places.f_masked_select(&is_here)?)
+        let here = places.f_masked_select(&is_here)?;
+        if (1..self.least as i64).contains(&here.size()[0]) {
+            // Alone it could not be normalised: the hardest of the others here keep it company.
+            return Ok(losses.f_topk(self.least as i64, 0, true, false)?.1);
+        }
+        Ok(here)
     }
 }
 

@@ -8,16 +8,16 @@ use super::optimizer::Optimizer;
 use super::outside::Outside;
 use super::portion::Portion;
 use super::{Placement, Tape, named};
-use crate::Result;
 use crate::attack::{
     Ascent, Attack, Exact, GradientOracle, Loss, Perturbed, Taylor, Unbounded, UnderAttack, run,
     run_unbounded,
 };
 use crate::batch::Batch;
 use crate::dataset::Dataset;
-use crate::nn::{Classifier, Draws, InputShape, Mode};
+use crate::nn::{Classifier, Draws, InputShape, Mode, plain_logits};
 use crate::taylor::{Expansion, Forecast, GainRatio, TaylorModel, UnreadGain};
 use crate::world::World;
+use crate::{Error, Result};
 use gaat_spec::recipe::AugmentationSpec;
 use gaat_spec::{Anchor, Curvature, Passes, Plan, ThreatModel};
 use tch::{Device, Kind, Tensor};
@@ -52,6 +52,12 @@ pub trait TrainingMethod: Send {
     /// What of the method depends on all images of a batch, so that it cannot be divided among processes; `None` where each can compute
     /// its images alone.
     fn indivisible(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What of the method keeps the graph of a whole batch, so that a batch cannot be computed in parts, one after the other; `None`
+    /// where each part can be computed alone.
+    fn needs_whole_graph(&self) -> Option<&'static str> {
         None
     }
 
@@ -102,7 +108,7 @@ pub struct Setting {
     pub classes: i64,
     /// The least loss that the labels leave, in nats: 0 but where they are soft.
     pub least_loss: f64,
-    /// Images in the largest batch.
+    /// Images in the largest step: `accumulate` batches.
     pub batch_size: usize,
     /// Shape of an image as the network is given it.
     pub shape: InputShape,
@@ -184,6 +190,10 @@ pub struct StepContext<'a> {
     pub(super) world: &'a dyn World,
     /// Which images of the batch are computed here.
     pub(super) portion: Portion,
+    /// In how many parts they are computed, one after the other.
+    pub(super) parts: usize,
+    /// Images that the network needs at least to normalise by the statistics of a batch.
+    pub(super) least: usize,
     pub(super) classifier: &'a dyn Classifier,
     pub(super) optimizer: &'a mut Optimizer,
     /// As large as the attack is by now.
@@ -282,7 +292,7 @@ impl<'a> StepContext<'a> {
     /// # Errors
     /// When the network fails.
     pub fn perturb_against(&mut self, attack: &dyn Attack, batch: &Batch, loss: Loss) -> Result<Perturbed> {
-        let oracle = Exact::of_loss(self.classifier, self.attack_mode, loss);
+        let oracle = Exact::of_loss(self.classifier, self.attack_mode, loss).in_parts(self.parts);
         self.attacked(oracle, attack, batch)
     }
 
@@ -336,7 +346,7 @@ impl<'a> StepContext<'a> {
     /// When the network fails.
     pub fn look(&mut self, pixels: &Tensor) -> Result<Tensor> {
         let started = self.mark()?;
-        let logits = tch::no_grad(|| self.classifier.logits(pixels, self.attack_mode))?;
+        let logits = plain_logits((self.classifier, self.attack_mode), self.parts, pixels)?;
         self.passes += Passes { forward: pixels.size()[0] as u64, ..Passes::default() };
         self.attack_ends(started)?;
         Ok(logits)
@@ -345,8 +355,15 @@ impl<'a> StepContext<'a> {
     /// Runs the network in the attack's mode and keeps the graph for the descent that follows.
     ///
     /// # Errors
-    /// When `work` fails.
+    /// When `work` fails, or where batches are computed in parts: a method that records says so in
+    /// [`needs_whole_graph`](TrainingMethod::needs_whole_graph).
     pub fn record<T>(&mut self, work: impl FnOnce(&mut Tape<'_>) -> Result<T>) -> Result<T> {
+        if self.parts > 1 {
+            return Err(Error::Usage(format!(
+                "the method keeps the graph of a whole batch, which is computed in {} parts here: leave accumulate out",
+                self.parts
+            )));
+        }
         let started = self.mark()?;
         let mut tape = Tape::new(self.classifier, self.attack_mode);
         let found = work(&mut tape)?;
@@ -368,7 +385,7 @@ impl<'a> StepContext<'a> {
 
     pub(super) fn taylor(&self, batch: &Batch, model: TaylorModel) -> Taylor<'a> {
         let draws = self.draws.branch("curvature");
-        Taylor::new(self.classifier, self.attack_mode, &batch.pixels, model, draws)
+        Taylor::new(self.classifier, self.attack_mode, &batch.pixels, model, draws).in_parts(self.parts)
     }
 
     fn first_order(&self, batch: &Batch) -> Taylor<'a> {

@@ -165,12 +165,7 @@ impl Training {
         let Self { network, data, mut method, plan, start, world } = self;
         check_joined(&plan, world.as_ref(), network.as_ref())?;
         method.divide(world.as_ref())?;
-        if let (Some(reason), true) = (method.indivisible(), world.size() > 1) {
-            return Err(Error::Usage(format!(
-                "the method cannot be divided among {} processes: {reason}; train in one process, or by another method",
-                world.size()
-            )));
-        }
+        check_method(method.as_ref(), &plan, world.as_ref())?;
         let found = found_by_leader(world.as_ref(), keeper.found()?)?;
         if found.is_none() {
             start.apply(network.as_ref())?;
@@ -234,6 +229,28 @@ impl Training {
         }
         Ok(run)
     }
+}
+
+/// Refuses a method that cannot be divided as `plan` and `world` want it.
+///
+/// # Errors
+/// [`Error::Usage`], which names what cannot be divided, and a way out.
+fn check_method(method: &dyn TrainingMethod, plan: &Plan, world: &dyn World) -> Result<()> {
+    if let (Some(reason), true) = (method.indivisible(), world.size() > 1) {
+        return Err(Error::Usage(format!(
+            "the method cannot be divided among {} processes: {reason}; train in one process, or by another method",
+            world.size()
+        )));
+    }
+    if let (Some(reason), true) = (method.needs_whole_graph(), plan.accumulate() > 1) {
+        let name = plan.recipe().method.map_or_else(|| "the method".to_owned(), |name| name.to_string());
+        return Err(Error::Usage(format!(
+            "{name} cannot accumulate over {} batches: {reason}, so that the graph of all of them would lie in memory at once; leave \
+             accumulate out, or train by another method",
+            plan.accumulate()
+        )));
+    }
+    Ok(())
 }
 
 /// How a run of `plan` validates on `images`.

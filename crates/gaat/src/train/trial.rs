@@ -20,6 +20,8 @@ pub(super) struct Trial {
     pub(super) learning_rate: f64,
     pub(super) passes: Passes,
     pub(super) optimizer: Optimizer,
+    /// In how many parts the batch is computed.
+    pub(super) parts: usize,
 }
 
 impl Trial {
@@ -48,6 +50,7 @@ impl Trial {
             batch: Batch::new(pixels, labels),
             learning_rate: 0.1,
             passes: Passes::default(),
+            parts: 1,
         }
     }
 
@@ -79,6 +82,8 @@ impl Trial {
         let mut context = StepContext {
             world: &Alone,
             portion: Portion { start: 0, images: BATCH as usize, of: BATCH as usize },
+            parts: self.parts,
+            least: 1,
             classifier: self.classifier.as_ref(),
             optimizer: &mut self.optimizer,
             threat: setting.threat,

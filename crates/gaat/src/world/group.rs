@@ -47,31 +47,7 @@ impl Group {
             let doing = if serves { "served" } else { "reached" };
             Error::Launch { reason: format!("the store at {host}:{port} cannot be {doing} ({error})") }
         })?;
-        // A launcher may start several commands one after the other, which must not meet each other's past.
-        let turn = store.add(&format!("{}/turn/{rank}", place.prefix), 1)?;
-        let prefix = format!("{}/{turn}", place.prefix);
-        store.set(&key(&prefix, "here", rank), "1")?;
-        let mut absent: Vec<usize> = (0..size).collect();
-        loop {
-            let mut left = Vec::new();
-            for rank in absent {
-                if store.get(&key(&prefix, "here", rank))?.is_none() {
-                    left.push(rank);
-                }
-            }
-            absent = left;
-            if absent.is_empty() {
-                break;
-            }
-            if begun.elapsed() > patience {
-                return Err(Error::Absent {
-                    who: ranks(&absent),
-                    reason: format!("{} of {size} processes met at {host}:{port}", size - absent.len()),
-                    seconds: patience.as_secs(),
-                });
-            }
-            std::thread::sleep(PAUSE);
-        }
+        let prefix = gathered(&store, place, begun)?;
         let is_here = ["127.0.0.1", "localhost", "::1"].contains(&host.as_str());
         let joining = Joining {
             prefix: &prefix,
@@ -166,6 +142,48 @@ impl Drop for Group {
     }
 }
 
+/// Waits at `store` until all have come, since `begun`; what begins the keys of this group there.
+fn gathered(store: &Store, place: &Place, begun: Instant) -> Result<String> {
+    let Place { rank, size, port, patience_at_start: patience, .. } = *place;
+    let host = &place.host;
+    let mut absent: Vec<usize> = (0..size).collect();
+    let lost = |absent: &[usize], error: &LibtorchError| Error::Lost {
+        reason: format!("the store at {host}:{port} is gone, while {} had not come ({error})", ranks(absent)),
+    };
+    // A launcher may start several commands one after the other, which must not meet each other's past.
+    let turn =
+        store.add(&format!("{}/turn/{rank}", place.prefix), 1).map_err(|error| lost(&absent, &error))?;
+    let prefix = format!("{}/{turn}", place.prefix);
+    store.set(&key(&prefix, "here", rank), &size.to_string()).map_err(|error| lost(&absent, &error))?;
+    loop {
+        let mut left = Vec::new();
+        for other in &absent {
+            let said = store.get(&key(&prefix, "here", *other)).map_err(|error| lost(&absent, &error))?;
+            match said {
+                None => left.push(*other),
+                Some(said) if said != size.to_string() => {
+                    let reason =
+                        format!("rank {other} was told of {said} processes, and rank {rank} of {size}");
+                    return Err(Error::Launch { reason });
+                }
+                Some(_) => {}
+            }
+        }
+        absent = left;
+        if absent.is_empty() {
+            return Ok(prefix);
+        }
+        if begun.elapsed() > patience {
+            return Err(Error::Absent {
+                who: ranks(&absent),
+                reason: format!("{} of {size} processes met at {host}:{port}", size - absent.len()),
+                seconds: patience.as_secs(),
+            });
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// Waits until a process listens at `host`:`port`; why none does where that takes longer than `patience`.
 fn answers(host: &str, port: u16, patience: Duration) -> std::result::Result<(), String> {
     let begun = Instant::now();
@@ -248,6 +266,18 @@ pub(crate) mod tests {
         assert!(errors[0].contains("ranks 1 and 3") && errors[0].contains("1 s"), "{errors:?}");
         let text = Group::meet(&Place { port: free_port(), ..quick(2) }).unwrap_err().to_string();
         assert!(text.contains("rank 0") && text.contains("127.0.0.1"), "{text}");
+    }
+
+    #[test]
+    fn processes_that_were_told_of_other_numbers_do_not_wait_for_each_other() {
+        let port = free_port();
+        let errors = std::thread::scope(|scope| {
+            let members = [(0, 2), (1, 3)].map(|(rank, size)| {
+                scope.spawn(move || Group::meet(&place(rank, size, port)).unwrap_err().to_string())
+            });
+            members.map(|member| member.join().unwrap())
+        });
+        assert!(errors[0].contains("rank 1 was told of 3 processes, and rank 0 of 2"), "{errors:?}");
     }
 
     #[test]

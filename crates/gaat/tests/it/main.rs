@@ -8,6 +8,7 @@
     reason = "a test may panic, and prints what it measured"
 )]
 
+mod accumulate;
 mod agreement;
 mod analysis;
 mod approximate;

@@ -22,7 +22,7 @@ fn free_port() -> u16 {
 
 /// The training of the recipe `text` in double precision: attacks go by the sign of gradients, which rounding turns where they are
 /// near 0, as those of TRADES are at its start.
-fn training(text: &str) -> Training {
+pub(crate) fn training(text: &str) -> Training {
     let checked = recipe(text);
     let mut training = Training::of(&checked, &Catalogue::standard()).unwrap();
     let (input, classes) = (training.network.input_shape(), training.network.class_count());
@@ -40,7 +40,11 @@ fn training(text: &str) -> Training {
 }
 
 /// A training of the recipe `text` in `size` threads, the leader with `work` and the others without files.
-fn together<T: Send>(text: &str, size: usize, work: impl Fn(Training, bool) -> T + Sync) -> Vec<T> {
+pub(crate) fn together<T: Send>(
+    text: &str,
+    size: usize,
+    work: impl Fn(Training, bool) -> T + Sync,
+) -> Vec<T> {
     let port = free_port();
     std::thread::scope(|scope| {
         let members: Vec<_> = (0..size)
@@ -56,19 +60,19 @@ fn together<T: Send>(text: &str, size: usize, work: impl Fn(Training, bool) -> T
     })
 }
 
-fn weights(run: &Path) -> Vec<Tensor> {
+pub(crate) fn weights(run: &Path) -> Vec<Tensor> {
     let opened = open(run, Checkpoint::Last, None, ComputePrecision::Fp32).unwrap();
     opened.classifier.store().named().iter().map(|entry| entry.tensor.detach().copy()).collect()
 }
 
 /// The largest difference between any two numbers.
-fn gap(left: &[Tensor], right: &[Tensor]) -> f64 {
+pub(crate) fn gap(left: &[Tensor], right: &[Tensor]) -> f64 {
     assert_eq!(left.len(), right.len());
     let gaps = left.iter().zip(right).map(|(left, right)| (left - right).abs().max().double_value(&[]));
     gaps.fold(0.0, f64::max)
 }
 
-fn in_directory(
+pub(crate) fn in_directory(
     training: Training,
     text: &str,
     run: &Path,
@@ -79,7 +83,7 @@ fn in_directory(
 }
 
 /// A recipe of `method` in which `more` takes the place of what is usual here.
-fn text(method: &str, more: &str) -> String {
+pub(crate) fn text(method: &str, more: &str) -> String {
     let common = "model = \"mlp\"\nlimit = 150\nbatch-size = 20\nepochs = 2\nvalidation-steps = 2\ncrop-padding = 1\nclip-norm = 1.0\n\
         learning-rate = 1e-3\noptimizer = \"adam\"\nschedule = \"constant\"\nepsilon = 0.1\nweight-averaging = 0.5\n";
     let key = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();

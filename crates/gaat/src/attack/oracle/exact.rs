@@ -1,9 +1,9 @@
 //! The exact oracle: one forward and one backward pass to the pixels for every question.
 
 use super::{GradientOracle, InputGradient, Visitor};
-use crate::Result;
 use crate::attack::Loss;
-use crate::nn::{Classifier, Mode, PixelPass, pixel_pass};
+use crate::nn::{Classifier, Mode, PixelPass, pixel_pass, plain_logits};
+use crate::{Error, Result};
 use gaat_spec::Passes;
 use tch::Tensor;
 
@@ -12,6 +12,7 @@ pub struct Exact<'a> {
     classifier: &'a dyn Classifier,
     mode: Mode,
     loss: Loss<'a>,
+    parts: usize,
     passes: Passes,
 }
 
@@ -23,7 +24,13 @@ impl<'a> Exact<'a> {
 
     /// An oracle that answers [`at`](GradientOracle::at) for another loss of `classifier`.
     pub fn of_loss(classifier: &'a dyn Classifier, mode: Mode, loss: Loss<'a>) -> Self {
-        Self { classifier, mode, loss, passes: Passes::default() }
+        Self { classifier, mode, loss, parts: 1, passes: Passes::default() }
+    }
+
+    /// The same, which computes every batch in so many parts, at least 1, one after the other: what it needs memory for is a part.
+    #[must_use]
+    pub fn in_parts(self, parts: usize) -> Self {
+        Self { parts, ..self }
     }
 }
 
@@ -42,13 +49,21 @@ impl GradientOracle for Exact<'_> {
         let of_logits =
             |logits: &Tensor, inputs: &[&Tensor]| loss.on(inputs.get(2).copied()).of(logits, inputs[1]);
         let network = (self.classifier, self.mode);
-        let PixelPass { losses, gradient, logits } = pixel_pass(network, loss.name(), &inputs, &of_logits)?;
+        let PixelPass { losses, gradient, logits } =
+            pixel_pass(network, loss.name(), self.parts, &inputs, &of_logits)?;
         let count = points.size()[0] as u64;
         self.passes += Passes { forward: count, input_backward: count, ..Passes::default() };
         Ok(InputGradient { losses, gradient, logits: Some(logits) })
     }
 
     fn of_each_class(&mut self, points: &Tensor, labels: &Tensor, visit: &mut Visitor) -> Result<()> {
+        if self.parts > 1 {
+            return Err(Error::Usage(
+                "an attack that climbs the logit of each class keeps the graph of a whole batch, which cannot be computed in parts: \
+                 leave accumulate out"
+                    .to_owned(),
+            ));
+        }
         let points = points.f_detach()?.f_set_requires_grad(true)?;
         let logits = self.classifier.logits(&points, self.mode)?;
         let classes = logits.size()[1];
@@ -68,7 +83,7 @@ impl GradientOracle for Exact<'_> {
     }
 
     fn logits(&mut self, points: &Tensor) -> Result<Tensor> {
-        let logits = tch::no_grad(|| self.classifier.logits(points, self.mode))?;
+        let logits = plain_logits((self.classifier, self.mode), self.parts, points)?;
         self.passes.forward += points.size()[0] as u64;
         Ok(logits)
     }

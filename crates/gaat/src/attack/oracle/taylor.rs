@@ -68,6 +68,14 @@ impl<'a> Taylor<'a> {
         Self { current: Some((0, expansion)), ..Self::new(classifier, mode, &clean, model, draws) }
     }
 
+    /// The same, which computes every batch in so many parts, at least 1, one after the other: what it needs memory for is a part.
+    /// Not with curvatures that keep the graph of a batch, `exact` and `sampled-fisher`.
+    #[must_use]
+    pub fn in_parts(self, parts: usize) -> Self {
+        self.network.divide(parts);
+        self
+    }
+
     /// The expansion last used, once a question was asked.
     pub fn expansion(&self) -> Option<&Expansion<'a>> {
         self.current.as_ref().map(|(_, expansion)| expansion)

@@ -49,6 +49,10 @@ impl TrainingMethod for Awp {
         self.inner.indivisible()
     }
 
+    fn needs_whole_graph(&self) -> Option<&'static str> {
+        self.inner.needs_whole_graph()
+    }
+
     fn is_natural(&self) -> bool {
         self.inner.is_natural()
     }

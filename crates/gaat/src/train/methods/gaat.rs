@@ -77,6 +77,16 @@ impl TrainingMethod for Gaat {
         mixes.then_some("the curvature batch-fisher is that of a whole batch")
     }
 
+    fn needs_whole_graph(&self) -> Option<&'static str> {
+        match self.spec.curvature {
+            Curvature::SampledFisher => {
+                Some("the curvature sampled-fisher draws labels from the graph at the anchor")
+            }
+            Curvature::Exact => Some("the curvature exact asks the graph at the anchor at every step"),
+            _ => None,
+        }
+    }
+
     fn observe(&mut self, outcome: &StepOutcome) {
         if let (Some(controller), Some(gain)) = (&mut self.controller, outcome.gain) {
             controller.observe(gain, outcome.images, outcome.loss / outcome.images as f64, self.flat_loss);

@@ -46,7 +46,7 @@ impl TrainingMethod for GradAlign {
         let (perturbed, forecast) = context.perturb_around(&attack, batch, model)?;
         let nearby = clean + ball::random_start(clean, context.threat(), context.draws())?;
         let mut recorded = Some(gradient);
-        let descent = context.descend_on(batch, &mut |tape| {
+        let descent = context.descend_on(batch, &mut |tape, _| {
             let here = match recorded.take() {
                 Some(gradient) => gradient,
                 None => tape.trainable_gradient(clean, labels)?.gradient,
@@ -60,6 +60,10 @@ impl TrainingMethod for GradAlign {
         })?;
         let gain = forecast.gain(&descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
+    }
+
+    fn needs_whole_graph(&self) -> Option<&'static str> {
+        Some("the gradient that the attack goes by is differentiated in the descent")
     }
 }
 

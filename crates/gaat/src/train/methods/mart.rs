@@ -38,8 +38,8 @@ impl TrainingMethod for Mart {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let perturbed = context.perturb(&self.attack.scaled(context.attack_scale()), batch)?;
         let refreshes = self.attack.steps as f64;
-        descend_on_pair(context, batch, &perturbed, refreshes, &|clean, logits| {
-            objective(clean, logits, &batch.labels, self.regularization)
+        descend_on_pair(context, batch, &perturbed, refreshes, &|clean, logits, part| {
+            objective(clean, logits, &part.of(&batch.labels)?, self.regularization)
         })
     }
 }

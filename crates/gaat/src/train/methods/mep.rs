@@ -114,7 +114,7 @@ impl TrainingMethod for FgsmMep {
         let (perturbed, forecast) = context.perturb_around(&attack, batch, model)?;
         self.remember(context, batch, &start, &forecast.gradient, momentum)?;
         let mut recorded = Some(logits);
-        let descent = context.descend_on(batch, &mut |tape| {
+        let descent = context.descend_on(batch, &mut |tape, _| {
             let before = recorded.take().map_or_else(|| tape.frozen_logits(&anchor), Ok)?;
             let logits = tape.logits(perturbed.pixels())?;
             let attacked = losses(&logits, climbed)?;
@@ -129,6 +129,10 @@ impl TrainingMethod for FgsmMep {
         })?;
         let gain = forecast.gain(&descent.attacked)?;
         Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: Some(gain), refreshes: 1.0 })
+    }
+
+    fn needs_whole_graph(&self) -> Option<&'static str> {
+        Some("the pass at the start of the attack serves the descent too")
     }
 
     fn divide(&mut self, world: &dyn World) -> Result<()> {

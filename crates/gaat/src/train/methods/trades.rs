@@ -4,6 +4,7 @@ use crate::Result;
 use crate::attack::oracle::losses;
 use crate::attack::{Loss, Perturbed, Pgd, Start};
 use crate::batch::Batch;
+use crate::nn::Part;
 use crate::train::{Objective, StepContext, StepReport, TrainingMethod};
 use gaat_spec::PgdSpec;
 use tch::Tensor;
@@ -33,19 +34,19 @@ pub(super) fn near_pgd(spec: PgdSpec) -> Pgd {
     Pgd::training(spec.steps, spec.step_size.value(), start)
 }
 
-/// A descent on the losses `[N]` that `objective` makes of the logits clean and perturbed, after an attack of so many
-/// gradients: what TRADES and MART do.
+/// A descent on the losses `[N]` that `objective` makes of the logits clean and perturbed of a part of the batch, after an attack of
+/// so many gradients: what TRADES and MART do.
 pub(super) fn descend_on_pair(
     context: &mut StepContext<'_>,
     batch: &Batch,
     perturbed: &Perturbed,
     refreshes: f64,
-    objective: &dyn Fn(&Tensor, &Tensor) -> Result<Tensor>,
+    objective: &dyn Fn(&Tensor, &Tensor, Part) -> Result<Tensor>,
 ) -> Result<StepReport> {
-    let descent = context.descend_on(batch, &mut |tape| {
-        let clean = tape.logits(&batch.pixels)?;
-        let logits = tape.logits(perturbed.pixels())?;
-        Ok(Objective { losses: objective(&clean, &logits)?, attacked: None, logits, watched: None })
+    let descent = context.descend_on(batch, &mut |tape, part| {
+        let clean = tape.logits(&part.of(&batch.pixels)?)?;
+        let logits = tape.logits(&part.of(perturbed.pixels())?)?;
+        Ok(Objective { losses: objective(&clean, &logits, part)?, attacked: None, logits, watched: None })
     })?;
     Ok(StepReport { loss: descent.loss, correct: descent.correct, gain: None, refreshes })
 }
@@ -57,8 +58,8 @@ impl TrainingMethod for Trades {
         let attack = self.attack.scaled(context.attack_scale());
         let perturbed = context.perturb_against(&attack, batch, Loss::Divergence(&probabilities))?;
         let refreshes = self.attack.steps as f64;
-        descend_on_pair(context, batch, &perturbed, refreshes, &|clean, logits| {
-            objective(clean, logits, batch.targets(), self.regularization)
+        descend_on_pair(context, batch, &perturbed, refreshes, &|clean, logits, part| {
+            objective(clean, logits, &part.of(batch.targets())?, self.regularization)
         })
     }
 }

@@ -168,6 +168,17 @@ const DOUBLE: Tolerance = Tolerance { values: 1e-9, gradients: 1e-9 };
 /// gradients then differ by some percent in places.
 const SINGLE: Tolerance = Tolerance { values: 1e-4, gradients: 0.05 };
 
+/// What `imagenet-resnet-50` may be off in training: 53 normalisations by few numbers, sixteen a channel in the last ones, make rounding
+/// grow from layer to layer. PyTorch 2.11 itself is as far from its double precision at these images: logits by 7.7e-5 of the largest
+/// in single precision, where `resnet-18` for photographs is off by 2.6e-6, and by 0.41 under autocast to bf16 (0.17 at 128x128), on an
+/// Intel Xeon; in evaluation, by running statistics, both are as near as the other networks.
+struct Rounded {
+    single: f64,
+    half: f64,
+}
+
+const ROUNDED_50: Rounded = Rounded { single: 2e-4, half: 0.6 };
+
 fn check_pass(case: &Case, classifier: &dyn Classifier, mode: Mode, tolerance: Tolerance) {
     let Tolerance { values, gradients: slope } = tolerance;
     let expected = if mode == Mode::Eval { &case.eval } else { &case.train };
@@ -253,8 +264,7 @@ fn single_precision_is_near_pytorch() {
     for case in golden().cases {
         let classifier = case.network(Kind::Float, ComputePrecision::Fp32);
         check_pass(&case, classifier.as_ref(), Mode::Eval, SINGLE);
-        // Fifty layers add up their roundings.
-        let values = if case.model == "imagenet-resnet-50" { 5e-4 } else { SINGLE.values };
+        let values = if case.model == "imagenet-resnet-50" { ROUNDED_50.single } else { SINGLE.values };
         check_pass(&case, classifier.as_ref(), Mode::Train, Tolerance { values, ..SINGLE });
         check_running_statistics(&case, classifier.as_ref(), 1e-5);
     }
@@ -266,7 +276,7 @@ fn bfloat16_is_near_single_precision_or_refused() {
         skip("this processor has no bfloat16 arithmetic");
         return;
     }
-    'cases: for case in golden().cases {
+    for case in golden().cases {
         let classifier = case.network(Kind::Float, ComputePrecision::Bf16);
         // The gains of the depthwise convolutions make rounding grow from block to block. A batch of four leaves the
         // last statistics of vgg-16 sixteen numbers a channel.
@@ -274,11 +284,8 @@ fn bfloat16_is_near_single_precision_or_refused() {
         for (mode, expected, tolerance) in
             [(Mode::Eval, &case.eval, evaluated), (Mode::Train, &case.train, 0.15)]
         {
-            // Fifty layers, the last of them normalised by sixteen numbers a channel: rounding to bf16 grew to 0.45 of the largest number,
-            // three times what the other networks keep to. Whether PyTorch's own bf16 is as far off was not measured.
-            if case.model == "imagenet-resnet-50" && mode == Mode::Train {
-                continue 'cases;
-            }
+            let is_50 = case.model == "imagenet-resnet-50" && mode == Mode::Train;
+            let (tolerance, scalars) = if is_50 { (ROUNDED_50.half, 0.1) } else { (tolerance, scalars) };
             let what = |part: &str| format!("{} {:?} bf16 {mode:?} {part}", case.model, case.input);
             let (logits, loss, gradient) = case.differentiated(classifier.as_ref(), &case.images(), mode);
             assert_eq!((logits.kind(), gradient.kind()), (Kind::Float, Kind::Float));
