@@ -90,7 +90,13 @@ impl Subject {
         }
         let SubjectOptions { run, checkpoint, device, precision, .. } = options;
         let opened = open_of(catalogue, run, *checkpoint, device.as_deref(), *precision)?;
-        let trained = recipe_of(options, &opened)?.check_with(&|_| true)?;
+        let trained = recipe_of(options, &opened)?.check_with(&|_| true).map_err(|error| {
+            // Without a data set from the caller all of it is from the files of the run.
+            match options.dataset {
+                None => Error::File { path: run.clone(), reason: format!("its recipe: {error}") },
+                Some(_) => error.into(),
+            }
+        })?;
         if options.data_dir.is_none() {
             check_data_dir(&trained.resolved)?;
         }

@@ -186,7 +186,10 @@ impl RunDirectory {
     pub(crate) fn read_recipe(&self) -> Result<Recipe> {
         let path = self.recipe();
         let text = gaat_data::files::read_text(&path)?;
-        Recipe::from_toml(&text).map_err(|error| Error::File { path, reason: error.to_string() })
+        let recipe = Recipe::from_toml(&text);
+        // It was checked as it was written, so that what is wrong with it is the file's own.
+        let checked = recipe.and_then(|recipe| recipe.check_with(&|_| true).map(|_| recipe));
+        checked.map_err(|error| Error::File { path, reason: error.to_string() })
     }
 }
 

@@ -123,6 +123,12 @@ fn an_unknown_recipe_key_names_the_file_and_the_nearest_key() {
     fs_err::write(directory.path().join("r.toml"), "epsilom = 0.3").unwrap();
     let text = refusal(directory.path(), "train r.toml");
     assert!(text.contains("r.toml") && text.contains("did you mean `epsilon`"), "{text}");
+    // The recipe of a run was right once; a value that is wrong now is the file's.
+    fs_err::create_dir(directory.path().join("run")).unwrap();
+    fs_err::write(directory.path().join("run/recipe.toml"), "schedule = \"step\"\nmilestones = [0.5, 0.0]")
+        .unwrap();
+    let text = refusal(directory.path(), "train --resume run");
+    assert!(text.contains("run/recipe.toml: milestones = [0.5, 0.0]: needs ascending"), "{text}");
 }
 
 #[test]
