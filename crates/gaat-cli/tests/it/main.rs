@@ -3,6 +3,7 @@
 
 mod around;
 mod commands;
+mod exported;
 mod hostile;
 mod kept;
 mod processes;

@@ -13,8 +13,8 @@ mod whole;
 
 pub use config::Config;
 pub(crate) use import::is_safetensors;
-pub(crate) use whole::whole;
 pub use import::{ImportOptions, Imported, USUAL_INPUTS, import};
+pub(crate) use whole::whole;
 
 use crate::files::write_atomically;
 use crate::nn::{Classifier, Step, Trace};

@@ -36,7 +36,10 @@ fn largest(path: &Path, source: &Source<'_>) -> Result<(Vec<(String, Tensor)>, V
         let keys: Vec<String> = of_that_size.iter().map(|place| key(&offers.offers[*place])).collect();
         return Err(Error::File {
             path: path.to_owned(),
-            reason: format!("holds several state dicts ({}); save the one that is meant alone", keys.join(", ")),
+            reason: format!(
+                "holds several state dicts ({}); save the one that is meant alone",
+                keys.join(", ")
+            ),
         });
     }
     let offer = &offers.offers[taken];
