@@ -84,6 +84,47 @@ class Noisy(nn.Module):
         return self.fc(x.flatten(1))
 
 
+class Indexed(nn.Module):
+    """Indices of every kind: by a mask, which says only then how many there are, by order, by another tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=4, padding=1)
+        self.table = nn.Parameter(torch.randn(5, 8))
+        self.fc = nn.Linear(8, CLASSES)
+        self.register_buffer("mask", torch.arange(64).reshape(8, 8) % 3 > 0)
+        self.register_buffer("rows", torch.arange(7) % 5)
+
+    def forward(self, x):
+        x = self.conv(x).tanh()
+        seen = x[:, :, self.mask].mean(-1)
+        x = x.clone()
+        x[:, :, ~self.mask & self.mask.flip(0)] = 0.5
+        row, column = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
+        x = x * (row + column).to(x).sqrt()
+        tokens = x.repeat_interleave(2, dim=2).flatten(2)
+        order = tokens.detach().mean(1).argsort(1)[:, :16]
+        tokens = tokens.gather(2, order[:, None].expand(-1, 8, -1))
+        return self.fc(seen + tokens.mean(-1) * self.table[self.rows].mean(0))
+
+
+class Grey(nn.Module):
+    """For the digits of 8x8 pixels, with or without noise in training."""
+
+    def __init__(self, noise=0.0):
+        super().__init__()
+        self.noise = noise
+        self.conv = nn.Conv2d(1, 8, 3, stride=2, padding=1)
+        self.bn = nn.BatchNorm2d(8)
+        self.drop = nn.Dropout(0.1)
+        self.fc = nn.Linear(8 * 4 * 4, CLASSES)
+
+    def forward(self, x):
+        if self.training and self.noise:
+            x = x + self.noise * torch.randn_like(x)
+        return self.fc(self.drop(F.relu(self.bn(self.conv(x))).flatten(1)))
+
+
 class NarrowResNet(vision.resnet.ResNet):
     """torchvision's, with an eighth of its channels behind the first convolution."""
 
@@ -115,6 +156,9 @@ NETWORKS = {
     "hand": Hand,
     "tied": Tied,
     "noisy": Noisy,
+    "indexed": Indexed,
+    "grey": Grey,
+    "grey-noisy": partial(Grey, 0.1),
     "resnet18": NarrowResNet,
     "mobilenet_v3_small": mobilenet,
     "efficientnet_b0": efficientnet,
@@ -216,7 +260,8 @@ def numbers(net):
 def export(net, batch=BATCH, is_fixed=False):
     name = "input" if isinstance(net, vision.VisionTransformer) else "x"
     shapes = None if is_fixed else ({0: torch.export.Dim("n", min=2)},)
-    return torch.export.export(net, (torch.rand(batch, 3, SIDE, SIDE),), dynamic_shapes=shapes)
+    image = (1, 8, 8) if isinstance(net, Grey) else (3, SIDE, SIDE)
+    return torch.export.export(net, (torch.rand(batch, *image),), dynamic_shapes=shapes)
 
 
 def saved(program):
@@ -255,7 +300,7 @@ def main(folder, names):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names or NETWORKS:
         net = build(name)
-        out = numbers(net) if name != "noisy" else {}
+        out = numbers(net) if name not in ("noisy", "grey", "grey-noisy") else {}
         content = saved(export(net.train()))
         (folder / f"{name}.pt2").write_bytes(stripped(content))
         if out:
@@ -263,6 +308,8 @@ def main(folder, names):
         if name == "hand":
             (folder / "hand-eval.pt2").write_bytes(stripped(saved(export(net.eval()))))
             (folder / "hand-fixed.pt2").write_bytes(stripped(saved(export(net.train(), batch=4, is_fixed=True))))
+        if name == "grey-noisy":
+            (folder / "grey-noisy-eval.pt2").write_bytes(stripped(saved(export(net.eval()))))
         if name == "noisy":
             from torch.export.pt2_archive._package import package_pt2
 

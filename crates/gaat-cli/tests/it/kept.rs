@@ -9,13 +9,13 @@ use tempfile::tempdir;
 const RUN: &str = "train --dataset digits --method natural --limit 300 --threads 1 --precision fp32 --quiet";
 
 /// `gaat` in the background.
-fn start(here: &Path, line: &str) -> Child {
+pub(crate) fn start(here: &Path, line: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gaat"));
     command.args(line.split_whitespace()).current_dir(here).stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn wait_for(path: &Path) {
+pub(crate) fn wait_for(path: &Path) {
     let begun = Instant::now();
     while !path.exists() {
         assert!(begun.elapsed() < Duration::from_mins(2), "{}", path.display());
@@ -23,7 +23,7 @@ fn wait_for(path: &Path) {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status().unwrap();
     assert!(sent.success());
 }

@@ -4,6 +4,7 @@
 mod around;
 mod commands;
 mod equal;
+mod exported;
 mod hostile;
 mod kept;
 mod processes;

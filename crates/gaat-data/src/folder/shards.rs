@@ -53,7 +53,7 @@ fn class_names(root: &Path, count: usize) -> Result<Vec<String>> {
         let path = root.join(name);
         if path.is_file() {
             let text = files::read_text(&path)?;
-            let names = text.lines().map(str::to_owned).collect();
+            let names = text.lines().map(str::to_owned);
             let names = classes::class_names(names)
                 .map_err(|fault| Error::malformed(&path, "a name of its own in each line", fault))?;
             check_class_count(&path, names.len())?;

@@ -79,7 +79,7 @@ fn blanks_around_a_class_are_no_part_of_its_name() {
     for part in ["train", "test"] {
         fs_err::rename(fixture.path(part).join("b"), fixture.path(part).join(" b ")).unwrap();
     }
-    let FolderSets { train, test, .. } = fixture.load(None).unwrap();
+    let FolderSets { sets: Divided { train, test, .. }, .. } = fixture.load(None).unwrap();
     assert_eq!(train.class_names(), ["b", "a"], "in the order of the folders");
     assert_eq!((train.labels(), test.labels()), (&[0, 1, 1][..], &[0, 1][..]));
     fixture.save("train/b/1.png", &colour(9, 2, 3));

@@ -10,12 +10,15 @@ use gaat_spec::visible;
 use std::path::Path;
 use tch::Tensor;
 
+/// Tensors by name, and what is to be said of them.
+type Named = (Vec<(String, Tensor)>, Vec<String>);
+
 /// The tensors of the largest dictionary in the file at `path`, without what wrappers put into their names, and what is to be said of
 /// them. Whether they fit is for the network to tell.
 ///
 /// # Errors
 /// When the file is no checkpoint, holds no tensors, or several dictionaries as large of which none has a usual key.
-pub(crate) fn whole(path: &Path) -> Result<(Vec<(String, Tensor)>, Vec<String>)> {
+pub(crate) fn whole(path: &Path) -> Result<Named> {
     if is_safetensors(path)? {
         return largest(path, &Source::safetensors(path)?);
     }
@@ -23,7 +26,7 @@ pub(crate) fn whole(path: &Path) -> Result<(Vec<(String, Tensor)>, Vec<String>)>
     largest(path, &Source::Checkpoint(file.parse()?))
 }
 
-fn largest(path: &Path, source: &Source<'_>) -> Result<(Vec<(String, Tensor)>, Vec<String>)> {
+fn largest(path: &Path, source: &Source<'_>) -> Result<Named> {
     let offers = source.offers(&|_| true)?;
     let most = offers.offers.iter().map(|offer| offer.tensors.len()).max().unwrap_or(0);
     let mut of_that_size: Vec<usize> =

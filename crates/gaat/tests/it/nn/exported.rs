@@ -137,6 +137,7 @@ fn compare(name: &str) {
 fn hand_written_networks_compute_as_pytorch_does() {
     compare("hand");
     compare("tied");
+    compare("indexed");
 }
 
 #[test]
@@ -150,6 +151,17 @@ fn convolutional_networks_compute_as_pytorch_does() {
 fn transformers_and_their_kin_compute_as_pytorch_does() {
     for name in ["convnext_tiny", "vit_b_16", "swin_t"] {
         compare(name);
+    }
+}
+
+#[test]
+fn a_network_without_a_second_order_says_so_before_it_is_asked_for_one() {
+    for name in ["hand", "tied", "efficientnet_b0", "vit_b_16"] {
+        open(name).unwrap().check_second_order().unwrap();
+    }
+    let error = open("mobilenet_v3_small").unwrap().check_second_order().unwrap_err().to_string();
+    for part in ["hardsigmoid", "no second order", "curvature"] {
+        assert!(error.contains(part), "{error}");
     }
 }
 
