@@ -53,8 +53,9 @@ impl Side {
             _ => true,
         };
         let does = |side: &Self| match (work, side) {
-            (_, Self::Gaat) => true,
-            (Work::Exported { network: Exported::Published(_), .. }, Self::GaatBuiltIn) => true,
+            (_, Self::Gaat) | (Work::Exported { network: Exported::Published(_), .. }, Self::GaatBuiltIn) => {
+                true
+            }
             (_, Self::GaatBuiltIn) => false,
             // There is one way to import torch.
             (Work::Start, side) => *side == Self::TorchBest,
