@@ -11,6 +11,8 @@ use crate::gzip::{expect_end, read_exactly};
 
 /// The longest that a packed file may become: half as much again as the largest published set of this format, EMNIST.
 pub(crate) const LONGEST: u64 = 1 << 30;
+/// The same of labels, a byte each: as many as there are images of 16 pixels in the longest file.
+pub(crate) const LONGEST_LABELS: u64 = LONGEST / 16;
 
 /// Grey images, `[count, height, width]`.
 #[derive(Debug, PartialEq, Eq)]

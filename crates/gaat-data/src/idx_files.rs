@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::digest::{digest_of_file, digest_unpacked};
 use crate::error::{Error, Result};
 use crate::gzip;
-use crate::idx::{Images, LONGEST, read_images, read_labels};
+use crate::idx::{Images, LONGEST, LONGEST_LABELS, read_images, read_labels};
 use crate::image_set::{ImageSet, ImageShape};
 use crate::official::{self, OfficialFile};
 use crate::seen::{namesake, seen};
@@ -154,7 +154,9 @@ impl Layout {
     /// it was published.
     pub(crate) fn judge(&self, part: usize, path: &Path) -> Result<Judged> {
         if let Some(known) = self.unpacked {
-            let sha256 = digest_unpacked(path, LONGEST)?;
+            // Images and labels take turns.
+            let longest = if part % 2 == 0 { LONGEST } else { LONGEST_LABELS };
+            let sha256 = digest_unpacked(path, longest)?;
             let official = Some(sha256 == known[part]);
             return Ok(Judged { sha256, official });
         }
@@ -181,7 +183,7 @@ impl Layout {
     fn read_pair(&self, images: &Path, labels: &Path) -> Result<ImageSet> {
         let (images_read, labels_read) = rayon::join(
             || read_images(&mut gzip::open(images, LONGEST)?, images),
-            || read_labels(&mut gzip::open(labels, LONGEST)?, labels, CLASSES as u16),
+            || read_labels(&mut gzip::open(labels, LONGEST_LABELS)?, labels, CLASSES as u16),
         );
         let (Images { count, height, width, pixels }, labels_read) = (images_read?, labels_read?);
         if labels_read.len() != count {

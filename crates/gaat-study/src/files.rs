@@ -25,7 +25,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = gaat_data::files::read_text(path)?;
     serde_json::from_str(&text).map(Some).map_err(|error| Error::File {
         path: path.to_owned(),
-        reason: format!("is damaged ({error}); the command that wrote it writes it again"),
+        reason: format!("is damaged ({error}); restore the file from a copy, or remove it and repeat the command that wrote it"),
     })
 }
 

@@ -43,3 +43,19 @@ pub fn keep(run: &Path, verdict: Judged) -> Result<()> {
     let kept = joined(read(run)?, vec![verdict]);
     write_json(&run.join(FILE), &kept)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing is added to it, so that what can still be saved of it stays; repeating the command alone would not help.
+    #[test]
+    fn damaged_verdicts_are_told_with_what_helps() {
+        let run = tempfile::tempdir().unwrap();
+        assert!(read(run.path()).unwrap().is_empty());
+        fs_err::write(run.path().join(FILE), "[{").unwrap();
+        let error = read(run.path()).unwrap_err().to_string();
+        assert!(error.contains("evaluations.json: is damaged (EOF"), "{error}");
+        assert!(error.ends_with("or remove it and repeat the command that wrote it"), "{error}");
+    }
+}

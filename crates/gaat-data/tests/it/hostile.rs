@@ -109,6 +109,23 @@ fn an_archive_of_many_members_is_not_walked_through() {
 
 #[cfg(unix)]
 #[test]
+fn packed_labels_have_an_end() {
+    let home = Home::new();
+    for (name, bytes) in mnist_files() {
+        if !name.starts_with("t10k-labels") {
+            home.write(name, &bytes);
+        }
+    }
+    let count: u32 = (1 << 26) + 1;
+    let labels = [&[0, 0, 8, 1], &count.to_be_bytes()[..], &vec![0; count as usize]].concat();
+    home.write("t10k-labels-idx1-ubyte.gz", &gzip(&labels));
+    for dataset in [DatasetName::Mnist, DatasetName::FashionMnist] {
+        let said = home.failure(dataset);
+        assert!(said.contains("t10k-labels-idx1-ubyte.gz: ") && said.contains("more than 67.1 MB"), "{said}");
+    }
+}
+
+#[test]
 fn pipes_and_devices_are_not_read() {
     use rustix::fs::{CWD, Mode};
     let pipe = |home: &Home, place: &str| rustix::fs::mkfifoat(CWD, home.path(place), Mode::RWXU).unwrap();
