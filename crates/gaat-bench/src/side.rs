@@ -54,8 +54,9 @@ impl Side {
         };
         let does = |side: &Self| match (work, side) {
             (_, Self::Gaat) => true,
-            (Work::Exported { network: Exported::Published(_), .. }, Self::GaatBuiltIn) => true,
-            (_, Self::GaatBuiltIn) => false,
+            (work, Self::GaatBuiltIn) => {
+                matches!(work, Work::Exported { network: Exported::Published(_), .. })
+            }
             // There is one way to import torch.
             (Work::Start, side) => *side == Self::TorchBest,
             _ => work.has_peer(),
