@@ -53,10 +53,10 @@ impl Side {
             _ => true,
         };
         let does = |side: &Self| match (work, side) {
-            (_, Self::Gaat) | (Work::Exported { network: Exported::Published(_), .. }, Self::GaatBuiltIn) => {
-                true
+            (_, Self::Gaat) => true,
+            (work, Self::GaatBuiltIn) => {
+                matches!(work, Work::Exported { network: Exported::Published(_), .. })
             }
-            (_, Self::GaatBuiltIn) => false,
             // There is one way to import torch.
             (Work::Start, side) => *side == Self::TorchBest,
             _ => work.has_peer(),

@@ -13,6 +13,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         include_bytes!("../../gaat/tests/golden/exported/tied.pt2").to_vec(),
         include_bytes!("../../gaat/tests/golden/exported/hand.pt2").to_vec(),
         include_bytes!("../../gaat/tests/golden/exported/noisy.pt2").to_vec(),
+        include_bytes!("../../gaat/tests/golden/exported/indexed.pt2").to_vec(),
     ];
     for seed in &mut seeds {
         crate::data::drop_checksums(seed);

@@ -14,7 +14,7 @@ mod whole;
 pub use config::Config;
 pub(crate) use import::is_safetensors;
 pub use import::{ImportOptions, Imported, USUAL_INPUTS, import};
-pub(crate) use whole::whole;
+pub(crate) use whole::{StateDict, whole};
 
 use crate::files::write_atomically;
 use crate::nn::{Classifier, Step, Trace};

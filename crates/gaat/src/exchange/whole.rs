@@ -10,15 +10,19 @@ use gaat_spec::visible;
 use std::path::Path;
 use tch::Tensor;
 
-/// Tensors by name, and what is to be said of them.
-type Named = (Vec<(String, Tensor)>, Vec<String>);
+/// What a file holds.
+pub(crate) struct StateDict {
+    /// By name, without what wrappers put into it.
+    pub(crate) tensors: Vec<(String, Tensor)>,
+    /// What was taken and what was changed, a sentence each.
+    pub(crate) notes: Vec<String>,
+}
 
-/// The tensors of the largest dictionary in the file at `path`, without what wrappers put into their names, and what is to be said of
-/// them. Whether they fit is for the network to tell.
+/// The largest dictionary of tensors in the file at `path`. Whether they fit is for the network to tell.
 ///
 /// # Errors
 /// When the file is no checkpoint, holds no tensors, or several dictionaries as large of which none has a usual key.
-pub(crate) fn whole(path: &Path) -> Result<Named> {
+pub(crate) fn whole(path: &Path) -> Result<StateDict> {
     if is_safetensors(path)? {
         return largest(path, &Source::safetensors(path)?);
     }
@@ -26,7 +30,7 @@ pub(crate) fn whole(path: &Path) -> Result<Named> {
     largest(path, &Source::Checkpoint(file.parse()?))
 }
 
-fn largest(path: &Path, source: &Source<'_>) -> Result<Named> {
+fn largest(path: &Path, source: &Source<'_>) -> Result<StateDict> {
     let offers = source.offers(&|_| true)?;
     let most = offers.offers.iter().map(|offer| offer.tensors.len()).max().unwrap_or(0);
     let mut of_that_size: Vec<usize> =
@@ -57,7 +61,7 @@ fn largest(path: &Path, source: &Source<'_>) -> Result<Named> {
     }
     let places: Vec<usize> = (0..offer.tensors.len()).collect();
     let tensors = source.tensors(&offers, taken, &places)?;
-    Ok((names.into_iter().zip(tensors).collect(), notes))
+    Ok(StateDict { tensors: names.into_iter().zip(tensors).collect(), notes })
 }
 
 /// How usual the key of a dictionary is, the most usual first; `None` where a part of it is not known.

@@ -3,7 +3,8 @@
 use super::finite;
 use super::outline::{Sized, is_ignored, misfit, misfits};
 use crate::{Error, Result};
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use tch::{Device, Kind, Tensor};
 
 /// How the names of running variances end.
@@ -54,6 +55,8 @@ pub struct ParameterStore {
     entries: Vec<Entry>,
     /// Second names of tensors, each with the place of its entry.
     aliases: Vec<(String, usize)>,
+    /// Places of entries that are frozen.
+    frozen: RefCell<HashSet<usize>>,
     device: Device,
     kind: Kind,
 }
@@ -61,7 +64,7 @@ pub struct ParameterStore {
 impl ParameterStore {
     /// An empty store whose tensors will live on `device` as `kind`.
     pub fn new(device: Device, kind: Kind) -> Self {
-        Self { entries: Vec::new(), aliases: Vec::new(), device, kind }
+        Self { entries: Vec::new(), aliases: Vec::new(), frozen: RefCell::default(), device, kind }
     }
 
     /// Takes in a tensor and hands back a handle that shares its memory.
@@ -174,10 +177,16 @@ impl ParameterStore {
                 "freeze: nothing would be left to train; freeze fewer layers".to_owned(),
             ));
         }
-        for entry in self.entries.iter().filter(|entry| !is_left(entry)) {
+        for (place, entry) in self.entries.iter().enumerate().filter(|(_, entry)| !is_left(entry)) {
             let _ = entry.tensor.f_set_requires_grad(false)?;
+            self.frozen.borrow_mut().insert(place);
         }
         Ok(())
+    }
+
+    /// Whether the entry at `place` was frozen.
+    pub(super) fn is_frozen(&self, place: usize) -> bool {
+        self.frozen.borrow().contains(&place)
     }
 
     /// Freezes what `other`, the store of an equal network, has frozen.
@@ -188,6 +197,7 @@ impl ParameterStore {
         for (mine, theirs) in self.entries.iter().zip(&other.entries) {
             let _ = mine.tensor.f_set_requires_grad(theirs.tensor.requires_grad())?;
         }
+        self.frozen.borrow_mut().clone_from(&other.frozen.borrow());
         Ok(())
     }
 
@@ -351,7 +361,13 @@ impl ParameterStore {
             Ok(Entry { name: entry.name.clone(), tensor, role: entry.role })
         };
         let entries = self.entries.iter().map(entry).collect::<Result<_>>()?;
-        Ok(Self { entries, aliases: self.aliases.clone(), device: self.device, kind: self.kind })
+        Ok(Self {
+            entries,
+            aliases: self.aliases.clone(),
+            frozen: self.frozen.clone(),
+            device: self.device,
+            kind: self.kind,
+        })
     }
 
     fn check_equal(&self, other: &Self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Where the weights of a run come from: freshly drawn, or given.
 
-use crate::exchange::{ImportOptions, import, is_safetensors, whole};
+use crate::exchange::{ImportOptions, StateDict, import, is_safetensors, whole};
 use crate::nn::{Classifier, InputShape, Normalization};
 use crate::run::RunDirectory;
 use crate::weights::{self, Checkpoint, Description};
@@ -64,7 +64,7 @@ impl GivenWeights {
             let normalization = Some(imported.classifier.normalization()).filter(|own| !own.is_identity());
             (imported.classifier.store().state()?, imported.notes, normalization)
         } else {
-            let (tensors, notes) = whole(path)?;
+            let StateDict { tensors, notes } = whole(path)?;
             (tensors, notes, None)
         };
         let shown = gaat_spec::visible_path(path);

@@ -1,9 +1,10 @@
 //! What runs on a GPU, where there is one: the numbers of the CPU, from passes launched one by one and recorded alike.
 
+use crate::nn::exported::open_on;
 use crate::support::{Witness, network, network_on, noise, options, recipe};
 use gaat::Error;
 use gaat::attack::{Exact, GradientOracle, Loss};
-use gaat::nn::{ComputePrecision, Mode, Rng};
+use gaat::nn::{Classifier, ComputePrecision, Mode, Rng};
 use gaat::run::{Checkpoint, open};
 use gaat::train::{Quiet, train};
 use gaat_spec::{Event, Status};
@@ -66,6 +67,35 @@ fn gradients_are_those_of_the_cpu_launched_and_recorded() {
                         assert!(gap < 2e-2, "{model}, {mode:?}, round {round}, {name}: {gap}");
                     }
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn programs_of_torch_export_are_recorded_where_they_draw_nothing() {
+    if !has_gpu() {
+        return;
+    }
+    for name in ["resnet18", "hand", "vit_b_16", "indexed"] {
+        let (theirs, ours) = (open_on(Device::Cpu, name).unwrap(), open_on(Device::Cuda(0), name).unwrap());
+        let is_recorded = |mode| ours.recordings(mode).is_some();
+        assert_eq!(is_recorded(Mode::TrainFrozenStats), name != "indexed", "{name}");
+        assert_eq!(is_recorded(Mode::Train), name == "resnet18", "{name}");
+        let pixels = |round| {
+            let draws = Rng::new(round).seeded("pixels", 0);
+            draws.uniform(&[8, 3, 32, 32], 0.0, 1.0, Kind::Float, Device::Cpu).unwrap()
+        };
+        let labels = Tensor::arange(8, (Kind::Int64, Device::Cpu));
+        for mode in [Mode::Eval, Mode::TrainFrozenStats] {
+            for round in 0..12 {
+                let points = pixels(round);
+                let expected = Exact::new(&theirs, mode).of(Loss::CrossEntropy, &points, &labels).unwrap();
+                let there = |tensor: &Tensor| tensor.to_device(Device::Cuda(0));
+                let found =
+                    Exact::new(&ours, mode).of(Loss::CrossEntropy, &there(&points), &there(&labels)).unwrap();
+                let gap = gap(&found.gradient, &expected.gradient);
+                assert!(gap < 2e-2, "{name}, {mode:?}, round {round}: {gap}");
             }
         }
     }

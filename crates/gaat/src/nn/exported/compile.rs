@@ -6,7 +6,7 @@ use crate::nn::Mode;
 use crate::{Error, Result};
 use gaat_pt2::{Argument, Behaviour, Input, Node, Output, Program, Target, ValueId};
 use gaat_shim::Operator;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tch::Device;
 
 /// Bytes of the widest number.
@@ -41,9 +41,18 @@ impl Graph {
             _ => "cpu".to_owned(),
         };
         let written = written_in_place(program);
+        let places: HashMap<ValueId, usize> = program
+            .tensors
+            .iter()
+            .zip(&sources)
+            .filter_map(|(stored, source)| match source {
+                Source::Store(place) => Some((stored.value, *place)),
+                Source::Constant(_) => None,
+            })
+            .collect();
         let mut steps = Vec::new();
         for node in &program.nodes {
-            let step = step(node, &device, &written);
+            let step = step(node, &device, &written, &places);
             steps.push(step.map_err(|reason| Error::Model {
                 model: program.class.clone(),
                 reason: node.fault(reason).to_string(),
@@ -119,7 +128,12 @@ fn written_in_place(program: &Program) -> HashSet<ValueId> {
     program.nodes.iter().filter_map(first).collect()
 }
 
-fn step(node: &Node, device: &str, written: &HashSet<ValueId>) -> std::result::Result<Step, String> {
+fn step(
+    node: &Node,
+    device: &str,
+    written: &HashSet<ValueId>,
+    places: &HashMap<ValueId, usize>,
+) -> std::result::Result<Step, String> {
     let (action, arguments) = match &node.target {
         Target::Arithmetic(operation) => {
             let arguments = node.inputs.iter().map(|input| Some(input.argument.clone())).collect();
@@ -146,7 +160,15 @@ fn step(node: &Node, device: &str, written: &HashSet<ValueId>) -> std::result::R
                     other => other.clone(),
                 });
             }
-            (Action::call(node.behaviour, operator)?, arguments)
+            let told_by = match node.behaviour {
+                Behaviour::BatchNorm { .. } => node.input("running_mean"),
+                _ => node.inputs.first().map(|input| &input.argument),
+            };
+            let buffer = match told_by {
+                Some(Argument::Value(id)) => places.get(id).copied(),
+                _ => None,
+            };
+            (Action::call(node.behaviour, operator, buffer)?, arguments)
         }
     };
     Ok(Step {

@@ -3,7 +3,7 @@
 use super::ExportedNetwork;
 use super::compile::{Graph, found, place};
 use super::state::Source;
-use crate::nn::Mode;
+use crate::nn::{Mode, ParameterStore};
 use crate::{Error, Result};
 use gaat_pt2::{Argument, Arithmetic, Behaviour, Dimension, Number, Output, Program, ValueId};
 use gaat_shim::{Argument as Given, Operator, TensorList, Value};
@@ -22,15 +22,56 @@ pub(super) enum Modal {
     /// Nothing.
     Nothing,
     /// Which statistics are used and remembered.
-    BatchNorm { training: usize, mean: usize, variance: usize, uses_batch: bool, has_running: bool },
+    BatchNorm {
+        training: usize,
+        mean: usize,
+        variance: usize,
+        uses_batch: bool,
+        has_running: bool,
+        /// Place of its running mean in the store.
+        statistics: Option<usize>,
+    },
     /// Off where the network does not train.
     Dropout { train: usize },
     /// Its dropout off where the network does not train.
     Attention { dropout: usize },
     /// Filled with its mean where the network does not train.
     StochasticDepth { fill: Operator, keep: f64 },
-    /// Left out where the network does not train.
-    Bookkeeping,
+    /// Left out where the network does not train, and where the buffer at this place of the store is frozen.
+    Bookkeeping { buffer: Option<usize> },
+}
+
+/// Why a step was not taken.
+pub(super) enum Fault {
+    /// A batch normalisation was to take statistics of one number a channel.
+    OneValue,
+    /// Anything else.
+    Said(String),
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self::Said(reason)
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(reason: &str) -> Self {
+        Self::Said(reason.to_owned())
+    }
+}
+
+/// What a pass is about.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    store: &'a ParameterStore,
+    mode: Mode,
+}
+
+impl Pass<'_> {
+    fn is_frozen(self, place: Option<usize>) -> bool {
+        place.is_some_and(|place| self.store.is_frozen(place))
+    }
 }
 
 /// One node, ready to run.
@@ -45,8 +86,12 @@ pub(super) struct Step {
 }
 
 impl Action {
-    /// The call of `operator` that behaves as `behaviour` says.
-    pub(super) fn call(behaviour: Behaviour, operator: Operator) -> std::result::Result<Self, String> {
+    /// The call of `operator` that behaves as `behaviour` says; `buffer` is the place in the store of what it changes or is told by.
+    pub(super) fn call(
+        behaviour: Behaviour,
+        operator: Operator,
+        buffer: Option<usize>,
+    ) -> std::result::Result<Self, String> {
         let at = |name: &str| {
             place(&operator, name)
                 .ok_or_else(|| format!("this libtorch knows it without an argument `{name}`"))
@@ -58,13 +103,14 @@ impl Action {
                 variance: at("running_var")?,
                 uses_batch,
                 has_running,
+                statistics: buffer,
             },
             Behaviour::Dropout { .. } => Modal::Dropout { train: at("train").or_else(|_| at("training"))? },
             Behaviour::Attention { .. } => Modal::Attention { dropout: at("dropout_p")? },
             Behaviour::StochasticDepth { keep } => {
                 Modal::StochasticDepth { fill: found("fill_", "Scalar")?, keep }
             }
-            Behaviour::Bookkeeping => Modal::Bookkeeping,
+            Behaviour::Bookkeeping => Modal::Bookkeeping { buffer },
             Behaviour::Plain | Behaviour::Noise | Behaviour::Entangled => Modal::Nothing,
         };
         Ok(Self::Call(operator, modal))
@@ -98,12 +144,16 @@ impl Graph {
         }
         values[self.images.0] = Some(Value::Tensor(pixels.shallow_clone()));
         for (place, step) in self.steps.iter().enumerate() {
-            let mut run = |values: &mut Values| step.run(values, mode, observe);
+            let pass = Pass { store: &network.store, mode };
+            let mut run = |values: &mut Values| step.run(values, pass, observe);
             let done =
                 if step.records_gradient { run(&mut values) } else { tch::no_grad(|| run(&mut values)) };
-            done.map_err(|reason| Error::Model {
-                model: program.class.clone(),
-                reason: program.nodes[place].fault(reason).to_string(),
+            done.map_err(|fault| match fault {
+                Fault::OneValue => Error::OneValue { layer: program.nodes[place].layer.clone() },
+                Fault::Said(reason) => Error::Model {
+                    model: program.class.clone(),
+                    reason: program.nodes[place].fault(reason).to_string(),
+                },
             })?;
             for id in &step.last_uses {
                 values[id.0] = None;
@@ -121,10 +171,19 @@ impl Graph {
 }
 
 impl Step {
-    fn run(&self, values: &mut Values, mode: Mode, observe: Observer<'_>) -> std::result::Result<(), String> {
+    fn run(
+        &self,
+        values: &mut Values,
+        pass: Pass<'_>,
+        observe: Observer<'_>,
+    ) -> std::result::Result<(), Fault> {
         let results = match &self.action {
-            Action::Call(_, Modal::Bookkeeping) if mode != Mode::Train => return Ok(()),
-            Action::Call(operator, modal) => self.call(operator, modal, values, mode)?,
+            Action::Call(_, Modal::Bookkeeping { buffer })
+                if pass.mode != Mode::Train || pass.is_frozen(*buffer) =>
+            {
+                return Ok(());
+            }
+            Action::Call(operator, modal) => self.call(operator, modal, values, pass)?,
             Action::Arithmetic(operation) => {
                 let operands: Option<Vec<Number>> =
                     self.arguments.iter().map(|argument| number(argument.as_ref()?, values)).collect();
@@ -136,7 +195,7 @@ impl Step {
                 }]
             }
         };
-        self.put(results, values, observe)
+        Ok(self.put(results, values, observe)?)
     }
 
     fn call(
@@ -144,28 +203,36 @@ impl Step {
         operator: &Operator,
         modal: &Modal,
         values: &Values,
-        mode: Mode,
-    ) -> std::result::Result<Vec<Value>, String> {
+        pass: Pass<'_>,
+    ) -> std::result::Result<Vec<Value>, Fault> {
+        let mode = pass.mode;
         let mut scratch = Scratch::default();
         scratch.gather(&self.arguments, values)?;
         let mut given = scratch.given(&self.arguments, values)?;
         match *modal {
-            Modal::BatchNorm { training, mean, variance, uses_batch, has_running } => match mode {
-                Mode::Eval if has_running => given[training] = Given::Bool(false),
-                Mode::TrainFrozenStats if has_running && uses_batch => {
-                    (given[mean], given[variance]) = (Given::None, Given::None);
+            Modal::BatchNorm { training, mean, variance, uses_batch, has_running, statistics } => {
+                // A frozen layer is the same function whatever the batch, and its statistics stay.
+                let mode = if pass.is_frozen(statistics) { Mode::Eval } else { mode };
+                match mode {
+                    Mode::Eval if has_running => given[training] = Given::Bool(false),
+                    // As exported: a layer that its owner froze stays frozen.
+                    _ if !uses_batch => {}
+                    // libtorch would make the running variance NaN without a word.
+                    _ if has_one_value(&given[0]) => return Err(Fault::OneValue),
+                    Mode::TrainFrozenStats if has_running => {
+                        (given[mean], given[variance]) = (Given::None, Given::None);
+                    }
+                    _ => {}
                 }
-                // As exported: a layer that its owner froze stays frozen.
-                _ => {}
-            },
+            }
             Modal::Dropout { train } if mode != Mode::Train => given[train] = Given::Bool(false),
             Modal::Attention { dropout } if mode != Mode::Train => given[dropout] = Given::Float(0.0),
             Modal::StochasticDepth { ref fill, keep } if mode != Mode::Train => {
-                return fill.call(&[given[0], Given::Float(keep)]).map_err(|error| error.to_string());
+                return Ok(fill.call(&[given[0], Given::Float(keep)]).map_err(|error| error.to_string())?);
             }
             _ => {}
         }
-        operator.call(&given).map_err(|error| error.to_string())
+        Ok(operator.call(&given).map_err(|error| error.to_string())?)
     }
 
     fn put(
@@ -196,6 +263,17 @@ impl Step {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a batch normalisation of `input`, `[N, C, ...]`, would have one number a channel.
+fn has_one_value(input: &Given<'_>) -> bool {
+    match input {
+        Given::Tensor(tensor) => {
+            let size = tensor.size();
+            size.len() >= 2 && tensor.numel() as i64 <= size[1]
+        }
+        _ => false,
     }
 }
 

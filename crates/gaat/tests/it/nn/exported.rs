@@ -27,7 +27,12 @@ fn options(normalization: Normalization) -> ExportedOptions {
 }
 
 pub(crate) fn open(name: &str) -> gaat::Result<ExportedNetwork> {
-    ExportedNetwork::new(Arc::new(gaat_pt2::read(bytes(name)).unwrap()), &options(Normalization::identity(3)))
+    open_on(Device::Cpu, name)
+}
+
+pub(crate) fn open_on(device: Device, name: &str) -> gaat::Result<ExportedNetwork> {
+    let options = ExportedOptions { device, ..options(Normalization::identity(3)) };
+    ExportedNetwork::new(Arc::new(gaat_pt2::read(bytes(name)).unwrap()), &options)
 }
 
 type Numbers = HashMap<String, Tensor>;
@@ -177,6 +182,38 @@ fn frozen_statistics_leave_every_buffer_alone_and_draw_nothing() {
         }
         // The statistics are those of the batch all the same.
         assert!(apart(&logits(), &numbers["eval/logits"]) > 1e-3, "{name}");
+    }
+}
+
+#[test]
+fn what_is_frozen_keeps_weights_and_statistics_and_answers_every_batch_alike() {
+    let (network, numbers) = (open("hand").unwrap(), reference("hand"));
+    network.store().freeze(&["conv1".to_owned(), "bn1".to_owned()]).unwrap();
+    let before = network.store().state().unwrap();
+    let replica = network.replica().unwrap().unwrap();
+    for network in [&network as &dyn Classifier, replica.as_ref()] {
+        let _logits = network.logits(&numbers["x"], Mode::Train).unwrap();
+    }
+    let changed: Vec<&str> = before
+        .iter()
+        .zip(network.store().named())
+        .filter(|((_, before), entry)| *before != entry.tensor)
+        .map(|((name, _), _)| name.as_str())
+        .collect();
+    assert!(changed.iter().all(|name| name.starts_with("bn2.")) && changed.len() == 3, "{changed:?}");
+}
+
+#[test]
+fn statistics_of_one_number_are_refused_as_in_other_networks() {
+    // Its last maps are of one pixel.
+    let network = open("resnet18").unwrap();
+    let one = Tensor::zeros([1, 3, 32, 32], (Kind::Float, Device::Cpu));
+    assert!(network.logits(&one, Mode::Eval).is_ok());
+    for mode in [Mode::Train, Mode::TrainFrozenStats] {
+        match network.logits(&one, mode).unwrap_err() {
+            gaat::Error::OneValue { layer } => assert!(layer.starts_with("layer4"), "{layer}"),
+            other => panic!("{other}"),
+        }
     }
 }
 
