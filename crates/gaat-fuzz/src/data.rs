@@ -53,7 +53,7 @@ pub(crate) fn drop_checksums(archive: &mut [u8]) {
 }
 
 /// Looks, verifies and loads; the three must agree on whether anything can be read.
-fn look(
+pub(crate) fn look(
     dataset: DatasetName,
     root: &Path,
     resize: Option<(usize, usize)>,

@@ -8,6 +8,7 @@
 
 mod data;
 mod exported;
+mod layouts;
 mod mutate;
 mod records;
 #[cfg(feature = "torch")]
@@ -43,6 +44,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "cifar", seeds: data::cifar_seeds, read: data::cifar },
     Target { name: "cifar_tar", seeds: data::tar_seeds, read: data::cifar },
     Target { name: "folder", seeds: data::folder_seeds, read: data::folder },
+    Target { name: "shards", seeds: layouts::shards_seeds, read: layouts::shards },
+    Target { name: "arrays", seeds: layouts::arrays_seeds, read: layouts::arrays },
     Target { name: "cache", seeds: data::cache_seeds, read: data::cache },
     Target { name: "recipe", seeds: records::recipe_seeds, read: records::recipe },
     Target { name: "record", seeds: records::record_seeds, read: records::record },

@@ -1,0 +1,4 @@
+//! The target `shards` of gaat-fuzz under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| gaat_fuzz::run("shards", bytes));
