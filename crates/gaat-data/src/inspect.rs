@@ -3,7 +3,7 @@
 //! Nothing is an error here: what is wrong becomes the condition, for the caller to print. Of CIFAR the published archive
 //! has a known digest; of files that were unpacked from it the structure is checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::cifar::{CIFAR10, CIFAR10_VERSIONS, CIFAR100, CIFAR100_VERSIONS, Format, Layout};
@@ -350,8 +350,10 @@ fn fill_folder(report: &mut DatasetReport, root: &Path, arrangement: Arrangement
             let (bytes, images) = found.entry(container).or_default();
             (*bytes, *images) = (*bytes + file.bytes, *images + 1);
         }
-        // Also those without an image.
-        for container in containers.iter().filter(|container| container.exists()) {
+        // Also those without an image; blanks around the name of a folder are no part of its class.
+        let class = |path: &Path| path.file_name().map(|name| name.to_string_lossy().trim().to_owned());
+        let known: BTreeSet<Option<String>> = found.keys().map(|path| class(path)).collect();
+        for container in containers.iter().filter(|container| !known.contains(&class(container))) {
             found.entry(container).or_default();
         }
         report.files.extend(found.into_iter().map(|(path, (bytes, images))| FileReport {

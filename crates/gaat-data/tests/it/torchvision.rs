@@ -61,7 +61,7 @@ fn what_is_there_and_not_read_is_named_with_what_to_do() {
         ),
         (&["KMNIST/raw/train-images-idx3-ubyte"], DatasetName::Mnist, "KMNIST: KMNIST", "train/CLASS/"),
         (&["MNIST/processed/training.pt"], DatasetName::Cifar10, "MNIST: mnist", "reads it under that name"),
-        (&["mnist.npz"], DatasetName::Mnist, "mnist.npz: arrays of numpy", "train/CLASS/"),
+        (&["mnist.npz"], DatasetName::Mnist, "mnist.npz: arrays of numpy", "train.npz"),
         (&["cat/1.png", "dog/2.jpg"], DatasetName::Folder, "2 folders of images", "train/"),
         (&["cifar-10-batches-mat/data_batch_1.mat"], DatasetName::Cifar10, "for Matlab", "Python version"),
     ];
