@@ -155,7 +155,7 @@ impl Layout {
     pub(crate) fn judge(&self, part: usize, path: &Path) -> Result<Judged> {
         if let Some(known) = self.unpacked {
             // Images and labels take turns.
-            let longest = if part % 2 == 0 { LONGEST } else { LONGEST_LABELS };
+            let longest = if part.is_multiple_of(2) { LONGEST } else { LONGEST_LABELS };
             let sha256 = digest_unpacked(path, longest)?;
             let official = Some(sha256 == known[part]);
             return Ok(Judged { sha256, official });
