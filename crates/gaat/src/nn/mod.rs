@@ -38,7 +38,7 @@ pub(crate) use models::head;
 pub use network::Body;
 pub(crate) use outline::{Outline, Sized, is_ignored, misfit, misfits};
 pub use parts::Part;
-pub(crate) use parts::in_parts;
+pub(crate) use parts::{Rows, in_parts};
 pub(crate) use pixel_pass::{PixelPass, pixel_pass, plain_logits};
 pub use precision::{ComputePrecision, PrecisionRequest, has_bf16};
 pub use recordings::Recordings;

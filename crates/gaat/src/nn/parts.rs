@@ -64,17 +64,44 @@ pub(crate) fn in_parts(count: usize, inputs: &[&Tensor], work: Work<'_>) -> Resu
     if count <= 1 {
         return work(inputs);
     }
-    let mut found = Vec::with_capacity(count);
+    let mut whole = Rows::default();
     for part in Part::all(images, count) {
         let own = inputs.iter().map(|input| part.of(input)).collect::<Result<Vec<_>>>()?;
-        found.push(work(&own.iter().collect::<Vec<_>>())?);
+        whole.put(part, &work(&own.iter().collect::<Vec<_>>())?)?;
     }
-    let results = found[0].len();
-    let whole = |place: usize| {
-        let rows = found.iter().map(|results| &results[place]);
-        Ok(Tensor::f_cat(&rows.collect::<Vec<_>>(), 0)?)
-    };
-    (0..results).map(whole).collect()
+    Ok(whole.into_results())
+}
+
+/// Results of all parts. Room for them is made once, at the first part: what would stay of each part would lie among the memory that its
+/// graph has given back, which the next graph would then not fit into.
+#[derive(Debug, Default)]
+pub(crate) struct Rows(Vec<Tensor>);
+
+impl Rows {
+    /// Takes the `results` of `part`, each with a row for each of its images: as many results of the same shapes for every part.
+    ///
+    /// # Errors
+    /// When the shapes differ, or there is no room.
+    pub(crate) fn put(&mut self, part: Part, results: &[Tensor]) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        if self.0.is_empty() {
+            let room = |result: &Tensor| {
+                let mut size = result.size();
+                size[0] = part.whole as i64;
+                Ok(Tensor::f_empty(size, (result.kind(), result.device()))?)
+            };
+            self.0 = results.iter().map(room).collect::<Result<_>>()?;
+        }
+        for (whole, result) in self.0.iter().zip(results) {
+            part.of(whole)?.f_copy_(result)?;
+        }
+        Ok(())
+    }
+
+    /// All rows of each result.
+    pub(crate) fn into_results(self) -> Vec<Tensor> {
+        self.0
+    }
 }
 
 #[cfg(test)]

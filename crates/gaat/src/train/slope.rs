@@ -3,7 +3,7 @@
 
 use super::Objective;
 use super::portion::Portion;
-use crate::nn::{Classifier, Part, is_joined};
+use crate::nn::{Classifier, Part, Rows, is_joined};
 use crate::world::World;
 use crate::{Error, Result};
 use gaat_shim::are_finite;
@@ -47,7 +47,7 @@ impl Slope {
         sloping: &mut dyn FnMut(Part) -> Result<Self>,
     ) -> Result<Self> {
         let mut sum: Option<(Tensor, Vec<Tensor>)> = None;
-        let mut rows = Vec::with_capacity(count);
+        let (mut rows, mut has) = (Rows::default(), (false, false));
         for part in Part::all(portion.images, count) {
             let mut slope = sloping(part)?;
             let share = portion.share_of(part);
@@ -59,8 +59,10 @@ impl Slope {
             if count == 1 {
                 return Ok(slope);
             }
-            rows.push(slope.rows()?);
-            let Self { loss, weights, .. } = slope;
+            let Self { objective: Objective { losses, logits, attacked, .. }, loss, weights, pixels } = slope;
+            has = (attacked.is_some(), pixels.is_some());
+            let of_images = [losses, logits].into_iter().chain(attacked).chain(pixels);
+            rows.put(part, &of_images.collect::<Vec<_>>())?;
             sum = Some(match sum {
                 // A copy: where passes are recorded, the next one writes where this one did.
                 None => (loss.f_alias_copy()?, weights),
@@ -74,18 +76,11 @@ impl Slope {
         }
         let nothing = || Error::Usage("a batch without an image has no slope".to_owned());
         let (loss, weights) = sum.ok_or_else(nothing)?;
-        let [losses, logits, attacked, pixels] = put_together(&rows)?;
-        let (losses, logits) = (losses.ok_or_else(nothing)?, logits.ok_or_else(nothing)?);
+        let mut rows = rows.into_results().into_iter();
+        let (losses, logits) = (rows.next().ok_or_else(nothing)?, rows.next().ok_or_else(nothing)?);
+        let attacked = if has.0 { rows.next() } else { None };
+        let pixels = if has.1 { rows.next() } else { None };
         Ok(Self { objective: Objective { losses, attacked, logits, watched: None }, loss, weights, pixels })
-    }
-
-    /// What has a row for each image, without its graph: losses, logits, attacked losses, gradients in the pixels.
-    fn rows(&self) -> Result<[Option<Tensor>; 4]> {
-        let Objective { losses, attacked, logits, .. } = &self.objective;
-        let copy = |tensor: Option<&Tensor>| -> Result<Option<Tensor>> {
-            tensor.map(|tensor| Ok(tensor.f_detach()?.f_alias_copy()?)).transpose()
-        };
-        Ok([copy(Some(losses))?, copy(Some(logits))?, copy(attacked.as_ref())?, copy(self.pixels.as_ref())?])
     }
 
     /// The slope of the whole batch where each of `world` has that of its `portion`: the mean of all losses is descended. Hands
@@ -107,14 +102,4 @@ impl Slope {
         }
         Ok((whole.f_isfinite()?, finite))
     }
-}
-
-/// The rows of all parts, one below the other; what the parts have no rows of stays `None`.
-fn put_together<const N: usize>(parts: &[[Option<Tensor>; N]]) -> Result<[Option<Tensor>; N]> {
-    let mut found = [const { None }; N];
-    for (place, whole) in found.iter_mut().enumerate() {
-        let rows: Option<Vec<&Tensor>> = parts.iter().map(|part| part[place].as_ref()).collect();
-        *whole = rows.map(|rows| Tensor::f_cat(&rows, 0)).transpose()?;
-    }
-    Ok(found)
 }

@@ -1,12 +1,13 @@
 //! Validation after each epoch: clean accuracy, and PGD accuracy on a part of the validation images.
 
+use super::feed::Served;
 use super::launch::located;
 use super::run::Run;
 use crate::Result;
 use crate::attack::survival::{correct, standing_clean, survivors};
 use crate::attack::{Pgd, Start};
 use crate::batch::Images;
-use crate::nn::{Classifier, Rng, try_algorithms};
+use crate::nn::{Classifier, Part, Rng, try_algorithms};
 use crate::world::World;
 use gaat_spec::ThreatModel;
 use std::time::Instant;
@@ -113,7 +114,10 @@ impl Run<'_> {
     /// may have sums that are not.
     fn check_answers(&mut self) -> Result<()> {
         let last = self.calendar.batch_number(self.books.steps() - 1);
-        let batch = self.feed.serve(last, self.world.as_ref())?.batch;
-        correct(self.trained.judged(), &batch.pixels, &batch.labels).map(drop)
+        let Served { batch, parts, .. } = self.feed.serve(last, self.world.as_ref())?;
+        for part in Part::all(batch.len(), parts) {
+            let _right = correct(self.trained.judged(), &part.of(&batch.pixels)?, &part.of(&batch.labels)?)?;
+        }
+        Ok(())
     }
 }
