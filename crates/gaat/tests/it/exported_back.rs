@@ -6,7 +6,10 @@ use crate::nn::golden::uniform;
 use gaat::exchange::{Config, export_program, export_safetensors};
 use gaat::exported::ExportedFile;
 use gaat::nn::{Classifier, ComputePrecision, Mode, Normalization, Rng};
+use gaat::run::settled;
+use gaat::train::{Nothing, Quiet, Training};
 use gaat::weights::Description;
+use gaat_spec::{DatasetName, ModelChoice, Recipe, RunRecord};
 use std::path::Path;
 use tch::{Kind, Tensor};
 
@@ -59,4 +62,43 @@ fn a_network_that_was_no_program_is_not_written_as_one() {
     let config = Config::new(&Description::with_numbered_classes(&network).unwrap(), None);
     let error = export_program(&folder.path().join("x.pt2"), &network, &config).unwrap_err().to_string();
     assert!(error.contains("did not come from torch.export"), "{error}");
+}
+
+/// A training of `grey` on some digits that begins with the weights at `from`.
+fn begun_with(from: &Path) -> gaat::Result<RunRecord> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/exported/grey.pt2");
+    let recipe = Recipe {
+        dataset: Some(DatasetName::Digits),
+        model: Some(ModelChoice::File(file)),
+        method: Some("natural".parse()?),
+        from: Some(from.to_owned()),
+        limit: Some(200),
+        epochs: Some(1),
+        threads: Some(1),
+        ..Recipe::default()
+    };
+    let (recipe, catalogue) = settled(recipe, None)?;
+    Training::of(&catalogue.check(&recipe)?, &catalogue)?.run(&mut Nothing, &mut Quiet)
+}
+
+#[test]
+fn a_state_dict_of_pytorch_begins_the_training_of_a_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/exported/grey.pt2");
+    let network = ExportedFile::read(&file).unwrap();
+    let network = network.open(Normalization::identity(1), None, ComputePrecision::Fp32).unwrap();
+    // As DataParallel names them.
+    let state: Vec<(String, Tensor)> = network.store().state().unwrap();
+    let named = |prefix: &str| -> Vec<(String, Tensor)> {
+        state.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.shallow_clone())).collect()
+    };
+    Tensor::write_safetensors(&named("module."), &path).unwrap();
+    let record = begun_with(&path).unwrap();
+    assert_eq!(record.start.unwrap().digest, gaat_data::digest_of_file(&path).unwrap());
+    Tensor::write_safetensors(&named("other_"), &path).unwrap();
+    let error = begun_with(&path).unwrap_err().to_string();
+    for part in ["weights.safetensors", "`conv.weight` is missing", "`other_fc.bias`"] {
+        assert!(error.contains(part), "{error}");
+    }
 }
