@@ -131,7 +131,7 @@ fn images(path: &Path, archive: &mut Archive, count: usize) -> Result<(Vec<u8>, 
         return Err(wrong(format!("{images} images and {count} labels")));
     }
     let shape = ImageShape { channels: side(channels), height: side(height), width: side(width) };
-    let total = (images).saturating_mul(shape.bytes() as u64);
+    let total = images.saturating_mul(shape.bytes() as u64);
     insist(path, total.saturating_mul(2))?;
     let mut bytes = Vec::new();
     // The header may promise what the member does not hold; no more is kept than comes.

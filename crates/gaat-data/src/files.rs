@@ -1,8 +1,8 @@
 //! The one way in which files that others made are opened: regular files alone, and no more of them than memory holds.
 //!
 //! A pipe in the place of a file would hold a program up for ever, and a device would fill its memory; a file may be as long as
-//! its author says without one byte on disk. A file that is written in its place goes by that one name: through a link the program
-//! would change a file that nobody has given to it.
+//! its author says without one byte on disk. A file that is changed in place must be a regular file with one name: writing
+//! through a link would change another file, which the user did not name.
 
 use std::fs::{FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -51,7 +51,7 @@ pub fn is_at(file: &std::fs::File, path: &Path) -> bool {
     file.metadata().is_ok_and(|ours| there.is_ok_and(|there| there == (ours.dev(), ours.ino())))
 }
 
-/// Whether something lies at `path`: files cannot be told apart here.
+/// Whether any file lies at `path`: this system gives no way to compare two files.
 #[cfg(not(unix))]
 pub fn is_at(_file: &std::fs::File, path: &Path) -> bool {
     path.exists()

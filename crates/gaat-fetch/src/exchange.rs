@@ -1,4 +1,4 @@
-//! One exchange with a server, in a thread of its own, so that nobody waits for a server longer than is meant.
+//! One exchange with a server, in a thread of its own, so that the wait for a server has a limit.
 //!
 //! The client's limits hold for each step of a connection. A server that takes many small steps and sends nothing of the file passes
 //! all of them; here the wait for the next bytes ends, whatever the connection is doing.
@@ -29,7 +29,7 @@ pub(crate) enum Trouble {
     Silence,
 }
 
-/// An exchange under way. Its thread ends with the connection, or with the next bytes that nobody wants any more.
+/// An exchange under way. Its thread ends with the connection; after this value is dropped, it ends when the next bytes arrive.
 pub(crate) struct Exchange {
     pieces: Receiver<Result<Piece, ureq::Error>>,
 }
@@ -44,7 +44,7 @@ impl Exchange {
         let (sender, pieces) = sync_channel(AHEAD);
         std::thread::spawn(move || {
             if let Err(error) = send(request, &sender) {
-                // Nobody may be listening any more.
+                // The receiver may be gone.
                 let _ = sender.send(Err(error));
             }
         });
@@ -93,7 +93,7 @@ fn send(
         let read = reader.read(&mut chunk)?;
         chunk.truncate(read);
         if read == 0 {
-            // Nobody may be listening any more.
+            // The receiver may be gone.
             let _ = pieces.send(Ok(Piece::End));
             break;
         }

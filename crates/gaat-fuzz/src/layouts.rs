@@ -3,6 +3,7 @@
 use crate::data::look;
 use crate::put;
 use gaat_data::DatasetName;
+use gaat_testkit::npy;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
 use zip::CompressionMethod;
@@ -74,13 +75,4 @@ fn labels() -> Vec<u8> {
 
 fn images() -> Vec<u8> {
     npy("|u1", "(2, 2, 2, 3)", &[7; 24])
-}
-
-/// An array as numpy writes it.
-fn npy(kind: &str, shape: &str, content: &[u8]) -> Vec<u8> {
-    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
-    header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
-    header.push('\n');
-    [b"\x93NUMPY\x01\x00", (header.len() as u16).to_le_bytes().as_slice(), header.as_bytes(), content]
-        .concat()
 }

@@ -1,4 +1,4 @@
-//! What the tests of several crates share: where real data and a Python lie, and skips that are counted.
+//! What the tests of several crates share: where real data and a Python lie, arrays of numpy, and skips that are counted.
 //!
 //! A test that lacks something says so by [`skip`] and returns. `cargo xtask test` prints at its end how many did and why, so
 //! that no reader takes them for tests that passed.
@@ -55,4 +55,13 @@ pub fn data(name: &str) -> Option<PathBuf> {
 /// The Python to ask: the one that [`PYTHON`] names, else `python3`.
 pub fn python() -> OsString {
     std::env::var_os(PYTHON).unwrap_or_else(|| "python3".into())
+}
+
+/// An array as numpy writes it (`numpy/lib/format.py`, version 1.0): `kind` and `shape` as in the header, such as `<i8` and `(3,)`.
+pub fn npy(kind: &str, shape: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
+    header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
+    header.push('\n');
+    [b"\x93NUMPY\x01\x00", (header.len() as u16).to_le_bytes().as_slice(), header.as_bytes(), content]
+        .concat()
 }

@@ -103,7 +103,7 @@ fn curves(bytes: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// A page without the figures over seconds, and without numbers where seconds are told.
+/// An HTML report without the figures that have seconds on an axis, and without the digits of lines that give seconds.
 fn page(text: &str) -> String {
     let mut kept = String::new();
     for (index, part) in text.split("<figure").enumerate() {
@@ -115,7 +115,7 @@ fn page(text: &str) -> String {
     numbers_gone(&kept)
 }
 
-/// Lines that tell of seconds or of costs measured by them, without digits.
+/// Lines that give seconds, or costs measured in seconds, without digits.
 fn numbers_gone(text: &str) -> String {
     let is_timed = |line: &str| {
         line.contains(" s<")

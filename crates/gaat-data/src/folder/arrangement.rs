@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::scan::is_hidden;
+
 /// What images are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -63,7 +65,7 @@ pub(crate) enum Arrangement {
 }
 
 impl Arrangement {
-    /// the arrangement of `root`; `None` where there is no part of any.
+    /// The arrangement of `root`; `None` where there is no part of any.
     pub(crate) fn of(root: &Path) -> Option<Self> {
         let judged = [Part::Train, Part::Test];
         // A packed copy of the images may lie beside the folders of classes.
@@ -105,7 +107,6 @@ fn tars(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs_err::read_dir(directory) else { return Vec::new() };
     let paths = entries.flatten().map(|entry| entry.path());
     let is_tar = |path: &PathBuf| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar"));
-    let is_hidden =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    paths.filter(|path| is_tar(path) && !is_hidden(path) && path.is_file()).collect()
+    let is_shown = |path: &PathBuf| path.file_name().is_some_and(|name| !is_hidden(name));
+    paths.filter(|path| is_tar(path) && is_shown(path) && path.is_file()).collect()
 }

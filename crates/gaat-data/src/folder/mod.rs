@@ -146,8 +146,8 @@ pub(crate) fn open(
         return Ok(OpenFolder { parts, warnings: sets.warnings });
     }
     let name = name(&scan);
-    let (parts, told) = stream::stream(scan, &name, resize, cache.as_ref())?;
-    warnings.extend(told);
+    let (parts, of_streaming) = stream::stream(scan, &name, resize, cache.as_ref())?;
+    warnings.extend(of_streaming);
     Ok(OpenFolder { parts: parts.map(|part| Arc::new(part) as Arc<dyn ImageSource>), warnings })
 }
 

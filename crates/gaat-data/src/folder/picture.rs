@@ -62,15 +62,15 @@ pub(super) fn decode_file(file: &ImageFile) -> Result<Decoded> {
     Ok(planar(image, height as usize, width as usize))
 }
 
-/// Whether the image is stored in colour, told from its head; not where it cannot be read.
+/// Whether the header of the image says that the image is stored in colour; false if the image cannot be read.
 pub(super) fn has_colour(file: &ImageFile) -> bool {
-    fn told(source: impl BufRead + Seek) -> Option<bool> {
+    fn header(source: impl BufRead + Seek) -> Option<bool> {
         let reader = ImageReader::new(source).with_guessed_format().ok()?;
         Some(reader.into_decoder().ok()?.color_type().has_color())
     }
     let colour = match &file.place {
-        Place::File(path) => files::open(path).ok().and_then(|file| told(BufReader::new(file))),
-        Place::Member { .. } => file.read(LONGEST_FILE, "").ok().and_then(|bytes| told(Cursor::new(bytes))),
+        Place::File(path) => files::open(path).ok().and_then(|file| header(BufReader::new(file))),
+        Place::Member { .. } => file.read(LONGEST_FILE, "").ok().and_then(|bytes| header(Cursor::new(bytes))),
     };
     colour.unwrap_or(false)
 }

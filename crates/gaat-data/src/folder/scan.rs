@@ -15,6 +15,9 @@ use crate::error::{Error, Result, names};
 use crate::files;
 use gaat_spec::visible_path;
 
+/// How the names of image files end, in lower case.
+pub(super) const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+
 /// What one look at an image folder shows. Files are ordered by class, then by name; images of shards as they come.
 #[derive(Debug)]
 pub(crate) struct Scan {
@@ -299,13 +302,13 @@ fn image_files(folder: &Path, label: u16) -> Result<(Vec<ImageFile>, Ignored)> {
     Ok((files.into_iter().map(|(_, file)| file).collect(), ignored))
 }
 
-fn is_hidden(name: &OsStr) -> bool {
+pub(super) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
-    ["png", "jpg", "jpeg"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    ENDINGS.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 #[cfg(unix)]

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use tar::Archive;
 
 use super::arrangement::Part;
-use super::scan::{ImageFile, Listed, Place, check_class_count, times};
+use super::scan::{ENDINGS, ImageFile, Listed, Place, check_class_count, times};
 use crate::classes;
 use crate::error::{Error, Result};
 use crate::files;
@@ -95,7 +95,7 @@ fn images(path: &Path) -> Result<Vec<ImageFile>> {
             continue;
         }
         let Some((key, ending)) = key(&name) else { continue };
-        let (is_class, is_image) = (ending == "cls", ["png", "jpg", "jpeg"].contains(&ending.as_str()));
+        let (is_class, is_image) = (ending == "cls", ENDINGS.contains(&ending.as_str()));
         if !is_class && !is_image {
             continue;
         }

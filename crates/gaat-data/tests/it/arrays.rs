@@ -4,19 +4,11 @@ use gaat_data::{
     Condition, DatasetName, Directories, Source, SplitOptions, info_with, load_with, open_with, split,
 };
 use gaat_spec::Residence;
+use gaat_testkit::npy;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
-
-/// An array as numpy writes it.
-fn npy(kind: &str, shape: &str, content: &[u8]) -> Vec<u8> {
-    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}");
-    header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
-    header.push('\n');
-    [b"\x93NUMPY\x01\x00", (header.len() as u16).to_le_bytes().as_slice(), header.as_bytes(), content]
-        .concat()
-}
 
 fn npz(path: &Path, method: CompressionMethod, arrays: &[(&str, Vec<u8>)]) {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
