@@ -1,7 +1,7 @@
 //! Batches whose gradients are added up one after the other train as one batch that is so many times larger.
 
 use crate::support::{Witness, recipe};
-use crate::world::{gap, in_directory, text, together, training, weights};
+use crate::world::{assert_same_course, gap, in_directory, text, together, training, weights};
 use gaat::spec::{Recipe, RunRecord, Status};
 use gaat::train::{Nothing, Quiet};
 use std::path::Path;
@@ -19,20 +19,6 @@ fn run(text: &str, size: usize, run: &Path) -> RunRecord {
         }
     });
     records.into_iter().next().unwrap()
-}
-
-fn assert_same_course(found: &RunRecord, expected: &RunRecord, what: &str) {
-    assert_eq!((found.passes, found.images), (expected.passes, expected.images), "{what}");
-    assert_eq!(found.epochs.len(), expected.epochs.len(), "{what}");
-    for (found, expected) in found.epochs.iter().zip(&expected.epochs) {
-        assert!((found.loss - expected.loss).abs() < 1e-9, "{what}: {found:?} {expected:?}");
-        assert_eq!(found.train_accuracy, expected.train_accuracy, "{what}");
-        assert_eq!(found.validation_robust, expected.validation_robust, "{what}");
-        assert!((found.refreshes - expected.refreshes).abs() < 1e-9, "{what}");
-        assert_eq!(found.learning_rate, expected.learning_rate, "{what}");
-        let ratios = (found.gain_ratio.unwrap_or(1.0), expected.gain_ratio.unwrap_or(1.0));
-        assert!((ratios.0 - ratios.1).abs() < 1e-6, "{what}: {ratios:?}");
-    }
 }
 
 #[test]

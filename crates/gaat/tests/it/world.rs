@@ -93,6 +93,21 @@ pub(crate) fn text(method: &str, more: &str) -> String {
     format!("method = \"{method}\"\n{}\n", kept.join("\n"))
 }
 
+/// The same passes, images, losses, accuracies, refinements, learning rates and gain ratios in every epoch.
+pub(crate) fn assert_same_course(found: &RunRecord, expected: &RunRecord, what: &str) {
+    assert_eq!((found.passes, found.images), (expected.passes, expected.images), "{what}");
+    assert_eq!(found.epochs.len(), expected.epochs.len(), "{what}");
+    for (found, expected) in found.epochs.iter().zip(&expected.epochs) {
+        assert!((found.loss - expected.loss).abs() < 1e-9, "{what}: {found:?} {expected:?}");
+        assert_eq!(found.train_accuracy, expected.train_accuracy, "{what}");
+        assert_eq!(found.validation_robust, expected.validation_robust, "{what}");
+        assert!((found.refreshes - expected.refreshes).abs() < 1e-9, "{what}");
+        assert_eq!(found.learning_rate, expected.learning_rate, "{what}");
+        let ratios = (found.gain_ratio.unwrap_or(1.0), expected.gain_ratio.unwrap_or(1.0));
+        assert!((ratios.0 - ratios.1).abs() < 1e-6, "{what}: {ratios:?}");
+    }
+}
+
 #[test]
 fn several_threads_end_with_the_weights_of_one_process() {
     tch::set_num_threads(1);
@@ -138,16 +153,7 @@ fn several_threads_end_with_the_weights_of_one_process() {
             println!("{method} in {size}: weights {apart:.1e} apart");
             assert!(apart < 1e-9, "{method} in {size}: {apart}");
             for record in records {
-                assert_eq!((record.passes, record.images), (expected.passes, expected.images), "{method}");
-                assert_eq!(record.epochs.len(), expected.epochs.len());
-                for (found, epoch) in record.epochs.iter().zip(&expected.epochs) {
-                    assert!((found.loss - epoch.loss).abs() < 1e-9, "{method}: {found:?} {epoch:?}");
-                    assert_eq!(found.train_accuracy, epoch.train_accuracy, "{method}");
-                    assert_eq!(found.validation_robust, epoch.validation_robust, "{method}");
-                    assert!((found.refreshes - epoch.refreshes).abs() < 1e-9, "{method}");
-                    let ratios = (found.gain_ratio.unwrap_or(1.0), epoch.gain_ratio.unwrap_or(1.0));
-                    assert!((ratios.0 - ratios.1).abs() < 1e-6, "{method}: {ratios:?}");
-                }
+                assert_same_course(&record, &expected, method);
             }
         }
     }
