@@ -22,7 +22,7 @@ use crate::temporary::sweep;
 use crate::whole_file::write_with;
 use gaat_spec::visible_path;
 
-const MAGIC: [u8; 8] = *b"gaatimg1";
+const MAGIC: [u8; 8] = *b"gaatimg2";
 /// Magic, fingerprint, channels, height, width, training images, test images.
 const HEADER_BYTES: usize = 8 + 32 + 5 * 8;
 const CHECKSUM_BYTES: usize = 4;

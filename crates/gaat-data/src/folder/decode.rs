@@ -11,7 +11,7 @@ use super::picture::{self, CHANNELS, Decoded, decode_file};
 use super::scan::{ImageFile, Scan};
 use crate::error::{Error, Result};
 use crate::image_set::ImageShape;
-use crate::resize::resize_planes;
+use crate::resize::resize_pixels;
 use crate::room;
 use gaat_spec::visible_path;
 
@@ -109,16 +109,17 @@ impl Job {
     }
 
     fn decode_into(&self, target: &mut [u8], file: &ImageFile) -> Result<()> {
-        let Decoded { shape, planes } = decode_file(file)?;
+        let Decoded { shape, pixels } = decode_file(file)?;
         self.check_size(file, shape)?;
         let _alone = picture::alone(file, shape, (self.height, self.width))?;
-        let planes = resize_planes(&planes, shape, (self.height, self.width));
+        let pixels = resize_pixels(&pixels, shape, (self.height, self.width))
+            .map_err(|reason| Error::Image { path: file.path(), reason })?;
         if shape.channels == CHANNELS {
             self.colour.store(true, Ordering::Relaxed);
-            target.copy_from_slice(&planes);
+            into_planes(target, &pixels);
         } else {
-            for plane in target.chunks_exact_mut(planes.len()) {
-                plane.copy_from_slice(&planes);
+            for plane in target.chunks_exact_mut(pixels.len()) {
+                plane.copy_from_slice(&pixels);
             }
         }
         Ok(())
@@ -132,6 +133,15 @@ impl Job {
         }
         let reference = self.first.clone();
         Err(Error::ImageSize { path: file.path(), expected, reference, found })
+    }
+}
+
+/// Pixels `[H, W, 3]` as planes `[3, H, W]`.
+fn into_planes(planes: &mut [u8], pixels: &[u8]) {
+    let (red, others) = planes.split_at_mut(planes.len() / CHANNELS);
+    let (green, blue) = others.split_at_mut(red.len());
+    for (((pixel, red), green), blue) in pixels.chunks_exact(CHANNELS).zip(red).zip(green).zip(blue) {
+        [*red, *green, *blue] = [pixel[0], pixel[1], pixel[2]];
     }
 }
 

@@ -25,10 +25,10 @@ const LARGEST_SIDE: u32 = 16_384;
 const LARGE: u64 = 64 << 20;
 static LARGE_ONES: Mutex<()> = Mutex::new(());
 
-/// One image as planes `[C, H, W]`.
+/// One image, pixels `[H, W, C]`.
 pub(super) struct Decoded {
     pub(super) shape: ImageShape,
-    pub(super) planes: Vec<u8>,
+    pub(super) pixels: Vec<u8>,
 }
 
 /// The content decides the format, not the file name: many files named `.jpg` are PNG files.
@@ -55,11 +55,11 @@ pub(super) fn decode_file(file: &ImageFile) -> Result<Decoded> {
             "{height} x {width} pixels (height x width); at most {LARGEST_SIDE} along a side and {MOST_PIXELS} in all are read"
         )));
     }
-    // The decoder's buffer and its coefficients, and the planes.
+    // The decoder's buffer and its coefficients, and the pixels.
     let what = || format!("{}: an image of {height} x {width} pixels", visible_path(&path));
     let _alone = one_at_a_time(what, decoder.total_bytes().saturating_mul(4))?;
     let image = DynamicImage::from_decoder(decoder).map_err(|error| failed(error.to_string()))?;
-    Ok(planar(image, height as usize, width as usize))
+    Ok(of_bytes(image, height as usize, width as usize))
 }
 
 /// Whether the header of the image says that the image is stored in colour; false if the image cannot be read.
@@ -87,8 +87,8 @@ pub(super) fn alone(
     if (shape.height, shape.width) == (height, width) {
         return Ok(None);
     }
-    // The filter goes down the columns first, in numbers of 16 bytes a pixel.
-    let needed = 16 * shape.width as u64 * height as u64 + 2 * width as u64 * height as u64;
+    // The filter goes along the rows first, and the image of its width waits for the way down the columns.
+    let needed = (shape.channels * width) as u64 * (shape.height + height) as u64;
     let what =
         || format!("{}: an image of {shape} in the size {height} x {width}", visible_path(&file.path()));
     one_at_a_time(what, needed)
@@ -103,15 +103,11 @@ fn one_at_a_time(what: impl FnOnce() -> String, needed: u64) -> Result<Option<Mu
     Ok(Some(guard))
 }
 
-fn planar(image: DynamicImage, height: usize, width: usize) -> Decoded {
-    if !image.color().has_color() {
-        let shape = ImageShape { channels: 1, height, width };
-        return Decoded { shape, planes: image.into_luma8().into_raw() };
-    }
-    let interleaved = image.into_rgb8().into_raw();
-    let mut planes = Vec::with_capacity(interleaved.len());
-    for channel in 0..CHANNELS {
-        planes.extend(interleaved.iter().skip(channel).step_by(CHANNELS));
-    }
-    Decoded { shape: ImageShape { channels: CHANNELS, height, width }, planes }
+fn of_bytes(image: DynamicImage, height: usize, width: usize) -> Decoded {
+    let (channels, pixels) = if image.color().has_color() {
+        (CHANNELS, image.into_rgb8().into_raw())
+    } else {
+        (1, image.into_luma8().into_raw())
+    };
+    Decoded { shape: ImageShape { channels, height, width }, pixels }
 }
