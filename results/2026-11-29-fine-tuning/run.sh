@@ -2,7 +2,7 @@
 # A natural network made robust in 2, 5 and 10 epochs, and the same epochs from scratch: bash run.sh DIR SEEDS METHODS
 # DIR holds the images (train/CLASS, test/CLASS). Runs go to runs/; what is there already is not done again.
 set -eu
-DIR=$1; SEEDS=$2; METHODS=$3; RATES="0.1 0.2 0.4"
+DIR=$1; SEEDS=$2; METHODS=$3; RATES="0.05 0.1 0.2 0.4"
 train() { # OUT ARGUMENTS...
   out=$1; shift
   [ -e "$out/done" ] && return 0

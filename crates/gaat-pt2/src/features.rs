@@ -11,7 +11,7 @@ use std::collections::HashSet;
 pub struct FeatureMap {
     /// The value that it is: `[N, K, h, w]`.
     pub value: ValueId,
-    /// The layer that made it, by its name in PyTorch.
+    /// The layer that made it, or the last before a function of the network itself, by its name in PyTorch.
     pub layer: String,
 }
 
@@ -31,7 +31,7 @@ impl Program {
     /// The last convolutional map with more than one place; `None` for a network without one.
     pub fn feature_map(&self) -> Option<FeatureMap> {
         let (mut maps, mut turned): (HashSet<ValueId>, HashSet<ValueId>) = (HashSet::new(), HashSet::new());
-        let mut last = None;
+        let mut last: Option<FeatureMap> = None;
         for node in &self.nodes {
             let Target::Operator { base, .. } = &node.target else { continue };
             let base = base.strip_suffix('_').unwrap_or(base);
@@ -47,7 +47,10 @@ impl Program {
             if is_map {
                 maps.insert(made);
                 if self.is_wide(made) {
-                    last = Some(FeatureMap { value: made, layer: node.layer.clone() });
+                    // A function that the network calls itself belongs to the layer before it.
+                    let before = last.take().map(|map| map.layer).filter(|_| node.layer.is_empty());
+                    last =
+                        Some(FeatureMap { value: made, layer: before.unwrap_or_else(|| node.layer.clone()) });
                 }
             } else if (turns(node, base, &TO_LAST) && of(&maps)) || (lists(LAST, base) && of(&turned)) {
                 turned.insert(made);

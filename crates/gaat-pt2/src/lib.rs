@@ -13,6 +13,7 @@ mod behaviour;
 mod error;
 mod features;
 mod graph;
+mod head;
 mod package;
 mod policy;
 mod program;

@@ -110,6 +110,20 @@ fn the_last_map_of_convolutions_is_found() {
 }
 
 #[test]
+fn the_head_is_the_layer_that_makes_the_logits() {
+    let head = |name: &str| program(name).head().map(str::to_owned);
+    for (name, layer) in [
+        ("hand", "fc2"),
+        ("tied", "last"),
+        ("resnet18", "fc"),
+        ("vit_b_16", "heads.head"),
+        ("swin_t", "head"),
+    ] {
+        assert_eq!(head(name).as_deref(), Some(layer), "{name}");
+    }
+}
+
+#[test]
 fn what_a_graph_cannot_do_is_said_with_the_line_that_mends_it() {
     let trainable = |name: &str| program(name).check_trainable().unwrap_err().to_string();
     assert!(trainable("hand-eval").contains("net.train()"), "{}", trainable("hand-eval"));

@@ -183,8 +183,9 @@ impl Start {
             (Head::Fresh, Some(last)) => store.with_own_head(last, &weights.tensors)?,
             (Head::Fresh, None) => {
                 return Err(Error::Usage(format!(
-                    "{} does not say which layer is its last, so that its head cannot stay fresh; give the network a \
-                     Classifier::head",
+                    "{}: its last layer is not known, so that its head cannot stay fresh (an exported network needs a linear layer or a \
+                     convolution that makes the logits and shares its weights with no other layer; a network of one's own needs \
+                     Classifier::head)",
                     network.name()
                 )));
             }

@@ -261,6 +261,10 @@ impl Classifier for ExportedNetwork {
         self.graph(Mode::Eval).0.feature_layer.as_deref()
     }
 
+    fn head(&self) -> Option<&str> {
+        self.package.program.head()
+    }
+
     fn name(&self) -> String {
         self.name.clone()
     }
