@@ -15,6 +15,8 @@ const SHARES: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 const STEPS: usize = 10;
 /// Share of the images that may fall inside alone: boundaries are not quite monotone in honest networks either.
 const SLACK: f64 = 0.02;
+/// Images that may do so however few are probed: of 41 images, one alone is over 2 %.
+const FEW: usize = 2;
 
 pub(super) fn probe(prober: &Prober, batch: &Batch) -> Result<Vec<InteriorProbe>> {
     let pgd = Pgd::training(STEPS, 2.5 * prober.threat.epsilon() / STEPS as f64, Start::Random);
@@ -49,7 +51,9 @@ fn count(mask: &Tensor) -> Result<usize> {
 
 pub(super) fn alarms(probes: &Probes) -> Vec<String> {
     let examples = probes.examples;
-    let suspicious = probes.interior.iter().filter(|probe| probe.found as f64 > SLACK * examples as f64);
+    let is_suspicious =
+        |probe: &&InteriorProbe| probe.found > FEW && probe.found as f64 > SLACK * examples as f64;
+    let suspicious = probes.interior.iter().filter(is_suspicious);
     let text = |probe: &InteriorProbe| {
         format!(
             "interior-beats-full: {} of {examples} images ({}) withstand the whole perturbation of {} and fall to a part \
@@ -60,4 +64,20 @@ pub(super) fn alarms(probes: &Probes) -> Vec<String> {
         )
     };
     suspicious.map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gaat_spec::evaluation::NoiseProbe;
+
+    #[test]
+    fn few_images_raise_no_alarm_whatever_their_share() {
+        for (examples, found, expected) in [(41, 1, 0), (41, 2, 0), (41, 3, 1), (250, 5, 0), (250, 6, 1)] {
+            let interior = vec![InteriorProbe { attack: "fgsm".to_owned(), shares: Vec::new(), found }];
+            let noise = NoiseProbe { draws: 0, accuracy: 1.0, found: 0 };
+            let raised = alarms(&Probes { examples, noise, interior, budget: Vec::new() });
+            assert_eq!(raised.len(), expected, "{found} of {examples}");
+        }
+    }
 }
