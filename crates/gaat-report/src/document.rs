@@ -263,7 +263,9 @@ mod tests {
         for page in [&text, &markdown] {
             assert!(page.contains("gaat-paper † ‡"), "{page}");
             assert!(
-                page.contains("† collapsed: gaat-paper, seed 0: 92.0 % under one step, 0.3 % under many."),
+                page.contains(
+                    "† collapsed: gaat-paper, seed 0: 92.0 % under one step, 0.3 % under many steps."
+                ),
                 "{page}"
             );
             assert!(page.contains("‡ failed: gaat, seed 0: training stopped at epoch 1"), "{page}");

@@ -533,7 +533,10 @@ fn a_collapse_is_an_alarm_and_natural_training_a_note() {
         |verdict: &Evaluation| verdict.alarms.iter().find(|alarm| alarm.starts_with("collapse")).cloned();
     let run = of("fgsm-rs", Some(threat));
     let alarm = named(&run).unwrap();
-    assert!(alarm.contains("100.0 % under one step, 0.0 % under many: fgsm-rs has collapsed"), "{alarm}");
+    assert!(
+        alarm.contains("100.0 % under one step, 0.0 % under many steps: fgsm-rs has collapsed"),
+        "{alarm}"
+    );
     let natural = of("natural", Some(threat));
     assert_eq!(named(&natural), None);
     assert!(natural.notes.iter().any(|note| note.contains("no collapse")), "{:?}", natural.notes);
