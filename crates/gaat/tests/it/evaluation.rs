@@ -541,7 +541,7 @@ fn a_collapse_is_an_alarm_and_natural_training_a_note() {
     assert_eq!(named(&natural), None);
     assert!(natural.notes.iter().any(|note| note.contains("no collapse")), "{:?}", natural.notes);
     let unknown = named(&of("unheard of", None)).unwrap();
-    assert!(unknown.contains("if it was trained by one step"), "{unknown}");
+    assert!(unknown.contains("if the network was trained by attacks of one step"), "{unknown}");
     let smaller = crate::support::threat(Norm::Linf, 0.05);
     assert_eq!(named(&of("fgsm-rs", Some(smaller))), None, "beyond the bound of the training");
     // Three images prove nothing.
