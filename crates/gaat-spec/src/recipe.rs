@@ -100,7 +100,7 @@ pub struct Recipe {
     /// Weights to start from: a run directory, weights saved by gaat, or a state dict of PyTorch (.pth, .safetensors)
     #[cfg_attr(feature = "clap", arg(long, value_name = "PATH", help_heading = "Model and method"))]
     pub from: Option<PathBuf>,
-    /// The last layer of the weights of --from: keep it (keep), or start with random weights for other classes (fresh)
+    /// The last layer of the weights to start from: keep it (keep), or begin it with random weights for other classes (fresh)
     #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
     pub from_head: Option<Head>,
     /// Layers that are not trained and whose batch statistics do not move, given by prefixes of their names, such as conv1,layer1
