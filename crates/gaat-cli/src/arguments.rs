@@ -116,11 +116,11 @@ pub struct TrainedArguments {
     /// Directory of the data [default: as in the training]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Normalisation before a network of torch.export, of pixels in [0, 1]: none, dataset, imagenet, cifar10, cifar100, mnist,
+    /// Normalisation of pixels in [0, 1] that is put before a network of torch.export: none, dataset, imagenet, cifar10, cifar100, mnist,
     /// or numbers as MEANS/DEVIATIONS, with a comma between channels [default: none]
     #[arg(long, value_name = "NORMALIZATION")]
     pub normalization: Option<NormalizationChoice>,
-    /// Evaluation program of a network of torch.export, if the graph of the training mode alone cannot be judged
+    /// The same network exported in evaluation mode, if gaat model info says that the training mode alone cannot be judged
     #[arg(long, value_name = "EVAL.pt2")]
     pub eval_program: Option<PathBuf>,
     /// Threads of libtorch [default: the number of cores]
@@ -172,16 +172,17 @@ pub struct AttackedArguments {
 /// Where the gradients of an attack come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum GradientChoice {
-    /// The network
+    /// Those of the network
     Exact,
-    /// A Taylor model: of the cross-entropy, or of the logits for attacks on the logits
+    /// Those of a Taylor model: of the cross-entropy, or of the logits for attacks on the logits
     Taylor,
 }
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "The file of --out holds clean, perturbed, labels, clean_predictions and predictions in full precision. \
-                        Images of 8 bits are rounded towards the clean ones, so that they lie in the ball, and judged again."
+                        The files of --images have 8 bits: pixels are rounded towards the clean image, so that the perturbation \
+                        stays within epsilon, and the rounded images are judged again."
 )]
 pub struct AttackArguments {
     #[command(flatten)]
@@ -213,8 +214,8 @@ pub struct AttackArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The result for all test images, the best checkpoint and the threat model of the training \
-                        is also written to run.json of the run directory; every result goes into its report.html."
+    after_help = "Every result goes into report.html of the run directory. A result on all test images, with the best checkpoint \
+                        and the threat model of the training, is also written to run.json."
 )]
 pub struct EvaluateArguments {
     #[command(flatten)]
@@ -236,10 +237,10 @@ pub struct EvaluateArguments {
     /// File for a plot of robust accuracy over epsilon
     #[arg(long, value_name = "CURVE.svg")]
     pub svg: Option<PathBuf>,
-    /// Number of images used by the masking checks; 0 for none
+    /// Number of images used by the checks for masked gradients; 0 for none
     #[arg(long, value_name = "N", default_value_t = 250)]
     pub probe_images: usize,
-    /// Draws of random noise per image in the masking checks
+    /// Draws of random noise per image in the checks for masked gradients
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub noise_draws: usize,
     /// Exit with status 1 when the robust accuracy is below this fraction
@@ -372,8 +373,8 @@ pub struct ExplainArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "train, evaluate, analyze, explain and compare update the page whenever they have a new result. It needs no other \
-                        file and no network."
+    after_help = "train, evaluate, analyze, explain and compare update the page whenever they have a new result. The page \
+                        needs no other file and no internet."
 )]
 pub struct ReportArguments {
     /// Run directory, or directory of a comparison
@@ -386,8 +387,8 @@ pub struct ReportArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Nothing in the file is run: it may hold named tensors alone, as torch.save(model.state_dict(), \
-                        FILE) or safetensors.torch.save_file write them."
+    after_help = "Only named tensors are read, as torch.save(model.state_dict(), FILE) or safetensors.torch.save_file write \
+                        them. No code in the file is run."
 )]
 pub struct ImportArguments {
     /// State dict written by torch.save (.pth, .pt) or as safetensors
@@ -411,8 +412,8 @@ pub struct ImportArguments {
     /// Shape of an image [default: 1x28x28, 3x32x32 or 1x8x8, whichever fits]
     #[arg(long, value_name = "CxHxW", value_parser = image_shape)]
     pub input: Option<ImageShape>,
-    /// Class names in the order of the logits, separated by commas [default: none; then the weights fit any data with as many
-    /// classes]
+    /// Class names in the order of the logits, separated by commas [default: none; then the weights fit any data with the same
+    /// number of classes]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub classes: Vec<String>,
     /// Mean of each channel, subtracted from pixels in [0, 1] before the network [default: that of the file, else 0]

@@ -34,10 +34,11 @@ pub(crate) fn analysis_markup(analysis: &Analysis) -> Markup {
 /// What the columns mean.
 fn legend(analysis: &Analysis) -> String {
     format!(
-        "clean accuracy {} %, computed in {}. Attacks of {} steps on each model and, as {EXACT}, on the network itself; robust: by the \
-         network's own\nverdict. residual: what the model leaves out of the loss at the end of its attack, mean of |R| and \
-         of R, nats.\ngain ratio: actual over predicted increase of the loss. cosine, signs: agreement of the model's \
-         gradient with the\nnetwork's, mean over the path. passes: of each image, a Hessian-vector product counted as 4.\n",
+        "clean accuracy {} %, computed in {}. Each row is an attack of {} steps that follows the gradients of that model of the loss;\n\
+         {EXACT} follows those of the network itself. robust %: the network's own answers after that attack. residual: the loss less \
+         the\nmodel of it at the end of the attack, mean of |R| and of R, nats. gain ratio: actual increase of the loss divided by the \
+         predicted\none. cosine, signs: how far the gradients of the model and of the network agree, mean over the steps. passes: for \
+         each image;\na Hessian-vector product counts as 4.\n",
         percent(analysis.clean_accuracy, decimals(analysis.examples)),
         analysis.environment.precision,
         analysis.steps,
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(words("secant"), [&secant[..], &judged].concat());
         assert_eq!(words("diagonal")[3], "-");
         assert!(text.contains("clean accuracy 87.5 %"), "{text}");
-        assert!(text.ends_with("passes: of each image, a Hessian-vector product counted as 4.\n"), "{text}");
+        assert!(text.ends_with("a Hessian-vector product counts as 4.\n"), "{text}");
     }
 
     #[test]

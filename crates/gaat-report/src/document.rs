@@ -141,11 +141,14 @@ impl Document<'_> {
             _ => format!("Accuracy on {images} test images; mean ± standard deviation over the seeds."),
         }];
         if self.has_worst_case() {
-            notes.push("Worst case: under all attacks together, image by image.".to_owned());
+            notes.push(
+                "Worst case: an image counts only if it is classified correctly under all attacks."
+                    .to_owned(),
+            );
         }
         notes.push(
-            "Seconds: attack and training pass, without validation; vs natural, vs rat: over the seconds of that \
-             method; saved: of the seconds of rat. Passes: counted, over those of natural training."
+            "Seconds: time of the training, without validation; vs natural, vs rat: divided by the seconds of that method; saved: \
+             the share of the seconds of rat that the method saves. Passes: counted, divided by those of natural training."
                 .to_owned(),
         );
         for row in rows {
@@ -166,7 +169,7 @@ impl Document<'_> {
         let mut lines = Vec::new();
         if let Some(evaluation) = self.runs.iter().find_map(|run| run.evaluation.as_ref()) {
             lines.push(format!("Threat model: {}.", evaluation.threat));
-            lines.push(format!("Judged: {}.", judged_in(evaluation.precision)));
+            lines.push(format!("Judged {}.", judged_in(evaluation.precision)));
             lines.extend(
                 evaluation
                     .attacks
@@ -225,7 +228,7 @@ mod tests {
             ["gaat", "97.00", "90.00", "81.25", "81.25", "20.0", "1.00x", "2.00x", "0.20x", "80.0", "1"];
         assert_eq!(line(&text, "gaat"), expected);
         assert!(line(&text, "method").contains(&"pgd-50x10"), "{text}");
-        assert!(text.contains("worst case %") && text.contains("Worst case: under all attacks"), "{text}");
+        assert!(text.contains("worst case %") && text.contains("correctly under all attacks"), "{text}");
         assert!(text.contains("10,000 test images; one seed"), "{text}");
         assert!(markdown.starts_with("# digits, convnet\n\n| method"), "{markdown}");
         assert!(markdown.contains("| gaat-s0"), "{markdown}");
@@ -260,7 +263,9 @@ mod tests {
         for page in [&text, &markdown] {
             assert!(page.contains("gaat-paper † ‡"), "{page}");
             assert!(
-                page.contains("† collapsed: gaat-paper, seed 0: 92.0 % under one step, 0.3 % under many."),
+                page.contains(
+                    "† collapsed: gaat-paper, seed 0: 92.0 % under one step, 0.3 % under many steps."
+                ),
                 "{page}"
             );
             assert!(page.contains("‡ failed: gaat, seed 0: training stopped at epoch 1"), "{page}");

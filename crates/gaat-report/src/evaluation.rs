@@ -49,21 +49,27 @@ pub fn evaluation_text(title: &str, evaluation: &Evaluation) -> String {
     format!("{title}\n\n{}{curve}{probes}{notes}{alarms}", table.to_text())
 }
 
-/// What the probes found, a line each.
+/// What the probes found, a line each. The images are those that the network classifies correctly clean.
 fn tried(probes: &Probes) -> String {
     let examples = probes.examples;
     let share = |accuracy: f64| percent(accuracy, decimals(examples));
     let NoiseProbe { draws, accuracy, .. } = probes.noise;
     let mut text = format!(
-        "\nprobes, accuracy % of {examples} images\n  random noise, {draws} draws: {}\n",
+        "\nprobes for masked gradients, accuracy % on {examples} images that are correct clean\n  random noise, {draws} draws: {}\n",
         share(accuracy)
     );
     for probe in &probes.interior {
         let shares = probe.shares.iter().map(|at| format!("{} at {}", share(at.accuracy), at.share));
-        let _ = writeln!(text, "  shares of {}: {}", probe.attack, shares.collect::<Vec<_>>().join(", "));
+        let _ = writeln!(
+            text,
+            "  {} perturbation cut to a share: {}",
+            probe.attack,
+            shares.collect::<Vec<_>>().join(", ")
+        );
     }
     let budgets = probes.budget.iter();
-    let budgets = budgets.map(|at| format!("{} by {} at {}", share(at.accuracy), at.attack, at.epsilon));
+    let budgets =
+        budgets.map(|at| format!("{} by {} at epsilon {}", share(at.accuracy), at.attack, at.epsilon));
     let _ = writeln!(text, "  larger budgets: {}", budgets.collect::<Vec<_>>().join(", "));
     text
 }

@@ -178,9 +178,11 @@ fn notes(explanation: &Explanation) -> Vec<String> {
 fn legend(explanation: &Explanation) -> String {
     format!(
         "Maps of the logit of each image's class, on the {} of {} test images that every network classifies correctly, computed in {}. \
-         Mean over the images, then mean ± standard deviation over the runs, or over the pairs, which share runs. \
-         seed: runs of the same seed begin with the same weights and batches. sparsity: Gini index, 0 where all pixels count alike. alignment: absolute cosine between gradient and image, for maps that are gradients. rank \
-         correlation: Spearman's, over the pixels. top tenth shared: of the most salient pixels; unrelated maps share 0.1.",
+         Each number is a mean over the images, then a mean ± standard deviation over the runs, or over pairs of runs (one run can be in \
+         several pairs). seed: runs of the same seed begin with the same weights and batches. sparsity: the Gini index, 0 where all \
+         pixels count alike. alignment: the absolute cosine between gradient and image, for maps that are gradients. rank correlation: \
+         Spearman's, over the pixels. top tenth shared: the share of the tenth of the pixels that is most salient in one map which is so \
+         in the other map too; unrelated maps share 0.1.",
         count(explanation.examples as u64),
         count(explanation.candidates as u64),
         explanation.environment.precision

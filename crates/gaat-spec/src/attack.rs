@@ -251,7 +251,7 @@ impl AttackSpec {
         if classes < least {
             let (part, instead) = (self.name, "apgd-ce,fab-t,square");
             let reason = format!(
-                "the loss of {part} compares {least} classes, the network tells {classes} apart; use {instead}"
+                "the loss of {part} compares {least} classes, and the network has {classes}; use {instead}"
             );
             return Err(Error::value("attack", whole, reason));
         }

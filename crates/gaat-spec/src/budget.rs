@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 pub struct Budget {
-    /// Steps of iterative attacks [default: as customary, 50 for pgd, 100 for apgd]
+    /// Steps of iterative attacks [default: that of each attack in the literature, 50 for pgd, 100 for apgd]
     #[cfg_attr(feature = "clap", arg(long, value_name = "K"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
-    /// Random starts; an image counts as robust only if it withstands all of them [default: as customary, 10 for pgd]
+    /// Random starts; an image counts as robust only if it withstands all of them [default: that of each attack in the literature, 10 for pgd]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restarts: Option<usize>,
@@ -26,7 +26,7 @@ pub struct Budget {
     #[cfg_attr(feature = "clap", arg(long, value_name = "LENGTH"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_size: Option<PixelLength>,
-    /// Queries of square [default: 5000]
+    /// Perturbed images that square may try for each image [default: 5000]
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queries: Option<usize>,

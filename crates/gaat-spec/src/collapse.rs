@@ -73,7 +73,7 @@ impl fmt::Display for Collapse {
             Evidence::Training => "on its own training attack",
         };
         let (apparent, pgd) = (100.0 * self.apparent, 100.0 * self.pgd);
-        write!(f, "{apparent:.1} % {where_it_looked_robust}, {pgd:.1} % under many")
+        write!(f, "{apparent:.1} % {where_it_looked_robust}, {pgd:.1} % under many steps")
     }
 }
 
@@ -240,7 +240,7 @@ mod tests {
     fn a_single_step_that_hides_what_many_find_is_a_collapse() {
         let found = verdict("gaat-paper", &[("fgsm", 0.92), ("pgd", 0.003)], None).unwrap();
         assert_eq!(found.evidence, Evidence::Fgsm);
-        assert_eq!(found.to_string(), "92.0 % under one step, 0.3 % under many");
+        assert_eq!(found.to_string(), "92.0 % under one step, 0.3 % under many steps");
         assert!(verdict("gaat", &[("fgsm", 0.85), ("pgd", 0.44)], None).is_some());
         assert!(verdict("gaat", &[("fgsm", 0.85), ("pgd", 0.46)], None).is_none());
         assert!(verdict("dat+gaat", &[("fgsm", 0.55), ("pgd", 0.2)], None).is_none());

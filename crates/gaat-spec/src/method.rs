@@ -40,7 +40,7 @@ named! {
     Refinement, "refinement" {
         /// Never.
         Off = "off",
-        /// As the gain ratio asks for.
+        /// As many as the gain ratio asks for.
         Adaptive = "adaptive",
     }
 }

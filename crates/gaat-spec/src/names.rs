@@ -178,7 +178,7 @@ named! {
     AttackLabels, "attack-labels" {
         /// The classes.
         Hard = "hard",
-        /// The probabilities that the descent takes.
+        /// The smoothed labels of the training loss.
         Soft = "soft",
     }
 }

@@ -84,7 +84,7 @@ pub struct Recipe {
     /// Path of the network saved by torch.export, if the file was moved after the recipe was written
     #[cfg_attr(feature = "clap", arg(long, value_name = "NET.pt2", help_heading = "Model and method"))]
     pub model_file: Option<PathBuf>,
-    /// Program of the evaluation mode of that network, where the graph of its training mode alone does not tell it
+    /// That network exported in evaluation mode, for networks whose training mode alone cannot be judged
     #[cfg_attr(feature = "clap", arg(long, value_name = "EVAL.pt2", help_heading = "Model and method"))]
     pub eval_program: Option<PathBuf>,
     /// Training method
@@ -100,7 +100,7 @@ pub struct Recipe {
     /// Weights to start from: a run directory, weights saved by gaat, or a state dict of PyTorch (.pth, .safetensors)
     #[cfg_attr(feature = "clap", arg(long, value_name = "PATH", help_heading = "Model and method"))]
     pub from: Option<PathBuf>,
-    /// The last layer of given weights: keep it, or start with a fresh one for other classes
+    /// The last layer of the weights to start from: keep it (keep), or begin it with random weights for other classes (fresh)
     #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
     pub from_head: Option<Head>,
     /// Layers that are not trained and whose batch statistics do not move, given by prefixes of their names, such as conv1,layer1
@@ -239,10 +239,10 @@ pub struct Recipe {
     /// L2 penalty on the weights
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Optimisation"))]
     pub weight_decay: Option<f64>,
-    /// Decay BatchNorm parameters and biases too
+    /// Whether the weight decay covers BatchNorm parameters and biases too
     #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Optimisation"))]
     pub decay_norm_and_bias: Option<bool>,
-    /// Largest norm of the whole gradient; 0 is off
+    /// Largest norm of the gradient of all weights; a longer gradient is scaled down to it; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "NORM", help_heading = "Optimisation"))]
     pub clip_norm: Option<f64>,
     /// Decay per step of an exponential moving average of the weights; each epoch saves the average or the weights themselves,

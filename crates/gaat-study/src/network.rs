@@ -100,10 +100,12 @@ impl NetworkInfo {
         let operators: Vec<String> =
             self.operators.iter().map(|(name, times)| format!("{} {times}", visible(name))).collect();
         let _ = writeln!(text, "  operators   {}", operators.join(", "));
-        let layer = self
-            .feature_layer
-            .as_deref()
-            .map_or("none: no convolution, or attention after it".into(), visible);
+        // A layer goes by the name of its module; the map of a function that `forward` calls has none.
+        let layer = match self.feature_layer.as_deref() {
+            None => "none: no convolution, or attention after it; no Grad-CAM".to_owned(),
+            Some("") => "a function that forward calls (for Grad-CAM)".to_owned(),
+            Some(layer) => format!("{} (for Grad-CAM)", visible(layer)),
+        };
         let _ = writeln!(text, "  last map    {layer}");
         if let Some(fault) = &self.fault {
             let _ = writeln!(text, "  cannot be opened: {fault}");

@@ -144,7 +144,7 @@ impl ExportedFile {
             return Err(fault(
                 &self.path,
                 format!(
-                    "the network tells {known} classes apart, the data set has {classes}; replace its last layer before the export"
+                    "the network has {known} classes, and the data set has {classes}; replace its last layer before the export"
                 ),
             ));
         }

@@ -59,7 +59,7 @@ pub use error::{Error, Result};
 pub use gaat_data as data;
 pub use gaat_spec as spec;
 
-/// Compiles the example of the README.
+/// Compiles the example of docs/using.md.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+#[doc = include_str!("../../../docs/using.md")]
+struct Using;

@@ -9,10 +9,10 @@ pub struct JudgeArguments {
     /// Attacks to judge by, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "ATTACKS", default_value = "fgsm,pgd")]
     pub judge: Vec<AttackName>,
-    /// Steps of the judging attacks [default: as customary, 50 for pgd]
+    /// Steps of the judging attacks [default: that of each attack in the literature, 50 for pgd]
     #[arg(long, value_name = "K")]
     pub judge_steps: Option<usize>,
-    /// Random starts of the judging attacks [default: as customary, 10 for pgd]
+    /// Random starts of the judging attacks [default: that of each attack in the literature, 10 for pgd]
     #[arg(long, value_name = "N")]
     pub judge_restarts: Option<usize>,
     /// Step of the judging pgd in pixel units [default: 2.5 epsilon / steps; 0.01 for MNIST at 0.3]

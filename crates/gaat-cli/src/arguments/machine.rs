@@ -24,7 +24,7 @@ pub struct DoctorArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "For bash: gaat completions bash > ~/.local/share/bash-completion/completions/gaat\n\
-                        For zsh: gaat completions zsh > a folder of your $fpath, as _gaat\n\
+                        For zsh: gaat completions zsh > DIR/_gaat, where DIR is in your $fpath\n\
                         For fish: gaat completions fish > ~/.config/fish/completions/gaat.fish")]
 pub struct CompletionsArguments {
     /// The shell

@@ -22,7 +22,7 @@ pub struct ModelInfoArguments {
     /// What torch.export.save wrote
     #[arg(value_name = "NET.pt2")]
     pub file: PathBuf,
-    /// Its evaluation program, if the graph of the training mode alone cannot be judged
+    /// The same network exported in evaluation mode, if the training mode alone cannot be judged
     #[arg(long, value_name = "EVAL.pt2")]
     pub eval_program: Option<PathBuf>,
 }

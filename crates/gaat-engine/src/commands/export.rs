@@ -45,8 +45,12 @@ pub(crate) fn run(arguments: &ExportArguments, printer: &Printer) -> Result<Outc
             typed(&out.with_extension("pt2"))
         );
     }
-    if !is_onnx {
-        require_vacant(&config_path(out))?;
+    let configuration = config_path(out);
+    if !is_onnx && configuration.exists() {
+        bail!(
+            "{}: is there already, and each export writes its own beside the file; choose a folder of its own for --out",
+            visible_path(&configuration)
+        );
     }
     let opened = gaat::run::open(&arguments.run, arguments.checkpoint, Some("cpu"), ComputePrecision::Fp32)?;
     if let Some(warning) = opened.without_checksum() {
@@ -91,7 +95,10 @@ fn sentence(exported: &Exported) -> String {
     let file = visible_path(file);
     let next = match config {
         Some(config) => {
-            format!("{}: mean and std to normalise pixels by first, classes, recipe", visible_path(config))
+            format!(
+                "{}: mean and std by which pixels are normalised before the network, classes, recipe",
+                visible_path(config)
+            )
         }
         None => "takes `pixels` in [0, 1], normalises them itself, gives `logits`".to_owned(),
     };

@@ -1,6 +1,7 @@
 //! The report of a comparison.
 
 use super::gallery::gallery;
+use super::headline::comparison_headline;
 use super::results::bar;
 use super::run::{machine, recipe_shown};
 use super::{Report, Section, document, figures, missing};
@@ -49,7 +50,7 @@ impl ComparisonPage<'_> {
                 html! {
                     @if training.is_empty() { p.soft { "No epoch is done yet." } }
                     (figures(&training))
-                    p.soft { "On validation images; mean and standard deviation over the runs of a method." }
+                    p.soft { "Accuracies are those of the validation images: mean and standard deviation over the runs of a method." }
                 },
             ),
             section("attack", "Attack while training", self.attack(&attack)),
@@ -65,7 +66,7 @@ impl ComparisonPage<'_> {
             ),
             section("run", "What was run", self.what_was_run()),
         ];
-        let subtitle = html! { p.soft { code { (self.directory) } } };
+        let subtitle = html! { (comparison_headline(&self.document)) p.soft { code { (self.directory) } } };
         let html = document(self.document.title, &subtitle, &[], &sections);
         let files = frontier.clone().into_iter().chain(plots.iter().cloned());
         Report { html, plots: files.collect() }
@@ -84,7 +85,8 @@ impl ComparisonPage<'_> {
         html! {
             @if let Some(plot) = frontier {
                 (figures(&[plot]))
-                p.soft { "Worst case over the attacks, on the test images; mean and standard deviation over the seeds." }
+                p.soft { "Robust accuracy is that of the test images, under all attacks together: mean and standard deviation over the seeds. Methods on \
+                    the dashed line are not beaten by a cheaper method." }
             } @else {
                 p.soft { "No run is finished yet." }
             }
@@ -119,7 +121,7 @@ impl ComparisonPage<'_> {
         let judged =
             |run: &&ComparedRun| run.evaluation.as_ref().is_some_and(|found| !found.classes.is_empty());
         let Some(names) = runs.iter().find(judged).and_then(|run| run.evaluation.as_ref()) else {
-            return html! { p.soft { "No verdict here holds its classes: all were made by an older version." } };
+            return html! { p.soft { "There are no numbers for each class: an older version of gaat made the verdicts." } };
         };
         let methods = methods(runs);
         let share = |method: MethodName, class: &str| {
@@ -146,7 +148,7 @@ impl ComparisonPage<'_> {
                     }
                 }
             }
-            p.soft { "Robust accuracy, worst case, %; mean over the seeds." }
+            p.soft { "Robust accuracy in %, under all attacks together: mean over the seeds." }
         }
     }
 

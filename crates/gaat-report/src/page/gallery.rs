@@ -15,9 +15,9 @@ pub(super) fn gallery(gallery: &Gallery) -> Markup {
     );
     html! {
         p.soft {
-            "The first test image of each class under " (attack) ". Differences are multiplied by "
-            (format!("{:.0}", gallery.amplification)) " around middle grey. Images that were wrong already are left as \
-            they are."
+            "The first test image of each class, attacked by " (attack) ". In the picture of the difference, middle grey is no change, and \
+            changes are shown " (format!("{:.0}", gallery.amplification)) " times as large. Images that the network misclassifies \
+            without an attack are not attacked."
         }
         div.examples { @for example in &gallery.examples { (shown(example)) } }
     }
@@ -31,11 +31,11 @@ fn shown(example: &Example) -> Markup {
         div {
             b { (label) } ": "
             @if clean_prediction != label {
-                span.soft { "taken for " (clean_prediction) " as it is" }
+                span.soft { "classified as " (clean_prediction) " without an attack" }
             } @else if prediction != label {
-                span.bad { "taken for " (prediction) }
+                span.bad { "classified as " (prediction) }
             } @else {
-                span.good { "withstood" }
+                span.good { "still correct" }
             }
             div.views {
                 @for picture in pictures {

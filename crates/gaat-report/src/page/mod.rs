@@ -72,7 +72,7 @@ fn document(title: &str, subtitle: &Markup, tiles: &[Tile], sections: &[Section]
                     @for section in sections {
                         section id=(section.id) { h2 { (section.heading) } (section.body) }
                     }
-                    footer { "Written by gaat " (version) "; this file needs no other." }
+                    footer { "Written by gaat " (version) ". This page needs no other file and no network." }
                 }
             }
         }
@@ -89,7 +89,7 @@ fn figures(plots: &[&Plot]) -> Markup {
 
 /// What would fill an empty place.
 fn missing(what: &str, command: &str) -> Markup {
-    html! { p.soft { (what) " To fill this place: " code { (command) } } }
+    html! { p.soft { (what) " This command fills the place: " code { (command) } } }
 }
 
 /// Names with their values.

@@ -13,7 +13,7 @@ pub(super) fn evaluation(evaluation: &Evaluation) -> Markup {
             table {
                 tr {
                     th { "attack" } th.right { "accuracy %" } th.right { "95 % interval" } th.right { "seconds" }
-                    th { "numbers" }
+                    th { "settings" }
                 }
                 (row("none (clean)", (evaluation.clean_accuracy, evaluation.clean_interval), digits, None))
                 @for result in &evaluation.attacks {

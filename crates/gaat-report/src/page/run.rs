@@ -80,21 +80,30 @@ impl RunPage<'_> {
             p.soft {
                 code { (self.directory) } ", " (status(self.record.status))
                 @if let Some(failure) = &self.record.failure { span.bad { ": " (failure) } }
-                @if alarms > 0 { span.bad { ", " (alarms) " alarms while training" } }
+                @if alarms > 0 { span.bad { ", " (alarms) " alarm" @if alarms > 1 { "s" } " while training" } }
             }
         }
     }
 
     /// The verdict on the best weights under the threat model that they were trained for, where there is one; on most
-    /// images, the latest of those.
+    /// images, and of those that by the strongest attacks. Verdicts with another clean accuracy than the latest are of weights that
+    /// were trained on since, and are passed over.
     pub(super) fn best_known(&self) -> Option<&Judged> {
+        let rank = |judged: &Judged| (self.is_of_the_training(judged), judged.evaluation.examples);
+        let latest = self.judged.iter().max_by_key(|judged| rank(judged))?;
+        let clean = latest.evaluation.clean_accuracy;
+        let alike = self.judged.iter().rev().filter(|judged| {
+            rank(judged) == rank(latest) && judged.evaluation.clean_accuracy.total_cmp(&clean).is_eq()
+        });
+        alike.min_by(|one, other| one.evaluation.robust_accuracy.total_cmp(&other.evaluation.robust_accuracy))
+    }
+
+    /// Whether a verdict is on the best weights under the threat model that they were trained for.
+    pub(super) fn is_of_the_training(&self, judged: &Judged) -> bool {
         let recipe = &self.record.recipe;
-        self.judged.iter().max_by_key(|Judged { checkpoint, evaluation, .. }| {
-            let threat = evaluation.threat;
-            let is_own =
-                (Some(threat.norm()), Some(threat.epsilon_length())) == (recipe.norm, recipe.epsilon);
-            (is_own && *checkpoint == Checkpoint::Best, evaluation.examples)
-        })
+        let threat = judged.evaluation.threat;
+        let is_own = (Some(threat.norm()), Some(threat.epsilon_length())) == (recipe.norm, recipe.epsilon);
+        is_own && judged.checkpoint == Checkpoint::Best
     }
 
     pub(super) fn tiles(&self) -> Vec<Tile> {
@@ -113,7 +122,7 @@ impl RunPage<'_> {
             tile(format!("{} %", percent(evaluation.robust_accuracy, digits)), &words);
         }
         tile(ratio(self.record.cost_ratio), "the passes of natural training");
-        tile(duration(self.record.seconds.total), "attack and training pass");
+        tile(duration(self.record.seconds.total), "time of the training, without validation");
         tiles
     }
 
@@ -124,7 +133,7 @@ impl RunPage<'_> {
         html! {
             @for judged in self.judged {
                 (evaluation(&judged.evaluation))
-                p.soft { "Checkpoint: " (judged.checkpoint.as_str()) "." }
+                p.soft { "Weights: those of the " (judged.checkpoint.as_str()) " epoch." }
                 @if let Some(command) = &judged.command { pre { code { (command) } } }
             }
         }
@@ -135,7 +144,10 @@ impl RunPage<'_> {
             @if plots.is_empty() { p.soft { "No epoch is done yet." } }
             (figures(plots))
             @if let Some(best) = self.record.best_epoch {
-                p.soft { "Clean and robust: on validation images. Epoch " (best) " is the best, and the one that is judged." }
+                p.soft {
+                    "Clean and robust accuracy are those of the validation images. Epoch " (best) " was the best on them; its weights are \
+                    the ones that are judged, unless --checkpoint last was given."
+                }
             }
         }
     }
@@ -147,7 +159,7 @@ impl RunPage<'_> {
         let predicts = plots.iter().any(|plot| plot.file == "gain-ratio.svg");
         html! {
             (figures(plots))
-            @if !predicts { p.soft { "No model of the loss predicts here, so there is no gain ratio." } }
+            @if !predicts { p.soft { "This method has no model of the loss, and so no gain ratio." } }
             @if alarms.is_empty() {
                 p.soft { "No alarm was raised." }
             } @else {
@@ -185,12 +197,13 @@ impl RunPage<'_> {
     fn classes(&self) -> Markup {
         let found = self.judged.iter().filter(|judged| !judged.evaluation.classes.is_empty());
         match found.max_by_key(|judged| judged.evaluation.examples) {
-            None => {
-                missing("No verdict holds its classes yet.", &format!("gaat evaluate {}", self.directory))
-            }
+            None => missing(
+                "There are no numbers for each class yet.",
+                &format!("gaat evaluate {}", self.directory),
+            ),
             Some(judged) => html! {
                 (classes(&judged.evaluation.classes))
-                p.soft { (count(judged.evaluation.examples as u64)) " test images, " (judged.evaluation.threat.to_string()) ", " (judged_in(judged.evaluation.precision)) "; robust: worst case over the attacks." }
+                p.soft { (count(judged.evaluation.examples as u64)) " test images, " (judged.evaluation.threat.to_string()) ", " (judged_in(judged.evaluation.precision)) "; robust: correct under every attack of that table." }
             },
         }
     }

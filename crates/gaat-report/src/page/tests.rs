@@ -95,7 +95,7 @@ fn the_first_line_says_how_robust_whether_to_trust_and_what_it_cost() {
     let judged = |evaluation| [Judged { command: None, checkpoint: gaat_spec::Checkpoint::Best, evaluation }];
     let none = headline(&[]);
     assert!(
-        none.contains("Not judged on test images yet") && none.contains("gaat evaluate runs/a"),
+        none.contains("not been judged on test images yet") && none.contains("gaat evaluate runs/a"),
         "{none}"
     );
     let sound = evaluation(0.97, &[("pgd", 0.5)]);
@@ -104,7 +104,7 @@ fn the_first_line_says_how_robust_whether_to_trust_and_what_it_cost() {
     assert!(pgd.contains("--attack autoattack") && !pgd.contains("Do not trust"), "{pgd}");
     assert!(
         pgd.contains(
-            "1.00x the passes of natural training; PGD adversarial training with 10 steps takes 7.67x"
+            "1.00x the passes of natural training; PGD adversarial training (RAT) with 10 steps costs 7.67x"
         ),
         "{pgd}"
     );
@@ -112,8 +112,17 @@ fn the_first_line_says_how_robust_whether_to_trust_and_what_it_cost() {
     automatic.attacks[0].attack =
         gaat_spec::AttackSpec::customary(gaat_spec::AttackName::AutoAttack, &sound.threat).unwrap();
     assert!(headline(&judged(automatic)).contains("can be compared with published ones"));
+    let mut few = evaluation(0.9, &[("autoattack", 0.25)]);
+    few.examples = 100;
+    let own = [Judged { command: None, checkpoint: gaat_spec::Checkpoint::Best, evaluation: few }];
+    let both = headline(&[&own[..], &judged(sound.clone())[..]].concat());
+    assert!(both.contains("50.00 % of 10,000 test images") && !both.contains("can be compared"), "{both}");
+    let mut collapsed = sound;
+    collapsed.alarms = vec!["collapse: 90.0 % under one step".to_owned()];
+    let collapsed = headline(&judged(collapsed));
+    assert!(collapsed.contains("The network is not robust: its training has collapsed"), "{collapsed}");
     let alarmed = headline(&judged(judged_evaluation()));
-    assert!(alarmed.contains("Do not trust the first number: 1 alarm was raised"), "{alarmed}");
+    assert!(alarmed.contains("Do not trust this number: 1 alarm was raised"), "{alarmed}");
 }
 
 fn figure_files(html: &str) -> Vec<&str> {
@@ -155,9 +164,9 @@ fn the_page_of_a_run_has_every_part() {
         "alarm: masked: &lt;script&gt;",
         "epoch 1: collapse",
         "gaat analyze",
-        "taken for dog",
-        "withstood",
-        "taken for dog</span>",
+        "classified as dog",
+        "still correct",
+        "classified as dog</span>",
         "recipe.toml",
         "data:image/png;base64,aGVsbG8=&quot;",
         "25.0",
@@ -218,9 +227,17 @@ fn the_page_of_a_comparison_has_every_part() {
     ];
     assert_eq!(plots.iter().map(|plot| plot.file).collect::<Vec<_>>(), files);
     assert_eq!(figure_files(&html), files);
-    for part in
-        ["3 of 4 runs so far", "Pareto front", "‡ failed: rat", "seed 0, epoch 1: collapse", "Machine: "]
-    {
+    for part in [
+        "the most robust on 10,000 test images is gaat (50.00 % for 1.00x the passes",
+        "which is the cheapest too",
+        "2 of 3 runs raised an alarm while training",
+        "AutoAttack was not among the attacks",
+        "3 of 4 runs so far",
+        "Pareto front",
+        "‡ failed: rat",
+        "seed 0, epoch 1: collapse",
+        "Machine: ",
+    ] {
         assert!(html.contains(part), "{part} is missing");
     }
 }
@@ -240,8 +257,13 @@ fn the_headline_is_of_the_best_weights_under_their_own_threat_model() {
     easy.examples *= 2;
     let mut last = evaluation(0.9, &[("pgd", 0.7)]);
     last.examples *= 2;
+    // A weaker attack on the same images, later, hides nothing; nor does a verdict on weights that were trained on since.
+    let weak = evaluation(0.9, &[("pgd", 0.6)]);
+    let older = evaluation(0.8, &[("pgd", 0.4)]);
     let all = [
+        judged(gaat_spec::Checkpoint::Best, &older),
         judged(gaat_spec::Checkpoint::Best, &own),
+        judged(gaat_spec::Checkpoint::Best, &weak),
         judged(gaat_spec::Checkpoint::Best, &easy),
         judged(gaat_spec::Checkpoint::Last, &last),
     ];
@@ -253,9 +275,18 @@ fn the_headline_is_of_the_best_weights_under_their_own_threat_model() {
         gallery: None,
         explanation: None,
     };
+    assert!(page.headline().into_string().contains("50.00 % of 10,000"), "the headline is that of the tiles");
     let [_, robust, ..] = &page.tiles()[..] else { panic!("two tiles at least") };
     assert_eq!(robust.value, "50.00 %");
     for part in ["best weights", "linf 0.3", "pgd"] {
         assert!(robust.words.contains(part), "{}", robust.words);
     }
+    let mut automatic = evaluation(0.9, &[("autoattack", 0.25)]);
+    automatic.examples = 100;
+    let all = [judged(gaat_spec::Checkpoint::Best, &automatic), judged(gaat_spec::Checkpoint::Best, &own)];
+    let text = RunPage { judged: &all, ..page }.headline().into_string();
+    assert!(
+        text.contains("AutoAttack was run on 100 test images only: 25.0 % of these withstand it"),
+        "{text}"
+    );
 }

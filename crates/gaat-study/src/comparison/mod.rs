@@ -105,7 +105,7 @@ impl Bench<'_> {
     }
 
     fn train(&mut self, job: &Job, turn: &Turn) -> Result<()> {
-        let options = TrainOptions { run_dir: job.directory.clone(), resume: true };
+        let options = TrainOptions { run_dir: job.directory.clone(), resume: job.directory.exists() };
         let mut observer = turn::TrainingObserver { turn, observer: &mut *self.observer };
         let record = train_of(self.catalogue, &job.recipe, &options, &mut observer)?;
         if record.status == Status::Interrupted { Err(gaat::Error::Interrupted.into()) } else { Ok(()) }

@@ -31,7 +31,7 @@ fn one_step_beats_many(attacks: &[AttackResult]) -> Option<String> {
     let (single, many) = (best(|steps| steps == 1)?, best(|steps| steps > 1)?);
     (single.robust_accuracy + SLACK < many.robust_accuracy).then(|| {
         format!(
-            "one-step-beats-many: {} leaves {}, {} leaves {}, the best of those with many: gradients may be masked",
+            "one-step-beats-many: {} leaves {}, {} leaves {}, which is the best attack of many steps: gradients may be masked",
             single.name,
             percent(single.robust_accuracy),
             many.name,
@@ -56,7 +56,7 @@ fn square_finds_more(whole: &AttackResult) -> Option<String> {
     let after = whole.parts.get(square)?.robust_accuracy;
     (after < before - SQUARE_SLACK).then(|| {
         format!(
-            "square-finds-more: of the {} that the attacks with gradients left in {}, the search without them leaves \
+            "square-finds-more: the attacks with gradients leave {} in {}, and then the search without gradients leaves \
              {}: gradients may be masked",
             percent(before),
             whole.name,

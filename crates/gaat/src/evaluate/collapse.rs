@@ -7,8 +7,8 @@ use gaat_spec::collapse::Training;
 pub(super) fn alarm(training: &Training, verdict: &Evaluation) -> Option<String> {
     let found = training.collapse(verdict)?;
     let meaning = match training.method {
-        Some(method) => format!("{method} has collapsed, and what withstands one step says nothing"),
-        None => "if it was trained by one step, it has collapsed; a network that was trained on clean images alone may look \
+        Some(method) => format!("{method} has collapsed, and the accuracy under one step says nothing about robustness"),
+        None => "if the network was trained by attacks of one step, the training has collapsed; a network that was trained on clean images alone may look \
                  the same"
             .to_owned(),
     };
@@ -19,7 +19,7 @@ pub(super) fn alarm(training: &Training, verdict: &Evaluation) -> Option<String>
 pub(super) fn note(training: &Training, verdict: &Evaluation) -> Option<String> {
     let found = training.gap(verdict).filter(|_| training.is_natural())?;
     Some(format!(
-        "{found}: trained on clean images alone, it never was robust, so that this is no collapse; what withstands one step \
-         says nothing"
+        "{found}: the network was trained on clean images alone and never was robust, so that this is no collapse; the accuracy under \
+         one step says nothing about robustness"
     ))
 }

@@ -28,8 +28,8 @@ pub(super) fn alarm(
     let constant = (0..classes.len()).find(|class| is_constant(total, classes, *class, answers[*class]));
     Ok(constant.map(|class| {
         format!(
-            "constant-predictor: {} of {total} images are taken for class {}, of which {} are: what answers alike is never \
-             fooled, and its robust accuracy means nothing",
+            "constant-predictor: {} of {total} images are classified as {}, although {} images are of that class: a network that gives one \
+             class to all images is never fooled, and its robust accuracy means nothing",
             answers[class], classes[class].name, classes[class].examples
         )
     }))

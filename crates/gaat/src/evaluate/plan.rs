@@ -94,7 +94,7 @@ fn fewer_targets(attacks: &[AttackSpec], classes: usize, threat: &ThreatModel) -
                 && found < usual
             {
                 notes.push(format!(
-                    "{} tries {found} wrong classes instead of {usual}: the network knows {classes} classes",
+                    "{} tries {found} wrong classes instead of {usual}: the network has {classes} classes",
                     part.name()
                 ));
             }

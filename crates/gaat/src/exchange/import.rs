@@ -261,8 +261,13 @@ fn nothing(path: &Path, source: &Source<'_>, options: &ImportOptions) -> Result<
         format!("`{}`, the last bias of {model}, is {what} and no tensor", visible(name))
     } else {
         let names: Vec<_> = largest.tensors.iter().take(4).map(|tensor| visible(&tensor.name)).collect();
+        let hint = if largest.tensors.iter().any(|tensor| tensor.name.ends_with("fc.bias")) {
+            " `fc.bias` is the last bias of torchvision's ResNets: imagenet-resnet-18, imagenet-resnet-50"
+        } else {
+            ""
+        };
         format!(
-            "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another model?",
+            "holds no `{name}`, the last bias of {model}, but {} tensors such as `{}`; is it of another model?{hint}",
             largest.tensors.len(),
             names.join("`, `")
         )

@@ -75,7 +75,11 @@ impl Chance {
         let is_told = since.iter().any(|epoch| epoch.alarms.iter().any(|alarm| alarm.starts_with(NAME)));
         let name = NAME.to_owned();
         if !self.is_guessing(&record, validated) {
-            let message = format!("loss {:.3}, {:.1} % right", record.loss, 100.0 * record.train_accuracy);
+            let message = format!(
+                "loss {:.3}, {:.1} % of the training images are classified correctly",
+                record.loss,
+                100.0 * record.train_accuracy
+            );
             return is_told.then_some(Event::Recovered { epoch, step, name, message });
         }
         if is_told || (step < PATIENCE && epoch < self.calendar.epochs) {
@@ -87,12 +91,12 @@ impl Chance {
             format!("since epoch {}", epoch - stuck)
         };
         let message = format!(
-            "no better than guessing {length}: loss {:.3}, that of guessing is {:.3}; {:.1} % of the training images right",
+            "no better than guessing {length}: loss {:.3}, where guessing has {:.3}; {:.1} % of the training images are classified correctly",
             record.loss,
             self.loss,
             100.0 * record.train_accuracy
         );
-        let action = format!("nothing is done; what helps: {}", self.remedies);
+        let action = format!("the training goes on unchanged; what helps: {}", self.remedies);
         books.sums.alarms.push(format!("{name} at step {step}: {message}; {action}"));
         Some(Event::Alarm { epoch, step, name, message, action })
     }

@@ -533,12 +533,15 @@ fn a_collapse_is_an_alarm_and_natural_training_a_note() {
         |verdict: &Evaluation| verdict.alarms.iter().find(|alarm| alarm.starts_with("collapse")).cloned();
     let run = of("fgsm-rs", Some(threat));
     let alarm = named(&run).unwrap();
-    assert!(alarm.contains("100.0 % under one step, 0.0 % under many: fgsm-rs has collapsed"), "{alarm}");
+    assert!(
+        alarm.contains("100.0 % under one step, 0.0 % under many steps: fgsm-rs has collapsed"),
+        "{alarm}"
+    );
     let natural = of("natural", Some(threat));
     assert_eq!(named(&natural), None);
     assert!(natural.notes.iter().any(|note| note.contains("no collapse")), "{:?}", natural.notes);
     let unknown = named(&of("unheard of", None)).unwrap();
-    assert!(unknown.contains("if it was trained by one step"), "{unknown}");
+    assert!(unknown.contains("if the network was trained by attacks of one step"), "{unknown}");
     let smaller = crate::support::threat(Norm::Linf, 0.05);
     assert_eq!(named(&of("fgsm-rs", Some(smaller))), None, "beyond the bound of the training");
     // Three images prove nothing.

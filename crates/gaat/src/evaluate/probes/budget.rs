@@ -53,7 +53,7 @@ pub(super) fn alarms(probes: &Probes) -> Vec<String> {
     let [few, many, wide, everything] = probes.budget.as_slice() else { return Vec::new() };
     let slack = SLACK.max(1.0 / probes.examples as f64);
     let said = |probe: &BudgetProbe| {
-        format!("{} at {} leaves {}", probe.attack, probe.epsilon, percent(probe.accuracy))
+        format!("{} at epsilon {} leaves {}", probe.attack, probe.epsilon, percent(probe.accuracy))
     };
     let mut found = Vec::new();
     for more in [many, wide] {
@@ -63,7 +63,7 @@ pub(super) fn alarms(probes: &Probes) -> Vec<String> {
     }
     if everything.accuracy > slack {
         found.push(format!(
-            "more-budget-not-stronger: {}, where every image can become any other",
+            "more-budget-not-stronger: {}, although a perturbation of that size can make any image of any other",
             said(everything)
         ));
     }

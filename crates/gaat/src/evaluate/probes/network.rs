@@ -53,6 +53,6 @@ fn zero_gradients(
     let zeros = steepest.f_eq_tensor(&steepest.f_zeros_like()?)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
     let count = batch.len();
     Ok((zeros as f64 > MOST_ZEROS * count as f64).then(|| {
-        format!("zero-gradients: {zeros} of {count} images have no gradient of the {name}: attacks that climb it are blind")
+        format!("zero-gradients: the gradient of the {name} is 0 for {zeros} of {count} images: attacks that follow it find nothing")
     }))
 }

@@ -187,7 +187,7 @@ impl Guard {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         if on_training_images(own, many, clean).is_some() {
             return Ok(Some(format!(
-                "{} of the training images withstand the training's own attack, {} of {} validation images PGD-{}",
+                "{} of the training images withstand the training's own attack, but only {} of {} validation images withstand PGD-{}",
                 percent(own.share),
                 percent(robust),
                 many.images,
@@ -325,8 +325,8 @@ impl Guard {
         self.state.raised = true;
         let is_flat = self.state.gain.loss().is_some_and(|loss| loss >= self.flat_loss);
         let action = match self.policy {
-            CollapsePolicy::Warn => "nothing is done".to_owned(),
-            _ if is_flat => "nothing is done while the loss is that of guessing".to_owned(),
+            CollapsePolicy::Warn => "the training goes on unchanged".to_owned(),
+            _ if is_flat => "the training goes on unchanged while the loss is that of guessing".to_owned(),
             CollapsePolicy::Refine => self.begin_burst(),
             CollapsePolicy::Rollback => {
                 self.state.rollback_due = self.healthy.is_some();

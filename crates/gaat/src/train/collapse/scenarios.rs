@@ -161,7 +161,7 @@ fn a_low_gain_ratio_is_probed_and_the_probe_is_paid_for() {
     let events = drive(&mut masked, 73);
     println!("{events:?}");
     let [Event::Alarm { step, action, .. }] = &events[..] else { panic!("{events:?}") };
-    assert!((61..=73).contains(step) && action == "nothing is done");
+    assert!((61..=73).contains(step) && action == "the training goes on unchanged");
     let natural = Passes { forward: 73 * 20, full_backward: 73 * 20, ..Passes::default() };
     let paid = masked.books.record.passes - natural;
     assert!(paid.forward > paid.input_backward && paid.input_backward > 0 && paid.full_backward == 0);
@@ -228,7 +228,7 @@ fn accuracy_under_the_training_attack_alone_is_an_alarm_that_the_policy_follows(
     println!("{message}");
     assert_eq!(name, "collapse");
     assert!(message.starts_with("75.0 % of the training images withstand the training's own attack, "));
-    assert!(message.ends_with(" of 40 validation images PGD-3"), "{message}");
+    assert!(message.ends_with(" of 40 validation images withstand PGD-3"), "{message}");
     assert!(action.starts_with("50 steps of PGD-10"), "{action}");
     assert!(epochs[epoch - 1].alarms[0].contains(message.as_str()), "in the record of its epoch");
     assert_eq!(epochs[epoch].refreshes, 10.0, "a burst of PGD follows");
@@ -236,7 +236,7 @@ fn accuracy_under_the_training_attack_alone_is_an_alarm_that_the_policy_follows(
     // A method without a gain ratio has no policy, and warns once.
     let (events, _) = boast("rat", "epsilon = 0.4\nsteps = 2", 0.75);
     let [Event::Alarm { action, .. }] = &events[..] else { panic!("{events:?}") };
-    assert_eq!(action, "nothing is done");
+    assert_eq!(action, "the training goes on unchanged");
 
     // While the attack grows it is another than that of the validation; and a network that claims little looks robust to no reader.
     for (name, text, share) in
