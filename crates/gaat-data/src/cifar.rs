@@ -11,7 +11,7 @@ use crate::cifar_files::{Member, Members, Store};
 use crate::classes;
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
-use crate::pickle::{Batch, read_batch, read_names};
+use gaat_files::pickle::{Batch, read_batch, read_names};
 use gaat_spec::DatasetName;
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::official::official_files;
-use crate::room::in_words;
+use gaat_files::in_words;
 use gaat_spec::{DatasetName, visible, visible_lines, visible_path};
 
 /// The result of everything fallible in this crate.

@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cifar::{CIFAR10, CIFAR10_VERSIONS, CIFAR100, CIFAR100_VERSIONS, Format, Layout};
 use crate::cifar_files::{Store, file_of};
-use crate::digest::digest_of_file;
 use crate::directories::Directories;
 use crate::duplicates::{Duplicates, duplicates};
 use crate::error::{Error, Remedy, Result};
-use crate::files;
 use crate::folder::{self, Arrangement, ImageFile, Part, Place};
 use crate::idx_files::{self, FASHION_MNIST, Judged, MNIST};
 use crate::image_set::{ImageSet, ImageShape};
@@ -291,7 +289,7 @@ fn fill_cifar(
     // The digests that are known are those of the binary version.
     let is_known = layout.format == Format::Binary && depth == Depth::Full;
     if let (Store::Archive(path), true, [file]) = (&store, is_known, report.files.as_mut_slice()) {
-        let sha256 = digest_of_file(path)?;
+        let sha256 = gaat_files::digest_of_file(path)?;
         file.official = Some(official_files(layout.dataset).iter().any(|known| known.sha256 == sha256));
         file.sha256 = Some(sha256);
     }
@@ -376,6 +374,6 @@ fn fill_folder(report: &mut DatasetReport, root: &Path, arrangement: Arrangement
 }
 
 fn file_report(path: &Path) -> Result<FileReport> {
-    let bytes = files::regular(path)?.len();
+    let bytes = gaat_files::regular(path)?.len();
     Ok(FileReport { path: path.to_path_buf(), bytes, images: None, sha256: None, official: None })
 }

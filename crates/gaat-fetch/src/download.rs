@@ -3,7 +3,8 @@
 use crate::exchange::{Exchange, Trouble};
 use crate::part::{self, Part};
 use crate::{Error, Observer, Patience, Progress, Result, client};
-use gaat_data::{OfficialFile, digest_of_file};
+use gaat_data::OfficialFile;
+use gaat_files::digest_of_file;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use ureq::Agent;

@@ -16,7 +16,7 @@ pub fn read(file: Option<&Path>) -> Result<Recipe> {
     if !path.exists() {
         return Err(Error::NoRecipe { path: path.to_owned() });
     }
-    let text = gaat_data::files::read_text(path)?;
+    let text = gaat_files::read_text(path)?;
     Recipe::from_toml(&text).map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })
 }
 

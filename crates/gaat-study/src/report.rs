@@ -70,7 +70,7 @@ pub(crate) fn chain(error: &Error) -> String {
 /// When it cannot be read, is of another schema, or is damaged.
 pub fn read_comparison(directory: &Path) -> Result<Comparison> {
     let path = directory.join(COMPARISON);
-    let text = gaat_data::files::read_text(&path)?;
+    let text = gaat_files::read_text(&path)?;
     text.parse()
         .map_err(|error: gaat_report::comparison::Unreadable| Error::File { path, reason: error.to_string() })
 }

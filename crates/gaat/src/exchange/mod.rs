@@ -118,10 +118,10 @@ pub fn export_onnx(
         &config.to_json()?,
         options.operators,
     );
-    let failed = |error: gaat_onnx::Error| Error::File {
+    let failed = |error: gaat_files::onnx::Error| Error::File {
         path: path.to_owned(),
         reason: match error {
-            gaat_onnx::Error::TooLarge(_) => format!("{error}; export safetensors instead"),
+            gaat_files::onnx::Error::TooLarge(_) => format!("{error}; export safetensors instead"),
             _ => error.to_string(),
         },
     };

@@ -5,7 +5,7 @@ use super::import::is_safetensors;
 use super::names::all_plain;
 use super::source::{Offer, Source};
 use crate::{Error, Result};
-use gaat_data::CheckpointFile;
+use gaat_files::pickle::CheckpointFile;
 use gaat_spec::visible;
 use std::path::Path;
 use tch::Tensor;

@@ -44,8 +44,8 @@ pub(super) struct JsonLines {
 impl JsonLines {
     /// Continues after the first `length` lines that count.
     pub(super) fn append_to(path: &Path, length: usize) -> Result<Self> {
-        let file = gaat_data::files::append(path)?;
-        let (kept, length) = kept(&gaat_data::files::read(path)?, length);
+        let file = gaat_files::append(path)?;
+        let (kept, length) = kept(&gaat_files::read(path)?, length);
         file.file().set_len(kept as u64)?;
         Ok(Self { file: std::io::BufWriter::new(file), length })
     }

@@ -44,7 +44,7 @@ impl GivenWeights {
     pub fn open(path: &Path) -> Result<Self> {
         let (description, tensors) = weights::load(path)?;
         let normalization = Some(Normalization { mean: description.mean, std: description.std });
-        let digest = gaat_data::digest_of_file(path)?;
+        let digest = gaat_files::digest_of_file(path)?;
         Ok(Self { path: path.to_owned(), tensors, normalization, digest, notes: Vec::new() })
     }
 
@@ -74,7 +74,7 @@ impl GivenWeights {
                 "{shown}: the file does not say how pixels were normalised: the network takes the normalization of the recipe"
             ));
         }
-        let digest = gaat_data::digest_of_file(path)?;
+        let digest = gaat_files::digest_of_file(path)?;
         Ok(Self { path: path.clone(), tensors, normalization, digest, notes })
     }
 

@@ -8,7 +8,7 @@ use gaat::exchange::{
 };
 use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization};
 use gaat::weights::Description;
-use gaat_onnx::messages::Model;
+use gaat_files::onnx::messages::Model;
 use gaat_testkit::skip;
 use prost::Message;
 use safetensors::tensor::{Dtype, TensorView};

@@ -95,7 +95,7 @@ fn a_state_dict_of_pytorch_begins_the_training_of_a_program() {
     };
     Tensor::write_safetensors(&named("module."), &path).unwrap();
     let record = begun_with(&path).unwrap();
-    assert_eq!(record.start.unwrap().digest, gaat_data::digest_of_file(&path).unwrap());
+    assert_eq!(record.start.unwrap().digest, gaat_files::digest_of_file(&path).unwrap());
     Tensor::write_safetensors(&named("other_"), &path).unwrap();
     let error = begun_with(&path).unwrap_err().to_string();
     for part in ["weights.safetensors", "`conv.weight` is missing", "`other_fc.bias`"] {

@@ -63,7 +63,7 @@ fn given_weights_are_begun_with_recorded_and_refused_where_they_do_not_fit() {
     assert!(loss(&kept) < before.epochs[5].loss && loss(&kept) < 0.1 * loss(&fresh));
     assert!(loss(&reheaded) > 2.0 * loss(&kept) && loss(&reheaded) < loss(&fresh));
     let said = kept.start.unwrap();
-    assert_eq!(said.digest, gaat_data::digest_of_file(&weights).unwrap());
+    assert_eq!(said.digest, gaat_files::digest_of_file(&weights).unwrap());
     assert!(!said.fresh_head && reheaded.start.unwrap().fresh_head);
 
     // Weights mean nothing under another normalisation.

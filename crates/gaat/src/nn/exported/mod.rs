@@ -352,5 +352,5 @@ fn variant(package: &Package) -> Result<String> {
     let graphs = package.graphs();
     let graphs = graphs
         .map_err(|error| Error::Model { model: package.program.class.clone(), reason: error.to_string() })?;
-    Ok(format!("graph-{}", &gaat_data::digest_of(&graphs)[..DIGITS]))
+    Ok(format!("graph-{}", &gaat_files::digest_of(&graphs)[..DIGITS]))
 }
