@@ -15,7 +15,7 @@ use std::path::Path;
 pub use safetensors::Dtype;
 
 /// Key of the checksum in the metadata, a decimal number.
-const CHECKSUM: &str = "gaat-checksum";
+pub const CHECKSUM: &str = "gaat-checksum";
 /// Keys of times in metadata that is JSON.
 const TIMES: [&str; 1] = ["seconds"];
 
@@ -91,8 +91,8 @@ pub fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Document<'a>> {
     Ok(Document { file, metadata, is_checked })
 }
 
-/// CRC-32C over `metadata` without times and over all that is known of the tensors in `file`.
-fn checksum(metadata: &BTreeMap<&str, &str>, file: &SafeTensors<'_>) -> u32 {
+/// CRC-32C over `metadata`, which holds no checksum, without times and over all that is known of the tensors in `file`.
+pub fn checksum(metadata: &BTreeMap<&str, &str>, file: &SafeTensors<'_>) -> u32 {
     let mut sum = 0;
     let mut add = |bytes: &[u8]| {
         // With its length, so that no two lists of fields run into the same bytes.

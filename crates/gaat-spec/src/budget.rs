@@ -163,7 +163,7 @@ mod tests {
     use crate::Norm;
 
     fn threat(norm: Norm) -> ThreatModel {
-        ThreatModel::new(norm, "0.5".parse().unwrap()).unwrap()
+        crate::threat::threat(norm, "0.5")
     }
 
     #[test]

@@ -195,7 +195,7 @@ mod tests {
     use crate::{AttackName, AttackSpec, Norm, Passes, ThreatModel};
 
     fn threat(epsilon: &str) -> ThreatModel {
-        ThreatModel::new(Norm::Linf, epsilon.parse().unwrap()).unwrap()
+        crate::threat::threat(Norm::Linf, epsilon)
     }
 
     fn judged(found: &[(&str, f64)], threat: ThreatModel) -> Evaluation {
@@ -278,7 +278,7 @@ mod tests {
         for (epsilon, is_said) in [("0.3", true), ("0.2", true), ("0.4", false)] {
             assert_eq!(training.collapse(&found(threat(epsilon))).is_some(), is_said, "{epsilon}");
         }
-        let l2 = ThreatModel::new(Norm::L2, "0.1".parse().unwrap()).unwrap();
+        let l2 = crate::threat::threat(Norm::L2, "0.1");
         assert_eq!(training.collapse(&found(l2)), None);
     }
 

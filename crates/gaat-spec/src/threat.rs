@@ -188,6 +188,12 @@ impl fmt::Display for ThreatModel {
     }
 }
 
+/// A threat model of a unit test.
+#[cfg(test)]
+pub(crate) fn threat(norm: Norm, epsilon: &str) -> ThreatModel {
+    ThreatModel::new(norm, epsilon.parse().unwrap()).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

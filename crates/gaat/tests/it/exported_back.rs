@@ -58,7 +58,7 @@ fn exported_programs_go_back_to_pytorch() {
 #[test]
 fn a_network_that_was_no_program_is_not_written_as_one() {
     let folder = tempfile::tempdir().unwrap();
-    let network = crate::toy::Smooth::new();
+    let network = crate::toy::smooth();
     let config = Config::new(&Description::with_numbered_classes(&network).unwrap(), None);
     let error = export_program(&folder.path().join("x.pt2"), &network, &config).unwrap_err().to_string();
     assert!(error.contains("did not come from torch.export"), "{error}");
