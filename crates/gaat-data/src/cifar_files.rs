@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::cifar::{Format, Layout, check_length};
+use crate::cifar::check_length;
 use crate::error::{Error, Result};
 use crate::gzip::{self, read_exactly};
+use crate::layouts::cifar::{Format, Layout};
 use crate::seen::seen;
 
 /// Members of an archive that are looked at.

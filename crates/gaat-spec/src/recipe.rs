@@ -30,7 +30,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
-    /// Data set: digits, mnist, fashion-mnist, cifar10, cifar100 or folder
+    /// Data set
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Data"))]
     pub dataset: Option<DatasetName>,
     /// Directory of the data; by default that of the variable `GAAT_DATA`, else the platform's data directory
