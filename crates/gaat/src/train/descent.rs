@@ -134,7 +134,7 @@ impl<'a> StepContext<'a> {
         let is_void =
             is_finite.f_logical_and(&are_finite.f_all()?)?.f_logical_not()?.f_to_kind(Kind::Float)?;
         self.gradients_are_finite = Some(are_finite);
-        if let Some(limit) = self.clip_norm {
+        if let Some(limit) = self.plan.clip_norm() {
             clip(&mut weights, limit)?;
         }
         self.optimizer.step(&weights, self.learning_rate, &is_void)?;

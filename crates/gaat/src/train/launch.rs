@@ -60,7 +60,7 @@ impl Run<'_> {
             consistency: plan.consistency().map(|spec| Consistency::of(spec, done)),
             weight_reach: None,
             learning_rate,
-            clip_norm: plan.clip_norm(),
+            plan,
             passes: Passes::default(),
             gradients_are_finite: None,
             attacks: Vec::new(),

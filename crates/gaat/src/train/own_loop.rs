@@ -143,7 +143,7 @@ impl OwnLoop {
             weight_reach: None,
             consistency: None,
             learning_rate: 0.0,
-            clip_norm: None,
+            plan,
             passes: Passes::default(),
             gradients_are_finite: None,
             attacks: Vec::new(),

@@ -217,7 +217,8 @@ pub struct StepContext<'a> {
     /// Length of the weight perturbation over the norm of the weights.
     pub(super) weight_reach: Option<f64>,
     pub(super) learning_rate: f64,
-    pub(super) clip_norm: Option<f64>,
+    /// The numbers of the training.
+    pub(super) plan: &'a Plan,
     pub(super) passes: Passes,
     /// Whether the gradients of the descent are finite, bool, on the device: one for each trainable tensor and one for watched
     /// pixels; `None` before there was a descent.
@@ -242,6 +243,11 @@ impl<'a> StepContext<'a> {
     /// The epoch of the method, from 1: the natural epochs of a delay do not count.
     pub fn epoch(&self) -> usize {
         self.epoch
+    }
+
+    /// The numbers of the training: what a key of the recipe says is asked for here.
+    pub fn plan(&self) -> &'a Plan {
+        self.plan
     }
 
     /// How often in succession the method has been given this batch already.
