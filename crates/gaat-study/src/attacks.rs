@@ -23,8 +23,7 @@ impl Attacks<'_> {
     /// for the norm of `threat`.
     pub fn specs(&self, threat: &ThreatModel, dataset: DatasetName) -> Result<Vec<AttackSpec>> {
         if self.names.is_empty() {
-            let known: Vec<_> = AttackName::ALL.iter().map(|name| name.as_str()).collect();
-            return Err(Error::Usage(format!("no attack to judge by; known: {}", known.join(", "))));
+            return Err(Error::Usage(format!("no attack to judge by; known: {}", AttackName::listed())));
         }
         self.budget.check_used(self.names)?;
         let mut specs: Vec<AttackSpec> = Vec::new();

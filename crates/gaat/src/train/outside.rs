@@ -100,7 +100,7 @@ impl Outside {
 pub(super) fn impossible() -> Error {
     Error::Usage(
         "the method needs the backward pass of the descent, which a loop of your own makes itself; train with a whole \
-         training, or by another method: rat, gaat, fgsm-rs, n-fgsm, trades, mart or gradalign"
+         training, or by a method that leaves the descent alone, such as rat, gaat or trades"
             .to_owned(),
     )
 }
