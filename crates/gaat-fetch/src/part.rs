@@ -1,6 +1,6 @@
 //! The unfinished file beside its place: grown, cut back, or given its name. One process at a time may hold it.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_files::digest_of_file;
 use std::fs::TryLockError;
 use std::io::Write;

@@ -1,7 +1,9 @@
 //! Attacks as data: their names, their numbers, and what an ensemble consists of.
 
+use crate::budget::Budget;
+use crate::error::{Error, Result};
 use crate::names::named;
-use crate::{Budget, Error, Norm, PixelLength, Result, ThreatModel};
+use crate::threat::{Norm, PixelLength, ThreatModel};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -4,9 +4,12 @@
 //! Known for single-step training as catastrophic overfitting (Wong et al. 2020): accuracy under FGSM rises while
 //! accuracy under PGD falls to nothing, from one epoch to the next.
 
-use crate::method::BaseMethod;
+use crate::evaluation::{AttackResult, Evaluation};
+use crate::method::{BaseMethod, MethodName};
+use crate::recipe::Recipe;
+use crate::record::RunRecord;
 use crate::statistics::wilson_interval;
-use crate::{AttackResult, Evaluation, MethodName, Recipe, RunRecord, ThreatModel};
+use crate::threat::ThreatModel;
 use serde::Serialize;
 use std::fmt;
 
@@ -192,7 +195,9 @@ impl Training {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AttackName, AttackSpec, Norm, Passes, ThreatModel};
+    use crate::attack::{AttackName, AttackSpec};
+    use crate::record::Passes;
+    use crate::threat::{Norm, ThreatModel};
 
     fn threat(epsilon: &str) -> ThreatModel {
         crate::threat::threat(Norm::Linf, epsilon)

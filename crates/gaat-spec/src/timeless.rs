@@ -39,9 +39,10 @@ fn stop(result: &mut AttackResult) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attack::AttackSpec;
     use crate::evaluation::CurvePoint;
-    use crate::threat::threat;
-    use crate::{AttackSpec, Norm, Passes};
+    use crate::record::Passes;
+    use crate::threat::{Norm, threat};
 
     #[test]
     fn no_second_is_left_in_a_verdict() {

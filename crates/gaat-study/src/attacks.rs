@@ -1,6 +1,6 @@
 //! Attacks by name, with the numbers that are customary for a data set.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_spec::{AttackName, AttackSpec, Budget, DatasetName, ThreatModel};
 
 /// Steps of PGD where nothing else is said.

@@ -1,7 +1,7 @@
 //! A trained network written for other programs.
 
+use crate::error::{Error, Result};
 use crate::subject::recipe_beside;
-use crate::{Error, Result};
 use gaat::exchange::{Config, OnnxOptions, config_path, export_onnx, export_program, export_safetensors};
 use gaat::exported::is_exported;
 use gaat::run::{open, recipe};

@@ -1,6 +1,6 @@
 //! Documents beside a run: written whole or not at all, read where they are there.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;

@@ -2,8 +2,9 @@
 //! data set.
 
 use crate::attacks::Attacks;
+use crate::epsilons;
+use crate::error::Result;
 use crate::subject::Subject;
-use crate::{Result, epsilons};
 use gaat::evaluate::EvaluateOptions;
 use gaat_spec::{AttackName, Norm, PixelLength};
 

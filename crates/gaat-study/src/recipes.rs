@@ -1,6 +1,6 @@
 //! Recipes from files, the differences of two, and where a run of one usually lies.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_spec::{CheckedRecipe, Recipe};
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,9 @@
 //! Reports of run directories and comparisons: reads what lies there, writes `report.html` and `plots/`.
 
 use crate::comparison::judgement;
+use crate::error::{Error, Result};
 use crate::files::{read_json, write_text};
-use crate::{Error, Result, verdicts};
+use crate::verdicts;
 use gaat_report::format::typed;
 use gaat_report::{Comparison, ComparisonPage, Judged, Report, RunPage};
 use gaat_spec::{Analysis, Explanation, Gallery, MethodName, ThreatModel};

@@ -2,11 +2,11 @@
 
 use crate::batch::{Choice, Images};
 use crate::device::parse_device;
+use crate::error::{Error, Result};
 use crate::nn::{
     Architecture, BuildOptions, Builder, Catalogue, Classifier, ComputePrecision, ExportedNetwork,
     ExportedOptions, InputShape, Mode, Normalization, PrecisionRequest, answer,
 };
-use crate::{Error, Result};
 use gaat_data::ImageSource;
 use gaat_files::digest_of;
 use gaat_pt2::{Package, Program};

@@ -1,6 +1,6 @@
 //! Files that are whole or absent, with errors that say so.
 
-use crate::Result;
+use crate::error::Result;
 use std::path::Path;
 
 /// Replaces the file at `path` by `bytes`; a crash leaves the old file or the new one.

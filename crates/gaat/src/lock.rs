@@ -3,7 +3,7 @@
 //! The locks are the kernel's and end with the process that holds them, so that a killed one leaves none behind. Where a file
 //! system knows no locks, none are taken.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};

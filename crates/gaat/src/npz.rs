@@ -1,6 +1,6 @@
 //! Tensors as arrays for numpy, in the format of `gaat_files::npz`.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_files::npz::{Array, Dtype};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};

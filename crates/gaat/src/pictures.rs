@@ -1,6 +1,6 @@
 //! Images as PNG: grey or RGB tensors out, three channels in.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// Images smaller than this are enlarged by a whole factor.

@@ -3,12 +3,13 @@
 
 use crate::dataset::{self, Dataset};
 use crate::device::Compute;
+use crate::error::{Error, Result};
 use crate::exported::{self, ExportedFile};
 use crate::files::write_atomically;
 use crate::lock::{self, Owner, Writer};
 use crate::nn::{Architecture, Catalogue, Classifier, ComputePrecision, PrecisionRequest, has_bf16};
+use crate::tensors;
 use crate::weights::{self, Description};
-use crate::{Error, Result, tensors};
 use gaat_data::TestSet;
 use gaat_spec::record::TestRecord;
 use gaat_spec::{CheckedRecipe, Evaluation, ModelChoice, NormalizationChoice, Recipe, RunRecord};

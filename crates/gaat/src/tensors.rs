@@ -1,9 +1,9 @@
 //! Tensors of libtorch in safetensors files, by way of the format in `gaat_files::tensors`.
 
+use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::libtorch::Doing as _;
 use crate::nn::finite;
-use crate::{Error, Result};
 use gaat_files::tensors::{Dtype, NamedBytes, parse, to_bytes};
 use gaat_spec::{visible, visible_path};
 use std::collections::{BTreeMap, HashMap};

@@ -1,11 +1,12 @@
 //! `gaat analyze`.
 
-use super::{Outcome, ended, open, selection};
+use super::{ended, open, selection};
 use crate::progress::AnalysisProgress;
 use anyhow::Result;
 use gaat::analyze::AnalyzeOptions;
 use gaat_cli::arguments::AnalyzeArguments;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_report::analysis_text;
 use gaat_spec::{Curvature, LossModel, visible_path};
 use gaat_study::analysis::save_analysis;

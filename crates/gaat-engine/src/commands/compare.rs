@@ -1,6 +1,6 @@
 //! `gaat compare`: several methods under one recipe, judged alike, in one table.
 
-use super::{Outcome, ended};
+use super::ended;
 use crate::progress::ComparisonProgress;
 use anyhow::{Result, bail};
 use gaat::run::settled;
@@ -8,6 +8,7 @@ use gaat_cli::arguments::CompareArguments;
 use gaat_cli::directory::command_line;
 use gaat_cli::interrupt;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_spec::{Budget, visible_path};
 use gaat_study::{CompareOptions, Plan, compare, recipes};
 

@@ -1,11 +1,12 @@
 //! `gaat explain`.
 
-use super::{Outcome, ended, open, selection};
+use super::{ended, open, selection};
 use anyhow::Result;
 use gaat::explain::{Control, ExplainOptions};
 use gaat_cli::arguments::{ExplainArguments, SubjectArguments};
 use gaat_cli::interrupt;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_report::explanation_text;
 use gaat_spec::{ComputePrecision, visible_path};
 use gaat_study::Subject;

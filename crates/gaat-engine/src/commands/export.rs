@@ -1,10 +1,10 @@
 //! `gaat export`.
 
-use super::Outcome;
 use anyhow::{Result, bail};
 use gaat::exchange::{BatchNorms, OnnxOptions};
 use gaat_cli::arguments::{ExportArguments, ExportFormat};
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_spec::visible_path;
 use gaat_study::export::{Exported, Format, export};
 

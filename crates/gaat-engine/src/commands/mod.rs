@@ -13,8 +13,6 @@ pub(crate) mod model;
 pub(crate) mod report;
 pub(crate) mod train;
 
-pub(crate) use gaat_cli::process::Outcome;
-
 use anyhow::Result;
 use gaat::nn::Catalogue;
 use gaat::world::{Alone, Group, Place, World};

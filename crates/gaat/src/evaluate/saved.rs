@@ -2,9 +2,9 @@
 
 use super::EvaluateOptions;
 use super::ledger::Ledger;
+use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::nn::Classifier;
-use crate::{Error, Result};
 use gaat_spec::{Selection, Shard};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

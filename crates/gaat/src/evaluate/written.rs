@@ -1,11 +1,11 @@
 //! Perturbed images with 8 bits a channel, as image files hold them, judged again: rounding changes what an attack found.
 
-use super::{PerturbedImages, Success};
+use super::perturb::{PerturbedImages, Success};
 use crate::attack::ball;
 use crate::batch::to_unit;
+use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::nn::{Classifier, Mode, answer};
-use crate::{Error, Result};
 use gaat_files::png;
 use gaat_spec::{Norm, ThreatModel};
 use std::collections::HashSet;

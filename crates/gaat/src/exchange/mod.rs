@@ -16,10 +16,10 @@ pub(crate) use import::is_safetensors;
 pub use import::{ImportOptions, Imported, USUAL_INPUTS, import};
 pub(crate) use whole::{StateDict, whole};
 
+use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::nn::{Classifier, Step, Trace};
 use crate::weights::{self, Description};
-use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// How an ONNX graph is written.

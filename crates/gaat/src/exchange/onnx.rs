@@ -1,9 +1,9 @@
 //! The ONNX operators of each layer.
 
+use crate::error::{Error, Result};
 use crate::nn::{Activation, InputShape, Operation, Parameter, Step, Trace};
-use crate::{Error, Result};
-use gaat_files::onnx::Attribute::{Float, Int, Ints};
-use gaat_files::onnx::{Attribute, Graph, Port};
+use gaat_files::onnx::Attribute::{self, Float, Int, Ints};
+use gaat_files::onnx::{Graph, Port};
 use tch::{Kind, Tensor};
 
 /// Names of the only input and the only output.

@@ -1,8 +1,8 @@
 //! What a file from elsewhere offers: dictionaries of named tensors, whose numbers are read when they are wanted.
 
+use crate::error::{Error, Result};
 use crate::tensors;
 use crate::weights::Description;
-use crate::{Error, Result};
 use gaat_files::pickle::{Checkpoint, NamedTensor, Numbers, StateDict, TensorInfo};
 use std::path::Path;
 use tch::Tensor;

@@ -4,7 +4,7 @@ use super::choice::usual_rank;
 use super::import::is_safetensors;
 use super::names::all_plain;
 use super::source::{Offer, Source};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_files::pickle::CheckpointFile;
 use gaat_spec::visible;
 use std::path::Path;

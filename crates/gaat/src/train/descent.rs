@@ -3,12 +3,13 @@
 use super::optimizer::clip;
 use super::outside;
 use super::slope::Slope;
-use super::{StepContext, Tape};
+use super::step::StepContext;
+use super::tape::Tape;
 use crate::attack::ball;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
+use crate::error::{Error, Result};
 use crate::nn::{Mode, Part, Role, answer, recorded};
-use crate::{Error, Result};
 use gaat_shim::in_order_of;
 use tch::{Kind, Tensor};
 

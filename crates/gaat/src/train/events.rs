@@ -2,7 +2,7 @@
 
 pub use crate::control::Control;
 
-use crate::Result;
+use crate::error::Result;
 use gaat_spec::Event;
 use std::io::Write;
 use std::path::Path;

@@ -9,8 +9,8 @@ use super::methods::Natural;
 use super::reading::{Reading, Spent};
 use super::run::Run;
 use super::step::{StepContext, StepOutcome, TrainingMethod};
+use crate::error::{Error, Result};
 use crate::nn::{Mode, ParameterStore, Rng, try_algorithms};
-use crate::{Error, Result};
 use gaat_spec::{AttackStatistics, Event, Passes, Seconds};
 
 impl Run<'_> {

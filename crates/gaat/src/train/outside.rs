@@ -1,11 +1,11 @@
 //! A descent that somebody else makes: what a method would go down on is handed out with its graph, and nothing is updated.
 
-use super::Tape;
 use super::descent::{Build, Descent};
+use super::tape::Tape;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Mode, Part, answer};
-use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// What the loop outside wants of the descent.

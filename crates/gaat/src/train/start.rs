@@ -1,10 +1,11 @@
 //! Where the weights of a run come from: freshly drawn, or given.
 
+use crate::error::{Error, Result};
 use crate::exchange::{ImportOptions, StateDict, import, is_safetensors, whole};
 use crate::nn::{Classifier, InputShape, Normalization};
 use crate::run::RunDirectory;
+use crate::tensors;
 use crate::weights::{self, Checkpoint, Description};
-use crate::{Error, Result, tensors};
 use gaat_spec::record::StartRecord;
 use gaat_spec::{CheckedRecipe, Head, ModelName, Recipe};
 use std::path::{Path, PathBuf};

@@ -1,23 +1,25 @@
 //! What one training step may do: the context that the loop lends to a method, and what the method reports.
 
+use super::augment::Placement;
 use super::batches::Batches;
 use super::consistency::Consistency;
 use super::mark::Mark;
 use super::memory::Members;
+use super::named;
 use super::optimizer::Optimizer;
 use super::outside::Outside;
 use super::portion::Portion;
-use super::{Placement, Tape, named};
+use super::tape::Tape;
 use crate::attack::{
     Ascent, Attack, Exact, GradientOracle, Loss, Perturbed, Taylor, Unbounded, UnderAttack, run,
     run_unbounded,
 };
 use crate::batch::Batch;
 use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Draws, InputShape, Mode, plain_logits};
 use crate::taylor::{Expansion, Forecast, GainRatio, TaylorModel, UnreadGain};
 use crate::world::World;
-use crate::{Error, Result};
 use gaat_spec::recipe::AugmentationSpec;
 use gaat_spec::{Anchor, Curvature, Passes, Plan, ThreatModel};
 use tch::{Device, Kind, Tensor};

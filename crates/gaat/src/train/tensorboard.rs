@@ -1,7 +1,7 @@
 //! The curves of a run for TensorBoard: `tensorboard --logdir runs` shows every run below `runs` by its folder.
 
-use super::{Control, Observer};
-use crate::Result;
+use super::events::{Control, Observer};
+use crate::error::Result;
 use gaat_files::tfevents::EventFile;
 use gaat_spec::{EpochRecord, Event};
 use std::path::Path;

@@ -1,9 +1,11 @@
 //! Single steps outside the loop, for unit tests.
 
+use super::augment::{Augmentation, Placement};
+use super::optimizer::Optimizer;
 use super::portion::Portion;
-use super::{Augmentation, Optimizer, Placement, Setting, StepContext, StepReport, TrainingMethod};
-use crate::Result;
+use super::step::{Setting, StepContext, StepReport, TrainingMethod};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
 use crate::world::Alone;
 use gaat_spec::recipe::{AugmentationSpec, OptimizerSpec};

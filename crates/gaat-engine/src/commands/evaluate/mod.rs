@@ -2,7 +2,7 @@
 
 mod options;
 
-use super::{Outcome, ended, open};
+use super::{ended, open};
 use crate::progress::EvaluationProgress;
 use anyhow::{Result, bail};
 use gaat::evaluate::EvaluateOptions;
@@ -11,6 +11,7 @@ use gaat_cli::arguments::EvaluateArguments;
 use gaat_cli::directory::{command_line, write_whole};
 use gaat_cli::interrupt;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_report::{curve_plot, evaluation_text};
 use gaat_spec::{Evaluation, visible_path};
 use gaat_study::{Requirements, Subject, Work};

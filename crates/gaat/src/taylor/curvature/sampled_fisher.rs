@@ -7,7 +7,7 @@
 //! statistics of the batch, examples mix, and the estimate holds up to that.
 
 use super::{InputHessian, Site, dot};
-use crate::Result;
+use crate::error::Result;
 use crate::taylor::network::PointPass;
 use tch::{Device, Kind, Tensor};
 

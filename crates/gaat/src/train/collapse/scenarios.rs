@@ -1,7 +1,7 @@
 //! Runs that are made to collapse, step by step.
 
-use crate::Result;
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::Catalogue;
 use crate::taylor::UnreadGain;
 use crate::train::directory::{KeptRun, TrainOptions};
