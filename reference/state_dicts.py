@@ -1,4 +1,4 @@
-"""Writes small state dicts with torch.save, in every layout that the reader of gaat-data must take or refuse.
+"""Writes small state dicts with torch.save, in every layout that the reader of gaat-files must take or refuse.
 
 The numbers are such that any transposition, wrong offset or wrong width shows.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-OUT = Path(__file__).resolve().parent.parent / "crates/gaat-data/tests/golden"
+OUT = Path(__file__).resolve().parent.parent / "crates/gaat-files/tests/golden"
 
 
 def numbers():

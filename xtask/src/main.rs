@@ -9,6 +9,7 @@ mod bench;
 mod dist;
 mod docs;
 mod edges;
+mod imports;
 mod install;
 mod kills;
 mod libtorch;

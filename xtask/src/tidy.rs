@@ -1,10 +1,12 @@
 //! `cargo xtask tidy`: the rules of this repository that neither rustfmt nor clippy know.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::edges;
+use crate::imports;
 use crate::shell::Result;
 
 /// Longer files hold more than one idea.
@@ -62,6 +64,7 @@ fn check(root: &Path) -> Result<(usize, Vec<String>)> {
     if order.is_none() && root.join("crates/gaat").is_dir() {
         complaints.push("ARCHITECTURE.md: the table of modules is missing".into());
     }
+    let mut crates: BTreeMap<PathBuf, Vec<(PathBuf, String)>> = BTreeMap::new();
     for path in &sources {
         let name = path.strip_prefix(root).unwrap_or(path);
         let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -72,8 +75,23 @@ fn check(root: &Path) -> Result<(usize, Vec<String>)> {
             found.extend(edges::complaints(name, &code.collect::<Vec<_>>().join("\n"), order));
         }
         complaints.extend(found.into_iter().map(|what| format!("{}: {what}", name.display())));
+        if let Some((src, inner)) = of_a_crate(name) {
+            crates.entry(src).or_default().push((inner, text.into_owned()));
+        }
+    }
+    for (src, files) in &crates {
+        let found = imports::complaints(files);
+        complaints
+            .extend(found.into_iter().map(|(file, what)| format!("{}: {what}", src.join(file).display())));
     }
     Ok((sources.len() + documents.len(), complaints))
+}
+
+/// The folder of sources that a Rust file belongs to, and its path from there.
+fn of_a_crate(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let src = path.ancestors().find(|folder| folder.ends_with("src"))?;
+    let inner = path.strip_prefix(src).ok()?;
+    inner.extension().is_some_and(|ending| ending == "rs").then(|| (src.to_owned(), inner.to_owned()))
 }
 
 /// Every file below `folder`, except links and what tools leave there.

@@ -79,7 +79,7 @@ impl Outcome {
 
     /// Reads `bench.json`.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = gaat_data::files::read_text(path)?;
+        let text = gaat_files::read_text(path)?;
         serde_json::from_str(&text).with_context(|| format!("{} is not a bench.json", path.display()))
     }
 

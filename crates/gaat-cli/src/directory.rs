@@ -10,7 +10,7 @@ use std::path::Path;
 /// # Errors
 /// When the file cannot be written; it is named.
 pub fn write_whole(path: &Path, text: &str) -> Result<()> {
-    gaat_data::write_whole(path, text.as_bytes()).with_context(|| format!("writing {}", visible_path(path)))
+    gaat_files::write_whole(path, text.as_bytes()).with_context(|| format!("writing {}", visible_path(path)))
 }
 
 /// The command that is running, as it can be typed again.

@@ -130,6 +130,6 @@ fn say_and_end() -> ! {
 
 /// Ends the process here and now, with nothing half written.
 fn end() -> ! {
-    gaat_data::abandon_writes();
+    gaat_files::abandon_writes();
     signal_hook::low_level::exit(EXIT_STATUS.into())
 }

@@ -11,7 +11,6 @@ use npyz::{DType, NpyFile, Order, TypeChar};
 use zip::ZipArchive;
 
 use crate::error::{Error, Result};
-use crate::files;
 use crate::folder::{Divided, Part};
 use crate::image_set::{ImageSet, ImageShape};
 use crate::room;
@@ -58,7 +57,7 @@ struct Arrays {
 }
 
 fn read(path: &Path) -> Result<Arrays> {
-    let file = BufReader::new(files::open(path)?);
+    let file = BufReader::new(gaat_files::open(path)?);
     let mut archive =
         ZipArchive::new(file).map_err(|error| Error::malformed(path, EXPECTED, error.to_string()))?;
     let labels = labels(path, &mut archive)?;

@@ -11,99 +11,11 @@ use crate::cifar_files::{Member, Members, Store};
 use crate::classes;
 use crate::error::{Error, Result};
 use crate::image_set::{ImageSet, ImageShape};
-use crate::pickle::{Batch, read_batch, read_names};
+use crate::layouts::cifar::{Format, Layout, TEST_RECORDS};
+use gaat_files::pickle::{Batch, read_batch, read_names};
 use gaat_spec::DatasetName;
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
-
-/// How the files of a layout hold images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    Binary,
-    /// Pickles: labels under the first key, the names of the classes, in their own file, under the second.
-    Python(&'static str, &'static str),
-}
-
-/// What tells the data sets and their versions apart.
-#[derive(Debug)]
-pub(crate) struct Layout {
-    pub(crate) format: Format,
-    pub(crate) dataset: DatasetName,
-    /// The directory inside the official archive.
-    pub(crate) directory: &'static str,
-    pub(crate) archive: &'static str,
-    pub(crate) train: &'static [&'static str],
-    pub(crate) test: &'static str,
-    /// The file with one class name a line; optional.
-    pub(crate) names: &'static str,
-    label_bytes: usize,
-    classes: u16,
-    /// Records of an official training file; a test file has 10,000 in both.
-    train_records: usize,
-}
-
-const TEST_RECORDS: usize = 10_000;
-
-/// CIFAR-10.
-pub(crate) const CIFAR10: Layout = Layout {
-    format: Format::Binary,
-    dataset: DatasetName::Cifar10,
-    directory: "cifar-10-batches-bin",
-    archive: "cifar-10-binary.tar.gz",
-    train: &[
-        "data_batch_1.bin",
-        "data_batch_2.bin",
-        "data_batch_3.bin",
-        "data_batch_4.bin",
-        "data_batch_5.bin",
-    ],
-    test: "test_batch.bin",
-    names: "batches.meta.txt",
-    label_bytes: 1,
-    classes: 10,
-    train_records: 10_000,
-};
-
-/// CIFAR-100.
-pub(crate) const CIFAR100: Layout = Layout {
-    format: Format::Binary,
-    dataset: DatasetName::Cifar100,
-    directory: "cifar-100-binary",
-    archive: "cifar-100-binary.tar.gz",
-    train: &["train.bin"],
-    test: "test.bin",
-    names: "fine_label_names.txt",
-    label_bytes: 2,
-    classes: 100,
-    train_records: 50_000,
-};
-
-/// CIFAR-10 for Python.
-pub(crate) const CIFAR10_PYTHON: Layout = Layout {
-    format: Format::Python("labels", "label_names"),
-    directory: "cifar-10-batches-py",
-    archive: "cifar-10-python.tar.gz",
-    train: &["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"],
-    test: "test_batch",
-    names: "batches.meta",
-    ..CIFAR10
-};
-
-/// CIFAR-100 for Python.
-pub(crate) const CIFAR100_PYTHON: Layout = Layout {
-    format: Format::Python("fine_labels", "fine_label_names"),
-    directory: "cifar-100-python",
-    archive: "cifar-100-python.tar.gz",
-    train: &["train"],
-    test: "test",
-    names: "meta",
-    ..CIFAR100
-};
-
-/// Every version of a data set, in the order in which they are looked for.
-pub(crate) const CIFAR10_VERSIONS: [&Layout; 2] = [&CIFAR10, &CIFAR10_PYTHON];
-/// As [`CIFAR10_VERSIONS`].
-pub(crate) const CIFAR100_VERSIONS: [&Layout; 2] = [&CIFAR100, &CIFAR100_PYTHON];
 
 impl Layout {
     /// The files with records, training first.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::cifar::{Format, Layout, check_length};
+use crate::cifar::check_length;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::gzip::{self, read_exactly};
+use crate::layouts::cifar::{Format, Layout};
 use crate::seen::seen;
 
 /// Members of an archive that are looked at.
@@ -117,7 +117,7 @@ fn read_directory(layout: &Layout, directory: &Path) -> Result<Members> {
     let mut members = Members::new();
     for file in layout.record_files().chain([layout.names]) {
         let Some(path) = file_of(directory, file) else { continue };
-        check_length(layout, file, &path, files::regular(&path)?.len())?;
+        check_length(layout, file, &path, gaat_files::regular(&path)?.len())?;
         let longest = layout.longest(file);
         let mut reader = gzip::open(&path, longest as u64)?;
         let bytes = gzip::read_up_to(&mut reader, longest + 1)

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::official::official_files;
-use crate::room::in_words;
+use crate::layouts::official_files;
+use gaat_files::in_words;
 use gaat_spec::{DatasetName, visible, visible_lines, visible_path};
 
 /// The result of everything fallible in this crate.

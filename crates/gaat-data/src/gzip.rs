@@ -8,8 +8,8 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{Error, Result};
-use crate::files;
-use crate::room::{self, in_words};
+use crate::room;
+use gaat_files::in_words;
 use gaat_spec::visible_path;
 
 /// No more than this is reserved on the word of a header; longer data grows as it arrives.
@@ -20,13 +20,19 @@ const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Opens a file and unpacks it on the way if it starts as gzip does; a packed one gives at most `most` bytes.
 pub(crate) fn open(path: &Path, most: u64) -> Result<Box<dyn Read + Send>> {
-    let mut file = BufReader::with_capacity(256 << 10, files::open(path)?);
+    let mut file = BufReader::with_capacity(256 << 10, gaat_files::open(path)?);
     let packed = file.fill_buf()?.starts_with(&MAGIC);
     if packed {
         Ok(Box::new(AtMost { inner: MultiGzDecoder::new(file), most, left: most }))
     } else {
         Ok(Box::new(file))
     }
+}
+
+/// SHA-256 of what a file holds, unpacked where it is packed by gzip, which may give at most `most` bytes.
+pub(crate) fn digest(path: &Path, most: u64) -> Result<String> {
+    let damaged = |error| Error::reading(path, "an undamaged file", error);
+    gaat_files::digest_of_reader(open(path, most)?.as_mut()).map_err(damaged)
 }
 
 /// A thousand bytes unpack to a million: what is no data set is not unpacked to its end.
@@ -49,7 +55,7 @@ impl<R: Read> Read for AtMost<R> {
 
 /// Whether a file starts as gzip does.
 pub(crate) fn is_packed(path: &Path) -> Result<bool> {
-    Ok(read_up_to(&mut files::open(path)?, MAGIC.len())? == MAGIC)
+    Ok(read_up_to(&mut gaat_files::open(path)?, MAGIC.len())? == MAGIC)
 }
 
 /// Reads at most `count` bytes; fewer only where the data ends.

@@ -6,16 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::digest::{digest_of_file, digest_unpacked};
 use crate::error::{Error, Result};
 use crate::gzip;
 use crate::idx::{Images, LONGEST, LONGEST_LABELS, read_images, read_labels};
 use crate::image_set::{ImageSet, ImageShape};
-use crate::official::{self, OfficialFile};
+use crate::layouts::idx::{ALL, CLASSES, Layout};
 use crate::seen::{namesake, seen};
-use gaat_spec::{DatasetName, visible_path};
-
-const CLASSES: usize = 10;
+use gaat_spec::visible_path;
 
 /// Names of the four files, without the ending `.gz`: stem and kind.
 const PARTS: [(&str, &str); 4] = [
@@ -24,52 +21,6 @@ const PARTS: [(&str, &str); 4] = [
     ("t10k-images", "idx3-ubyte"),
     ("t10k-labels", "idx1-ubyte"),
 ];
-
-/// What tells the two data sets apart. Their files have the same names.
-#[derive(Debug)]
-pub(crate) struct Layout {
-    pub(crate) dataset: DatasetName,
-    /// The folder that torchvision keeps the set in.
-    torchvision: &'static str,
-    class_names: [&'static str; CLASSES],
-    packed: &'static [OfficialFile; 4],
-    /// SHA-256 of the official files unpacked, where they are known for certain.
-    unpacked: Option<[&'static str; 4]>,
-}
-
-/// MNIST.
-pub(crate) const MNIST: Layout = Layout {
-    dataset: DatasetName::Mnist,
-    torchvision: "MNIST",
-    class_names: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
-    packed: &official::MNIST,
-    unpacked: Some([
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ]),
-};
-
-/// Fashion-MNIST (Xiao, Rasul and Vollgraf 2017).
-pub(crate) const FASHION_MNIST: Layout = Layout {
-    dataset: DatasetName::FashionMnist,
-    torchvision: "FashionMNIST",
-    class_names: [
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ],
-    packed: &official::FASHION_MNIST,
-    unpacked: None,
-};
 
 /// A directory with the four files: train images, train labels, test images, test labels.
 #[derive(Debug)]
@@ -131,7 +82,7 @@ impl Layout {
         Err(Error::Missing { dataset: self.dataset, searched, expected, seen })
     }
 
-    /// Refuses the files of the other set, which have the same names: their test labels are short and give
+    /// Refuses the files of another set, which have the same names: their test labels are short and give
     /// them away. Files that are not published pass.
     fn check_identity(&self, files: &Files) -> Result<()> {
         if let Some(other) = namesake(&files.directory) {
@@ -141,11 +92,12 @@ impl Layout {
             );
             return Err(Error::malformed(&files.directory, format!("the files of {}", self.dataset), found));
         }
-        let other = if self.dataset == DatasetName::Mnist { &FASHION_MNIST } else { &MNIST };
         let labels = &files.paths[3];
-        if other.judge(3, labels)?.official == Some(true) {
-            let found = format!("the file of {} under the same name", other.dataset);
-            return Err(Error::malformed(labels, format!("the labels of {}", self.dataset), found));
+        for other in ALL.into_iter().filter(|other| other.dataset != self.dataset) {
+            if other.judge(3, labels)?.official == Some(true) {
+                let found = format!("the file of {} under the same name", other.dataset);
+                return Err(Error::malformed(labels, format!("the labels of {}", self.dataset), found));
+            }
         }
         Ok(())
     }
@@ -156,11 +108,11 @@ impl Layout {
         if let Some(known) = self.unpacked {
             // Images and labels take turns.
             let longest = if part.is_multiple_of(2) { LONGEST } else { LONGEST_LABELS };
-            let sha256 = digest_unpacked(path, longest)?;
+            let sha256 = gzip::digest(path, longest)?;
             let official = Some(sha256 == known[part]);
             return Ok(Judged { sha256, official });
         }
-        let sha256 = digest_of_file(path)?;
+        let sha256 = gaat_files::digest_of_file(path)?;
         let official = gzip::is_packed(path)?.then(|| sha256 == self.packed[part].sha256);
         Ok(Judged { sha256, official })
     }

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::hexadecimal::hexadecimal;
 use crate::source::{ImageSource, hash_frame};
+use gaat_files::hexadecimal;
 
 /// The shape of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

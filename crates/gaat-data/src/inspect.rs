@@ -6,18 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::cifar::{CIFAR10, CIFAR10_VERSIONS, CIFAR100, CIFAR100_VERSIONS, Format, Layout};
 use crate::cifar_files::{Store, file_of};
-use crate::digest::digest_of_file;
 use crate::directories::Directories;
 use crate::duplicates::{Duplicates, duplicates};
 use crate::error::{Error, Remedy, Result};
-use crate::files;
 use crate::folder::{self, Arrangement, ImageFile, Part, Place};
-use crate::idx_files::{self, FASHION_MNIST, Judged, MNIST};
+use crate::idx_files::Judged;
 use crate::image_set::{ImageSet, ImageShape};
+use crate::layouts::cifar::Format;
+use crate::layouts::{self, Kind};
 use crate::load::{Loaded, Location, Source, load_with};
-use crate::official::official_files;
 use gaat_spec::{DatasetName, visible_path};
 
 /// What is known of one data set.
@@ -161,26 +159,22 @@ fn inspect(source: &Source, places: &Directories, depth: Depth) -> DatasetReport
 }
 
 fn searched(dataset: DatasetName, roots: &[PathBuf]) -> Vec<PathBuf> {
-    match dataset {
-        DatasetName::Digits => Vec::new(),
-        DatasetName::Mnist => MNIST.candidates(roots),
-        DatasetName::FashionMnist => FASHION_MNIST.candidates(roots),
-        DatasetName::Cifar10 => Store::searched(CIFAR10_VERSIONS, roots),
-        DatasetName::Cifar100 => Store::searched(CIFAR100_VERSIONS, roots),
-        DatasetName::Folder => folder::candidates(roots),
+    match Kind::of(dataset) {
+        Kind::Embedded => Vec::new(),
+        Kind::Idx(layout) => layout.candidates(roots),
+        Kind::Cifar(versions) => Store::searched(versions, roots),
+        Kind::Folder => folder::candidates(roots),
     }
 }
 
 fn fill(report: &mut DatasetReport, source: &Source, places: &Directories, depth: Depth) -> Result<()> {
     let roots = source.roots(places);
     let mut names = None;
-    match source.dataset {
-        DatasetName::Digits => report.condition = Condition::Official,
-        DatasetName::Mnist => fill_idx(report, &MNIST, &roots, depth)?,
-        DatasetName::FashionMnist => fill_idx(report, &FASHION_MNIST, &roots, depth)?,
-        DatasetName::Cifar10 => fill_cifar(report, CIFAR10_VERSIONS, &roots, depth)?,
-        DatasetName::Cifar100 => fill_cifar(report, CIFAR100_VERSIONS, &roots, depth)?,
-        DatasetName::Folder => {
+    match Kind::of(source.dataset) {
+        Kind::Embedded => report.condition = Condition::Official,
+        Kind::Idx(layout) => fill_idx(report, layout, &roots, depth)?,
+        Kind::Cifar(versions) => fill_cifar(report, versions, &roots, depth)?,
+        Kind::Folder => {
             let (root, arrangement) = folder::find(&roots)?;
             report.location = Some(Location::Path(root.clone()));
             if arrangement == Arrangement::Arrays {
@@ -236,11 +230,7 @@ fn contents(loaded: &Loaded) -> Contents {
 }
 
 fn note_partial(report: &mut DatasetReport) {
-    let layout = match report.dataset {
-        DatasetName::Cifar10 => &CIFAR10,
-        DatasetName::Cifar100 => &CIFAR100,
-        _ => return,
-    };
+    let Kind::Cifar([layout, _]) = Kind::of(report.dataset) else { return };
     let official = layout.official_counts();
     let found = report.contents.as_ref().map(|contents| (contents.train(), contents.test()));
     if let Some((train, test)) = found.filter(|&found| found != official) {
@@ -254,7 +244,7 @@ fn note_partial(report: &mut DatasetReport) {
 
 fn fill_idx(
     report: &mut DatasetReport,
-    layout: &idx_files::Layout,
+    layout: &layouts::idx::Layout,
     roots: &[PathBuf],
     depth: Depth,
 ) -> Result<()> {
@@ -274,7 +264,7 @@ fn fill_idx(
 
 fn fill_cifar(
     report: &mut DatasetReport,
-    versions: [&'static Layout; 2],
+    versions: [&'static layouts::cifar::Layout; 2],
     roots: &[PathBuf],
     depth: Depth,
 ) -> Result<()> {
@@ -291,8 +281,8 @@ fn fill_cifar(
     // The digests that are known are those of the binary version.
     let is_known = layout.format == Format::Binary && depth == Depth::Full;
     if let (Store::Archive(path), true, [file]) = (&store, is_known, report.files.as_mut_slice()) {
-        let sha256 = digest_of_file(path)?;
-        file.official = Some(official_files(layout.dataset).iter().any(|known| known.sha256 == sha256));
+        let sha256 = gaat_files::digest_of_file(path)?;
+        file.official = Some(layout.published.iter().any(|known| known.sha256 == sha256));
         file.sha256 = Some(sha256);
     }
     report.condition = condition_of(&report.files);
@@ -376,6 +366,6 @@ fn fill_folder(report: &mut DatasetReport, root: &Path, arrangement: Arrangement
 }
 
 fn file_report(path: &Path) -> Result<FileReport> {
-    let bytes = files::regular(path)?.len();
+    let bytes = gaat_files::regular(path)?.len();
     Ok(FileReport { path: path.to_path_buf(), bytes, images: None, sha256: None, official: None })
 }

@@ -1,4 +1,4 @@
-//! Image sets for gaat: readers, splits and epoch order; and PyTorch state dicts as plain numbers.
+//! Image sets for gaat: readers, splits and epoch order.
 //!
 //! Whatever images are trained on is an [`ImageSource`]: an [`ImageSet`] in memory, a [`View`] of some images of another source,
 //! or a program's own. There is no tensor, no augmentation and no network here, and nothing is printed: what a reader wants to
@@ -12,51 +12,40 @@ mod centre_crop;
 mod cifar;
 mod cifar_files;
 mod classes;
-mod digest;
 mod digits;
 mod directories;
 mod duplicates;
 mod error;
-pub mod files;
 mod folder;
 mod gzip;
-mod hexadecimal;
 mod idx;
 mod idx_files;
 mod image_set;
 mod inspect;
+mod layouts;
 mod load;
 mod official;
 mod order;
-mod pickle;
-mod png;
 mod resize;
 mod room;
 mod seen;
 mod source;
 mod split;
 mod stratify;
-mod temporary;
 mod view;
-mod whole_file;
 
 pub use centre_crop::CentreCrop;
 pub use classes::class_names;
-pub use digest::{digest_of, digest_of_file};
 pub use directories::Directories;
 pub use duplicates::Duplicates;
 pub use error::{Error, Remedy, Result};
 pub use gaat_spec::DatasetName;
 pub use image_set::{ImageSet, ImageShape};
 pub use inspect::{Condition, Contents, DatasetReport, FileReport, info, info_with, verify, verify_with};
+pub use layouts::official_files;
 pub use load::{Loaded, Location, Opened, Source, load, load_with, open, open_with};
-pub use official::{OfficialFile, official_files};
+pub use official::OfficialFile;
 pub use order::epoch_order;
-pub use pickle::{Checkpoint, CheckpointFile, NamedTensor, Numbers, StateDict, TensorInfo};
-pub use png::{png, png_of_image};
-pub use room::memory as free_memory;
 pub use source::{ImageSource, for_each_chunk};
 pub use split::{Parts, SplitOptions, Splits, TestSet, TrainSet, ValidationSet, split};
-pub use temporary::{abandon_writes, sweep};
 pub use view::View;
-pub use whole_file::write_whole;

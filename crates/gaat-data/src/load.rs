@@ -5,12 +5,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::cifar::{self, CIFAR10_VERSIONS, CIFAR100_VERSIONS, Layout};
+use crate::cifar;
 use crate::cifar_files::Store;
 use crate::directories::Directories;
 use crate::error::{Error, Result};
-use crate::idx_files::{self, FASHION_MNIST, MNIST};
 use crate::image_set::ImageSet;
+use crate::layouts::{self, Kind};
 use crate::resize::{check_size, resize_set};
 use crate::split::Parts;
 use crate::{arrays, digits, folder};
@@ -79,13 +79,11 @@ pub fn load_with(source: &Source, places: &Directories) -> Result<Loaded> {
     let roots = source.roots(places);
     let two = |((train, test), location)| (Divided { train, validation: None, test }, location);
     let mut warnings = Vec::new();
-    let (sets, location) = match source.dataset {
-        DatasetName::Digits => two((digits::load()?, Location::Embedded)),
-        DatasetName::Mnist => two(load_idx(&MNIST, &roots)?),
-        DatasetName::FashionMnist => two(load_idx(&FASHION_MNIST, &roots)?),
-        DatasetName::Cifar10 => two(load_cifar(CIFAR10_VERSIONS, &roots)?),
-        DatasetName::Cifar100 => two(load_cifar(CIFAR100_VERSIONS, &roots)?),
-        DatasetName::Folder => {
+    let (sets, location) = match Kind::of(source.dataset) {
+        Kind::Embedded => two((digits::load()?, Location::Embedded)),
+        Kind::Idx(layout) => two(load_idx(layout, &roots)?),
+        Kind::Cifar(versions) => two(load_cifar(versions, &roots)?),
+        Kind::Folder => {
             let (root, arrangement) = folder::find(&roots)?;
             let sets = if arrangement == Arrangement::Arrays {
                 arrays::load(&root)?
@@ -164,12 +162,15 @@ pub fn open_with(source: &Source, residence: Residence, directories: &Directorie
     Ok(Opened { parts, location: Location::Path(root), warnings: found.warnings })
 }
 
-fn load_idx(layout: &idx_files::Layout, roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {
+fn load_idx(layout: &layouts::idx::Layout, roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {
     let files = layout.find(roots)?;
     Ok((layout.load(&files)?, Location::Path(files.directory)))
 }
 
-fn load_cifar(versions: [&'static Layout; 2], roots: &[PathBuf]) -> Result<((ImageSet, ImageSet), Location)> {
+fn load_cifar(
+    versions: [&'static layouts::cifar::Layout; 2],
+    roots: &[PathBuf],
+) -> Result<((ImageSet, ImageSet), Location)> {
     let (layout, store) = Store::find(versions, roots)?;
     Ok((cifar::load(layout, &store)?, Location::Path(store.path().to_path_buf())))
 }

@@ -4,8 +4,6 @@
 //! (<https://github.com/tensorflow/datasets>, `url_checksums`), which agree with the MD5 sums that the authors publish as far
 //! as others have compared the two. Those of MNIST unpacked were also computed here.
 
-use gaat_spec::DatasetName;
-
 /// One file as it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OfficialFile {
@@ -78,14 +76,3 @@ pub(crate) const CIFAR100: [OfficialFile; 1] = [OfficialFile {
     bytes: 168_513_733,
     sha256: "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
 }];
-
-/// The files of a data set that is published; none where it is embedded or the user's own.
-pub fn official_files(dataset: DatasetName) -> &'static [OfficialFile] {
-    match dataset {
-        DatasetName::Mnist => &MNIST,
-        DatasetName::FashionMnist => &FASHION_MNIST,
-        DatasetName::Cifar10 => &CIFAR10,
-        DatasetName::Cifar100 => &CIFAR100,
-        DatasetName::Digits | DatasetName::Folder => &[],
-    }
-}

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::layouts::Kind;
 use gaat_spec::{DatasetName, visible_path};
 
 /// No more entries of a directory are looked at.
@@ -19,9 +20,9 @@ const AS_ARRAYS: &str =
 /// What to do about a data set with one.
 const READABLE: &str = "gaat reads it under that name";
 
-/// Names that tell a data set, whatever their letters' case, with what they are and what to do. An `*` stands for any
+/// Names that tell a data set without a reader, whatever their letters' case, with what they are and what to do. An `*` stands for any
 /// characters at either end.
-const KNOWN: [(&str, &str, &str); 43] = [
+const KNOWN: [(&str, &str, &str); 33] = [
     ("train_32x32.mat", "SVHN", AS_FOLDER),
     ("test_32x32.mat", "SVHN", AS_FOLDER),
     ("extra_32x32.mat", "SVHN", AS_FOLDER),
@@ -36,16 +37,6 @@ const KNOWN: [(&str, &str, &str); 43] = [
     ("k49-*", "KMNIST", AS_FOLDER),
     ("qmnist", "QMNIST", AS_FOLDER),
     ("qmnist-*", "QMNIST", AS_FOLDER),
-    ("mnist", "mnist", READABLE),
-    ("fashionmnist", "fashion-mnist", READABLE),
-    ("cifar-10-batches-py", "cifar10", READABLE),
-    ("cifar-10-batches-bin", "cifar10", READABLE),
-    ("cifar-10-python.tar.gz", "cifar10", READABLE),
-    ("cifar-10-binary.tar.gz", "cifar10", READABLE),
-    ("cifar-100-python", "cifar100", READABLE),
-    ("cifar-100-binary", "cifar100", READABLE),
-    ("cifar-100-python.tar.gz", "cifar100", READABLE),
-    ("cifar-100-binary.tar.gz", "cifar100", READABLE),
     (
         "cifar-10-batches-mat",
         "CIFAR-10 for Matlab",
@@ -123,9 +114,9 @@ fn is_named(path: &Path, name: &str) -> bool {
 
 fn tell(path: &Path, wanted: DatasetName, told: &mut Vec<(PathBuf, &'static str)>, lines: &mut Vec<String>) {
     let Some(name) = path.file_name().map(|name| name.to_string_lossy().to_lowercase()) else { return };
-    let known = KNOWN.iter().find(|(pattern, ..)| matches(pattern, &name));
-    let Some((_, what, advice)) = known.filter(|(_, what, _)| *what != wanted.as_str() && path.exists())
-    else {
+    let known = || KNOWN.iter().find(|(pattern, ..)| matches(pattern, &name)).map(|known| (known.1, known.2));
+    let found = readable(&name).map(|dataset| (dataset.as_str(), READABLE)).or_else(known);
+    let Some((what, advice)) = found.filter(|(what, _)| *what != wanted.as_str() && path.exists()) else {
         return;
     };
     // One line for all files of a data set in a place.
@@ -135,6 +126,14 @@ fn tell(path: &Path, wanted: DatasetName, told: &mut Vec<(PathBuf, &'static str)
     }
     told.push((place, what));
     lines.push(format!("{}: {what}; {advice}", visible_path(path)));
+}
+
+/// The data set with a reader that lies under `name`.
+fn readable(name: &str) -> Option<DatasetName> {
+    let is_there = |dataset: &DatasetName| {
+        Kind::of(*dataset).places().iter().any(|place| place.eq_ignore_ascii_case(name))
+    };
+    DatasetName::ALL.iter().copied().find(is_there)
 }
 
 fn matches(pattern: &str, name: &str) -> bool {

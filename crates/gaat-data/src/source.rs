@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::classes;
 use crate::error::{Error, Result};
-use crate::hexadecimal::hexadecimal;
 use crate::image_set::{ImageSet, ImageShape};
+use gaat_files::hexadecimal;
 
 /// Bytes of pixels that are read at once where all images are gone through.
 const CHUNK: usize = 16 << 20;

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use crate::centre_crop::CentreCrop;
-use crate::digest::digest_of as digest_of_bytes;
 use crate::error::{Error, Result, names};
 use crate::load::Loaded;
 use crate::order::Stream;
@@ -149,7 +148,7 @@ impl Parts {
     pub fn digest(&self) -> Result<String> {
         let train = self.train.digest()?;
         Ok(match &self.validation {
-            Some(validation) => digest_of_bytes(format!("{train}{}", validation.digest()?).as_bytes()),
+            Some(validation) => gaat_files::digest_of(format!("{train}{}", validation.digest()?).as_bytes()),
             None => train,
         })
     }

@@ -1,9 +1,11 @@
 //! One file: asked for at each source in turn, gone on from where it broke off, and kept only if it is the right one.
 
+use crate::error::{Error, Result};
 use crate::exchange::{Exchange, Trouble};
 use crate::part::{self, Part};
-use crate::{Error, Observer, Patience, Progress, Result, client};
-use gaat_data::{OfficialFile, digest_of_file};
+use crate::{Observer, Patience, Progress, client};
+use gaat_data::OfficialFile;
+use gaat_files::digest_of_file;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use ureq::Agent;

@@ -1,7 +1,7 @@
 //! The unfinished file beside its place: grown, cut back, or given its name. One process at a time may hold it.
 
-use crate::{Error, Result};
-use gaat_data::{digest_of_file, files};
+use crate::error::{Error, Result};
+use gaat_files::digest_of_file;
 use std::fs::TryLockError;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,14 +18,14 @@ impl Part {
     pub(crate) fn open(directory: &Path, name: &str) -> Result<Self> {
         fs_err::create_dir_all(directory)?;
         let path = directory.join(format!("{name}.part"));
-        let file = files::append(&path)?;
+        let file = gaat_files::append(&path)?;
         match file.file().try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::Busy { path }),
             Err(TryLockError::Error(error)) => return Err(Error::Io(error)),
         }
         // Whoever held it may have given it its name meanwhile.
-        if !files::is_at(file.file(), &path) {
+        if !gaat_files::is_at(file.file(), &path) {
             return Err(Error::Busy { path });
         }
         let length = file.metadata()?.len();
@@ -73,7 +73,7 @@ impl Part {
 /// Removes what an earlier download of `name` has left, where the whole file is there by now and no process is downloading it.
 pub(crate) fn forget(directory: &Path, name: &str) {
     let path = directory.join(format!("{name}.part"));
-    let is_idle = gaat_data::files::open(&path).is_ok_and(|file| file.file().try_lock().is_ok());
+    let is_idle = gaat_files::open(&path).is_ok_and(|file| file.file().try_lock().is_ok());
     if is_idle {
         // What cannot be removed takes room and does no harm.
         let _ = fs_err::remove_file(&path);

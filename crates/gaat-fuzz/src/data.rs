@@ -1,16 +1,17 @@
-//! The readers of gaat-data: state dicts of PyTorch, data sets, the cache of decoded images.
+//! Readers of state dicts of PyTorch, of data sets and of the cache of decoded images.
 
 use crate::{put, told};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gaat_data::{CheckpointFile, DatasetName, Directories, Source, info_with, load_with, verify_with};
+use gaat_data::{DatasetName, Directories, Source, info_with, load_with, verify_with};
+use gaat_files::pickle::CheckpointFile;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use std::io::{Cursor, Write as _};
 use std::path::Path;
 
 pub(crate) fn pickle(bytes: &[u8], scratch: &Path) -> Result<(), String> {
     let path = put(scratch, "weights.pth", bytes);
-    let read = || -> gaat_data::Result<()> {
+    let read = || -> gaat_files::Result<()> {
         let file = CheckpointFile::open(&path)?;
         let checkpoint = file.parse()?;
         checkpoint.closed();
@@ -28,15 +29,15 @@ pub(crate) fn pickle(bytes: &[u8], scratch: &Path) -> Result<(), String> {
 }
 
 pub(crate) fn pickle_seeds() -> Vec<Vec<u8>> {
-    vec![include_bytes!("../../gaat-data/tests/golden/legacy.pth").to_vec()]
+    vec![include_bytes!("../../gaat-files/tests/golden/legacy.pth").to_vec()]
 }
 
 /// Without the checksums of their members, which would hide everything behind them: 0 stands for none.
 pub(crate) fn zip_seeds() -> Vec<Vec<u8>> {
     let mut seeds = [
-        include_bytes!("../../gaat-data/tests/golden/zip.pth").to_vec(),
-        include_bytes!("../../gaat-data/tests/golden/wrapped.pth").to_vec(),
-        include_bytes!("../../gaat-data/tests/golden/parameters.pth").to_vec(),
+        include_bytes!("../../gaat-files/tests/golden/zip.pth").to_vec(),
+        include_bytes!("../../gaat-files/tests/golden/wrapped.pth").to_vec(),
+        include_bytes!("../../gaat-files/tests/golden/parameters.pth").to_vec(),
     ];
     for seed in &mut seeds {
         drop_checksums(seed);
@@ -137,7 +138,7 @@ fn folder_at(scratch: &Path) -> std::path::PathBuf {
     let root = scratch.join("photos");
     for path in ["train/a/1.png", "train/b/1.png", "test/a/1.png"] {
         if !root.join(path).exists() {
-            put(&root, path, &gaat_data::png(&[9; 48], 4, 4).unwrap());
+            put(&root, path, &gaat_files::png::of_rgb(&[9; 48], 4, 4).unwrap());
         }
     }
     root

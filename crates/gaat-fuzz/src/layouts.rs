@@ -29,7 +29,7 @@ fn shard() -> Vec<u8> {
         archive.append_data(&mut header, name, bytes).unwrap();
     };
     for (name, class) in [("a/0", "0"), ("a/1", "1\n")] {
-        add(&format!("{name}.png"), &gaat_data::png(&[9; 48], 4, 4).unwrap());
+        add(&format!("{name}.png"), &gaat_files::png::of_rgb(&[9; 48], 4, 4).unwrap());
         add(&format!("{name}.cls"), class.as_bytes());
     }
     archive.into_inner().unwrap()

@@ -1,10 +1,8 @@
 //! Files of tensors whose checksum fits what they hold, so that changes reach what lies behind the checksum.
 
+use gaat_files::tensors::{CHECKSUM, checksum};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use std::collections::BTreeMap;
-
-const CHECKSUM: &str = "gaat-checksum";
 
 /// `bytes` with the checksum that they should carry; as they are where no file of tensors is to be seen in them.
 pub(crate) fn signed(bytes: &[u8]) -> Vec<u8> {
@@ -14,18 +12,10 @@ pub(crate) fn signed(bytes: &[u8]) -> Vec<u8> {
 fn try_signed(bytes: &[u8]) -> Option<Vec<u8>> {
     let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
     let file = SafeTensors::deserialize(bytes).ok()?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    let mut fields: Vec<Vec<u8>> = Vec::new();
-    for (key, value) in metadata.iter().filter(|(key, _)| *key != CHECKSUM).collect::<BTreeMap<_, _>>() {
-        fields.extend([key.clone().into_bytes(), timeless(value).into_bytes()]);
-    }
-    for (name, view) in file.tensors().into_iter().collect::<BTreeMap<_, _>>() {
-        let about = format!("{:?} {:?}", view.dtype(), view.shape());
-        fields.extend([name.into_bytes(), about.into_bytes(), view.data().to_vec()]);
-    }
-    let sum = fields.iter().fold(0, |sum, field| {
-        crc32c::crc32c_append(crc32c::crc32c_append(sum, &(field.len() as u64).to_le_bytes()), field)
-    });
+    let mut metadata = header.metadata().clone().unwrap_or_default();
+    metadata.remove(CHECKSUM);
+    let metadata = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let sum = checksum(&metadata, &file);
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let (text, data) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     let mut header: Value = serde_json::from_slice(text).ok()?;
@@ -33,27 +23,6 @@ fn try_signed(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut text = header.to_string().into_bytes();
     text.resize(text.len().next_multiple_of(8), b' ');
     Some([&(text.len() as u64).to_le_bytes()[..], &text, data].concat())
-}
-
-/// Times in metadata are not among what is summed up.
-fn timeless(text: &str) -> String {
-    fn drop_times(value: &mut Value) {
-        match value {
-            Value::Object(table) => {
-                table.remove("seconds");
-                table.values_mut().for_each(drop_times);
-            }
-            Value::Array(values) => values.iter_mut().for_each(drop_times),
-            _ => {}
-        }
-    }
-    serde_json::from_str::<Value>(text).map_or_else(
-        |_| text.to_owned(),
-        |mut value| {
-            drop_times(&mut value);
-            value.to_string()
-        },
-    )
 }
 
 #[cfg(test)]

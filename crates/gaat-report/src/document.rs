@@ -204,7 +204,7 @@ fn of_ratio(value: Option<Spread>, one: impl Fn(f64) -> String) -> String {
 mod tests {
     use super::*;
     use crate::compare::samples::{failed, run};
-    use crate::summarize;
+    use crate::compare::summarize;
 
     fn text(runs: &[ComparedRun]) -> (String, String) {
         let summary = summarize(runs);

@@ -1,6 +1,6 @@
 //! Numbers as people read them: percent, seconds, ratios, counts.
 
-use crate::Spread;
+use crate::compare::Spread;
 use gaat_spec::Recipe;
 use std::path::Path;
 

@@ -33,7 +33,7 @@ fn mark(row: &Row) -> Option<Mark> {
 mod tests {
     use super::*;
     use crate::compare::samples::{failed, run};
-    use crate::summarize;
+    use crate::compare::summarize;
 
     #[test]
     fn every_finished_method_is_a_point() {

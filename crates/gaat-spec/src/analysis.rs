@@ -1,8 +1,10 @@
 //! How well Taylor models of the loss predict it, as data: what `gaat analyze` finds.
 
+use crate::error::{Error, Result};
 use crate::method::{Anchor, Curvature};
 use crate::record::{Environment, Passes};
-use crate::{Error, Norm, PixelLength, Result, Subset};
+use crate::subset::Subset;
+use crate::threat::{Norm, PixelLength};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

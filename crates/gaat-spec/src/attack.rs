@@ -1,7 +1,9 @@
 //! Attacks as data: their names, their numbers, and what an ensemble consists of.
 
+use crate::budget::Budget;
+use crate::error::{Error, Result};
 use crate::names::named;
-use crate::{Budget, Error, Norm, PixelLength, Result, ThreatModel};
+use crate::threat::{Norm, PixelLength, ThreatModel};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -280,13 +282,13 @@ mod tests {
     use super::*;
 
     fn threat() -> ThreatModel {
-        ThreatModel::new(Norm::Linf, "0.3".parse().unwrap()).unwrap()
+        crate::threat::threat(Norm::Linf, "0.3")
     }
 
     #[test]
     fn every_name_has_numbers_and_keeps_them_in_json() {
         for name in AttackName::ALL {
-            let l2 = ThreatModel::new(Norm::L2, "0.5".parse().unwrap()).unwrap();
+            let l2 = crate::threat::threat(Norm::L2, "0.5");
             let threat = if *name == AttackName::CarliniWagner { l2 } else { threat() };
             let spec = AttackSpec::customary(*name, &threat).unwrap();
             assert_eq!(spec.name(), *name);

@@ -2,7 +2,7 @@
 //!
 //! The bounds lie far above all that is of use, so that what passes them is a slip of the hand.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The range of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! What an attack may spend, where it is not to be what its authors spend.
 
-use crate::attack::{crossing, customary};
-use crate::{AttackName, AttackSpec, Error, PixelLength, Result, ThreatModel, bounds};
+use crate::attack::{AttackName, AttackSpec, crossing, customary};
+use crate::bounds;
+use crate::error::{Error, Result};
+use crate::threat::{PixelLength, ThreatModel};
 use serde::{Deserialize, Serialize};
 
 /// The numbers of attacks: those that somebody gives, where what is left out is customary; and those of an
@@ -160,10 +162,10 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Norm;
+    use crate::threat::Norm;
 
     fn threat(norm: Norm) -> ThreatModel {
-        ThreatModel::new(norm, "0.5".parse().unwrap()).unwrap()
+        crate::threat::threat(norm, "0.5")
     }
 
     #[test]

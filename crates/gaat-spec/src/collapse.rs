@@ -4,9 +4,12 @@
 //! Known for single-step training as catastrophic overfitting (Wong et al. 2020): accuracy under FGSM rises while
 //! accuracy under PGD falls to nothing, from one epoch to the next.
 
-use crate::method::BaseMethod;
+use crate::evaluation::{AttackResult, Evaluation};
+use crate::method::{BaseMethod, MethodName};
+use crate::recipe::Recipe;
+use crate::record::RunRecord;
 use crate::statistics::wilson_interval;
-use crate::{AttackResult, Evaluation, MethodName, Recipe, RunRecord, ThreatModel};
+use crate::threat::ThreatModel;
 use serde::Serialize;
 use std::fmt;
 
@@ -192,10 +195,12 @@ impl Training {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AttackName, AttackSpec, Norm, Passes, ThreatModel};
+    use crate::attack::{AttackName, AttackSpec};
+    use crate::record::Passes;
+    use crate::threat::{Norm, ThreatModel};
 
     fn threat(epsilon: &str) -> ThreatModel {
-        ThreatModel::new(Norm::Linf, epsilon.parse().unwrap()).unwrap()
+        crate::threat::threat(Norm::Linf, epsilon)
     }
 
     fn judged(found: &[(&str, f64)], threat: ThreatModel) -> Evaluation {
@@ -278,7 +283,7 @@ mod tests {
         for (epsilon, is_said) in [("0.3", true), ("0.2", true), ("0.4", false)] {
             assert_eq!(training.collapse(&found(threat(epsilon))).is_some(), is_said, "{epsilon}");
         }
-        let l2 = ThreatModel::new(Norm::L2, "0.1".parse().unwrap()).unwrap();
+        let l2 = crate::threat::threat(Norm::L2, "0.1");
         assert_eq!(training.collapse(&found(l2)), None);
     }
 

@@ -1,11 +1,11 @@
 //! What a recipe means where it is silent: defaults by data set and by method.
 
-use crate::method::BaseMethod;
+use crate::method::{Anchor, BaseMethod, Curvature, Delay, MethodName, Refinement};
+use crate::model::{ModelName, PreActForm};
 use crate::names::{AttackStatistics, CollapsePolicy, DatasetName, OptimizerName, ScheduleName};
-use crate::{
-    Anchor, Curvature, Delay, MethodName, ModelName, Norm, NormalizationChoice, PixelLength, PreActForm,
-    Recipe, Refinement, ThreatModel,
-};
+use crate::normalization::NormalizationChoice;
+use crate::recipe::Recipe;
+use crate::threat::{Norm, PixelLength, ThreatModel};
 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
 pub const DELAY: Delay = Delay::Fraction(0.5);

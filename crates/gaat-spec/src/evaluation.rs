@@ -1,7 +1,10 @@
 //! What a judgement found, as data.
 
+use crate::attack::AttackSpec;
+use crate::names::ComputePrecision;
 use crate::record::Passes;
-use crate::{AttackSpec, ComputePrecision, PixelLength, Subset, ThreatModel};
+use crate::subset::Subset;
+use crate::threat::{PixelLength, ThreatModel};
 use serde::{Deserialize, Serialize};
 
 /// What one attack found.
@@ -145,7 +148,7 @@ pub struct Evaluation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judged_in;
+    use crate::names::judged_in;
 
     #[test]
     fn verdicts_of_older_versions_are_read_and_their_precision_is_unknown() {

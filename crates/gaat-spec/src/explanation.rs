@@ -1,8 +1,9 @@
 //! What networks look at, as data: saliency methods, and how far the maps of two networks agree.
 
+use crate::error::{Error, Result};
 use crate::names::named;
 use crate::record::Environment;
-use crate::{Error, Result, Subset};
+use crate::subset::Subset;
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of an explanation.

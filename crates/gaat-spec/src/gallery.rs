@@ -1,6 +1,8 @@
 //! A few test images with what an attack does to them, as pictures: what `gaat evaluate` leaves for the report.
 
-use crate::{AttackSpec, ComputePrecision, ThreatModel};
+use crate::attack::AttackSpec;
+use crate::names::ComputePrecision;
+use crate::threat::ThreatModel;
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of a gallery.

@@ -30,6 +30,7 @@ mod size;
 pub mod statistics;
 pub mod subset;
 pub mod threat;
+mod timeless;
 pub mod visible;
 
 pub use analysis::{Analysis, LossModel};

@@ -1,6 +1,6 @@
 //! Steps that are longer than the ball that they are to explore: mentioned wherever an attack or a recipe has one.
 
-use crate::{PixelLength, ThreatModel};
+use crate::threat::{PixelLength, ThreatModel};
 
 /// What is said of `who`, whose steps are of length `step_size` under `threat`; `None` where they are short enough.
 ///
@@ -28,7 +28,7 @@ fn shown(length: PixelLength) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Norm;
+    use crate::threat::Norm;
 
     fn note(step: &str, epsilon: &str) -> Option<String> {
         let threat = ThreatModel::new(Norm::Linf, epsilon.parse().unwrap()).unwrap();

@@ -1,9 +1,11 @@
 //! Training methods as data: names, presets, and what each needs to run.
 
+use crate::error::{Error, Result};
 use crate::names::{named, unknown};
-use crate::{Error, PixelLength, Result};
+use crate::threat::PixelLength;
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 named! {
     /// How the input Hessian is modelled at the anchor (the first three: arXiv 2309.09464, section 3).

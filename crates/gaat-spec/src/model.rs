@@ -1,6 +1,6 @@
 //! Names of networks: those that are published, and words of one's own; the same in TOML, on the command line and in saved files.
 
-use crate::Error;
+use crate::error::Error;
 use crate::names::nearest;
 use serde::{Deserialize, Serialize};
 use std::fmt;

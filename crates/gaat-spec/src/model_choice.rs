@@ -1,6 +1,7 @@
 //! Which network a recipe means: one by name, or the one of a file.
 
-use crate::{Error, ModelName, Result};
+use crate::error::{Error, Result};
+use crate::model::ModelName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;

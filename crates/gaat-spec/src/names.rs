@@ -1,6 +1,6 @@
 //! Closed lists of names: the same word in TOML, on the command line and in JSON.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Declares an enum whose variants each have one kebab-case name for every use.

@@ -1,6 +1,6 @@
 //! What is done to pixels first: nothing, the numbers of the data set, or given ones.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

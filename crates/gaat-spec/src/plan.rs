@@ -1,10 +1,11 @@
 //! The numbers of a training: everything of a checked recipe that makes no part, such as a network or a data set.
 
+use crate::long_step::long_step;
 use crate::method::{AwpSpec, BaseMethod};
 use crate::names::{AttackStatistics, CollapsePolicy, ConsistencyForm, SmoothingForm};
-use crate::recipe::{AugmentationSpec, OptimizerSpec};
+use crate::recipe::{AugmentationSpec, OptimizerSpec, Recipe};
 use crate::schedule::Schedule;
-use crate::{PixelLength, Recipe, ThreatModel, long_step};
+use crate::threat::{PixelLength, ThreatModel};
 
 /// What the loop goes by. Only [`Recipe::check`] makes one, so that a plan is always a checked one.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,7 +168,7 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use crate::Recipe;
+    use crate::recipe::Recipe;
 
     #[test]
     fn a_step_longer_than_the_ball_is_noted_unless_it_is_the_usual_one() {

@@ -12,17 +12,21 @@ mod read;
 pub use checked::{AugmentationSpec, CheckedRecipe, OptimizerSpec};
 pub use differences::Difference;
 
-use crate::method::{BaseMethod, Delay};
+use crate::defaults;
+use crate::error::{Error, Result};
+use crate::method::{Anchor, BaseMethod, Curvature, Delay, MethodName, Refinement};
+use crate::model::ModelName;
+use crate::model_choice::ModelChoice;
 use crate::names::{
     AttackLabels, AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, Head, OptimizerName,
     Residence, ScheduleName, SmoothingForm, nearest,
 };
-use crate::{
-    Anchor, Curvature, Error, MethodName, ModelChoice, ModelName, Norm, NormalizationChoice, PixelLength,
-    Refinement, Result, Size, defaults,
-};
+use crate::normalization::NormalizationChoice;
+use crate::size::Size;
+use crate::threat::{Norm, PixelLength};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Every setting of a run. Keys are kebab-case in TOML; a key that is absent takes the default of the data set or
 /// of the method.
@@ -30,7 +34,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
-    /// Data set: digits, mnist, fashion-mnist, cifar10, cifar100 or folder
+    /// Data set
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Data"))]
     pub dataset: Option<DatasetName>,
     /// Directory of the data; by default that of the variable `GAAT_DATA`, else the platform's data directory
@@ -432,7 +436,8 @@ fn check_keys(table: &toml::Table) -> Result<()> {
 
 /// The key names as serde knows them, so that no second list can go stale.
 mod fields {
-    use serde::de::{Deserializer, Error, Visitor, value::Error as PlainError};
+    use serde::de::value::Error as PlainError;
+    use serde::de::{Deserializer, Error, Visitor};
 
     pub(super) fn of_recipe() -> &'static [&'static str] {
         let mut found: &'static [&'static str] = &[];
@@ -470,7 +475,7 @@ mod fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MethodSpec;
+    use crate::method::MethodSpec;
 
     fn check(text: &str) -> Result<CheckedRecipe> {
         Recipe::from_toml(text)?.check()

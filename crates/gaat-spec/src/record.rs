@@ -1,8 +1,10 @@
 //! What a run did: the record saved as `run.json`, and the counts that its claims rest on.
 
-use crate::{ComputePrecision, Recipe, Residence};
+use crate::names::{ComputePrecision, Residence};
+use crate::recipe::Recipe;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, ops::AddAssign};
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 /// Version of the layout of `run.json`.
 pub const SCHEMA: &str = "gaat-run-1";

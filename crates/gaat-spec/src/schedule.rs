@@ -1,6 +1,6 @@
 //! The learning rate as a pure function of progress.
 
-use crate::ScheduleName;
+use crate::names::ScheduleName;
 
 /// A schedule with its numbers.
 #[derive(Debug, Clone, PartialEq)]

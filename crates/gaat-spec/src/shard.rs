@@ -1,6 +1,6 @@
 //! A part of an evaluation, as somebody writes it: `2/4` is the second of four.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

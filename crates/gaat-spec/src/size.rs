@@ -1,6 +1,6 @@
 //! The size of an image as somebody writes it: `32` for a square, `160x120` for 160 pixels wide and 120 high.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,7 @@
 //! Which images of a test set are looked at, where it is not all of them.
 
+use crate::error::{Error, Result};
 use crate::names::named;
-use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 named! {

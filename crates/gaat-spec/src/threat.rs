@@ -1,8 +1,9 @@
 //! The threat model: which perturbations count as an attack.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 /// The norm that bounds a perturbation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -186,6 +187,12 @@ impl fmt::Display for ThreatModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.norm, self.epsilon)
     }
+}
+
+/// A threat model of a unit test.
+#[cfg(test)]
+pub(crate) fn threat(norm: Norm, epsilon: &str) -> ThreatModel {
+    ThreatModel::new(norm, epsilon.parse().unwrap()).unwrap()
 }
 
 #[cfg(test)]

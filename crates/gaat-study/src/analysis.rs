@@ -1,6 +1,6 @@
 //! An analysis of a subject: its title, its files, and its place in the report.
 
-use crate::Result;
+use crate::error::Result;
 use crate::files::{write_json, write_text};
 use crate::judging::images;
 use crate::subject::Subject;

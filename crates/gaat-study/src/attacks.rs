@@ -1,6 +1,6 @@
 //! Attacks by name, with the numbers that are customary for a data set.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_spec::{AttackName, AttackSpec, Budget, DatasetName, ThreatModel};
 
 /// Steps of PGD where nothing else is said.
@@ -23,8 +23,7 @@ impl Attacks<'_> {
     /// for the norm of `threat`.
     pub fn specs(&self, threat: &ThreatModel, dataset: DatasetName) -> Result<Vec<AttackSpec>> {
         if self.names.is_empty() {
-            let known: Vec<_> = AttackName::ALL.iter().map(|name| name.as_str()).collect();
-            return Err(Error::Usage(format!("no attack to judge by; known: {}", known.join(", "))));
+            return Err(Error::Usage(format!("no attack to judge by; known: {}", AttackName::listed())));
         }
         self.budget.check_used(self.names)?;
         let mut specs: Vec<AttackSpec> = Vec::new();

@@ -1,8 +1,8 @@
 //! An attack on a subject whose images are kept: as arrays, as pictures of 8 bits, as a grid to look at.
 
+use crate::error::{Error, Result};
 use crate::files::is_free;
 use crate::subject::Subject;
-use crate::{Error, Result};
 use gaat::evaluate::{GradientSource, PerturbOptions, PerturbedImages, Success, perturb};
 use gaat_report::{Attempt, EightBitAttempt};
 use gaat_spec::long_step;

@@ -1,6 +1,6 @@
 //! Bounds that a network is looked at over, where none are named.
 
-use crate::Result;
+use crate::error::Result;
 use gaat::evaluate::CurveAttack;
 use gaat_spec::{AttackName, Budget, DatasetName, Norm, PixelLength, ThreatModel};
 

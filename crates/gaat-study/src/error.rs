@@ -97,10 +97,10 @@ pub enum Error {
         /// A usual bound in that norm.
         example: &'static str,
     },
-    /// The directory of a run that is to be made holds something else.
+    /// Something lies where a run or a file is to be made.
     #[error("{} {}", visible_path(path), visible_lines(reason))]
     Taken {
-        /// The directory.
+        /// The place.
         path: PathBuf,
         /// What lies there.
         reason: String,

@@ -1,9 +1,9 @@
 //! Several subjects on the same images: what each looks at, and how far they agree.
 
+use crate::error::{Error, Result};
 use crate::files::{write_json, write_text};
 use crate::report::{is_reported, refresh};
 use crate::subject::Subject;
-use crate::{Error, Result};
 use gaat::explain::{Control, ExplainOptions, Explained, Subject as Network, explain};
 use gaat_report::explanation_markdown;
 use gaat_spec::visible_path;

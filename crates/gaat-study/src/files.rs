@@ -1,13 +1,13 @@
 //! Documents beside a run: written whole or not at all, read where they are there.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
 /// Replaces `path` by `text` in one step.
 pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
-    gaat_data::write_whole(path, text.as_bytes())
+    gaat_files::write_whole(path, text.as_bytes())
         .map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = gaat_data::files::read_text(path)?;
+    let text = gaat_files::read_text(path)?;
     serde_json::from_str(&text).map(Some).map_err(|error| Error::File {
         path: path.to_owned(),
         reason: format!("is damaged ({error}); restore the file from a copy, or remove it and repeat the command that wrote it"),

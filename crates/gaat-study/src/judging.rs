@@ -1,8 +1,9 @@
 //! Judging a subject, and keeping the verdict where it belongs: the record of the run, its verdicts, its report.
 
+use crate::error::Result;
 use crate::report::{keep_gallery, refresh, warning};
 use crate::subject::Subject;
-use crate::{Result, verdicts};
+use crate::verdicts;
 use gaat::evaluate::{Control, EvaluateOptions, Progress, evaluate_in, evaluate_shard, merge};
 use gaat::world::{Alone, World};
 use gaat_report::Judged;

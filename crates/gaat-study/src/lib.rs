@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`comparison`] | several methods under one recipe, judged alike; continues where it stopped |
 //! | [`subject`] | a trained network with its recipe and its test images, to be judged, attacked, analysed |
+//! | [`question`] | what a subject is asked, with all that is left open filled in |
 //! | [`verdicts`] | what was found of a run, by kind |
 //! | [`report`] | the HTML page of a run or of a comparison |
+//! | [`export`] | a trained network written for other programs |
 //! | [`attacks`], [`epsilons`], [`recipes`], [`planned`] | attacks by name, usual bounds, recipes from files, the run that is meant |
 //!
 //! Nothing here reads an argument, prints, or knows a terminal: the caller observes by a closure.
@@ -73,10 +75,12 @@ pub mod comparison;
 pub mod epsilons;
 pub mod error;
 pub mod explanation;
+pub mod export;
 mod files;
 mod judging;
 pub mod network;
 pub mod planned;
+pub mod question;
 pub mod recipes;
 pub mod report;
 pub mod subject;

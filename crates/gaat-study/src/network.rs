@@ -1,6 +1,6 @@
 //! What there is to tell of a network of `torch.export` in its file.
 
-use crate::Result;
+use crate::error::Result;
 use gaat::exported::ExportedFile;
 use gaat::nn::{Classifier, Mode, Normalization};
 use gaat_report::format::count;

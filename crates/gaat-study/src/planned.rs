@@ -1,6 +1,7 @@
 //! Which run is meant: its recipe, its directory and its networks, out of a file, single keys and what an earlier run has saved.
 
-use crate::{Result, recipes};
+use crate::error::Result;
+use crate::recipes;
 use gaat::nn::Catalogue;
 use gaat::run::settled;
 use gaat::train::with_given_model;

@@ -1,6 +1,6 @@
 //! Recipes from files, the differences of two, and where a run of one usually lies.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_spec::{CheckedRecipe, Recipe};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub fn read(file: Option<&Path>) -> Result<Recipe> {
     if !path.exists() {
         return Err(Error::NoRecipe { path: path.to_owned() });
     }
-    let text = gaat_data::files::read_text(path)?;
+    let text = gaat_files::read_text(path)?;
     Recipe::from_toml(&text).map_err(|error| Error::File { path: path.to_owned(), reason: error.to_string() })
 }
 

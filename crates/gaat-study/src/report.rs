@@ -1,8 +1,9 @@
 //! Reports of run directories and comparisons: reads what lies there, writes `report.html` and `plots/`.
 
 use crate::comparison::judgement;
+use crate::error::{Error, Result};
 use crate::files::{read_json, write_text};
-use crate::{Error, Result, verdicts};
+use crate::verdicts;
 use gaat_report::format::typed;
 use gaat_report::{Comparison, ComparisonPage, Judged, Report, RunPage};
 use gaat_spec::{Analysis, Explanation, Gallery, MethodName, ThreatModel};
@@ -70,7 +71,7 @@ pub(crate) fn chain(error: &Error) -> String {
 /// When it cannot be read, is of another schema, or is damaged.
 pub fn read_comparison(directory: &Path) -> Result<Comparison> {
     let path = directory.join(COMPARISON);
-    let text = gaat_data::files::read_text(&path)?;
+    let text = gaat_files::read_text(&path)?;
     text.parse()
         .map_err(|error: gaat_report::comparison::Unreadable| Error::File { path, reason: error.to_string() })
 }

@@ -1,7 +1,7 @@
 //! What is judged, attacked and looked into: a trained network with its recipe and test images of its classes.
 
+use crate::error::{Error, Result};
 use crate::recipes::check_data_dir;
-use crate::{Error, Result};
 use gaat::dataset::{Dataset, load, normalization};
 use gaat::exported::{ExportedFile, doubt, is_exported};
 use gaat::nn::{Catalogue, Classifier, InputShape, Mode};

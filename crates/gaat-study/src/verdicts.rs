@@ -1,6 +1,6 @@
 //! The verdicts on a run, in `evaluations.json` of its directory: the latest of each kind.
 
-use crate::Result;
+use crate::error::Result;
 use crate::files::{read_json, write_json};
 use gaat::lock::Writer;
 use gaat_report::Judged;

@@ -3,10 +3,11 @@
 //! A test that lacks something says so by [`skip`] and returns. `cargo xtask test` prints at its end how many did and why, so
 //! that no reader takes them for tests that passed.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Names the file that [`skip`] appends to; `cargo xtask test` sets it.
 pub const SKIPS: &str = "GAAT_TEST_SKIPS";
@@ -55,6 +56,17 @@ pub fn data(name: &str) -> Option<PathBuf> {
 /// The Python to ask: the one that [`PYTHON`] names, else `python3`.
 pub fn python() -> OsString {
     std::env::var_os(PYTHON).unwrap_or_else(|| "python3".into())
+}
+
+/// The tensors of the safetensors file at `path`: bytes by name.
+///
+/// # Panics
+/// When the file cannot be read, or is damaged.
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+pub fn file_tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let bytes = fs_err::read(path).unwrap();
+    let document = gaat_files::tensors::parse(path, &bytes).unwrap();
+    document.file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
 }
 
 /// An array as numpy writes it (`numpy/lib/format.py`, version 1.0): `kind` and `shape` as in the header, such as `<i8` and `(3,)`.

@@ -1,6 +1,6 @@
 //! Images on a device: from the bytes of an [`ImageSource`] to the float batches that networks take.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_data::{ImageShape, ImageSource, epoch_order};
 use gaat_spec::{Selection, Subset};
 use std::sync::Arc;

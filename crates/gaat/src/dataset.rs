@@ -1,6 +1,6 @@
 //! The data set of a recipe: loaded, split, and measured for normalisation.
 
-use crate::Result;
+use crate::error::Result;
 use crate::nn::{InputShape, Normalization};
 use gaat_data::{ImageSource, Opened, Parts, Source, SplitOptions, Splits, View, for_each_chunk, split};
 use gaat_spec::{CheckedRecipe, NormalizationChoice, Residence, Size};

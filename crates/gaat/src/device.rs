@@ -1,8 +1,8 @@
 //! Where and in which precision a process computes: devices, threads, and what is set before the first tensor.
 
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, ComputePrecision, InputShape, PrecisionRequest};
 use crate::world::Place;
-use crate::{Error, Result};
 use gaat_spec::ModelName;
 use gaat_spec::record::{Environment, LIBTORCH_VERSION};
 use std::num::NonZero;

@@ -233,6 +233,17 @@ fn not_to_be_had(wanted: Option<&str>) -> String {
     wanted.map_or_else(String::new, |wanted| format!(": {wanted} more were not available"))
 }
 
+impl From<gaat_files::Error> for Error {
+    fn from(error: gaat_files::Error) -> Self {
+        match error {
+            gaat_files::Error::File { path, reason } => Self::File { path, reason },
+            gaat_files::Error::Foreign { path } => Self::Foreign { path },
+            gaat_files::Error::Io(error) => Self::Io(error),
+            other => Self::Io(std::io::Error::other(other)),
+        }
+    }
+}
+
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Self {
         Self::of_libtorch(&error.to_string())

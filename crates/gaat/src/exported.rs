@@ -2,12 +2,13 @@
 
 use crate::batch::{Choice, Images};
 use crate::device::parse_device;
+use crate::error::{Error, Result};
 use crate::nn::{
     Architecture, BuildOptions, Builder, Catalogue, Classifier, ComputePrecision, ExportedNetwork,
     ExportedOptions, InputShape, Mode, Normalization, PrecisionRequest, answer,
 };
-use crate::{Error, Result};
-use gaat_data::{ImageSource, digest_of};
+use gaat_data::ImageSource;
+use gaat_files::digest_of;
 use gaat_pt2::{Package, Program};
 use gaat_spec::{ModelName, Selection, visible_path};
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ impl ExportedFile {
     /// # Errors
     /// When it cannot be read, or is not an image classifier that can be run; what is refused is named, with what to do in Python.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = gaat_data::files::read(path)?;
+        let bytes = gaat_files::read(path)?;
         let digest = digest_of(&bytes);
         let package = gaat_pt2::read(bytes).map_err(|error| fault(path, error.to_string()))?;
         Ok(Self { path: path.to_owned(), package: Arc::new(package), digest, has_weights: true })
@@ -63,10 +64,10 @@ impl ExportedFile {
     /// As [`read`](Self::read), and when the two are not of one network.
     pub fn read_with(path: &Path, evaluation: Option<&Path>) -> Result<Self> {
         let Some(second) = evaluation else { return Self::read(path) };
-        let mut bytes = gaat_data::files::read(path)?;
+        let mut bytes = gaat_files::read(path)?;
         let read = |path: &Path, bytes| gaat_pt2::read(bytes).map_err(|error| fault(path, error.to_string()));
         let package = read(path, bytes.clone())?;
-        let more = gaat_data::files::read(second)?;
+        let more = gaat_files::read(second)?;
         bytes.extend_from_slice(&more);
         let digest = digest_of(&bytes);
         drop(bytes);
@@ -85,7 +86,7 @@ impl ExportedFile {
         let paths = folders.into_iter().flatten().map(|folder| folder.join(GRAPH));
         let Some(path) = paths.into_iter().find(|path| path.exists()) else { return Ok(None) };
         let room = fs_err::metadata(weights)?.len();
-        let read = gaat_pt2::read_graph(gaat_data::files::read(&path)?, room);
+        let read = gaat_pt2::read_graph(gaat_files::read(&path)?, room);
         let (package, digest) = read.map_err(|error| fault(&path, error.to_string()))?;
         let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_digest {

@@ -1,10 +1,10 @@
 //! A few test images with what an attack does to them, for people to look at.
 
+use crate::error::{Error, Result};
 use crate::evaluate::{GradientSource, PerturbOptions, amplified, perturb};
 use crate::explain::{attribution, coloured, methods_for};
 use crate::nn::Classifier;
 use crate::pictures::{png, rgb};
-use crate::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use gaat_data::{ImageSet, ImageSource};

@@ -50,13 +50,13 @@ pub mod prelude;
 pub mod run;
 pub mod taylor;
 mod tensors;
-mod tfevents;
 pub mod train;
 pub mod weights;
 pub mod world;
 
 pub use error::{Error, Result};
 pub use gaat_data as data;
+pub use gaat_files as formats;
 pub use gaat_spec as spec;
 
 /// Compiles the example of docs/using.md.

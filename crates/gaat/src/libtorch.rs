@@ -1,6 +1,6 @@
 //! What libtorch says when it refuses something, as errors of this library: the one place where its words are read.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Signs of memory that is not available, in lower case.
 const MEMORY: [&str; 5] = [

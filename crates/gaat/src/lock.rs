@@ -3,8 +3,7 @@
 //! The locks are the kernel's and end with the process that holds them, so that a killed one leaves none behind. Where a file
 //! system knows no locks, none are taken.
 
-use crate::{Error, Result};
-use gaat_data::files;
+use crate::error::{Error, Result};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -41,10 +40,10 @@ impl Owner {
         let path = directory.join(FILE);
         let begun = Instant::now();
         loop {
-            let mut file = files::rewrite(&path)?.into_file();
+            let mut file = gaat_files::rewrite(&path)?.into_file();
             if is_locked(&file, &path)? {
                 // An owner that has just ended may have removed this very file.
-                if !files::is_at(&file, &path) {
+                if !gaat_files::is_at(&file, &path) {
                     continue;
                 }
                 file.set_len(0)?;

@@ -1,8 +1,8 @@
 //! The libtorch that was loaded and what it finds on this machine, to explain why something does not work.
 
 use crate::device::cpu_name;
+use crate::error::{Error, Result};
 use crate::nn::{ComputePrecision, PrecisionRequest, has_bf16};
-use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 

@@ -1,6 +1,6 @@
 //! Images as PNG: grey or RGB tensors out, three channels in.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// Images smaller than this are enlarged by a whole factor.
@@ -24,7 +24,7 @@ pub(crate) fn png(picture: &Tensor) -> Result<Vec<u8>> {
     let bytes = bytes.f_permute([1, 2, 0])?.f_contiguous()?;
     let size = bytes.size();
     let bytes = Vec::<u8>::try_from(bytes.f_flatten(0, -1)?)?;
-    gaat_data::png(&bytes, size[1] as u32, size[0] as u32).map_err(Error::Usage)
+    gaat_files::png::of_rgb(&bytes, size[1] as u32, size[0] as u32).map_err(Error::Usage)
 }
 
 /// Images `[N, C, H, W]` side by side, `[3, H', N W']`.

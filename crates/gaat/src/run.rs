@@ -3,12 +3,13 @@
 
 use crate::dataset::{self, Dataset};
 use crate::device::Compute;
+use crate::error::{Error, Result};
 use crate::exported::{self, ExportedFile};
 use crate::files::write_atomically;
 use crate::lock::{self, Owner, Writer};
 use crate::nn::{Architecture, Catalogue, Classifier, ComputePrecision, PrecisionRequest, has_bf16};
+use crate::tensors;
 use crate::weights::{self, Description};
-use crate::{Error, Result, tensors};
 use gaat_data::TestSet;
 use gaat_spec::record::TestRecord;
 use gaat_spec::{CheckedRecipe, Evaluation, ModelChoice, NormalizationChoice, Recipe, RunRecord};
@@ -107,7 +108,7 @@ impl RunDirectory {
     /// Removes the temporary files of writers that were killed here.
     pub(crate) fn sweep(&self) {
         for folder in ["", CHECKPOINTS, "plots", "analysis", "explanation"] {
-            gaat_data::sweep(&self.root.join(folder));
+            gaat_files::sweep(&self.root.join(folder));
         }
     }
 
@@ -178,14 +179,14 @@ impl RunDirectory {
 
     pub(crate) fn read_record(&self) -> Result<RunRecord> {
         let path = self.record();
-        let text = gaat_data::files::read_text(&path)?;
+        let text = gaat_files::read_text(&path)?;
         serde_json::from_str(&text)
             .map_err(|error| Error::File { path, reason: format!("cannot be read: {error}") })
     }
 
     pub(crate) fn read_recipe(&self) -> Result<Recipe> {
         let path = self.recipe();
-        let text = gaat_data::files::read_text(&path)?;
+        let text = gaat_files::read_text(&path)?;
         let recipe = Recipe::from_toml(&text);
         // It was checked as it was written, so that what is wrong with it is the file's own.
         let checked = recipe.and_then(|recipe| recipe.check_with(&|_| true).map(|_| recipe));

@@ -1,11 +1,11 @@
 //! Weights on disk: a safetensors file with public PyTorch names that says which network it belongs to.
 
 use crate::device::Compute;
+use crate::error::{Error, Result};
 use crate::nn::{
     BuildOptions, Catalogue, Classifier, ComputePrecision, InputShape, Normalization, Outline, Sized,
 };
 use crate::tensors::{self, Document};
-use crate::{Error, Result};
 pub use gaat_spec::Checkpoint;
 use gaat_spec::{ModelName, visible};
 use serde::{Deserialize, Serialize};

@@ -290,7 +290,7 @@ fn write_photos(root: &Path) {
             for number in 0..10_u8 {
                 let pixels = [100 * class as u8 + number; 3 * 8 * 8];
                 let file = root.join(folder).join(format!("{number}.png"));
-                fs_err::write(file, gaat_data::png(&pixels, 8, 8).unwrap()).unwrap();
+                fs_err::write(file, gaat_files::png::of_rgb(&pixels, 8, 8).unwrap()).unwrap();
             }
         }
     }

@@ -8,7 +8,7 @@ const EVIL: &str = "\u{1b}[2J\u{1b}]0;t\u{7}\u{202e}\u{200b}\u{9b}31m\nerror: x"
 
 /// An image folder with the training classes `classes`, of which the test part has the first.
 fn folder(root: &Path, classes: &[&str]) {
-    let png = gaat_data::png(&[7; 3 * 16], 4, 4).unwrap();
+    let png = gaat_files::png::of_rgb(&[7; 3 * 16], 4, 4).unwrap();
     for (part, classes) in [("train", classes), ("test", &classes[..1])] {
         for class in classes {
             let class = root.join(part).join(class);

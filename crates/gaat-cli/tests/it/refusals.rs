@@ -147,7 +147,8 @@ fn data_is_described_and_missing_data_is_explained() {
             let folder = directory.path().join(format!("photos/{part}/{name}"));
             fs_err::create_dir_all(&folder).unwrap();
             let pixels: Vec<u8> = (0..3 * side * side).map(|index| index as u8).collect();
-            fs_err::write(folder.join("1.png"), gaat_data::png(&pixels, side, side).unwrap()).unwrap();
+            fs_err::write(folder.join("1.png"), gaat_files::png::of_rgb(&pixels, side, side).unwrap())
+                .unwrap();
         }
     }
     assert!(stdout(&gaat(directory.path(), "data verify folder --data-dir photos")).contains("--resize"));

@@ -13,13 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::scan::{Place, Scan};
 use crate::error::Error;
-use crate::files;
 use crate::gzip::read_up_to;
-use crate::hexadecimal::hexadecimal;
 use crate::image_set::ImageShape;
-use crate::room::{self, in_words};
-use crate::temporary::sweep;
-use crate::whole_file::write_with;
+use crate::room;
+use gaat_files::{hexadecimal, in_words, sweep, write_with};
 use gaat_spec::visible_path;
 
 const MAGIC: [u8; 8] = *b"gaatimg2";
@@ -79,7 +76,7 @@ impl Cache {
     pub(crate) fn read(&self) -> Result<Option<Entry>, String> {
         // What a killed writer of the cache has left may be as large as the cache.
         sweep(&self.directory);
-        match files::open(&self.file) {
+        match gaat_files::open(&self.file) {
             Ok(file) => self.read_file(file).map_err(|error| self.unusable(&error.to_string())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.unusable(&error.to_string())),
@@ -89,7 +86,7 @@ impl Cache {
     fn read_file(&self, file: File) -> io::Result<Option<Entry>> {
         let mut reader = Checked { inner: file, checksum: 0 };
         let Some((shape, length)) = self.read_header(&mut reader)? else { return Ok(None) };
-        if let Some(free) = room::memory().filter(|free| *free < length) {
+        if let Some(free) = gaat_files::free_memory().filter(|free| *free < length) {
             return Err(damaged(format!(
                 "it holds {}, and {} of memory are free",
                 in_words(length),
@@ -134,7 +131,7 @@ impl Cache {
     /// warning for the user.
     pub(crate) fn find(&self) -> Result<Option<Kept>, String> {
         sweep(&self.directory);
-        let found = match files::open(&self.file) {
+        let found = match gaat_files::open(&self.file) {
             Ok(file) => self.check_file(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

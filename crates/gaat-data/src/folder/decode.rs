@@ -79,7 +79,7 @@ impl Job {
         let total = shape.bytes().saturating_mul(files.len());
         if pixels.try_reserve_exact(total).is_err() {
             let what = format!("{}: {} images of {shape}", visible_path(&self.root), files.len());
-            let (needed, available) = (total as u64, room::memory().unwrap_or_default());
+            let (needed, available) = (total as u64, gaat_files::free_memory().unwrap_or_default());
             return Err(Error::TooLarge { what, needed, available });
         }
         pixels.resize(total, 0);

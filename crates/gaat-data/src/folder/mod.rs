@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::image_set::ImageSet;
-use crate::room;
 use crate::seen::seen;
 use crate::source::ImageSource;
 pub(crate) use arrangement::{Arrangement, Part};
@@ -137,7 +136,7 @@ pub(crate) fn open(
         Residence::Auto => {
             let images = (scan.train.len() + scan.test.len()) as u64;
             let needed = images.saturating_mul(decode::Job::of(&scan, resize)?.planes().bytes() as u64);
-            room::memory().is_some_and(|free| needed > free / 2)
+            gaat_files::free_memory().is_some_and(|free| needed > free / 2)
         }
     };
     if !is_streamed {

@@ -8,7 +8,6 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use super::jpeg;
 use super::scan::{ImageFile, Place};
 use crate::error::{Error, Result};
-use crate::files;
 use crate::image_set::ImageShape;
 use crate::room;
 use gaat_spec::visible_path;
@@ -69,7 +68,7 @@ pub(super) fn has_colour(file: &ImageFile) -> bool {
         Some(reader.into_decoder().ok()?.color_type().has_color())
     }
     let colour = match &file.place {
-        Place::File(path) => files::open(path).ok().and_then(|file| header(BufReader::new(file))),
+        Place::File(path) => gaat_files::open(path).ok().and_then(|file| header(BufReader::new(file))),
         Place::Member { .. } => file.read(LONGEST_FILE, "").ok().and_then(|bytes| header(Cursor::new(bytes))),
     };
     colour.unwrap_or(false)

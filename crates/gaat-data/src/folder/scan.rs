@@ -12,7 +12,6 @@ use super::arrangement::{Arrangement, Part};
 use super::shards;
 use crate::classes;
 use crate::error::{Error, Result, names};
-use crate::files;
 use gaat_spec::visible_path;
 
 /// How the names of image files end, in lower case.
@@ -67,13 +66,13 @@ impl ImageFile {
     /// The whole content, of at most `most` bytes, which `what` describes for the message.
     pub(super) fn read(&self, most: u64, what: &str) -> io::Result<Vec<u8>> {
         let Place::Member { shard, offset, .. } = &self.place else {
-            return files::read_at_most(&self.path(), most, what);
+            return gaat_files::read_at_most(&self.path(), most, what);
         };
         if self.bytes > most {
             let reason = format!("{}: holds more than {what}", visible_path(&self.path()));
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
         }
-        let mut file = files::open(shard)?;
+        let mut file = gaat_files::open(shard)?;
         file.seek(SeekFrom::Start(*offset))?;
         let mut bytes = vec![0; self.bytes as usize];
         file.read_exact(&mut bytes)?;
@@ -290,7 +289,7 @@ fn image_files(folder: &Path, label: u16) -> Result<(Vec<ImageFile>, Ignored)> {
         // The entry's own metadata is the cheap one, but for a link it describes the link.
         let mut metadata = entry.metadata()?;
         if !metadata.is_file() {
-            metadata = files::regular(&path)?;
+            metadata = gaat_files::regular(&path)?;
         }
         let (modified, changed) = times(&metadata)?;
         files.push((

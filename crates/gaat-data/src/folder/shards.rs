@@ -16,7 +16,6 @@ use super::arrangement::Part;
 use super::scan::{ENDINGS, ImageFile, Listed, Place, check_class_count, times};
 use crate::classes;
 use crate::error::{Error, Result};
-use crate::files;
 
 /// What a shard must be, for messages.
 const EXPECTED: &str = "a whole tar archive";
@@ -52,7 +51,7 @@ fn class_names(root: &Path, count: usize) -> Result<Vec<String>> {
     for name in NAMES {
         let path = root.join(name);
         if path.is_file() {
-            let text = files::read_text(&path)?;
+            let text = gaat_files::read_text(&path)?;
             let names = text.lines().map(str::to_owned);
             let names = classes::class_names(names)
                 .map_err(|fault| Error::malformed(&path, "a name of its own in each line", fault))?;
@@ -74,7 +73,7 @@ struct Sample {
 /// The images of one shard, in its order.
 fn images(path: &Path) -> Result<Vec<ImageFile>> {
     let reading = |error| Error::reading(path, EXPECTED, error);
-    let file = files::open(path)?;
+    let file = gaat_files::open(path)?;
     let metadata = file.metadata()?;
     let length = metadata.len();
     let (modified, changed) = times(&metadata)?;
@@ -155,7 +154,7 @@ fn check_end(path: &Path, end: u64, length: u64) -> Result<()> {
     if length < end.saturating_add(END) {
         return Err(cut_short());
     }
-    let mut file = files::open(path)?;
+    let mut file = gaat_files::open(path)?;
     file.seek(std::io::SeekFrom::Start(end))?;
     let mut block = [0; END as usize];
     file.read_exact(&mut block)?;

@@ -92,7 +92,7 @@ fn files_of_another_set_under_the_names_of_mnist_are_refused_from_any_folder() {
 }
 
 fn picture(shade: u8) -> Vec<u8> {
-    gaat_data::png(&[shade; 3 * 4 * 4], 4, 4).unwrap()
+    gaat_files::png::of_rgb(&[shade; 3 * 4 * 4], 4, 4).unwrap()
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn of_study(error: &StudyError) -> Option<String> {
             "--dataset and --data-dir choose the images; `gaat import` takes names from --dataset or --classes"
         }
         StudyError::Epsilon { example, .. } => return Some(format!("--epsilon {example}")),
-        StudyError::Taken { .. } => "--out chooses another directory",
+        StudyError::Taken { .. } => "--out chooses another place",
         _ => return None,
     };
     Some(text.to_owned())

@@ -1,15 +1,18 @@
 //! `gaat analyze`.
 
-use super::{Outcome, open, selection};
+use super::{ended, open, selection};
 use crate::progress::AnalysisProgress;
 use anyhow::Result;
 use gaat::analyze::AnalyzeOptions;
 use gaat_cli::arguments::AnalyzeArguments;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_report::analysis_text;
 use gaat_spec::{Curvature, LossModel, visible_path};
 use gaat_study::analysis::save_analysis;
 use gaat_study::{Subject, epsilons, report};
+
+const AGAIN: &str = "interrupted; an analysis starts again when it is repeated";
 
 pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Outcome> {
     let curvatures = if arguments.curvatures.is_empty() { Curvature::ALL } else { &arguments.curvatures };
@@ -19,13 +22,7 @@ pub(crate) fn run(arguments: &AnalyzeArguments, printer: &Printer) -> Result<Out
     let options = options(arguments, &subject, models)?;
     let mut progress = AnalysisProgress::new(printer);
     let found = subject.analyze(&options, &mut |now| progress.update(now));
-    let analysis = match found {
-        Err(error) if error.is_interruption() => {
-            printer.notice("interrupted; an analysis starts again when it is repeated");
-            return Ok(Outcome::Interrupted);
-        }
-        found => found?,
-    };
+    let Some(analysis) = ended(found, printer, AGAIN)? else { return Ok(Outcome::Interrupted) };
     let title = subject.analysis_title(&analysis);
     let out = arguments.out.clone().unwrap_or_else(|| subject.analysis_directory());
     save_analysis(&out, &title, &analysis)?;

@@ -1,10 +1,11 @@
 //! `gaat attack`.
 
-use super::{Outcome, open, selection};
+use super::{open, selection};
 use anyhow::{Result, bail};
 use gaat::evaluate::{GradientSource, PerturbOptions};
 use gaat_cli::arguments::{AttackArguments, GradientChoice};
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_report::attempt_text;
 use gaat_spec::Curvature;
 use gaat_study::attacks::Attacks;

@@ -1,6 +1,6 @@
 //! `gaat compare`: several methods under one recipe, judged alike, in one table.
 
-use super::Outcome;
+use super::ended;
 use crate::progress::ComparisonProgress;
 use anyhow::{Result, bail};
 use gaat::run::settled;
@@ -8,6 +8,7 @@ use gaat_cli::arguments::CompareArguments;
 use gaat_cli::directory::command_line;
 use gaat_cli::interrupt;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_spec::{Budget, visible_path};
 use gaat_study::{CompareOptions, Plan, compare, recipes};
 
@@ -25,13 +26,7 @@ pub(crate) fn run(arguments: &CompareArguments, printer: &Printer) -> Result<Out
     let mut progress = ComparisonProgress::new(printer);
     let compared = compare(&plan, &catalogue, &mut progress);
     drop(progress);
-    let comparison = match compared {
-        Err(error) if error.is_interruption() => {
-            printer.notice(GOES_ON);
-            return Ok(Outcome::Interrupted);
-        }
-        compared => compared?,
-    };
+    let Some(comparison) = ended(compared, printer, GOES_ON)? else { return Ok(Outcome::Interrupted) };
     printer.result(&comparison, |comparison| {
         let place = visible_path(plan.directory());
         format!(

@@ -1,10 +1,10 @@
 //! `gaat doctor`.
 
-use super::Outcome;
 use crate::checkup;
 use anyhow::Result;
 use gaat_cli::arguments::DoctorArguments;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 
 pub(crate) fn run(arguments: &DoctorArguments, printer: &Printer) -> Result<Outcome> {
     let diagnosis = checkup::look(arguments)?;

@@ -1,16 +1,19 @@
 //! `gaat explain`.
 
-use super::{Outcome, open, selection};
+use super::{ended, open, selection};
 use anyhow::Result;
 use gaat::explain::{Control, ExplainOptions};
 use gaat_cli::arguments::{ExplainArguments, SubjectArguments};
 use gaat_cli::interrupt;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_report::explanation_text;
 use gaat_spec::{ComputePrecision, visible_path};
 use gaat_study::Subject;
 use gaat_study::explanation::{explain_all, explanation_directory, refresh_beside, save_explanation};
 use std::path::PathBuf;
+
+const AGAIN: &str = "interrupted; an explanation starts again when it is repeated";
 
 pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> Result<Outcome> {
     let subjects = open_all(arguments)?;
@@ -26,13 +29,8 @@ pub(crate) fn run(arguments: &ExplainArguments, printer: &Printer) -> Result<Out
         printer.progress(now);
         if interrupt::requested() { Control::Stop } else { Control::Continue }
     };
-    let found = match explain_all(&subjects, &options, &mut observer) {
-        Err(error) if error.is_interruption() => {
-            printer.notice("interrupted; an explanation starts again when it is repeated");
-            return Ok(Outcome::Interrupted);
-        }
-        found => found?,
-    };
+    let found = explain_all(&subjects, &options, &mut observer);
+    let Some(found) = ended(found, printer, AGAIN)? else { return Ok(Outcome::Interrupted) };
     let out = arguments.out.clone().unwrap_or_else(|| explanation_directory(&arguments.runs));
     save_explanation(&out, &found)?;
     if arguments.out.is_none() {

@@ -13,12 +13,11 @@ pub(crate) mod model;
 pub(crate) mod report;
 pub(crate) mod train;
 
-pub(crate) use gaat_cli::process::Outcome;
-
 use anyhow::Result;
 use gaat::nn::Catalogue;
 use gaat::world::{Alone, Group, Place, World};
 use gaat_cli::arguments::SubjectArguments;
+use gaat_cli::printer::Printer;
 use gaat_spec::Selection;
 use gaat_study::{Subject, SubjectOptions};
 use std::sync::Arc;
@@ -38,6 +37,17 @@ fn open(arguments: &SubjectArguments) -> Result<Subject> {
         precision: *precision,
     };
     Ok(Subject::open(&options, &Catalogue::standard())?)
+}
+
+/// What was found; `None` where the user broke off, who is told `advice`.
+fn ended<T>(found: gaat_study::Result<T>, printer: &Printer, advice: &str) -> Result<Option<T>> {
+    match found {
+        Err(error) if error.is_interruption() => {
+            printer.notice(advice);
+            Ok(None)
+        }
+        found => Ok(Some(found?)),
+    }
 }
 
 /// The processes that work with this one, met where `place` says.

@@ -1,9 +1,9 @@
 //! `gaat model info`.
 
-use super::Outcome;
 use anyhow::Result;
 use gaat_cli::arguments::{ModelAction, ModelArguments};
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_study::NetworkInfo;
 
 pub(crate) fn run(arguments: &ModelArguments, printer: &Printer) -> Result<Outcome> {

@@ -1,9 +1,9 @@
 //! `gaat report`.
 
-use super::Outcome;
 use anyhow::Result;
 use gaat_cli::arguments::ReportArguments;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_spec::visible_path;
 use gaat_study::report;
 use serde::Serialize;

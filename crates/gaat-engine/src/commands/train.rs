@@ -1,12 +1,12 @@
 //! `gaat train`.
 
-use super::Outcome;
 use crate::progress::TrainingProgress;
 use anyhow::Result;
 use gaat::train::{TrainOptions, train_in};
 use gaat::world::Place;
 use gaat_cli::arguments::TrainArguments;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_report::format::typed;
 use gaat_report::trained_text;
 use gaat_spec::{RunRecord, Status, visible_path};

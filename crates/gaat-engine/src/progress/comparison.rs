@@ -1,6 +1,7 @@
 //! Progress of a comparison: which run has its turn, how its training and its judgement go, and how it ended.
 
-use super::{EvaluationProgress, TrainingProgress};
+use super::evaluation::EvaluationProgress;
+use super::training::TrainingProgress;
 use gaat::evaluate::Control;
 use gaat::train::Observer as _;
 use gaat_cli::interrupt;

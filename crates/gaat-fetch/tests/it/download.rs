@@ -4,8 +4,9 @@ use crate::server::{
     Answer, Server, confused_by_ranges, cut, dripping, of_unknown_length, redirect, stall, status, whole,
     without_ranges,
 };
-use gaat_data::{OfficialFile, digest_of_file};
+use gaat_data::OfficialFile;
 use gaat_fetch::{Error, Patience, Progress, Result, download};
+use gaat_files::digest_of_file;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

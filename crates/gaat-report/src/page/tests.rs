@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::compare::samples::{evaluation, failed, run};
-use crate::{ComparedRun, Document, summarize};
+use crate::compare::{ComparedRun, summarize};
+use crate::document::Document;
 use gaat_spec::gallery::{Example, Gallery, Picture, SCHEMA};
 use gaat_spec::{ClassResult, RunRecord};
 

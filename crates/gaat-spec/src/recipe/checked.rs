@@ -2,11 +2,16 @@
 
 use super::read::{count, need, positive, within};
 use super::{Recipe, labels, method};
-use crate::method::{BaseMethod, MethodSpec};
+use crate::error::{Error, Result};
+use crate::method::{BaseMethod, MethodName, MethodSpec};
+use crate::model::ModelName;
 use crate::names::{CollapsePolicy, ConsistencyForm, DatasetName, OptimizerName};
+use crate::normalization::NormalizationChoice;
 use crate::plan::{ConsistencySpec, Plan};
 use crate::schedule::Schedule;
-use crate::{Error, MethodName, ModelName, NormalizationChoice, Result, Size, ThreatModel, bounds, defaults};
+use crate::size::Size;
+use crate::threat::ThreatModel;
+use crate::{bounds, defaults};
 
 /// The optimiser computes in single precision, which holds little more.
 const MOST_LEARNING_RATE: f64 = 1e38;

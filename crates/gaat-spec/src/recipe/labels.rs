@@ -2,10 +2,10 @@
 
 use super::Recipe;
 use super::read::within;
-use crate::method::BaseMethod;
+use crate::error::{Error, Result};
+use crate::method::{BaseMethod, MethodName};
 use crate::names::{AttackLabels, SmoothingForm};
 use crate::plan::LabelSpec;
-use crate::{Error, MethodName, Result};
 
 /// What the filled recipe `f` asks for. What a method cannot take is refused rather than ignored.
 pub(super) fn of(f: &Recipe, method: MethodName) -> Result<Option<LabelSpec>> {

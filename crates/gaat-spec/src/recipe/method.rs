@@ -2,8 +2,10 @@
 
 use super::Recipe;
 use super::read::{count, need, within};
-use crate::method::{AwpSpec, BaseMethod, GaatSpec, MethodSpec, PgdSpec};
-use crate::{Anchor, Error, MethodName, PixelLength, Result, bounds};
+use crate::bounds;
+use crate::error::{Error, Result};
+use crate::method::{Anchor, AwpSpec, BaseMethod, GaatSpec, MethodName, MethodSpec, PgdSpec};
+use crate::threat::PixelLength;
 
 /// The method that the filled recipe `f` asks for.
 pub(super) fn of(f: &Recipe, method: MethodName) -> Result<MethodSpec> {

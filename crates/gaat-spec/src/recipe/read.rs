@@ -1,7 +1,7 @@
 //! Values of a recipe with the check that each kind needs.
 
 use crate::bounds::Bound;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 pub(super) fn need<T>(value: Option<T>, key: &str) -> Result<T> {
     value.ok_or_else(|| Error::value(key, "absent", "has no default here; set it"))

@@ -12,9 +12,9 @@ pub use plan::{CompareOptions, Plan};
 pub(crate) use saved::judgement;
 pub use turn::{Happened, Observer, Turn};
 
+use crate::error::{Error, Result};
 use crate::files::write_text;
 use crate::report::{COMPARISON, keep_gallery, refresh, write_comparison};
-use crate::{Error, Result};
 use gaat::evaluate::{Control, EvaluateOptions, Progress, evaluate_resumable};
 use gaat::nn::Catalogue;
 use gaat::run::OpenedRun;

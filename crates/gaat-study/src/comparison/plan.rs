@@ -1,7 +1,7 @@
 //! Which runs a comparison consists of, all checked before the first begins.
 
 use crate::attacks::Attacks;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat::nn::Catalogue;
 use gaat_report::Judging;
 use gaat_spec::method::BaseMethod;

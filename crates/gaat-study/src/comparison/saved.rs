@@ -1,8 +1,8 @@
 //! What earlier starts of a comparison left: finished runs are kept, the others continue.
 
 use super::plan::Job;
+use crate::error::{Error, Result};
 use crate::files::{read_json, write_json};
-use crate::{Error, Result};
 use gaat_report::Judging;
 use gaat_spec::{Checkpoint, Evaluation, RunRecord, Status};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! An oracle that answers from a model and notes what the network would have said at the same points.
 
 use super::outcome::wait_for;
-use crate::Result;
 use crate::attack::{Exact, GradientOracle, InputGradient, Taylor};
+use crate::error::Result;
 use gaat_spec::Passes;
 use gaat_spec::analysis::Agreement;
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! Sums over batches: the network's verdict, what the model missed, and time.
 
-use crate::Result;
 use crate::attack::{oracle, survival};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::{Classifier, Mode, answer};
 use crate::taylor::{Forecast, GainRatio};
 use gaat_spec::Passes;

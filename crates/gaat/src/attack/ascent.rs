@@ -1,7 +1,9 @@
 //! One step of steepest ascent from a given perturbation, or none at all.
 
-use super::{Attack, GradientOracle, UnderAttack, ball};
-use crate::Result;
+use super::ball;
+use super::oracle::GradientOracle;
+use super::run::{Attack, UnderAttack};
+use crate::error::Result;
 use tch::Tensor;
 
 /// `start + step_size * direction`, the direction taken from the gradient at `clean + start`, where neither ball nor box

@@ -2,7 +2,7 @@
 //!
 //! `delta` is a perturbation `[N, C, H, W]`; everything works on each example by itself and keeps dtype and device.
 
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Draws;
 use gaat_spec::{Norm, ThreatModel};
 use tch::{Kind, Tensor};

@@ -1,8 +1,11 @@
 //! Carlini and Wagner 2017, section VI-A: the least L2 perturbation by Adam, with a binary search over the weight of
 //! the misclassification.
 
-use super::{Attack, GradientOracle, InputGradient, Loss, UnderAttack, ball};
-use crate::Result;
+use super::ball;
+use super::loss::Loss;
+use super::oracle::{GradientOracle, InputGradient};
+use super::run::{Attack, UnderAttack};
+use crate::error::Result;
 use crate::nn::answer;
 use gaat_spec::Norm;
 use tch::Tensor;

@@ -1,10 +1,12 @@
 //! DeepFool: steps onto the nearest linear boundary until the class changes (Moosavi-Dezfooli et al. 2016,
 //! algorithm 2).
 
+use super::ball;
+use super::oracle::GradientOracle;
 use super::plane::{self, Nearest, Plane};
+use super::run::{Attack, UnderAttack};
 use super::standing::{Standing, narrow};
-use super::{Attack, GradientOracle, UnderAttack, ball};
-use crate::Result;
+use crate::error::Result;
 use crate::nn::answer;
 use gaat_spec::Norm;
 use tch::Tensor;

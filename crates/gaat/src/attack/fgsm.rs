@@ -1,7 +1,9 @@
 //! FGSM: one step of length epsilon from the clean image (Goodfellow et al. 2015, section 4).
 
-use super::{Attack, GradientOracle, UnderAttack, ball};
-use crate::Result;
+use super::ball;
+use super::oracle::GradientOracle;
+use super::run::{Attack, UnderAttack};
+use crate::error::Result;
 use tch::Tensor;
 
 /// `epsilon sign(g(x))` for L-infinity, `epsilon g(x) / |g(x)|` for L2.

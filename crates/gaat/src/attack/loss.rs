@@ -1,7 +1,7 @@
 //! Losses that attacks climb and objectives are made of: higher is worse for the network, and each example's is its own.
 
+use crate::error::{Error, Result};
 use crate::taylor::network::{CROSS_ENTROPY, cross_entropy};
-use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// Keeps a ratio of logits finite where all of them are equal.

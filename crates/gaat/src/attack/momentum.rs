@@ -1,8 +1,10 @@
 //! MI-FGSM: steps along the accumulated gradient (Dong et al. 2018, algorithm 1).
 
+use super::ball;
+use super::oracle::GradientOracle;
+use super::run::{Attack, UnderAttack};
 use super::standing::{Standing, narrow};
-use super::{Attack, GradientOracle, UnderAttack, ball};
-use crate::Result;
+use crate::error::Result;
 use crate::nn::answer;
 use tch::{Kind, Tensor};
 

@@ -1,8 +1,11 @@
 //! PGD: projected steepest ascent (Madry et al. 2018, section 2.1).
 
+use super::loss::Loss;
+use super::oracle::GradientOracle;
+use super::run::{Attack, UnderAttack};
 use super::standing::{Standing, narrow};
-use super::{Attack, GradientOracle, Loss, UnderAttack, ball, targets};
-use crate::Result;
+use super::{ball, targets};
+use crate::error::Result;
 use crate::nn::{Draws, answer};
 use gaat_spec::ThreatModel;
 use tch::Tensor;

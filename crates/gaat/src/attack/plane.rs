@@ -1,7 +1,9 @@
 //! Linear models of the boundaries between classes, and which of them seems nearest.
 
-use super::{GradientOracle, InputGradient, Loss, ball};
-use crate::{Error, Result};
+use super::ball;
+use super::loss::Loss;
+use super::oracle::{GradientOracle, InputGradient};
+use crate::error::{Error, Result};
 use gaat_spec::Norm;
 use tch::{Kind, Tensor};
 

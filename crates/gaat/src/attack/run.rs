@@ -1,8 +1,9 @@
 //! The frame round every attack: it checks what goes in, projects what comes out.
 
-use super::{GradientOracle, ball};
+use super::ball;
+use super::oracle::GradientOracle;
+use crate::error::{Error, Result};
 use crate::nn::Draws;
-use crate::{Error, Result};
 use gaat_spec::ThreatModel;
 use tch::Tensor;
 

@@ -1,6 +1,6 @@
 //! Which examples of a batch are still attacked, and what was proposed for those that left.
 
-use crate::Result;
+use crate::error::Result;
 use tch::{Kind, Tensor};
 
 /// The examples of a batch that stand, by place, while an attack works on them alone.

@@ -1,9 +1,10 @@
 //! Which images withstand an attack: the judgement that validation and evaluation share.
 
-use super::{Attack, Exact, UnderAttack, run};
+use super::oracle::Exact;
+use super::run::{Attack, UnderAttack, run};
 use crate::batch::Batch;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Draws, Mode, answer, finite};
-use crate::{Error, Result};
 use gaat_spec::{Passes, ThreatModel};
 use tch::Tensor;
 

@@ -1,8 +1,9 @@
 //! Wrong classes as targets, the likeliest on the clean image first.
 
+use super::ball;
+use super::oracle::GradientOracle;
 use super::standing::{Standing, narrow};
-use super::{GradientOracle, ball};
-use crate::Result;
+use crate::error::Result;
 use crate::nn::answer;
 use gaat_spec::Norm;
 use tch::Tensor;

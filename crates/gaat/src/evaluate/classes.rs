@@ -1,8 +1,8 @@
 //! The verdict class by class.
 
 use super::ledger::Ledger;
-use crate::Result;
 use crate::batch::Images;
+use crate::error::Result;
 use gaat_spec::ClassResult;
 
 /// Shares of each of the classes `names`, over `images` judged in batches of `batch_size`; an image is robust if it

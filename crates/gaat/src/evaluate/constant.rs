@@ -1,7 +1,7 @@
 //! A network that says the same of every image: nothing fools it, so that it looks perfectly robust.
 
-use crate::Result;
 use crate::batch::Images;
+use crate::error::Result;
 use crate::nn::{Classifier, Mode, answer};
 use gaat_spec::ClassResult;
 

@@ -3,7 +3,7 @@
 //! Threads that share one batch of a small network wait for each other after every short layer; side by side they do not.
 //! Decision record 0015 has what that is worth.
 
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Classifier;
 use std::panic::resume_unwind;
 use std::thread;

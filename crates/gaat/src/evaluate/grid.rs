@@ -1,7 +1,7 @@
 //! A picture of an attack: a column an image, with the clean one, the perturbed one and their difference.
 
-use super::PerturbedImages;
-use crate::Result;
+use super::perturb::PerturbedImages;
+use crate::error::Result;
 use crate::files::write_atomically;
 use crate::pictures::{png, strip};
 use std::path::Path;

@@ -6,8 +6,8 @@ use crate::attack::{
     Square, Start, StopRule,
 };
 use crate::batch::Batch;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Rng};
-use crate::{Error, Result};
 use gaat_spec::{AttackName, AttackSpec, Budget, Passes, PixelLength, ThreatModel};
 use tch::Tensor;
 

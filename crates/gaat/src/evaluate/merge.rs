@@ -3,7 +3,7 @@
 use super::ledger::{Entry, Ledger};
 use super::plan::Planned;
 use super::saved::read;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_spec::Shard;
 use std::path::{Path, PathBuf};
 

@@ -24,9 +24,9 @@ pub use probes::ProbeOptions;
 pub use written::EightBit;
 
 use crate::batch::{Choice, Images};
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Rng, try_algorithms};
 use crate::world::{Alone, World, document_of_leader, same_everywhere};
-use crate::{Error, Result};
 use gaat_data::ImageSource;
 use gaat_spec::collapse::Training;
 use gaat_spec::{AttackSpec, Evaluation, Selection, Shard, Subset, ThreatModel, bounds};

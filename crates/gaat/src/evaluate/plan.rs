@@ -1,7 +1,7 @@
 //! The stages of an evaluation: the clean images, then every attack, ensembles part by part.
 
 use super::{CurveAttack, EvaluateOptions};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_spec::{AttackSpec, Norm, ThreatModel, long_step};
 
 /// What a stage does.

@@ -2,9 +2,9 @@
 
 use super::EvaluateOptions;
 use super::ledger::Ledger;
+use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::nn::Classifier;
-use crate::{Error, Result};
 use gaat_spec::{Selection, Shard};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ impl Saved {
 /// Which part of the evaluation that is `judged` lies in the file at `path`, and what was found of it; `None` where there is no file.
 pub(super) fn read(path: &Path, judged: &str) -> Result<Option<(Shard, Ledger)>> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-    let text = match gaat_data::files::read_text(path) {
+    let text = match gaat_files::read_text(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read?,
     };

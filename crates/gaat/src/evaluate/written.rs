@@ -1,12 +1,12 @@
 //! Perturbed images with 8 bits a channel, as image files hold them, judged again: rounding changes what an attack found.
 
-use super::{PerturbedImages, Success};
+use super::perturb::{PerturbedImages, Success};
 use crate::attack::ball;
 use crate::batch::to_unit;
+use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::nn::{Classifier, Mode, answer};
-use crate::{Error, Result};
-use gaat_data::{ImageShape, png_of_image};
+use gaat_files::png;
 use gaat_spec::{Norm, ThreatModel};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -95,8 +95,7 @@ impl EightBit {
         let [_, channels, height, width] = size.as_slice() else {
             return Err(Error::Usage(format!("images of shape {size:?} are no pictures")));
         };
-        let shape =
-            ImageShape { channels: *channels as usize, height: *height as usize, width: *width as usize };
+        let sizes = [channels, height, width].map(|side| *side as usize);
         let folders = folders(class_names);
         let numbers = |tensor: &Tensor| -> Result<Vec<i64>> { Ok(Vec::<i64>::try_from(tensor)?) };
         let labels = numbers(&found.labels)?;
@@ -112,7 +111,7 @@ impl EightBit {
             let image = Vec::<u8>::try_from(self.bytes.f_get(row as i64)?.f_flatten(0, -1)?)?;
             let folder = folders.get(labels[row] as usize).map_or("unknown", String::as_str);
             let file = format!("{folder}/{place:0digits$}.png");
-            let png = png_of_image(&image, shape).map_err(Error::Usage)?;
+            let png = png::of_planes(&image, sizes).map_err(Error::Usage)?;
             write_atomically(&directory.join(&file), &png)?;
             let cells = [
                 file,

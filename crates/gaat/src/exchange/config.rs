@@ -1,6 +1,6 @@
 //! What a program that loads exported weights must know.
 
-use crate::Result;
+use crate::error::Result;
 use crate::weights::Description;
 use gaat_spec::{ModelName, Recipe};
 use serde::Serialize;

@@ -3,7 +3,7 @@
 //! With running statistics, `(Wx + b - mean) k + shift` with `k = scale / sqrt(variance + epsilon)` is a convolution by
 //! `Wk` with bias `(b - mean) k + shift`.
 
-use crate::Result;
+use crate::error::Result;
 use crate::nn::{Operation, Parameter, Step, Trace};
 use tch::{Kind, Tensor};
 

@@ -4,10 +4,10 @@ use super::choice::{Choice, choose, key, named};
 use super::fit::{Fit, Outlines, anchor, fits, is_anchor};
 use super::names::plain;
 use super::source::{Offers, Source};
+use crate::error::{Error, Result};
 use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, Outline, build};
 use crate::weights::Description;
-use crate::{Error, Result};
-use gaat_data::CheckpointFile;
+use gaat_files::pickle::CheckpointFile;
 use gaat_spec::{ModelName, visible};
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -73,7 +73,7 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<Imported> {
 /// `torch.save` has a brace there.
 pub(crate) fn is_safetensors(path: &Path) -> Result<bool> {
     let mut start = Vec::new();
-    gaat_data::files::open(path)?.take(9).read_to_end(&mut start)?;
+    gaat_files::open(path)?.take(9).read_to_end(&mut start)?;
     Ok(start.get(8) == Some(&b'{'))
 }
 

@@ -16,10 +16,10 @@ pub(crate) use import::is_safetensors;
 pub use import::{ImportOptions, Imported, USUAL_INPUTS, import};
 pub(crate) use whole::{StateDict, whole};
 
+use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::nn::{Classifier, Step, Trace};
 use crate::weights::{self, Description};
-use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// How an ONNX graph is written.
@@ -118,10 +118,10 @@ pub fn export_onnx(
         &config.to_json()?,
         options.operators,
     );
-    let failed = |error: gaat_onnx::Error| Error::File {
+    let failed = |error: gaat_files::onnx::Error| Error::File {
         path: path.to_owned(),
         reason: match error {
-            gaat_onnx::Error::TooLarge(_) => format!("{error}; export safetensors instead"),
+            gaat_files::onnx::Error::TooLarge(_) => format!("{error}; export safetensors instead"),
             _ => error.to_string(),
         },
     };

@@ -1,9 +1,9 @@
 //! The ONNX operators of each layer.
 
+use crate::error::{Error, Result};
 use crate::nn::{Activation, InputShape, Operation, Parameter, Step, Trace};
-use crate::{Error, Result};
-use gaat_onnx::Attribute::{Float, Int, Ints};
-use gaat_onnx::{Attribute, Graph, Port};
+use gaat_files::onnx::Attribute::{self, Float, Int, Ints};
+use gaat_files::onnx::{Graph, Port};
 use tch::{Kind, Tensor};
 
 /// Names of the only input and the only output.
@@ -42,7 +42,7 @@ impl Writer {
         classes: i64,
         text: &str,
         operators: Option<i64>,
-    ) -> gaat_onnx::Result<Vec<u8>> {
+    ) -> gaat_files::onnx::Result<Vec<u8>> {
         let InputShape { channels, height, width } = input;
         let input = Port { name: INPUT, sizes: &[channels, height, width] };
         let output = Port { name: OUTPUT, sizes: &[classes] };

@@ -1,9 +1,9 @@
 //! What a file from elsewhere offers: dictionaries of named tensors, whose numbers are read when they are wanted.
 
+use crate::error::{Error, Result};
 use crate::tensors;
 use crate::weights::Description;
-use crate::{Error, Result};
-use gaat_data::{Checkpoint, NamedTensor, Numbers, StateDict};
+use gaat_files::pickle::{Checkpoint, NamedTensor, Numbers, StateDict, TensorInfo};
 use std::path::Path;
 use tch::Tensor;
 
@@ -116,7 +116,7 @@ impl Offers {
 }
 
 fn offer(dict: &StateDict) -> Offer {
-    let info = |tensor: &gaat_data::TensorInfo| Info {
+    let info = |tensor: &TensorInfo| Info {
         name: tensor.name.clone(),
         // A size beyond this type fits no network, nor does the greatest of this type.
         size: tensor.shape.iter().map(|side| i64::try_from(*side).unwrap_or(i64::MAX)).collect(),

@@ -1,7 +1,7 @@
 //! Grad-CAM: feature maps of the last convolution, weighted by their mean gradients (Selvaraju et al. 2017).
 
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, FeatureMaps, Mode};
-use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// `relu(sum_k a_k A_k)` (equations 1 and 2), enlarged to the image by bilinear interpolation, `[N, 1, H, W]`.

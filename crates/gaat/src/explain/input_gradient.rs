@@ -1,6 +1,6 @@
 //! The input gradient: how the logit of the class changes with each pixel (Simonyan, Vedaldi and Zisserman 2014).
 
-use crate::Result;
+use crate::error::Result;
 use crate::nn::{Classifier, Mode};
 use tch::Tensor;
 

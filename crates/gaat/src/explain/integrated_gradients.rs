@@ -1,7 +1,7 @@
 //! Integrated gradients: what each pixel adds on the way from black to the image (Sundararajan, Taly and Yan 2017).
 
 use super::input_gradient::input_gradient;
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Classifier;
 use tch::Tensor;
 

@@ -12,7 +12,7 @@ pub use crate::control::Control;
 pub(crate) use picture::coloured;
 pub use study::{ExplainOptions, Explained, Maps, Subject, explain};
 
-use crate::Result;
+use crate::error::Result;
 use crate::nn::{Classifier, Rng};
 use gaat_spec::explanation::SaliencyName;
 use tch::{Kind, Tensor};

@@ -1,8 +1,8 @@
 //! Saliency as colour: dark where a pixel does not matter, bright where it does.
 
-use super::Maps;
 use super::saliency;
-use crate::Result;
+use super::study::Maps;
+use crate::error::Result;
 use crate::files::write_atomically;
 use crate::pictures::{png, strip};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! SmoothGrad: the mean gradient over copies of the image with normal noise (Smilkov et al. 2017, equation 1).
 
 use super::input_gradient::input_gradient;
-use crate::Result;
+use crate::error::Result;
 use crate::nn::{Classifier, Draws};
 use tch::{Kind, Tensor};
 

@@ -4,9 +4,9 @@ use super::{attribution, measures, methods_for, saliency};
 use crate::batch::{Choice, Images};
 use crate::control::Control;
 use crate::device::environment;
+use crate::error::{Error, Result};
 use crate::libtorch::Doing as _;
 use crate::nn::{Classifier, Mode, answer, finite};
-use crate::{Error, Result};
 use gaat_data::ImageSource;
 use gaat_spec::explanation::{
     ExplainedRun, Explanation, MapAgreement, MapStatistics, Mean, Pair, SCHEMA, SaliencyName,

@@ -1,6 +1,6 @@
 //! What logits answer: a class, or none where one of an image's logits is not a finite number.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// In place of a class where there is none.

@@ -1,11 +1,15 @@
 //! Makes layers with their first weights, and puts a network together.
 
 use super::catalogue::Architecture;
+use super::classifier::{Classifier, InputShape};
 use super::input::{InputStage, Normalization};
 use super::layers::{BatchNorm, BlockConv, Conv, LayerNorm, Linear, TokenEmbedding};
 use super::network::{Body, Network};
-use super::{Classifier, ComputePrecision, InputShape, ParameterStore, Recordings, Rng, Role};
-use crate::{Error, Result};
+use super::precision::ComputePrecision;
+use super::recordings::Recordings;
+use super::rng::Rng;
+use super::store::{ParameterStore, Role};
+use crate::error::{Error, Result};
 use gaat_spec::ModelName;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};

@@ -1,9 +1,9 @@
 //! The networks that there are by name: the published ones, and those that a user registers.
 
 use super::builder::{BuildOptions, Builder};
+use super::classifier::{Classifier, InputShape};
 use super::models::Published;
-use super::{Classifier, InputShape};
-use crate::Result;
+use crate::error::Result;
 use gaat_spec::{CheckedRecipe, ModelName, Recipe};
 use std::sync::Arc;
 

@@ -1,7 +1,13 @@
 //! What the rest of the library sees of a network.
 
-use super::{ComputePrecision, ExportedNetwork, Normalization, ParameterStore, Recordings, Rng, Trace};
-use crate::{Error, Result};
+use super::exported::ExportedNetwork;
+use super::input::Normalization;
+use super::precision::ComputePrecision;
+use super::recordings::Recordings;
+use super::rng::Rng;
+use super::store::ParameterStore;
+use super::trace::Trace;
+use crate::error::{Error, Result};
 use std::fmt;
 use tch::Tensor;
 

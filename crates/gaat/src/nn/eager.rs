@@ -1,9 +1,9 @@
 //! Layers carried out on tensors.
 
-use super::Mode;
+use super::classifier::Mode;
 use super::flow::{Activation, Flow};
 use super::layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbedding};
-use crate::Result;
+use crate::error::Result;
 use std::cell::RefCell;
 use tch::{Device, Kind, Tensor};
 

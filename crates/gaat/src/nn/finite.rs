@@ -1,6 +1,6 @@
 //! Numbers that must be finite: which tensor holds one that is not.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// What is wrong with `tensor`, such as `3 of its 10 numbers are not finite, the first NaN at [2]`; `None` where all of its

@@ -1,7 +1,7 @@
 //! What a network does to its activations, said once by each architecture: carried out on tensors, or written down.
 
 use super::layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbedding};
-use crate::Result;
+use crate::error::Result;
 use gaat_spec::Nonlinearity;
 
 /// A function of each number by itself.

@@ -1,7 +1,8 @@
 //! The door of every network: checks the pixels, normalises them, brings them into layout and precision.
 
-use super::{ComputePrecision, InputShape};
-use crate::{Error, Result};
+use super::classifier::InputShape;
+use super::precision::ComputePrecision;
+use crate::error::{Error, Result};
 use std::fmt;
 use tch::{Device, Kind, Tensor};
 

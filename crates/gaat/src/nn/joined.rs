@@ -1,7 +1,7 @@
 //! Batch normalisation by the statistics of a batch that several processes compute together.
 
 use super::layers::BatchNorm;
-use crate::Result;
+use crate::error::Result;
 use gaat_shim::Group;
 use std::cell::RefCell;
 use tch::{Kind, Tensor};

@@ -3,9 +3,9 @@
 //! A layer casts its f32 weights to the precision of the activations that it is given; batch normalisation keeps
 //! its parameters and statistics in the dtype of the store.
 
-use super::Mode;
+use super::classifier::Mode;
 use super::joined::normalised;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_shim::{RunningNorm, running_norm};
 use tch::{Device, Tensor};
 
@@ -187,7 +187,7 @@ impl TokenEmbedding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Rng;
+    use crate::nn::rng::Rng;
     use gaat_shim::{Graph, gradients};
     use tch::{Device, Kind};
 

@@ -2,15 +2,16 @@
 
 use super::builder::{BuildOptions, Builder};
 use super::catalogue::Architecture;
+use super::classifier::{Classifier, FeatureMaps, InputShape, Mode};
 use super::eager::Eager;
 use super::flow::Flow;
-use super::input::InputStage;
+use super::input::{InputStage, Normalization};
 use super::layers::Linear;
+use super::precision::ComputePrecision;
+use super::recordings::Recordings;
+use super::store::ParameterStore;
 use super::trace::{Slot, Trace, Tracer};
-use super::{
-    Classifier, ComputePrecision, FeatureMaps, InputShape, Mode, Normalization, ParameterStore, Recordings,
-};
-use crate::Result;
+use crate::error::Result;
 use gaat_spec::ModelName;
 use std::sync::Arc;
 use tch::Tensor;

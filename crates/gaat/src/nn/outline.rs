@@ -1,8 +1,10 @@
 //! What a network would consist of, without the memory for it: names and sizes of its tensors.
 
 use super::builder::Builder;
-use super::{InputShape, Role, models};
-use crate::{Error, Result};
+use super::classifier::InputShape;
+use super::models;
+use super::store::Role;
+use crate::error::{Error, Result};
 use gaat_spec::{ModelName, visible};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;

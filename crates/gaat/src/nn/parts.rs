@@ -1,7 +1,7 @@
 //! Images that a network computes at once: a batch too large for one pass goes through in parts, one after the other, so that no
 //! more than the graph of a part lies in memory.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use tch::Tensor;
 
 /// Some neighbouring images of those that are to be computed.

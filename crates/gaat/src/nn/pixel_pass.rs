@@ -1,9 +1,9 @@
 //! One forward and one backward pass to the pixels, or a forward pass alone: what attacks and Taylor models ask a network for.
 
+use super::classifier::{Classifier, Mode};
 use super::parts::in_parts;
 use super::recordings::{PassName, recorded};
-use super::{Classifier, Mode};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_shim::{Graph, gradients};
 use tch::Tensor;
 

@@ -4,8 +4,8 @@
 //! still be the slower one, so `auto` knows on which hardware it was measured to pay. Nothing is timed: equal commands on equal
 //! machines compute alike.
 
-use super::InputShape;
-use crate::{Error, Result};
+use super::classifier::InputShape;
+use crate::error::{Error, Result};
 pub use gaat_spec::ComputePrecision;
 use gaat_spec::ModelName;
 use std::fmt;

@@ -4,9 +4,9 @@
 //! takes a processor longer than computing them takes the GPU. What a pass launches depends on shapes alone, so that it is
 //! recorded once and replayed from then on.
 
-use super::Mode;
+use super::classifier::Mode;
 use super::joined::is_joined;
-use crate::Result;
+use crate::error::Result;
 use gaat_shim::{CudaGraph, GraphPool};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

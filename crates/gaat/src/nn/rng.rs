@@ -3,7 +3,7 @@
 //! The only place that samples from libtorch. Each draw has a generator of its own, so that no draw disturbs another, from
 //! whatever thread, nor those of the program round this library, and nothing has to be saved to resume.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_shim::{Distribution, LentGenerator};
 use std::cell::Cell;
 use tch::{Device, Kind, Tensor};

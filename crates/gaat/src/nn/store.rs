@@ -2,7 +2,7 @@
 
 use super::finite;
 use super::outline::{Sized, is_ignored, misfit, misfits};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use tch::{Device, Kind, Tensor};

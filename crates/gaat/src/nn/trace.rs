@@ -2,7 +2,7 @@
 
 use super::flow::{Activation, Flow};
 use super::layers::{BatchNorm, BlockConv, Conv, Heads, LayerNorm, Linear, TokenEmbedding};
-use crate::Result;
+use crate::error::Result;
 use std::cell::RefCell;
 use tch::Tensor;
 

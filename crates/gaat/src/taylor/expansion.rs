@@ -1,11 +1,11 @@
 //! A model of each example's loss around an anchor.
 
-use super::UnreadGain;
 use super::curvature::{self, InputHessian, Site};
+use super::gain::UnreadGain;
 use super::model::TaylorModel;
 use super::network::CountedNetwork;
 use super::third_order::ThirdOrder;
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Draws;
 use std::rc::Rc;
 use tch::{Kind, Tensor};

@@ -1,7 +1,7 @@
 //! The network as an expansion asks it: graphs that outlive a pass, and every pass counted.
 
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Mode, PixelPass, in_parts, pixel_pass, plain_logits};
-use crate::{Error, Result};
 use gaat_shim::Graph;
 use gaat_spec::Passes;
 use std::cell::Cell;

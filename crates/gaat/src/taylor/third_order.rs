@@ -1,7 +1,7 @@
 //! The third-order term of an expansion, differenced from Hessian-vector products.
 
 use super::network::CountedNetwork;
-use crate::Result;
+use crate::error::Result;
 use gaat_shim::Graph;
 use std::rc::Rc;
 use tch::{Kind, Tensor};

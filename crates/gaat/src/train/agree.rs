@@ -3,9 +3,9 @@
 
 use super::run::Run;
 use super::state_file::{Position, State};
+use crate::error::{Error, Result};
 use crate::nn::Classifier;
 use crate::world::{World, document_of_leader, same_everywhere};
-use crate::{Error, Result};
 use gaat_spec::{Plan, Recipe, RunRecord};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};

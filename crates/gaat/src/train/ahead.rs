@@ -1,7 +1,7 @@
 //! Reading ahead: while a batch is trained on, a thread of its own reads the next ones, and decodes them where they are not decoded
 //! yet. The thread sees bytes alone, no tensor.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_data::ImageSource;
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 //! flip, random colours; whole batches at once.
 
 use super::resampling;
+use crate::error::{Error, Result};
 use crate::nn::Draws;
-use crate::{Error, Result};
 use gaat_spec::recipe::AugmentationSpec;
 use tch::{Device, Kind, Tensor};
 

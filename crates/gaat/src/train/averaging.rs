@@ -8,8 +8,8 @@
 use super::run::Run;
 use super::statistics::average_statistics;
 use crate::attack::{Exact, GradientOracle, Pgd, Start, UnderAttack, run};
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Mode, ParameterStore, Rng, plain_logits};
-use crate::{Error, Result};
 use gaat_spec::Passes;
 use std::time::Instant;
 use tch::Tensor;

@@ -1,8 +1,8 @@
 //! How an epoch is cut into the batches of its steps: all of one size, but the last, which takes what is left; and in how many parts
 //! each is computed.
 
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Mode};
-use crate::{Error, Result};
 use gaat_spec::Plan;
 use tch::Tensor;
 

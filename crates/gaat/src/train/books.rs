@@ -4,7 +4,7 @@ use super::launch::{Launched, Stepped};
 use super::state_file::Position;
 use super::sums::EpochSums;
 use super::validation::Accuracy;
-use crate::Result;
+use crate::error::Result;
 use crate::nn::ParameterStore;
 use gaat_spec::{EpochRecord, Passes, RunRecord, Seconds, Status};
 use std::collections::VecDeque;

@@ -4,11 +4,12 @@
 //! point. One-sided, `f(a)` is the constant that the attack's own pass has computed: no pass more. Two-sided, both are
 //! differentiated, as FGSM-PGI does (Jia et al. 2022, equation 10), for another forward and full backward pass.
 
-use super::{Descent, Objective, StepContext};
+use super::descent::{Descent, Objective};
+use super::step::StepContext;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
+use crate::error::{Error, Result};
 use crate::taylor::Forecast;
-use crate::{Error, Result};
 use gaat_spec::{ConsistencyForm, ConsistencySpec};
 use tch::{Kind, Tensor};
 

@@ -3,12 +3,13 @@
 use super::optimizer::clip;
 use super::outside;
 use super::slope::Slope;
-use super::{StepContext, Tape};
+use super::step::StepContext;
+use super::tape::Tape;
 use crate::attack::ball;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
+use crate::error::{Error, Result};
 use crate::nn::{Mode, Part, Role, answer, recorded};
-use crate::{Error, Result};
 use gaat_shim::in_order_of;
 use tch::{Kind, Tensor};
 
@@ -134,7 +135,7 @@ impl<'a> StepContext<'a> {
         let is_void =
             is_finite.f_logical_and(&are_finite.f_all()?)?.f_logical_not()?.f_to_kind(Kind::Float)?;
         self.gradients_are_finite = Some(are_finite);
-        if let Some(limit) = self.clip_norm {
+        if let Some(limit) = self.plan.clip_norm() {
             clip(&mut weights, limit)?;
         }
         self.optimizer.step(&weights, self.learning_rate, &is_void)?;

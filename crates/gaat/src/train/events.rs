@@ -2,7 +2,7 @@
 
 pub use crate::control::Control;
 
-use crate::Result;
+use crate::error::Result;
 use gaat_spec::Event;
 use std::io::Write;
 use std::path::Path;
@@ -44,8 +44,8 @@ pub(super) struct JsonLines {
 impl JsonLines {
     /// Continues after the first `length` lines that count.
     pub(super) fn append_to(path: &Path, length: usize) -> Result<Self> {
-        let file = gaat_data::files::append(path)?;
-        let (kept, length) = kept(&gaat_data::files::read(path)?, length);
+        let file = gaat_files::append(path)?;
+        let (kept, length) = kept(&gaat_files::read(path)?, length);
         file.file().set_len(kept as u64)?;
         Ok(Self { file: std::io::BufWriter::new(file), length })
     }

@@ -7,10 +7,10 @@ use super::named::prefixed;
 use super::run::Run;
 use super::state_file::{Position, STATE_SCHEMA, State, WeightsOnDisk};
 use super::validation::Accuracy;
+use crate::error::{Error, Result};
 use crate::nn::finite;
 use crate::weights::{Checkpoint, Description};
 use crate::world::any;
-use crate::{Error, Result};
 use gaat_spec::{Event, RunRecord};
 use tch::Tensor;
 

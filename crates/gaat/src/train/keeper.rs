@@ -1,7 +1,7 @@
 //! What a run leaves behind: a keeper is given state, weights, record and events as they come.
 
 use super::state_file::State;
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Classifier;
 use crate::weights::{Checkpoint, Description};
 use gaat_spec::{Event, RunRecord};

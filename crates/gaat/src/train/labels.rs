@@ -5,8 +5,8 @@
 //! (`CustomCrossEntropyLoss` of the authors of LIET); they are drawn once a step, so that attack and descent have the same labels
 //! (there, again for each loss).
 
-use crate::Result;
 use crate::batch::{Batch, SoftLabels};
+use crate::error::Result;
 use crate::nn::Draws;
 use gaat_spec::{LabelSpec, SmoothingForm};
 use tch::{Kind, Tensor};

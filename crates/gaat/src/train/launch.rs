@@ -9,8 +9,8 @@ use super::methods::Natural;
 use super::reading::{Reading, Spent};
 use super::run::Run;
 use super::step::{StepContext, StepOutcome, TrainingMethod};
+use crate::error::{Error, Result};
 use crate::nn::{Mode, ParameterStore, Rng, try_algorithms};
-use crate::{Error, Result};
 use gaat_spec::{AttackStatistics, Event, Passes, Seconds};
 
 impl Run<'_> {
@@ -60,7 +60,7 @@ impl Run<'_> {
             consistency: plan.consistency().map(|spec| Consistency::of(spec, done)),
             weight_reach: None,
             learning_rate,
-            clip_norm: plan.clip_norm(),
+            plan,
             passes: Passes::default(),
             gradients_are_finite: None,
             attacks: Vec::new(),

@@ -6,7 +6,7 @@
 
 use super::events::{JsonLines, Observer};
 use super::tensorboard::TensorBoard;
-use crate::Result;
+use crate::error::Result;
 use crate::run::RunDirectory;
 use gaat_spec::Event;
 use serde::{Deserialize, Serialize};

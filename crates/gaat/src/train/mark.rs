@@ -1,6 +1,6 @@
 //! Points in time as the device sees them: a GPU lags behind the program that tells it what to do.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_shim::CudaEvent;
 use std::time::Instant;
 use tch::Device;

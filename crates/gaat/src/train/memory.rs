@@ -2,10 +2,11 @@
 //!
 //! An image memory lies in the frame of the images as stored; a [`Placement`] carries it to the augmented view and back.
 
+use super::augment::Placement;
 use super::portion::Portion;
-use super::{Placement, Setting};
+use super::step::Setting;
+use crate::error::{Error, Result};
 use crate::world::{Alone, World};
-use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// Steps on either side of 0 in a quantised memory: code 127 is 0, codes 0 and 254 are the two ends.
@@ -224,7 +225,7 @@ fn check_views(setting: &Setting) -> Result<()> {
 mod tests {
     use super::*;
     use crate::nn::{InputShape, Rng};
-    use crate::train::Augmentation;
+    use crate::train::augment::Augmentation;
     use gaat_spec::recipe::AugmentationSpec;
     use gaat_spec::{Norm, PixelLength, ThreatModel};
     use tch::Device;

@@ -1,7 +1,7 @@
 //! Tensors by name: how a state file keeps the parts of a run apart, and how a part continues from its own.
 
+use crate::error::{Error, Result};
 use crate::nn::finite;
-use crate::{Error, Result};
 use tch::Tensor;
 
 /// `state` with `prefix` before each name.

@@ -1,8 +1,8 @@
 //! Optimisers whose whole state can be saved: SGD with momentum, Adam and `AdamW`, fused over all parameters.
 
 use super::named;
+use crate::error::{Error, Result};
 use crate::nn::{ParameterStore, Role};
-use crate::{Error, Result};
 use gaat_shim::{AdamStep, SgdStep};
 use gaat_spec::OptimizerName;
 use gaat_spec::recipe::OptimizerSpec;

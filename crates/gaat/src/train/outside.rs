@@ -1,11 +1,11 @@
 //! A descent that somebody else makes: what a method would go down on is handed out with its graph, and nothing is updated.
 
-use super::Tape;
 use super::descent::{Build, Descent};
+use super::tape::Tape;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Mode, Part, answer};
-use crate::{Error, Result};
 use tch::{Kind, Tensor};
 
 /// What the loop outside wants of the descent.
@@ -100,7 +100,7 @@ impl Outside {
 pub(super) fn impossible() -> Error {
     Error::Usage(
         "the method needs the backward pass of the descent, which a loop of your own makes itself; train with a whole \
-         training, or by another method: rat, gaat, fgsm-rs, n-fgsm, trades, mart or gradalign"
+         training, or by a method that leaves the descent alone, such as rat, gaat or trades"
             .to_owned(),
     )
 }

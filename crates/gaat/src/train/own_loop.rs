@@ -1,15 +1,18 @@
 //! A method in a loop of one's own: it says what to train on, the loop descends, and a collapse is looked out for.
 
+use super::augment::Placement;
 use super::collapse::{Check, Signal, SmoothedGain};
 use super::labels::soften;
+use super::methods;
+use super::optimizer::Optimizer;
 use super::outside::{Outside, Wanted, impossible};
 use super::portion::Portion;
-use super::{Optimizer, Placement, Setting, StepContext, StepOutcome, StepReport, TrainingMethod, methods};
+use super::step::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 use crate::batch::{Batch, Images};
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Mode, ParameterStore, Rng};
 use crate::taylor::GainRatio;
 use crate::world::Alone;
-use crate::{Error, Result};
 use gaat_spec::{AttackStatistics, CheckedRecipe, MethodSpec, Passes, Plan, ThreatModel};
 use tch::Tensor;
 
@@ -143,7 +146,7 @@ impl OwnLoop {
             weight_reach: None,
             consistency: None,
             learning_rate: 0.0,
-            clip_norm: None,
+            plan,
             passes: Passes::default(),
             gradients_are_finite: None,
             attacks: Vec::new(),

@@ -4,7 +4,7 @@
 //! its random numbers are drawn for the whole batch and cut. Only the descent, the numbers of a step and what is decided on them
 //! are common. So several processes end with the weights of one, up to rounding and the statistics of batches.
 
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Part;
 use crate::world::World;
 use tch::Tensor;

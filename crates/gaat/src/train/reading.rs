@@ -1,11 +1,11 @@
 //! What a step found, on its way from the device.
 
 use super::portion::Portion;
-use super::{StepOutcome, StepReport};
+use super::step::{StepOutcome, StepReport};
+use crate::error::{Error, Result};
 use crate::nn::ParameterStore;
 use crate::taylor::GainRatio;
 use crate::world::World;
-use crate::{Error, Result};
 use gaat_shim::CudaEvent;
 use gaat_spec::Passes;
 use tch::{Device, Kind, Tensor};
@@ -113,8 +113,8 @@ fn first_broken(flags: Option<&Tensor>) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Alone;
     use crate::train::trial::Trial;
+    use crate::world::Alone;
 
     #[test]
     fn the_first_tensor_whose_gradient_is_not_finite_is_named() {

@@ -6,12 +6,12 @@
 //! PGD. The walk on the model is as long as the model can be trusted (trust regions: Conn, Gould and Toint 2000, section
 //! 6.1). Decision record 0007 has the experiments.
 
-use super::StepContext;
 use super::portion::Portion;
+use super::step::StepContext;
 use crate::attack::{Ascent, Attack, Exact, GradientOracle, Perturbed, UnderAttack, run};
 use crate::batch::Batch;
+use crate::error::{Error, Result};
 use crate::taylor::{Forecast, GainRatio, TaylorModel};
-use crate::{Error, Result};
 use gaat_spec::GaatSpec;
 use tch::{Kind, Tensor};
 

@@ -2,7 +2,7 @@
 //! 2015, section 6), by bilinear interpolation between the four nearest pixels. Other than there, a box that would be larger than the
 //! image is cut to it instead of drawn again, so that every image takes the same number of draws.
 
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Draws;
 use tch::{Device, Kind, Tensor};
 

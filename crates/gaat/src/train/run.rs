@@ -11,7 +11,7 @@ use super::statistics::joined;
 use super::step::TrainingMethod;
 use super::trained::Trained;
 use super::validation::{Accuracy, Validation};
-use crate::Result;
+use crate::error::Result;
 use crate::nn::with_joined;
 use crate::world::{World, any};
 use gaat_spec::{Event, Plan, Status};

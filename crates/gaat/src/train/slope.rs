@@ -1,11 +1,11 @@
 //! The slope of an objective: its gradients in the weights and in watched pixels, of a batch that is computed in parts, one after the
 //! other, and divided among processes.
 
-use super::Objective;
+use super::descent::Objective;
 use super::portion::Portion;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Part, Rows, is_joined};
 use crate::world::World;
-use crate::{Error, Result};
 use gaat_shim::are_finite;
 use tch::{Kind, Tensor};
 

@@ -1,10 +1,11 @@
 //! Where the weights of a run come from: freshly drawn, or given.
 
+use crate::error::{Error, Result};
 use crate::exchange::{ImportOptions, StateDict, import, is_safetensors, whole};
 use crate::nn::{Classifier, InputShape, Normalization};
 use crate::run::RunDirectory;
+use crate::tensors;
 use crate::weights::{self, Checkpoint, Description};
-use crate::{Error, Result, tensors};
 use gaat_spec::record::StartRecord;
 use gaat_spec::{CheckedRecipe, Head, ModelName, Recipe};
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ impl GivenWeights {
     pub fn open(path: &Path) -> Result<Self> {
         let (description, tensors) = weights::load(path)?;
         let normalization = Some(Normalization { mean: description.mean, std: description.std });
-        let digest = gaat_data::digest_of_file(path)?;
+        let digest = gaat_files::digest_of_file(path)?;
         Ok(Self { path: path.to_owned(), tensors, normalization, digest, notes: Vec::new() })
     }
 
@@ -77,7 +78,7 @@ impl GivenWeights {
                 "{shown}: the file does not say how pixels were normalised: the network takes the normalization of the recipe"
             ));
         }
-        let digest = gaat_data::digest_of_file(path)?;
+        let digest = gaat_files::digest_of_file(path)?;
         Ok(Self { path: path.clone(), tensors, normalization, digest, notes })
     }
 

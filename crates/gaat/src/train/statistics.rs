@@ -1,9 +1,9 @@
 //! Statistics of batches where several processes train: each follows its own images and all take the mean after an epoch, or all
 //! normalise by the whole batch.
 
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Joined};
 use crate::world::World;
-use crate::{Error, Result};
 use gaat_spec::{AttackStatistics, Plan, Refinement};
 use tch::Tensor;
 

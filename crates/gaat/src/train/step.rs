@@ -1,23 +1,25 @@
 //! What one training step may do: the context that the loop lends to a method, and what the method reports.
 
+use super::augment::Placement;
 use super::batches::Batches;
 use super::consistency::Consistency;
 use super::mark::Mark;
 use super::memory::Members;
+use super::named;
 use super::optimizer::Optimizer;
 use super::outside::Outside;
 use super::portion::Portion;
-use super::{Placement, Tape, named};
+use super::tape::Tape;
 use crate::attack::{
     Ascent, Attack, Exact, GradientOracle, Loss, Perturbed, Taylor, Unbounded, UnderAttack, run,
     run_unbounded,
 };
 use crate::batch::Batch;
 use crate::dataset::Dataset;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Draws, InputShape, Mode, plain_logits};
 use crate::taylor::{Expansion, Forecast, GainRatio, TaylorModel, UnreadGain};
 use crate::world::World;
-use crate::{Error, Result};
 use gaat_spec::recipe::AugmentationSpec;
 use gaat_spec::{Anchor, Curvature, Passes, Plan, ThreatModel};
 use tch::{Device, Kind, Tensor};
@@ -217,7 +219,8 @@ pub struct StepContext<'a> {
     /// Length of the weight perturbation over the norm of the weights.
     pub(super) weight_reach: Option<f64>,
     pub(super) learning_rate: f64,
-    pub(super) clip_norm: Option<f64>,
+    /// The numbers of the training.
+    pub(super) plan: &'a Plan,
     pub(super) passes: Passes,
     /// Whether the gradients of the descent are finite, bool, on the device: one for each trainable tensor and one for watched
     /// pixels; `None` before there was a descent.
@@ -242,6 +245,11 @@ impl<'a> StepContext<'a> {
     /// The epoch of the method, from 1: the natural epochs of a delay do not count.
     pub fn epoch(&self) -> usize {
         self.epoch
+    }
+
+    /// The numbers of the training: what a key of the recipe says is asked for here.
+    pub fn plan(&self) -> &'a Plan {
+        self.plan
     }
 
     /// How often in succession the method has been given this batch already.

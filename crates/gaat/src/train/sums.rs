@@ -1,6 +1,6 @@
 //! Sums over the steps of an epoch, which survive a stop in its middle.
 
-use super::StepOutcome;
+use super::step::StepOutcome;
 use crate::taylor::GainRatio;
 use gaat_spec::collapse::Share;
 use gaat_spec::{EpochRecord, Seconds};

@@ -1,8 +1,8 @@
 //! Passes whose graph a descent goes back through, each counted with the backward pass that it will need.
 
-use crate::Result;
 use crate::attack::InputGradient;
 use crate::attack::oracle::losses;
+use crate::error::Result;
 use crate::nn::{Classifier, Mode};
 use gaat_spec::Passes;
 use tch::Tensor;

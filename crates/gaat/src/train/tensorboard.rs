@@ -1,8 +1,8 @@
 //! The curves of a run for TensorBoard: `tensorboard --logdir runs` shows every run below `runs` by its folder.
 
-use super::{Control, Observer};
-use crate::Result;
-use crate::tfevents::EventFile;
+use super::events::{Control, Observer};
+use crate::error::Result;
+use gaat_files::tfevents::EventFile;
 use gaat_spec::{EpochRecord, Event};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,12 +28,12 @@ impl TensorBoard {
 
     /// Brings all records to the disk.
     pub(super) fn sync(&mut self) -> Result<()> {
-        self.file.sync()
+        Ok(self.file.sync()?)
     }
 
     fn write(&mut self, values: &[(&str, Option<f64>)]) -> Result<()> {
         let known: Vec<_> = values.iter().filter_map(|(tag, value)| Some((*tag, (*value)?))).collect();
-        self.file.scalars(now(), self.step, &known)
+        Ok(self.file.scalars(now(), self.step, &known)?)
     }
 }
 

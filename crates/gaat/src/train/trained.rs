@@ -4,7 +4,7 @@ use super::averaging::Averaging;
 use super::named::{part, prefixed};
 use super::optimizer::Optimizer;
 use super::statistics::average_statistics;
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Classifier;
 use crate::world::World;
 use tch::Tensor;

@@ -1,13 +1,15 @@
 //! Single steps outside the loop, for unit tests.
 
+use super::augment::{Augmentation, Placement};
+use super::optimizer::Optimizer;
 use super::portion::Portion;
-use super::{Augmentation, Optimizer, Placement, Setting, StepContext, StepReport, TrainingMethod};
-use crate::Result;
+use super::step::{Setting, StepContext, StepReport, TrainingMethod};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
 use crate::world::Alone;
 use gaat_spec::recipe::{AugmentationSpec, OptimizerSpec};
-use gaat_spec::{Norm, OptimizerName, Passes, PixelLength, ThreatModel};
+use gaat_spec::{Norm, OptimizerName, Passes, PixelLength, Recipe, ThreatModel};
 use tch::{Device, Kind, Tensor};
 
 const BATCH: i64 = 6;
@@ -79,6 +81,7 @@ impl Trial {
         let still = Augmentation::new(AugmentationSpec::default());
         let placement: Placement =
             still.plan(&self.batch.pixels.size(), Device::Cpu, &rng.seeded("augment", step))?;
+        let plan = Recipe::default().check()?.plan;
         let mut context = StepContext {
             world: &Alone,
             portion: Portion { start: 0, images: BATCH as usize, of: BATCH as usize },
@@ -98,7 +101,7 @@ impl Trial {
             consistency: None,
             weight_reach: None,
             learning_rate: self.learning_rate,
-            clip_norm: None,
+            plan: &plan,
             passes: Passes::default(),
             gradients_are_finite: None,
             attacks: Vec::new(),

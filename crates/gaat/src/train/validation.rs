@@ -3,10 +3,10 @@
 use super::feed::Served;
 use super::launch::located;
 use super::run::Run;
-use crate::Result;
 use crate::attack::survival::{correct, standing_clean, survivors};
 use crate::attack::{Pgd, Start};
 use crate::batch::Images;
+use crate::error::Result;
 use crate::nn::{Classifier, Part, Rng, try_algorithms};
 use crate::world::World;
 use gaat_spec::ThreatModel;

@@ -2,7 +2,7 @@
 //! same variables.
 
 use super::nodes::first_node;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use std::str::FromStr;
 use std::time::Duration;
 

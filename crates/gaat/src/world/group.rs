@@ -1,7 +1,8 @@
 //! Processes that were started together, on one machine or several: libtorch's own process groups.
 
-use super::{Place, World};
-use crate::{Error, Result};
+use super::World;
+use super::environment::Place;
+use crate::error::{Error, Result};
 use gaat_shim::{Joining, LibtorchError, Store};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;

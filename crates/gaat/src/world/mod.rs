@@ -7,7 +7,7 @@ mod nodes;
 pub use environment::Place;
 pub use group::Group;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
 /// One of the processes, or threads, that work together. All make the same calls in the same order.

@@ -1,6 +1,6 @@
 //! Batches judged side by side: the same verdict as one after the other, and every thread given back.
 
-use crate::evaluation::{judge, options, timeless};
+use crate::evaluation::{judge, options};
 use crate::support::{digits, robust_network, threat};
 use gaat::Error;
 use gaat::evaluate::{Control, EvaluateOptions, Progress, evaluate_resumable};
@@ -16,11 +16,11 @@ fn batches_side_by_side_are_judged_as_one_after_the_other() {
     let attacks = vec![AttackSpec::pgd(&threat, 3, 2, None).unwrap(), square];
     let options = EvaluateOptions { batch_size: 25, ..options(threat, attacks) };
     tch::set_num_threads(1);
-    let alone = timeless(judge(network.as_ref(), &images, &options));
+    let alone = judge(network.as_ref(), &images, &options).timeless();
     assert!(alone.robust_accuracy < alone.clean_accuracy && alone.robust_accuracy > 0.0);
 
     tch::set_num_threads(2);
-    assert_eq!(timeless(judge(network.as_ref(), &images, &options)), alone);
+    assert_eq!(judge(network.as_ref(), &images, &options).timeless(), alone);
     assert_eq!(tch::get_num_threads(), 2, "the threads are given back");
 
     // Stopped between two pairs of batches, and gone on with one at a time.
@@ -37,5 +37,5 @@ fn batches_side_by_side_are_judged_as_one_after_the_other() {
     tch::set_num_threads(1);
     let mut go_on = |_: &Progress| Control::Continue;
     let resumed = evaluate_resumable(network.as_ref(), &images, &options, &state, &mut go_on);
-    assert_eq!(timeless(resumed.unwrap()), alone);
+    assert_eq!(resumed.unwrap().timeless(), alone);
 }

@@ -1,7 +1,7 @@
 //! Every curvature against the matrix that it stands for, in double precision, and what each costs.
 
 use crate::support::{recipe, trained};
-use crate::toy::{Smooth, images, largest, mlp, sums};
+use crate::toy::{images, largest, mlp, smooth, sums};
 use gaat::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, UnderAttack, Walk, ball, run};
 use gaat::nn::{Classifier, Mode, Rng};
 use gaat::taylor::TaylorModel;
@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 const NORMS: [Norm; 2] = [Norm::Linf, Norm::L2];
 
 fn threat(norm: Norm) -> ThreatModel {
-    ThreatModel::new(norm, "0.1".parse().unwrap()).unwrap()
+    crate::support::threat(norm, 0.1)
 }
 
 fn normal(stream: &str, shape: &[i64]) -> Tensor {
@@ -197,7 +197,7 @@ fn the_secant_meets_the_network_where_its_second_step_ends() {
 #[test]
 fn exact_curvature_agrees_with_differences_of_gradients() {
     tch::set_num_threads(1);
-    let network = Smooth::new();
+    let network = smooth();
     let (pixels, labels) = images(3);
     let s = normal("displacement", &[3, 1, 4, 4]);
     let model = TaylorModel::once(Anchor::Clean, Curvature::Exact, &threat(Norm::Linf));

@@ -1,11 +1,12 @@
 //! Judging: the worst case over attacks and restarts, what may not change a verdict, and alarms.
 
+use crate::stub::{steep, trap};
 use crate::support::{digits, network, robust_network, threat};
+use gaat::Error;
 use gaat::attack::{Attack, Exact, Fgsm, GradientOracle, Pgd, Start, StopRule, UnderAttack, Walk, run};
 use gaat::batch::Images;
 use gaat::evaluate::{Control, CurveAttack, EvaluateOptions, Progress, Stage, evaluate, evaluate_resumable};
-use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore, Rng};
-use gaat::{Error, Result};
+use gaat::nn::{Classifier, Mode, Rng};
 use gaat_data::{ImageSet, ImageShape};
 use gaat_spec::collapse::Training;
 use gaat_spec::{
@@ -19,13 +20,6 @@ pub(crate) fn options(threat: ThreatModel, attacks: Vec<AttackSpec>) -> Evaluate
 
 pub(crate) fn judge(classifier: &dyn Classifier, images: &ImageSet, options: &EvaluateOptions) -> Evaluation {
     evaluate(classifier, images, options, &mut |_| Control::Continue).unwrap()
-}
-
-/// Without what a clock said.
-pub(crate) fn timeless(mut verdict: Evaluation) -> Evaluation {
-    verdict.seconds = 0.0;
-    verdict.attacks.iter_mut().for_each(|attack| attack.seconds = 0.0);
-    verdict
 }
 
 #[test]
@@ -96,7 +90,7 @@ fn the_worst_case_is_what_counts() {
 fn images_fall_to_different_attacks_and_count_once() {
     tch::set_num_threads(1);
     // Left half falls to FGSM alone, right half to PGD alone, so each attack leaves a half and the worst case nothing.
-    let network = Trap::new();
+    let network = trap();
     let threat = threat(Norm::Linf, 0.1);
     let pgd = AttackSpec::pgd(&threat, 10, 1, None).unwrap();
     let images = flat_images(&[(128, 0), (64, 0)]);
@@ -256,63 +250,6 @@ fn who_leaves_early_comes_back_to_its_place() {
     }
 }
 
-/// Two classes by mean pixel. Round 0.5 the margin has a dent that holds small steps, while one of 0.1 jumps out of it
-/// into the wrong class; round 0.25 there is a ditch of the wrong class that one of 0.1 jumps across.
-pub(crate) struct Trap {
-    store: ParameterStore,
-    normalization: Normalization,
-}
-
-impl Trap {
-    pub(crate) fn new() -> Self {
-        Self {
-            store: ParameterStore::new(Device::Cpu, Kind::Float),
-            normalization: Normalization::identity(1),
-        }
-    }
-}
-
-impl Classifier for Trap {
-    fn logits(&self, pixels: &Tensor, _mode: Mode) -> Result<Tensor> {
-        let mean = pixels.flatten(1, -1).mean_dim([1i64].as_slice(), false, None::<Kind>);
-        let dent = &mean - 0.5;
-        let dented = (&dent * (std::f64::consts::TAU / 0.08)).sin() * -0.3 - dent * 5.0 + 0.5;
-        // Least at 0.05 above 0.25, and as high again at 0.1 above.
-        let ditch = (&mean - 0.3) * 20.0;
-        let ditched = ditch.square() - 0.5;
-        let margin = dented.where_self(&mean.gt(0.38), &ditched);
-        Ok(Tensor::stack(&[&margin * 10.0, margin.zeros_like()], 1))
-    }
-
-    fn name(&self) -> String {
-        "trap".to_owned()
-    }
-
-    fn variant(&self) -> &'static str {
-        ""
-    }
-
-    fn input_shape(&self) -> InputShape {
-        InputShape { channels: 1, height: 8, width: 8 }
-    }
-
-    fn class_count(&self) -> i64 {
-        2
-    }
-
-    fn compute_precision(&self) -> ComputePrecision {
-        ComputePrecision::Fp32
-    }
-
-    fn normalization(&self) -> Normalization {
-        self.normalization.clone()
-    }
-
-    fn store(&self) -> &ParameterStore {
-        &self.store
-    }
-}
-
 /// Images of one shade each, with labels out of two classes.
 pub(crate) fn flat_images(shades: &[(u8, u16)]) -> ImageSet {
     let pixels = shades.iter().flat_map(|(shade, _)| [*shade; 64]).collect();
@@ -325,7 +262,7 @@ pub(crate) fn flat_images(shades: &[(u8, u16)]) -> ImageSet {
 #[test]
 fn one_step_that_beats_many_raises_the_alarm() {
     tch::set_num_threads(1);
-    let network = Trap::new();
+    let network = trap();
     let threat = threat(Norm::Linf, 0.1);
     let pgd = AttackSpec::pgd(&threat, 10, 2, None).unwrap();
     let images = |shade: u8| flat_images(&[(shade, 0); 9]);
@@ -356,7 +293,7 @@ fn an_evaluation_that_was_stopped_goes_on_as_if_it_never_was() {
     let fab = budget.attack(AttackName::FabT, &threat).unwrap();
     let attacks = vec![AttackSpec::pgd(&threat, 2, 2, None).unwrap(), fab];
     let options = EvaluateOptions { batch_size: 25, ..options(threat, attacks) };
-    let whole = timeless(judge(network.as_ref(), &images, &options));
+    let whole = judge(network.as_ref(), &images, &options).timeless();
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.json");
     let mut starts = 0;
@@ -372,7 +309,7 @@ fn an_evaluation_that_was_stopped_goes_on_as_if_it_never_was() {
             other => break other.unwrap(),
         }
     };
-    assert_eq!((timeless(resumed), starts), (whole, 5));
+    assert_eq!((resumed.timeless(), starts), (whole, 5));
     let other = EvaluateOptions { seed: 1, limit: Some(20), ..options };
     let error = evaluate_resumable(network.as_ref(), &images, &other, &state, &mut |_| Control::Continue);
     let error = error.unwrap_err().to_string();
@@ -414,43 +351,6 @@ fn autoattack_is_the_worst_case_of_its_parts() {
     assert_eq!(whole.passes.forward, whole.parts.iter().map(|part| part.passes.forward).sum::<u64>());
 }
 
-/// A network whose logits are so large that the cross-entropy is flat in single precision.
-pub(crate) struct Steep(pub(crate) Box<dyn Classifier>);
-
-impl Classifier for Steep {
-    fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor> {
-        Ok(self.0.logits(pixels, mode)? * 1e6)
-    }
-
-    fn name(&self) -> String {
-        "steep".to_owned()
-    }
-
-    fn variant(&self) -> &'static str {
-        ""
-    }
-
-    fn input_shape(&self) -> InputShape {
-        self.0.input_shape()
-    }
-
-    fn class_count(&self) -> i64 {
-        self.0.class_count()
-    }
-
-    fn compute_precision(&self) -> ComputePrecision {
-        ComputePrecision::Fp32
-    }
-
-    fn normalization(&self) -> Normalization {
-        self.0.normalization()
-    }
-
-    fn store(&self) -> &ParameterStore {
-        self.0.store()
-    }
-}
-
 #[test]
 fn masked_gradients_raise_the_alarm_and_do_not_deceive_autoattack() {
     tch::set_num_threads(1);
@@ -461,7 +361,7 @@ fn masked_gradients_raise_the_alarm_and_do_not_deceive_autoattack() {
     let attacks = || vec![pgd, budget.attack(AttackName::ApgdT, &threat).unwrap()];
     let honest = judge(robust_network().as_ref(), &images, &options(threat, attacks()));
     assert!(honest.alarms.is_empty(), "{:?}", honest.alarms);
-    let masked = judge(&Steep(robust_network()), &images, &options(threat, attacks()));
+    let masked = judge(&steep(robust_network()), &images, &options(threat, attacks()));
     assert!(masked.alarms.iter().any(|alarm| alarm.starts_with("zero-gradients")), "{:?}", masked.alarms);
     let robust = |verdict: &Evaluation, place: usize| verdict.attacks[place].robust_accuracy;
     assert!(robust(&masked, 0) > robust(&honest, 0) + 0.2, "PGD is deceived");
@@ -522,7 +422,7 @@ fn a_step_that_is_longer_than_the_ball_is_mentioned() {
 fn a_collapse_is_an_alarm_and_natural_training_a_note() {
     tch::set_num_threads(1);
     // One step jumps across the ditch, and short ones fall into it.
-    let (network, images) = (Trap::new(), flat_images(&[(64, 0); 60]));
+    let (network, images) = (trap(), flat_images(&[(64, 0); 60]));
     let threat = threat(Norm::Linf, 0.1);
     let attacks = || vec![AttackSpec::fgsm(&threat), AttackSpec::pgd(&threat, 10, 2, None).unwrap()];
     let of = |method: &str, trained: Option<ThreatModel>| {

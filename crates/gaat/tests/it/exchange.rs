@@ -8,7 +8,7 @@ use gaat::exchange::{
 };
 use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization};
 use gaat::weights::Description;
-use gaat_onnx::messages::Model;
+use gaat_files::onnx::messages::Model;
 use gaat_testkit::skip;
 use prost::Message;
 use safetensors::tensor::{Dtype, TensorView};
@@ -207,7 +207,7 @@ fn safetensors_of_another_network_are_refused_by_key() {
 
 #[test]
 fn a_network_of_ones_own_says_that_it_cannot_be_exported() {
-    let classifier = crate::toy::Smooth::new();
+    let classifier = crate::toy::smooth();
     let error = classifier.trace().unwrap_err().to_string();
     assert!(error.contains("Classifier::trace"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Saliency maps against what they must be: finite differences, completeness, class activation maps; and their agreement.
 
 use crate::support::{digits, network, noise, robust_network};
-use crate::toy::{Smooth, images, largest, sums};
+use crate::toy::{images, largest, smooth, sums};
 use gaat::explain::{Control, ExplainOptions, Explained, Subject, attribution, explain, methods_for};
 use gaat::nn::{BuildOptions, Classifier, FeatureMaps, InputShape, Mode, build};
 use gaat_spec::SaliencyName;
@@ -17,15 +17,15 @@ fn logits_of(classifier: &dyn Classifier, pixels: &Tensor, classes: &Tensor) -> 
 
 #[test]
 fn input_gradients_are_those_of_the_class_logit() {
-    let smooth = Smooth::new();
+    let network = smooth();
     let (pixels, classes) = images(3);
-    let gradient = attribution(&smooth, &pixels, &classes, SaliencyName::InputGradient, 0).unwrap();
+    let gradient = attribution(&network, &pixels, &classes, SaliencyName::InputGradient, 0).unwrap();
     for place in [0, 5, 15] {
         let unit = pixels.zeros_like().flatten(1, -1);
         let _filled = unit.select(1, place).fill_(STEP);
         let unit = unit.view_as(&pixels);
-        let up = logits_of(&smooth, &(&pixels + &unit), &classes);
-        let down = logits_of(&smooth, &(&pixels - &unit), &classes);
+        let up = logits_of(&network, &(&pixels + &unit), &classes);
+        let down = logits_of(&network, &(&pixels - &unit), &classes);
         let difference = (up - down) / (2.0 * STEP);
         let found = gradient.flatten(1, -1).select(1, place);
         assert!(largest(&(found - difference)) < 1e-7, "pixel {place}");
@@ -34,11 +34,11 @@ fn input_gradients_are_those_of_the_class_logit() {
 
 #[test]
 fn integrated_gradients_are_complete() {
-    let (smooth, kinked) = (Smooth::new(), network("convnet", Kind::Double));
+    let (unkinked, kinked) = (smooth(), network("convnet", Kind::Double));
     let (small, small_classes) = images(5);
     let (large, large_classes) = noise(5, Kind::Double);
     for (classifier, pixels, classes, most) in [
-        (&smooth as &dyn Classifier, &small, &small_classes, 1e-4),
+        (&unkinked as &dyn Classifier, &small, &small_classes, 1e-4),
         (kinked.as_ref(), &large, &large_classes, 2e-2),
     ] {
         let found = attribution(classifier, pixels, classes, SaliencyName::IntegratedGradients, 0).unwrap();
@@ -56,16 +56,16 @@ fn integrated_gradients_are_complete() {
 
 #[test]
 fn smoothgrad_is_a_mean_over_seeded_noise() {
-    let smooth = Smooth::new();
+    let network = smooth();
     let (pixels, classes) = images(2);
     let of = |pixels: &Tensor, seed| {
-        attribution(&smooth, pixels, &classes, SaliencyName::SmoothGrad, seed).unwrap()
+        attribution(&network, pixels, &classes, SaliencyName::SmoothGrad, seed).unwrap()
     };
     assert_eq!(of(&pixels, 1), of(&pixels, 1));
     assert_ne!(of(&pixels, 1), of(&pixels, 2));
     // An image of one colour has no range, and so no noise.
     let flat = pixels.ones_like() * 0.5;
-    let gradient = attribution(&smooth, &flat, &classes, SaliencyName::InputGradient, 0).unwrap();
+    let gradient = attribution(&network, &flat, &classes, SaliencyName::InputGradient, 0).unwrap();
     assert!(largest(&(of(&flat, 1) - gradient)) < 1e-12);
 }
 

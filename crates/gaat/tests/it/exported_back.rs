@@ -58,7 +58,7 @@ fn exported_programs_go_back_to_pytorch() {
 #[test]
 fn a_network_that_was_no_program_is_not_written_as_one() {
     let folder = tempfile::tempdir().unwrap();
-    let network = crate::toy::Smooth::new();
+    let network = crate::toy::smooth();
     let config = Config::new(&Description::with_numbered_classes(&network).unwrap(), None);
     let error = export_program(&folder.path().join("x.pt2"), &network, &config).unwrap_err().to_string();
     assert!(error.contains("did not come from torch.export"), "{error}");
@@ -95,7 +95,7 @@ fn a_state_dict_of_pytorch_begins_the_training_of_a_program() {
     };
     Tensor::write_safetensors(&named("module."), &path).unwrap();
     let record = begun_with(&path).unwrap();
-    assert_eq!(record.start.unwrap().digest, gaat_data::digest_of_file(&path).unwrap());
+    assert_eq!(record.start.unwrap().digest, gaat_files::digest_of_file(&path).unwrap());
     Tensor::write_safetensors(&named("other_"), &path).unwrap();
     let error = begun_with(&path).unwrap_err().to_string();
     for part in ["weights.safetensors", "`conv.weight` is missing", "`other_fc.bias`"] {

@@ -60,7 +60,7 @@ fn a_run_begins_with_the_weights_of_another_and_insists_on_them_when_it_goes_on(
         first_loss(&scratch)
     );
     assert!(first_loss(&stopped) < 0.7 * first_loss(&scratch));
-    let digest = gaat_data::digest_of_file(&best).unwrap();
+    let digest = gaat_files::digest_of_file(&best).unwrap();
     let start = stopped.start.clone().unwrap();
     assert_eq!((start.digest, start.fresh_head), (digest, false));
 
@@ -232,7 +232,7 @@ fn a_state_dict_from_elsewhere_is_begun_with_and_the_model_comes_from_own_weight
     let checked =
         Recipe { normalization: Some(gaat::spec::NormalizationChoice::Dataset), ..checked }.check().unwrap();
     let record = train(&checked, &options(&place, false), &mut hear).unwrap();
-    assert_eq!(record.start.clone().unwrap().digest, gaat_data::digest_of_file(&foreign).unwrap());
+    assert_eq!(record.start.clone().unwrap().digest, gaat_files::digest_of_file(&foreign).unwrap());
     assert!(
         warnings.iter().any(|text| text.contains("does not say how pixels were normalised")),
         "{warnings:?}"

@@ -1,6 +1,6 @@
 //! Numbers that are not finite: named where weights come in and where they answer, and never saved.
 
-use crate::support::{Witness, file_tensors, network, noise, options, recipe, threat};
+use crate::support::{Witness, network, noise, options, recipe, threat};
 use gaat::Error;
 use gaat::analyze::{AnalyzeOptions, analyze};
 use gaat::evaluate::{Control, EvaluateOptions, GradientSource, PerturbOptions, evaluate, perturb};
@@ -9,6 +9,7 @@ use gaat::nn::{Classifier, Mode};
 use gaat::train::train;
 use gaat_data::ImageSet;
 use gaat_spec::{AttackSpec, Event, Norm, Selection};
+use gaat_testkit::file_tensors;
 use tch::{Kind, Tensor};
 
 /// What `network` makes of some digits in each command that asks it for answers.

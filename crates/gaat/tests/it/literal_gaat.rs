@@ -4,13 +4,14 @@
 //! the sign of `g` survives unless the bracket is negative. So K steps of length alpha are one step of length K alpha
 //! from the random start, clipped: FGSM with a random start whose gradient is taken at the clean image.
 
+use crate::support::threat;
 use gaat::attack::{Exact, GradientOracle, Pgd, Start, StopRule, Taylor, UnderAttack, Walk, ball, run};
 use gaat::batch::Images;
 use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, Rng, build};
 use gaat::taylor::TaylorModel;
 use gaat::train::{Quiet, TrainOptions, train};
 use gaat_data::{Source, load};
-use gaat_spec::{Anchor, Curvature, DatasetName, ModelName, Norm, Recipe, ThreatModel};
+use gaat_spec::{Anchor, Curvature, DatasetName, ModelName, Norm, Recipe};
 use tch::{Device, Kind, Tensor};
 
 /// The network of the digits after a few natural epochs, in double precision.
@@ -41,7 +42,7 @@ fn literal_gaat_is_one_sign_step_on_a_trained_network() {
     let data = load(&Source { dataset: DatasetName::Digits, data_dir: None, resize: None }).unwrap();
     let images = Images::upload(&data.train, Device::Cpu).unwrap();
     let batch = images.range(0, 1000, Kind::Double).unwrap();
-    let threat = ThreatModel::new(Norm::Linf, "0.15".parse().unwrap()).unwrap();
+    let threat = threat(Norm::Linf, 0.15);
     let attack = Pgd {
         steps: 10,
         step_size: threat.epsilon() / 4.0,
@@ -93,7 +94,7 @@ fn gaat_at_the_random_start_without_curvature_is_fgsm_rs() {
     let network = trained();
     let data = load(&Source { dataset: DatasetName::Digits, data_dir: None, resize: None }).unwrap();
     let batch = Images::upload(&data.train, Device::Cpu).unwrap().range(0, 200, Kind::Double).unwrap();
-    let threat = ThreatModel::new(Norm::Linf, "0.15".parse().unwrap()).unwrap();
+    let threat = threat(Norm::Linf, 0.15);
     let start = Start::Random;
     let attack = Pgd { steps: 10, step_size: 0.125 * 0.15, start, walk: Walk::InBall, stop: StopRule::Never };
     let exact = || Exact::new(network.as_ref(), Mode::Eval);
@@ -144,7 +145,7 @@ fn yopo_with_a_linear_first_layer_is_a_first_order_expansion() {
     (-losses.sum(Kind::Double)).backward();
     let slope = first.grad();
 
-    let threat = ThreatModel::new(Norm::Linf, "0.15".parse().unwrap()).unwrap();
+    let threat = threat(Norm::Linf, 0.15);
     let model = TaylorModel::once(Anchor::RandomStart, Curvature::None, &threat);
     let draws = Rng::new(1).seeded("curvature", 0);
     let mut expansion = Taylor::new(network.as_ref(), Mode::Eval, &batch.pixels, model, draws);

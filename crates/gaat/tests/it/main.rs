@@ -31,6 +31,7 @@ mod nn;
 mod own_data;
 mod parts;
 mod streaming;
+mod stub;
 mod support;
 mod suspicion;
 mod taylor;

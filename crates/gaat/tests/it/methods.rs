@@ -1,9 +1,10 @@
 //! One contract for every training method.
 
-use crate::support::{Witness, bits, file_tensors, options, recipe, trained};
+use crate::support::{Witness, bits, options, recipe, trained};
 use gaat::nn::ComputePrecision;
 use gaat::train::{Quiet, train};
 use gaat_spec::Passes;
+use gaat_testkit::file_tensors;
 use tch::Device;
 
 /// What a method declares for each image of an adversarial epoch, and what it says of itself.

@@ -6,16 +6,12 @@ use gaat::nn::{
     ParameterStore, Rng, Role,
 };
 use gaat::run::{Checkpoint, open_of, open_with};
-use gaat::spec::{ComputePrecision, EpochRecord, Event, Recipe, Seconds, Status};
+use gaat::spec::{ComputePrecision, Event, Recipe, Status};
 use gaat::train::{Control, GivenWeights, Head, KeptRun, Nothing, Quiet, Start, Training, train, train_of};
 use tch::{Device, Kind, Tensor};
 
 const SHORT: &str =
     "model = \"mlp\"\nmethod = \"natural\"\nlimit = 120\nbatch-size = 30\nepochs = 2\nvalidation-steps = 1\n";
-
-fn timeless(epochs: &[EpochRecord]) -> Vec<EpochRecord> {
-    epochs.iter().map(|epoch| EpochRecord { seconds: Seconds::default(), ..epoch.clone() }).collect()
-}
 
 #[test]
 fn a_run_that_keeps_nothing_is_the_run_of_a_directory_and_a_closure_can_stop_it() {
@@ -30,7 +26,7 @@ fn a_run_that_keeps_nothing_is_the_run_of_a_directory_and_a_closure_can_stop_it(
     };
     let record =
         Training::of(&checked, &Catalogue::standard()).unwrap().run(&mut Nothing, &mut count).unwrap();
-    assert_eq!(timeless(&record.epochs), timeless(&kept.epochs));
+    assert_eq!(record.timeless().epochs, kept.timeless().epochs);
     assert_eq!((record.passes, record.status, record.start), (kept.passes, Status::Done, None));
     assert_eq!(steps, 2 * (record.images as usize / 2).div_ceil(30));
 
@@ -63,7 +59,7 @@ fn given_weights_are_begun_with_recorded_and_refused_where_they_do_not_fit() {
     assert!(loss(&kept) < before.epochs[5].loss && loss(&kept) < 0.1 * loss(&fresh));
     assert!(loss(&reheaded) > 2.0 * loss(&kept) && loss(&reheaded) < loss(&fresh));
     let said = kept.start.unwrap();
-    assert_eq!(said.digest, gaat_data::digest_of_file(&weights).unwrap());
+    assert_eq!(said.digest, gaat_files::digest_of_file(&weights).unwrap());
     assert!(!said.fresh_head && reheaded.start.unwrap().fresh_head);
 
     // Weights mean nothing under another normalisation.
@@ -141,7 +137,7 @@ fn a_network_that_no_catalogue_knows_trains_resumes_and_opens() {
     let mut kept = KeptRun::open(&checked, &options(&place, true)).unwrap();
     let resumed = training().run(&mut kept, &mut Quiet).unwrap();
     drop(kept);
-    assert_eq!(timeless(&resumed.epochs), timeless(&whole.epochs));
+    assert_eq!(resumed.timeless().epochs, whole.timeless().epochs);
 
     let fresh = PlainNet::new();
     let before = fresh.weight.copy();

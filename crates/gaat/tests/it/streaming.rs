@@ -4,7 +4,7 @@ use crate::support::options;
 use gaat::run::{Checkpoint, open, test_images};
 use gaat::spec::{CheckedRecipe, Event, Recipe, Residence, RunRecord, Status};
 use gaat::train::{Control, Quiet, train};
-use gaat_data::{ImageSet, Source, load, png_of_image};
+use gaat_data::{ImageSet, ImageShape, Source, load};
 use std::path::Path;
 
 /// Some digits as files of PNG, train and test.
@@ -15,7 +15,8 @@ fn write_folder(root: &Path) {
         for index in 0..count {
             let class = root.join(part).join(format!("class{}", set.labels()[index]));
             fs_err::create_dir_all(&class).unwrap();
-            let bytes = png_of_image(set.image(index), set.shape()).unwrap();
+            let ImageShape { channels, height, width } = set.shape();
+            let bytes = gaat_files::png::of_planes(set.image(index), [channels, height, width]).unwrap();
             fs_err::write(class.join(format!("{index:04}.png")), bytes).unwrap();
         }
     };

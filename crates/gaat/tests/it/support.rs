@@ -4,8 +4,6 @@ use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normaliza
 use gaat::train::{Control, Observer, Quiet, TrainOptions, train};
 use gaat_data::{ImageSet, Source, load};
 use gaat_spec::{CheckedRecipe, DatasetName, Event, Norm, Recipe, RunRecord, ThreatModel};
-use safetensors::SafeTensors;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tch::{Device, Kind, Tensor};
@@ -47,13 +45,6 @@ pub(crate) fn bits(tensor: &Tensor) -> Vec<u64> {
     } else {
         Vec::<f32>::try_from(flat).unwrap().into_iter().map(|value| u64::from(value.to_bits())).collect()
     }
-}
-
-/// The tensors of a safetensors file: bytes by name.
-pub(crate) fn file_tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
-    let bytes = fs_err::read(path).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    file.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect()
 }
 
 /// A recipe for the digits, in single precision.

@@ -1,12 +1,11 @@
 //! Accuracy over epsilon, and what is tried beside the attacks: noise, parts of perturbations, larger budgets.
 
-use crate::evaluation::{Steep, Trap, flat_images, judge, options};
-use crate::support::{digits, network, robust_network, threat};
+use crate::evaluation::{flat_images, judge, options};
+use crate::stub::{biased, steep, trap};
+use crate::support::{digits, robust_network, threat};
+use gaat::Error;
 use gaat::evaluate::{Control, CurveAttack, EvaluateOptions, ProbeOptions, evaluate, evaluate_resumable};
-use gaat::nn::{Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore};
-use gaat::{Error, Result};
 use gaat_spec::{AttackName, AttackSpec, Evaluation, Norm, ThreatModel};
-use tch::{Kind, Tensor};
 
 fn over(epsilons: &[f64], attack: impl Fn(&ThreatModel) -> AttackSpec) -> Vec<CurveAttack> {
     let at = |epsilon: &f64| {
@@ -54,7 +53,7 @@ fn a_curve_falls_from_clean_accuracy_and_goes_on_where_it_stopped() {
 #[test]
 fn whoever_fell_in_a_smaller_ball_has_fallen_in_the_larger() {
     tch::set_num_threads(1);
-    let (network, images) = (Trap::new(), flat_images(&[(128, 0); 4]));
+    let (network, images) = (trap(), flat_images(&[(128, 0); 4]));
     let fgsm = over(&[0.06, 0.1, 0.14], AttackSpec::fgsm);
     // Alone, the step of 0.14 lands beyond the ditch.
     let alone = judge(&network, &images, &options(threat(Norm::Linf, 0.14), vec![fgsm[2].attack]));
@@ -115,7 +114,7 @@ fn an_honest_network_raises_no_alarm_and_falls_as_the_budget_grows() {
 #[test]
 fn a_network_fitted_to_the_end_of_a_step_is_found_out_inside() {
     tch::set_num_threads(1);
-    let (network, images) = (Trap::new(), flat_images(&[(128, 0); 9]));
+    let (network, images) = (trap(), flat_images(&[(128, 0); 9]));
     let threat = threat(Norm::Linf, 0.14);
     let verdict = judge(&network, &images, &probed(threat, vec![AttackSpec::fgsm(&threat)]));
     assert_eq!(verdict.robust_accuracy, 1.0);
@@ -132,7 +131,7 @@ fn a_network_fitted_to_the_end_of_a_step_is_found_out_inside() {
 #[test]
 fn noise_and_budgets_find_out_who_hides_gradients() {
     tch::set_num_threads(1);
-    let (network, images) = (Steep(robust_network()), digits(60));
+    let (network, images) = (steep(robust_network()), digits(60));
     let threat = threat(Norm::Linf, 0.3);
     let verdict = judge(&network, &images, &probed(threat, vec![AttackSpec::fgsm(&threat)]));
     println!("{:?}", verdict.alarms);
@@ -141,55 +140,12 @@ fn noise_and_budgets_find_out_who_hides_gradients() {
     assert!(alarms(&verdict, "more-budget-not-stronger") > 0, "{probes:?}");
 }
 
-/// A network of ten classes that takes whatever it is shown for class 3 if `bias` is large.
-struct Biased {
-    inner: Box<dyn Classifier>,
-    bias: f64,
-}
-
-impl Classifier for Biased {
-    fn logits(&self, pixels: &Tensor, mode: Mode) -> Result<Tensor> {
-        let mut bias = [0f32; 10];
-        bias[3] = self.bias as f32;
-        Ok(self.inner.logits(pixels, mode)? + Tensor::from_slice(&bias))
-    }
-
-    fn name(&self) -> String {
-        "biased".to_owned()
-    }
-
-    fn variant(&self) -> &'static str {
-        ""
-    }
-
-    fn input_shape(&self) -> InputShape {
-        self.inner.input_shape()
-    }
-
-    fn class_count(&self) -> i64 {
-        10
-    }
-
-    fn compute_precision(&self) -> ComputePrecision {
-        ComputePrecision::Fp32
-    }
-
-    fn normalization(&self) -> Normalization {
-        self.inner.normalization()
-    }
-
-    fn store(&self) -> &ParameterStore {
-        self.inner.store()
-    }
-}
-
 #[test]
 fn a_network_that_says_the_same_of_every_image_is_not_called_robust() {
     tch::set_num_threads(1);
     let images = digits(200);
     let threat = threat(Norm::Linf, 0.1);
     let options = options(threat, vec![AttackSpec::fgsm(&threat)]);
-    let biased = |bias| Biased { inner: network("mlp", Kind::Float), bias };
     let verdict = judge(&biased(100.0), &images, &options);
     assert_eq!(verdict.robust_accuracy, verdict.clean_accuracy);
     let alarm = verdict.alarms.iter().find(|alarm| alarm.starts_with("constant-predictor")).unwrap();

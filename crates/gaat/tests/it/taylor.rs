@@ -1,10 +1,11 @@
 //! Taylor models against what they claim: closed forms, finite differences, error orders, in double precision.
 
-use crate::toy::{Smooth, images, largest, mlp};
+use crate::support::threat;
+use crate::toy::{images, largest, mlp, smooth};
 use gaat::attack::{Exact, GradientOracle, Taylor, ball};
 use gaat::nn::{Mode, Rng};
 use gaat::taylor::TaylorModel;
-use gaat_spec::{Anchor, Curvature, Norm, ThreatModel};
+use gaat_spec::{Anchor, Curvature, Norm};
 use tch::{Device, Kind, Tensor};
 
 #[test]
@@ -30,11 +31,11 @@ fn exact_gradients_agree_with_finite_differences() {
 #[test]
 fn the_error_of_order_k_falls_with_the_power_k_plus_one_of_the_distance() {
     tch::set_num_threads(1);
-    let network = Smooth::new();
+    let network = smooth();
     let (pixels, labels) = images(8);
     let draws = Rng::new(6).seeded("direction", 0);
     let direction = draws.uniform(&[8, 1, 4, 4], -1.0, 1.0, Kind::Double, Device::Cpu).unwrap();
-    let threat = ThreatModel::new(Norm::Linf, "0.1".parse().unwrap()).unwrap();
+    let threat = threat(Norm::Linf, 0.1);
     let mut exact = Exact::new(&network, Mode::Eval);
     let cases = [
         (1.0, Curvature::None, false, 1e-4),
@@ -78,7 +79,7 @@ fn projection_is_idempotent_inside_and_nearest() {
     let draws = Rng::new(7).seeded("projection", 0);
     let clean = draws.uniform(&[6, 1, 4, 4], 0.0, 1.0, Kind::Double, Device::Cpu).unwrap();
     for norm in [Norm::Linf, Norm::L2] {
-        let threat = ThreatModel::new(norm, "0.3".parse().unwrap()).unwrap();
+        let threat = threat(norm, 0.3);
         let wild = draws.normal(&[6, 1, 4, 4], 0.0, 1.0, Kind::Double, Device::Cpu).unwrap();
         let projected = ball::project(&wild, &threat);
         assert!(largest(&ball::lengths(&projected, norm)) <= 0.3 + 1e-12);
@@ -107,7 +108,7 @@ fn random_starts_fill_the_ball() {
     let draws = Rng::new(8).seeded("starts", 0);
     let clean = Tensor::zeros([4000, 1, 1, 2], (Kind::Double, Device::Cpu));
     for norm in [Norm::Linf, Norm::L2] {
-        let threat = ThreatModel::new(norm, "0.5".parse().unwrap()).unwrap();
+        let threat = threat(norm, 0.5);
         let start = ball::random_start(&clean, &threat, &draws).unwrap();
         let lengths = ball::lengths(&start, norm);
         assert!(largest(&lengths) <= 0.5);

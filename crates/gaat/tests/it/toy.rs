@@ -1,8 +1,7 @@
 //! Tiny networks in double precision, for tests of derivatives.
 
-use gaat::nn::{
-    BuildOptions, Classifier, ComputePrecision, InputShape, Mode, Normalization, ParameterStore, Rng, build,
-};
+use crate::stub::Stub;
+use gaat::nn::{BuildOptions, Classifier, ComputePrecision, InputShape, Normalization, Rng, build};
 use gaat_spec::ModelName;
 use tch::{Device, Kind, Tensor};
 
@@ -20,53 +19,13 @@ pub(crate) fn mlp() -> Box<dyn Classifier> {
 }
 
 /// A network without kinks: one hidden layer of tanh, weights large enough to bend within a pixel.
-pub(crate) struct Smooth {
-    first: Tensor,
-    second: Tensor,
-    /// Lends what is not asked of it here.
-    shell: Box<dyn Classifier>,
-}
-
-impl Smooth {
-    pub(crate) fn new() -> Self {
-        let draws = Rng::new(11).seeded("weights", 0);
-        let normal = |shape: &[i64]| draws.normal(shape, 0.0, 1.0, Kind::Double, Device::Cpu).unwrap();
-        Self { first: normal(&[16, 12]), second: normal(&[12, 5]), shell: mlp() }
-    }
-}
-
-impl Classifier for Smooth {
-    fn logits(&self, pixels: &Tensor, _mode: Mode) -> gaat::Result<Tensor> {
-        Ok(pixels.f_flatten(1, -1)?.f_matmul(&self.first)?.f_tanh()?.f_matmul(&self.second)?)
-    }
-
-    fn name(&self) -> String {
-        "smooth".to_owned()
-    }
-
-    fn variant(&self) -> &'static str {
-        ""
-    }
-
-    fn input_shape(&self) -> InputShape {
-        self.shell.input_shape()
-    }
-
-    fn class_count(&self) -> i64 {
-        5
-    }
-
-    fn compute_precision(&self) -> ComputePrecision {
-        self.shell.compute_precision()
-    }
-
-    fn normalization(&self) -> Normalization {
-        self.shell.normalization()
-    }
-
-    fn store(&self) -> &ParameterStore {
-        self.shell.store()
-    }
+pub(crate) fn smooth() -> impl Classifier {
+    let draws = Rng::new(11).seeded("weights", 0);
+    let normal = |shape: &[i64]| draws.normal(shape, 0.0, 1.0, Kind::Double, Device::Cpu).unwrap();
+    let (first, second) = (normal(&[16, 12]), normal(&[12, 5]));
+    Stub::new(mlp(), 5, move |_, pixels, _| {
+        Ok(pixels.f_flatten(1, -1)?.f_matmul(&first)?.f_tanh()?.f_matmul(&second)?)
+    })
 }
 
 /// Grey 4x4 images of noise, and labels.

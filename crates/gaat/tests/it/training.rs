@@ -1,13 +1,14 @@
 //! Runs from start to end: stopping and continuing, refusals, failure, what is logged, and that training works.
 
-use crate::support::{Witness, bits, digits, file_tensors, network, options, recipe, threat, trained};
+use crate::support::{Witness, bits, digits, network, options, recipe, threat, trained};
 use gaat::Error;
 use gaat::evaluate::{Control, EvaluateOptions, evaluate};
 use gaat::nn::{ComputePrecision, Role};
 use gaat::run::{Checkpoint, open};
 use gaat::train::{Optimizer, Quiet, train};
 use gaat_spec::recipe::OptimizerSpec;
-use gaat_spec::{AttackSpec, Event, Norm, OptimizerName, RunRecord, Seconds, Status};
+use gaat_spec::{AttackSpec, Event, Norm, OptimizerName, Status};
+use gaat_testkit::file_tensors;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Kind, Tensor};
@@ -37,15 +38,6 @@ const MEMORY: &str = "method = \"gaat-memory\"\noptimizer = \"adam\"\ncrop-paddi
 const REFINED: &str = "method = \"gaat\"\nepsilon = 0.3\noptimizer = \"adam\"\n";
 
 const AWP_REFINED: &str = "method = \"awp+gaat\"\nawp-warmup = 0\nepsilon = 0.3\noptimizer = \"adam\"\n";
-
-/// A record without what a clock writes.
-fn timeless(mut record: RunRecord) -> RunRecord {
-    record.seconds = Seconds::default();
-    for epoch in &mut record.epochs {
-        epoch.seconds = Seconds::default();
-    }
-    record
-}
 
 /// The lines of `events.jsonl`, each parsed.
 fn lines(run_dir: &Path) -> Vec<serde_json::Value> {
@@ -106,7 +98,7 @@ fn a_run_that_was_stopped_ends_as_if_it_never_was() {
         }
         let resumed = train(&recipe, &options(&run_dir, true), &mut Quiet).unwrap();
 
-        assert_eq!(timeless(resumed.clone()), timeless(whole), "{stops:?}");
+        assert_eq!(resumed.timeless(), whole.timeless(), "{stops:?}");
         assert_eq!(gaat::run::record(&run_dir).unwrap(), resumed, "{stops:?}");
         for (file, needle) in [("last", ""), ("best", ""), ("state", "weights."), ("state", part)] {
             let path = format!("checkpoints/{file}.safetensors");
@@ -193,7 +185,7 @@ fn averaged_weights_have_statistics_of_their_own_and_are_chosen_by_validation() 
         let witness = &mut Witness { stop_after: Some(stop), ..Witness::default() };
         train(&recipe(&averaged), &options(&run_dir, false), witness).unwrap();
         let resumed = train(&recipe(&averaged), &options(&run_dir, true), &mut Quiet).unwrap();
-        assert_eq!(timeless(resumed), timeless(whole.clone()));
+        assert_eq!(resumed.timeless(), whole.timeless());
         for name in ["state", "best", "last"] {
             let file = |run: &Path| file_tensors(&run.join(format!("checkpoints/{name}.safetensors")));
             assert!(file(&run_dir) == file(&place("whole")), "{name}, stopped after {stop}");

@@ -2,11 +2,11 @@
 
 mod options;
 
-use super::Outcome;
 use anyhow::{Result, bail};
 use gaat::exchange::{Imported, import};
 use gaat_cli::arguments::ImportArguments;
 use gaat_cli::printer::Printer;
+use gaat_cli::process::Outcome;
 use gaat_report::format::typed;
 use gaat_spec::visible_path;
 use serde::Serialize;

@@ -1,8 +1,8 @@
 //! The examples that Auto-PGD still climbs with, each with its own step size and best point.
 
-use crate::Result;
 use crate::attack::ball;
 use crate::attack::standing::narrow;
+use crate::error::Result;
 use gaat_spec::ThreatModel;
 use tch::Tensor;
 

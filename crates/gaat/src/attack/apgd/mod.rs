@@ -3,9 +3,12 @@
 mod climbers;
 mod schedule;
 
+use super::loss::Loss;
+use super::oracle::{GradientOracle, InputGradient};
+use super::run::{Attack, UnderAttack};
 use super::standing::{Standing, narrow};
-use super::{Attack, GradientOracle, InputGradient, Loss, UnderAttack, ball, targets};
-use crate::Result;
+use super::{ball, targets};
+use crate::error::Result;
 use crate::nn::answer;
 use climbers::Climbers;
 use gaat_spec::ThreatModel;

@@ -5,8 +5,8 @@
 //! the plane that this covers, `sum |w_i| min(t pace_i, room_i)`, is increasing and concave in t, so that Newton's
 //! method from t = 0 climbs to the solution without ever overshooting it, and ends after finitely many kinks.
 
-use crate::Result;
 use crate::attack::standing::narrow;
+use crate::error::Result;
 use gaat_spec::Norm;
 use tch::{Kind, Tensor};
 

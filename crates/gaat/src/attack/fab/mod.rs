@@ -2,11 +2,13 @@
 
 mod hyperplane;
 
-use super::pgd::near;
+use super::oracle::GradientOracle;
+use super::pgd::{Start, StopRule, near};
 use super::plane::{self, Plane};
+use super::run::{Attack, UnderAttack};
 use super::standing::{Standing, narrow};
-use super::{Attack, GradientOracle, Start, StopRule, UnderAttack, ball, targets};
-use crate::Result;
+use super::{ball, targets};
+use crate::error::Result;
 use crate::nn::{Draws, answer};
 use gaat_spec::{Norm, ThreatModel};
 use hyperplane::shortest_move;

@@ -1,9 +1,9 @@
 //! The exact oracle: one forward and one backward pass to the pixels for every question.
 
 use super::{GradientOracle, InputGradient, Visitor};
-use crate::attack::Loss;
+use crate::attack::loss::Loss;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Mode, PixelPass, pixel_pass, plain_logits};
-use crate::{Error, Result};
 use gaat_spec::Passes;
 use tch::Tensor;
 

@@ -1,8 +1,8 @@
 //! A first-order model of every logit around an anchor, for attacks whose loss is not the cross-entropy.
 
 use super::InputGradient;
-use crate::Result;
-use crate::attack::Loss;
+use crate::attack::loss::Loss;
+use crate::error::Result;
 use crate::taylor::network::CountedNetwork;
 use tch::Tensor;
 

@@ -8,8 +8,8 @@ pub use exact::Exact;
 pub(crate) use exact::losses;
 pub use taylor::Taylor;
 
-use super::Loss;
-use crate::{Error, Result};
+use super::loss::Loss;
+use crate::error::{Error, Result};
 use gaat_spec::Passes;
 use tch::Tensor;
 

@@ -2,11 +2,11 @@
 
 use super::logits::LogitExpansion;
 use super::{GradientOracle, InputGradient, Visitor};
-use crate::attack::Loss;
+use crate::attack::loss::Loss;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Draws, Mode};
 use crate::taylor::network::CountedNetwork;
 use crate::taylor::{Expansion, Forecast, TaylorModel};
-use crate::{Error, Result};
 use gaat_spec::{Anchor, Curvature, Passes, ThreatModel};
 use std::rc::Rc;
 use tch::Tensor;

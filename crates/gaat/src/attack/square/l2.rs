@@ -1,8 +1,9 @@
 //! Pairs of hills that take over the length of another window, for L2.
 
 use super::{Seekers, place, schedule, signs, uniform_rows, window};
-use crate::Result;
-use crate::attack::{GradientOracle, ball};
+use crate::attack::ball;
+use crate::attack::oracle::GradientOracle;
+use crate::error::Result;
 use crate::nn::Draws;
 use gaat_spec::Norm;
 use tch::{Kind, Tensor};

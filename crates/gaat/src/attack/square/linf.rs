@@ -1,8 +1,9 @@
 //! Squares of one colour at the edge of the L-infinity ball, over vertical stripes.
 
 use super::{Seekers, place, schedule, signs, uniform_rows, window};
-use crate::Result;
-use crate::attack::{GradientOracle, ball};
+use crate::attack::ball;
+use crate::attack::oracle::GradientOracle;
+use crate::error::Result;
 use crate::nn::Draws;
 use tch::Tensor;
 

@@ -7,9 +7,11 @@ mod l2;
 mod linf;
 mod schedule;
 
+use super::loss::Loss;
+use super::oracle::GradientOracle;
+use super::run::{Attack, UnderAttack};
 use super::standing::{Kept, Standing, narrow};
-use super::{Attack, GradientOracle, Loss, UnderAttack};
-use crate::Result;
+use crate::error::Result;
 use crate::nn::{Draws, answer};
 use gaat_spec::Norm;
 use tch::{Device, Kind, Tensor};

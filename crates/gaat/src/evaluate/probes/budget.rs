@@ -2,9 +2,9 @@
 //! left (Athalye et al. 2018; Carlini et al. 2019, section 5).
 
 use super::{Prober, all_places, percent};
-use crate::Result;
 use crate::attack::survival::survivors;
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::evaluate::judge::build;
 use gaat_spec::evaluation::{BudgetProbe, Probes};
 use gaat_spec::{AttackSpec, Norm, PixelLength, ThreatModel};

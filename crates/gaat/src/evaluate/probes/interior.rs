@@ -2,10 +2,10 @@
 //! fitted to the ends of attacks (Kim et al. 2021, arXiv 2010.01799).
 
 use super::{Prober, percent};
-use crate::Result;
 use crate::attack::survival::correct;
 use crate::attack::{Attack, Exact, Fgsm, Pgd, Start, UnderAttack, run};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::Mode;
 use gaat_spec::evaluation::{InteriorProbe, Probes, ScaledAccuracy};
 use tch::{Kind, Tensor};

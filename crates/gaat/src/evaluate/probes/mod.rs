@@ -5,9 +5,9 @@ mod interior;
 mod network;
 mod noise;
 
-use crate::Result;
 use crate::attack::survival::standing_clean;
 use crate::batch::{Batch, Images};
+use crate::error::Result;
 use crate::nn::{Classifier, Rng};
 use gaat_spec::ThreatModel;
 use gaat_spec::evaluation::Probes;

@@ -1,8 +1,8 @@
 //! Looks at the network itself: answers at random, gradients that are zero. After the checks of AutoAttack (`checks.py`).
 
-use crate::Result;
 use crate::attack::{Exact, GradientOracle, Loss};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::{Classifier, Mode};
 use tch::{Kind, Tensor};
 

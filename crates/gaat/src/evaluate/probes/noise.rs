@@ -1,10 +1,10 @@
 //! Random noise: what it finds and the attacks did not, they should have found (Carlini et al. 2019, section 5).
 
 use super::{Prober, all_places};
-use crate::Result;
 use crate::attack::survival::survivors;
 use crate::attack::{Attack, GradientOracle, UnderAttack, ball};
 use crate::batch::Batch;
+use crate::error::Result;
 use gaat_spec::evaluation::{NoiseProbe, Probes};
 use tch::Tensor;
 

@@ -3,8 +3,9 @@
 
 use super::ExportedNetwork;
 use super::compile::Graph;
-use crate::nn::{Classifier, Mode, Rng};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::nn::classifier::{Classifier, Mode};
+use crate::nn::rng::Rng;
 use gaat_pt2::{Program, ValueId};
 use gaat_shim::{AllocationBound, gradients};
 use tch::{Kind, Tensor};

@@ -2,8 +2,8 @@
 
 use super::state::{Source, State};
 use super::step::{Action, Step};
-use crate::nn::Mode;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::nn::classifier::Mode;
 use gaat_pt2::{Argument, Behaviour, Input, Node, Output, Program, Target, ValueId};
 use gaat_shim::Operator;
 use std::collections::{HashMap, HashSet};

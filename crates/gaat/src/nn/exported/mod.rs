@@ -9,12 +9,14 @@ mod compile;
 mod state;
 mod step;
 
-use super::input::InputStage;
-use super::{
-    Classifier, ComputePrecision, Draws, FeatureMaps, InputShape, Mode, Normalization, ParameterStore,
-    Recordings, Rng, Trace,
-};
-use crate::{Error, Result};
+use super::classifier::{Classifier, FeatureMaps, InputShape, Mode};
+use super::input::{InputStage, Normalization};
+use super::precision::ComputePrecision;
+use super::recordings::Recordings;
+use super::rng::{Draws, Rng};
+use super::store::ParameterStore;
+use super::trace::Trace;
+use crate::error::{Error, Result};
 use compile::Graph;
 use gaat_pt2::{Numbers, Package, Program, Stored};
 use gaat_shim::{AllocationBound, Autocast};
@@ -356,5 +358,5 @@ fn variant(package: &Package) -> Result<String> {
     let graphs = package.graphs();
     let graphs = graphs
         .map_err(|error| Error::Model { model: package.program.class.clone(), reason: error.to_string() })?;
-    Ok(format!("graph-{}", &gaat_data::digest_of(&graphs)[..DIGITS]))
+    Ok(format!("graph-{}", &gaat_files::digest_of(&graphs)[..DIGITS]))
 }

@@ -1,8 +1,8 @@
 //! The tensors of an exported network: those that are trained or averaged in a store, the others beside it.
 
 use super::Weights;
-use crate::nn::{ParameterStore, Role};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::nn::store::{ParameterStore, Role};
 use gaat_pt2::{Dtype, Kept, Program, Purpose, Stored};
 use tch::{Device, Kind, Tensor};
 

@@ -3,8 +3,9 @@
 use super::ExportedNetwork;
 use super::compile::{Graph, found, place};
 use super::state::Source;
-use crate::nn::{Mode, ParameterStore};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::nn::classifier::Mode;
+use crate::nn::store::ParameterStore;
 use gaat_pt2::{Argument, Arithmetic, Behaviour, Dimension, Number, Output, Program, ValueId};
 use gaat_shim::{Argument as Given, Operator, TensorList, Value};
 use tch::Tensor;

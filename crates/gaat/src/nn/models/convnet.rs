@@ -1,9 +1,9 @@
 //! `convnet`: the MNIST network of Wong, Rice and Kolter 2020 (<https://github.com/locuslab/fast_adversarial>).
 
 use super::{Parts, require_side};
-use crate::Result;
-use crate::nn::InputShape;
+use crate::error::Result;
 use crate::nn::builder::{Builder, ConvShape, Initial};
+use crate::nn::classifier::InputShape;
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BlockConv, Conv, Linear};
 use crate::nn::network::Body;

@@ -4,9 +4,9 @@
 
 use super::preactivation::{Definition, PreActivation};
 use super::{Parts, Stages, require_shrinking};
-use crate::Result;
-use crate::nn::InputShape;
+use crate::error::Result;
 use crate::nn::builder::{Builder, ConvShape, Initial};
+use crate::nn::classifier::InputShape;
 use gaat_spec::{Nonlinearity, ShortcutInput};
 
 pub(super) const HEAD: &str = "logits";

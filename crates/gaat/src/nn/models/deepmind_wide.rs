@@ -5,9 +5,9 @@
 
 use super::preactivation::{Definition, PreActivation};
 use super::{Parts, Stages, require_side};
-use crate::nn::InputShape;
+use crate::error::{Error, Result};
 use crate::nn::builder::{Builder, ConvShape, Initial};
-use crate::{Error, Result};
+use crate::nn::classifier::InputShape;
 use gaat_spec::{Nonlinearity, ShortcutInput};
 
 pub(super) const HEAD: &str = "logits";

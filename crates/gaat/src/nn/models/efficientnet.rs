@@ -4,9 +4,9 @@
 //! Without dropout and stochastic depth: an attack must climb the network that the descent goes down on.
 
 use super::{Parts, require_shrinking};
-use crate::Result;
-use crate::nn::InputShape;
+use crate::error::Result;
 use crate::nn::builder::{Builder, ConvShape, Initial};
+use crate::nn::classifier::InputShape;
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};
 use crate::nn::network::Body;

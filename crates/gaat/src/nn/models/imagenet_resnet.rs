@@ -2,9 +2,9 @@
 //! 7x7 and stride 2, pooling, and in the blocks of three convolutions the stride on the middle one.
 
 use super::{Parts, layer, require_shrinking};
-use crate::Result;
-use crate::nn::InputShape;
+use crate::error::Result;
 use crate::nn::builder::{Builder, ConvShape, Initial};
+use crate::nn::classifier::InputShape;
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};
 use crate::nn::network::Body;

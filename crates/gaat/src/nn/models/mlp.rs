@@ -1,9 +1,9 @@
 //! `mlp`: two hidden layers of 256, as `nn.Sequential(Flatten, Linear, ReLU, Linear, ReLU, Linear)`.
 
 use super::Parts;
-use crate::Result;
-use crate::nn::InputShape;
+use crate::error::Result;
 use crate::nn::builder::{Builder, Initial};
+use crate::nn::classifier::InputShape;
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::Linear;
 use crate::nn::network::Body;

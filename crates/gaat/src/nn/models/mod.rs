@@ -15,11 +15,11 @@ mod wide_resnet;
 
 use super::builder::Builder;
 use super::catalogue::Architecture;
+use super::classifier::{Classifier, InputShape};
 use super::flow::Flow;
 use super::layers::{Conv, Linear};
 use super::network::Layered;
-use super::{Classifier, InputShape};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_spec::ModelName;
 
 /// What an architecture contributes to a network.

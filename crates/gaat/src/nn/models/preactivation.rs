@@ -4,7 +4,7 @@
 //! what the shortcut convolution is fed. A definition is a [`Definition`]; the computation is one.
 
 use super::padded_conv;
-use crate::Result;
+use crate::error::Result;
 use crate::nn::builder::{Builder, ConvShape, Initial};
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};

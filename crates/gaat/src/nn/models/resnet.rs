@@ -2,9 +2,9 @@
 //! pooling, shortcuts by 1x1 convolutions with batch normalisation. TRADES and `RobustBench` define the same.
 
 use super::{Parts, Stages, layer, require_shrinking};
-use crate::Result;
-use crate::nn::InputShape;
+use crate::error::Result;
 use crate::nn::builder::{Builder, ConvShape, Initial};
+use crate::nn::classifier::InputShape;
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{BatchNorm, Conv};
 use crate::nn::network::Body;

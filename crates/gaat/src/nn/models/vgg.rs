@@ -2,9 +2,9 @@
 //! <https://github.com/kuangliu/pytorch-cifar>: batch normalisation, convolutions with bias, one linear layer.
 
 use super::{Parts, require_side};
-use crate::Result;
-use crate::nn::InputShape;
+use crate::error::Result;
 use crate::nn::builder::{Builder, ConvShape, Initial};
+use crate::nn::classifier::InputShape;
 use crate::nn::flow::Flow;
 use crate::nn::layers::{BatchNorm, Conv};
 use crate::nn::network::Body;

@@ -3,12 +3,12 @@
 //! depth=12, num_heads=3)`): class token, learned positions, layer normalisation before each part with epsilon 1e-6.
 
 use super::Parts;
-use crate::nn::InputShape;
+use crate::error::{Error, Result};
 use crate::nn::builder::{Builder, ConvShape, Initial};
+use crate::nn::classifier::InputShape;
 use crate::nn::flow::{Activation, Flow};
 use crate::nn::layers::{Conv, Heads, LayerNorm, Linear, TokenEmbedding};
 use crate::nn::network::Body;
-use crate::{Error, Result};
 
 pub(super) const HEAD: &str = "head";
 const PATCH: i64 = 4;

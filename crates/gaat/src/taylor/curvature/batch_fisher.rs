@@ -4,7 +4,7 @@
 //! empirical Fisher matrix (Kunstner, Balles and Hennig 2019), here in the pixels and shared by the batch.
 
 use super::InputHessian;
-use crate::Result;
+use crate::error::Result;
 use tch::Tensor;
 
 /// One matrix for all examples, of rank at most B. A product takes a `B x D` by `D x B` and a `B x B` by `B x D` matrix

@@ -1,7 +1,7 @@
 //! `H = diag(J^T J)` (arXiv 2309.09464): `H s = g * g * s`, coordinate by coordinate.
 
 use super::InputHessian;
-use crate::Result;
+use crate::error::Result;
 use tch::Tensor;
 
 /// The diagonal of the Gauss-Newton matrix of one example: `g + H s = g (1 + g s)` keeps the sign of every coordinate

@@ -1,7 +1,7 @@
 //! The Hessian itself, by double backward (Pearlmutter 1994): the gradient of `g(a).s`, `s` held fixed.
 
 use super::InputHessian;
-use crate::Result;
+use crate::error::Result;
 use crate::taylor::network::{CountedNetwork, PointPass};
 use std::rc::Rc;
 use tch::Tensor;

@@ -1,7 +1,7 @@
 //! `H = J^T J` with `J` the gradient row of one example (arXiv 2309.09464): `H s = g (g.s)`.
 
 use super::{InputHessian, dot};
-use crate::Result;
+use crate::error::Result;
 use tch::Tensor;
 
 /// Rank one. The product points along the gradient, so `g + H s = g (1 + g.s)` keeps every sign of `g` unless `g.s < -1`.

@@ -15,7 +15,7 @@ pub use secant::Secant;
 
 use super::model::TaylorModel;
 use super::network::{CountedNetwork, PointPass};
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Draws;
 use exact::Exact;
 use gaat_shim::Graph;

@@ -7,7 +7,7 @@
 //! statistics of the batch, examples mix, and the estimate holds up to that.
 
 use super::{InputHessian, Site, dot};
-use crate::Result;
+use crate::error::Result;
 use crate::taylor::network::PointPass;
 use tch::{Device, Kind, Tensor};
 
@@ -25,7 +25,7 @@ impl SampledFisher {
     }
 
     pub(super) fn drawn(site: Site<'_, '_>, pass: &PointPass) -> Result<Self> {
-        check_room(site.model.draws, site.anchor, gaat_data::free_memory())?;
+        check_room(site.model.draws, site.anchor, gaat_files::free_memory())?;
         let logits = pass.logits()?;
         let mut gradients = Vec::with_capacity(site.model.draws);
         for _ in 0..site.model.draws {

@@ -5,7 +5,7 @@
 //! vanishes and the model is right where a sign step ends. Where the gradient is zero the sign counts as plus.
 
 use super::{InputHessian, Site};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use gaat_shim::Graph;
 use gaat_spec::Norm;
 use tch::Tensor;

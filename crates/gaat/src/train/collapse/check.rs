@@ -1,9 +1,9 @@
 //! The check that confirms a collapse: one step against many, on a few validation images.
 
-use crate::Result;
 use crate::attack::survival::{standing_clean, survivors};
 use crate::attack::{Fgsm, Pgd, Start};
 use crate::batch::Images;
+use crate::error::Result;
 use crate::nn::{Classifier, Draws};
 use crate::train::validation::at_once;
 use gaat_spec::collapse::{CheckOutcome, of_check};

@@ -3,8 +3,8 @@
 use super::check::{Check, STEPS};
 use super::rollback::Snapshot;
 use super::signal::{Signal, SmoothedGain};
-use crate::Result;
 use crate::batch::Images;
+use crate::error::Result;
 use crate::nn::{Rng, try_algorithms};
 use crate::train::books::Books;
 use crate::train::calendar::Calendar;

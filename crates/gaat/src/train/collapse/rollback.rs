@@ -1,6 +1,6 @@
 //! The last healthy weights of a run, to which a rollback returns.
 
-use crate::Result;
+use crate::error::Result;
 use crate::train::trained::Trained;
 use tch::Tensor;
 

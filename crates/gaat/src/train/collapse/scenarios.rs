@@ -1,7 +1,7 @@
 //! Runs that are made to collapse, step by step.
 
-use crate::Result;
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::Catalogue;
 use crate::taylor::UnreadGain;
 use crate::train::directory::{KeptRun, TrainOptions};
@@ -12,7 +12,8 @@ use crate::train::run::Run;
 use crate::train::state_file::WeightsOnDisk;
 use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use crate::train::training::Training;
-use gaat_spec::{CheckedRecipe, EpochRecord, Event, Passes, Recipe, Seconds};
+use gaat_spec::{CheckedRecipe, Event, Passes, Recipe};
+use gaat_testkit::file_tensors;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::Tensor;
@@ -88,21 +89,11 @@ fn drive(run: &mut Run<'_>, end: usize) -> Vec<Event> {
     until.events
 }
 
-fn tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
-    let bytes = fs_err::read(path).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    file.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect()
-}
-
 /// Whether the network of a state with its memory is the healthy one that the state keeps.
 fn is_set_back(state: &BTreeMap<String, Vec<u8>>) -> bool {
     let kept = state.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("healthy.")?, bytes)));
     let kept: Vec<_> = kept.collect();
     kept.len() > 4 && kept.iter().all(|(name, bytes)| state[*name] == **bytes)
-}
-
-fn timeless(epochs: &[EpochRecord]) -> Vec<EpochRecord> {
-    epochs.iter().map(|epoch| EpochRecord { seconds: Seconds::default(), ..epoch.clone() }).collect()
 }
 
 /// A network whose last layer is turned round in the last step of the fourth epoch.
@@ -112,7 +103,7 @@ const TURNED: Sabotage = Sabotage { at: 71, factor: -1.0, useless: 0 };
 fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe("epsilon = 0.05\nepochs = 7\non-collapse = \"rollback\"");
-    let state_of = |name: &str| tensors(&folder.path().join(name).join("checkpoints/state.safetensors"));
+    let state_of = |name: &str| file_tensors(&folder.path().join(name).join("checkpoints/state.safetensors"));
     let mut keeper = directory_of(&recipe, &folder.path().join("whole"), false);
     let mut whole = run_of(&recipe, &mut keeper, TURNED);
     assert_eq!(drive(&mut whole, 71), []);
@@ -144,7 +135,7 @@ fn a_fall_in_validation_goes_back_trains_by_pgd_and_recovers_even_when_stopped()
     let mut keeper = directory_of(&recipe, &place, true);
     let mut resumed = run_of(&recipe, &mut keeper, TURNED);
     drive(&mut resumed, 126);
-    assert_eq!(timeless(&resumed.books.record.epochs), timeless(epochs));
+    assert_eq!(resumed.books.record.timeless().epochs, whole.books.record.timeless().epochs);
     assert_eq!(resumed.books.record.passes, whole.books.record.passes);
     assert!(state_of("stopped") == state_of("whole"), "the stop has changed the run");
 }
@@ -288,7 +279,7 @@ fn accuracy_under_the_training_attack_alone_goes_back_to_the_last_healthy_networ
     let robust = |epoch: usize| run.books.record.epochs[epoch - 1].validation_robust.unwrap();
     assert!(epoch > 20 && robust(20) > robust(epoch));
     run.save_state(WeightsOnDisk::Current).unwrap();
-    assert!(is_set_back(&tensors(&folder.path().join("checkpoints/state.safetensors"))));
+    assert!(is_set_back(&file_tensors(&folder.path().join("checkpoints/state.safetensors"))));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! AWP: adversarial weight perturbation (Wu, Xia and Wang 2020) round any adversarial method.
 
-use crate::Result;
 use crate::batch::Batch;
-use crate::train::{StepContext, StepOutcome, StepReport, TrainingMethod};
+use crate::error::Result;
+use crate::train::step::{StepContext, StepOutcome, StepReport, TrainingMethod};
 use crate::world::World;
 use gaat_spec::AwpSpec;
 use tch::Tensor;

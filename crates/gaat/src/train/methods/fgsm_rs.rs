@@ -1,9 +1,9 @@
 //! FGSM-RS: one step from a random start (Wong, Rice and Kolter 2020, "Fast is better than free").
 
-use crate::Result;
 use crate::attack::{Pgd, Start, Walk};
 use crate::batch::Batch;
-use crate::train::{StepContext, StepReport, TrainingMethod};
+use crate::error::Result;
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PixelLength;
 
 /// `d = P(u + alpha sign(g(x + u)))`, `u` uniform in the ball and not cut to the pixel box before the gradient is taken

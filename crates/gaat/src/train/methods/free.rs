@@ -1,11 +1,11 @@
 //! Free adversarial training (Shafahi et al. 2019): the training pass pays for the attack.
 
-use crate::Result;
 use crate::attack::ball;
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::train::named::copy_into;
 use crate::train::portion::Portion;
-use crate::train::{Setting, StepContext, StepReport, TrainingMethod};
+use crate::train::step::{Setting, StepContext, StepReport, TrainingMethod};
 use crate::world::World;
 use gaat_spec::PixelLength;
 use tch::Tensor;

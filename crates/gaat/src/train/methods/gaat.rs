@@ -2,9 +2,9 @@
 
 use crate::attack::{Pgd, Start, Walk};
 use crate::batch::Batch;
+use crate::error::{Error, Result};
 use crate::train::refinement::{Controller, Effort};
-use crate::train::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
-use crate::{Error, Result};
+use crate::train::step::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 use gaat_spec::{Anchor, Curvature, GaatSpec, Norm, Refinement};
 use tch::Tensor;
 

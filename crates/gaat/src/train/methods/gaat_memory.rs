@@ -1,10 +1,11 @@
 //! GAAT expanded around last epoch's end point: the training pass pays for the attack of the next epoch.
 
-use crate::Result;
 use crate::attack::ball;
 use crate::batch::Batch;
+use crate::error::Result;
+use crate::train::memory::ImageMemory;
 use crate::train::named::copy_into;
-use crate::train::{ImageMemory, Setting, StepContext, StepReport, TrainingMethod};
+use crate::train::step::{Setting, StepContext, StepReport, TrainingMethod};
 use crate::world::World;
 use gaat_spec::PixelLength;
 use tch::Tensor;

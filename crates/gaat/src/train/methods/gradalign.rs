@@ -1,11 +1,12 @@
 //! GradAlign: FGSM with a penalty on gradients that turn within the ball (Andriushchenko and Flammarion 2020).
 
-use crate::Result;
 use crate::attack::oracle::losses;
 use crate::attack::{Ascent, InputGradient, ball};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::taylor::Expansion;
-use crate::train::{Objective, StepContext, StepReport, TrainingMethod};
+use crate::train::descent::Objective;
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PixelLength;
 use tch::{Kind, Tensor};
 

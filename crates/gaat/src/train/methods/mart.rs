@@ -1,12 +1,12 @@
 //! MART: misclassification-aware adversarial training (Wang et al. 2020).
 
 use super::trades::{descend_on_pair, near_pgd};
-use crate::Result;
 use crate::attack::Pgd;
 use crate::attack::loss::divergence_of_logs;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
-use crate::train::{StepContext, StepReport, TrainingMethod};
+use crate::error::Result;
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PgdSpec;
 use tch::Tensor;
 

@@ -1,13 +1,15 @@
 //! FGSM-MEP: one step from what is remembered of each image (Jia et al. 2022, "Prior-guided FGSM", FGSM-PGI).
 
-use crate::Result;
 use crate::attack::oracle::losses;
 use crate::attack::{Ascent, ball};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::taylor::Expansion;
+use crate::train::descent::Objective;
 use crate::train::labels::probabilities;
+use crate::train::memory::ImageMemory;
 use crate::train::named::copy_into;
-use crate::train::{ImageMemory, Objective, Setting, StepContext, StepReport, TrainingMethod};
+use crate::train::step::{Setting, StepContext, StepReport, TrainingMethod};
 use crate::world::World;
 use gaat_spec::PixelLength;
 use tch::{Kind, Tensor};

@@ -26,8 +26,8 @@ pub use natural::Natural;
 pub use rat::Rat;
 pub use trades::Trades;
 
-use super::{Setting, TrainingMethod};
-use crate::Result;
+use super::step::{Setting, TrainingMethod};
+use crate::error::Result;
 use gaat_spec::{AwpSpec, MethodSpec};
 
 /// The method of a specification, its weights perturbed where `awp` says so.

@@ -1,9 +1,9 @@
 //! N-FGSM: one step from noise that leaves the ball (de Jorge et al. 2022, "Make some noise").
 
-use crate::Result;
 use crate::attack::{Ascent, ball};
 use crate::batch::Batch;
-use crate::train::{StepContext, StepReport, TrainingMethod};
+use crate::error::Result;
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PixelLength;
 
 /// `d = u + alpha sign(g(x + u))`, `u` uniform over `k` times the ball, cut to the pixel box and NOT projected on the
@@ -42,8 +42,7 @@ mod tests {
     use crate::attack::{Exact, GradientOracle};
     use crate::nn::Mode;
     use crate::train::trial::Trial;
-    use tch::Kind;
-    use tch::Tensor;
+    use tch::{Kind, Tensor};
 
     #[test]
     fn the_point_is_that_of_the_formula_and_leaves_the_ball() {

@@ -1,8 +1,8 @@
 //! Natural training: the loss on clean images.
 
-use crate::Result;
 use crate::batch::Batch;
-use crate::train::{StepContext, StepReport, TrainingMethod};
+use crate::error::Result;
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
 
 /// No attack. Cost per batch: F + Bi + Bw, the unit of every ratio.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,9 +1,9 @@
 //! RAT: PGD adversarial training (Madry et al. 2018), the method whose cost GAAT cuts.
 
-use crate::Result;
 use crate::attack::{Pgd, Start};
 use crate::batch::Batch;
-use crate::train::{StepContext, StepReport, TrainingMethod};
+use crate::error::Result;
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PgdSpec;
 
 /// K exact input gradients a batch, then one step on what they led to. Cost: K (F + Bi) + 3 units.

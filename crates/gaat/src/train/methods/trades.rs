@@ -1,11 +1,12 @@
 //! TRADES: clean accuracy and steadiness under attack as two terms (Zhang et al. 2019).
 
-use crate::Result;
 use crate::attack::oracle::losses;
 use crate::attack::{Loss, Perturbed, Pgd, Start};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::Part;
-use crate::train::{Objective, StepContext, StepReport, TrainingMethod};
+use crate::train::descent::Objective;
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PgdSpec;
 use tch::Tensor;
 

@@ -7,15 +7,18 @@ use std::borrow::Cow;
 
 /// What a batch holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Batch {
+pub struct Batch {
     /// Rows of `row` bytes each.
-    pub(crate) pixels: Vec<u8>,
+    pub pixels: Vec<u8>,
     /// One a row.
-    pub(crate) labels: Vec<u16>,
+    pub labels: Vec<u16>,
 }
 
 /// Reads the batch in `bytes`, whose rows have `row` bytes and whose labels lie under `labels`.
-pub(crate) fn read_batch(bytes: &[u8], row: usize, labels: &str) -> Result<Batch, String> {
+///
+/// # Errors
+/// When `bytes` hold something else; the text says what.
+pub fn read_batch(bytes: &[u8], row: usize, labels: &str) -> Result<Batch, String> {
     let pickle = machine::read(bytes)?;
     let data = entry(&pickle, "data")?;
     let (shape, kind, pixels) = array(&pickle, data)
@@ -36,7 +39,10 @@ pub(crate) fn read_batch(bytes: &[u8], row: usize, labels: &str) -> Result<Batch
 }
 
 /// The texts under `key`, such as the names of the classes.
-pub(crate) fn read_names(bytes: &[u8], key: &str) -> Result<Vec<String>, String> {
+///
+/// # Errors
+/// As [`read_batch`].
+pub fn read_names(bytes: &[u8], key: &str) -> Result<Vec<String>, String> {
     let pickle = machine::read(bytes)?;
     let id = entry(&pickle, key)?;
     let Value::List(items) = pickle.get(id) else {

@@ -11,11 +11,11 @@ mod search;
 mod tensors;
 mod value;
 
-pub(crate) use batch::{Batch, read_batch, read_names};
+pub use batch::{Batch, read_batch, read_names};
 pub use tensors::{NamedTensor, Numbers, TensorInfo};
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::regular;
 use archive::Archive;
 use brief::brief;
 use machine::Pickle;
@@ -25,7 +25,6 @@ use value::{Id, Scalar, Value};
 
 /// What the older layout begins with, little-endian: 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-const EXPECTED: &str = "a PyTorch checkpoint";
 
 type Outcome<T> = std::result::Result<T, String>;
 
@@ -68,7 +67,7 @@ impl CheckpointFile {
     /// # Errors
     /// When it cannot be read, or its first and last bytes are those of no checkpoint.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = files::read(path)?;
+        let bytes = regular::read(path)?;
         Ok(Self { path: path.to_owned(), bytes })
     }
 
@@ -78,7 +77,7 @@ impl CheckpointFile {
     /// When it is not from `torch.save`, is damaged, or is of a layout that is not read.
     pub fn parse(&self) -> Result<Checkpoint<'_>> {
         let parsed = if self.bytes.starts_with(b"PK") { zipped(&self.bytes) } else { legacy(&self.bytes) };
-        let (pickle, storages) = parsed.map_err(|found| Error::malformed(&self.path, EXPECTED, found))?;
+        let (pickle, storages) = parsed.map_err(|found| malformed(&self.path, &found))?;
         Ok(Checkpoint { path: &self.path, pickle, length: self.bytes.len(), storages })
     }
 }
@@ -89,7 +88,7 @@ impl Checkpoint<'_> {
     /// # Errors
     /// When one of them names a tensor twice, or says what no tensor is.
     pub fn state_dicts(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<StateDict>> {
-        search::dictionaries(&self.pickle, wanted).map_err(|found| self.malformed(found))
+        search::dictionaries(&self.pickle, wanted).map_err(|found| malformed(self.path, &found))
     }
 
     /// The tensors at these `places` of `state_dict`, contiguous.
@@ -105,22 +104,22 @@ impl Checkpoint<'_> {
             };
             content.ok_or_else(|| format!("no storage {}", brief(&found.key)))
         };
-        tensors::copy_all(&found, self.length, storage).map_err(|found| self.malformed(found))
+        tensors::copy_all(&found, self.length, storage).map_err(|found| malformed(self.path, &found))
     }
 
     /// What the file holds, where it has no tensors under names that are any good.
     pub fn without_tensors(&self) -> Error {
-        self.malformed(search::without_tensors(&self.pickle))
+        malformed(self.path, &search::without_tensors(&self.pickle))
     }
 
     /// Classes of objects in the file that were not opened, such as `argparse.Namespace`.
     pub fn closed(&self) -> Vec<String> {
         search::closed(&self.pickle)
     }
+}
 
-    fn malformed(&self, found: String) -> Error {
-        Error::malformed(self.path, EXPECTED, found)
-    }
+fn malformed(path: &Path, found: &str) -> Error {
+    Error::file(path, format!("expected a PyTorch checkpoint, found {found}"))
 }
 
 fn zipped(bytes: &[u8]) -> Outcome<(Pickle<'_>, Storages<'_>)> {

@@ -4,10 +4,11 @@
 //! their masked CRC-32C, all little-endian. The bytes are an `Event` message of `tensorflow/core/util/event.proto`, of which
 //! the fields used here are spelt out below.
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::regular;
 use gaat_spec::visible;
 use prost::Message;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 /// What the first record of every file says.
@@ -44,7 +45,7 @@ struct Scalar {
 
 /// An event file, open at its end.
 #[derive(Debug)]
-pub(crate) struct EventFile {
+pub struct EventFile {
     file: BufWriter<fs_err::File>,
     /// Records so far.
     length: usize,
@@ -53,14 +54,16 @@ pub(crate) struct EventFile {
 impl EventFile {
     /// Opens the file at `path`, or begins it at `wall_time` (seconds since 1970), and continues after its first `length` records.
     /// What follows is dropped, for it will come again, and so is what a killed process left half written.
-    pub(crate) fn append_to(path: &Path, length: usize, wall_time: f64) -> Result<Self> {
-        let file = gaat_data::files::append(path)?;
-        let bytes = gaat_data::files::read(path)?;
+    ///
+    /// # Errors
+    /// When the file cannot be opened, read or cut, or is no event file; it is then left as it was.
+    pub fn append_to(path: &Path, length: usize, wall_time: f64) -> Result<Self> {
+        let file = regular::append(path)?;
+        let bytes = regular::read(path)?;
         let (kept, length) = kept(&bytes, length);
         if is_foreign(&bytes) {
-            let reason =
-                "is not an event file of TensorBoard; remove it, or choose another directory".to_owned();
-            return Err(Error::File { path: path.to_owned(), reason });
+            let reason = "is not an event file of TensorBoard; remove it, or choose another directory";
+            return Err(Error::file(path, reason));
         }
         file.file().set_len(kept as u64)?;
         let mut events = Self { file: BufWriter::new(file), length };
@@ -71,8 +74,11 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Adds the value of each tag at `step`.
-    pub(crate) fn scalars(&mut self, wall_time: f64, step: usize, values: &[(&str, f64)]) -> Result<()> {
+    /// Adds the value of each tag at `step`, at `wall_time` in seconds since 1970.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn scalars(&mut self, wall_time: f64, step: usize, values: &[(&str, f64)]) -> io::Result<()> {
         let scalar = |(tag, value): &(&str, f64)| Scalar {
             tag: visible(tag).into_owned(),
             simple_value: Some(*value as f32),
@@ -82,22 +88,28 @@ impl EventFile {
     }
 
     /// Records so far, with the one that every file begins with.
-    pub(crate) fn length(&self) -> usize {
+    pub fn length(&self) -> usize {
         self.length
     }
 
     /// Brings all records to the disk.
-    pub(crate) fn sync(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
-        Ok(self.file.get_ref().sync_data()?)
+        self.file.get_ref().sync_data()
     }
 
     /// Lets readers see what was written.
-    pub(crate) fn flush(&mut self) -> Result<()> {
-        Ok(self.file.flush()?)
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 
-    fn write(&mut self, event: &Event) -> Result<()> {
+    fn write(&mut self, event: &Event) -> io::Result<()> {
         self.file.write_all(&record(&event.encode_to_vec()))?;
         self.length += 1;
         Ok(())

@@ -1,4 +1,4 @@
-//! ONNX files: the messages that they consist of, and a writer of graphs. Knows neither networks nor libtorch.
+//! ONNX files: the messages that they consist of, and a writer of graphs.
 //!
 //! Written by hand after `onnx.proto3`, because only this part of it is needed and no protobuf compiler with it.
 

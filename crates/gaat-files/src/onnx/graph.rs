@@ -1,6 +1,6 @@
 //! Writes a graph node by node.
 
-use crate::messages::{
+use super::messages::{
     Constant, Dimension, Entry, GraphBody, Model, Node, OperatorSet, Setting, Shape, Size, TensorType, Type,
     Value,
 };
@@ -23,7 +23,7 @@ const MOST_BYTES: usize = i32::MAX as usize;
 const F32: i32 = 1;
 const I64: i32 = 7;
 
-/// What every fallible call of this crate returns.
+/// What every fallible call of this module returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a graph cannot be written.

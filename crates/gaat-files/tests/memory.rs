@@ -3,7 +3,7 @@
 //! A binary of its own, because it counts what its process allocates.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use gaat_data::CheckpointFile;
+use gaat_files::pickle::CheckpointFile;
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use std::sync::Mutex;
@@ -46,7 +46,7 @@ fn read(bytes: &[u8]) -> Result<usize, String> {
         }
         Ok(count)
     };
-    let found = whole().map_err(|error: gaat_data::Error| error.to_string());
+    let found = whole().map_err(|error: gaat_files::Error| error.to_string());
     let taken = ALLOCATOR.peak_usage().saturating_sub(before);
     assert!(taken <= MOST * bytes.len() + BESIDE, "{taken} bytes of memory for a file of {}", bytes.len());
     found

@@ -4,7 +4,6 @@
 //! `torch.save` leaves those beside the data empty.
 
 use super::brief::brief;
-use flate2::Crc;
 use std::collections::HashMap;
 
 const END: [u8; 4] = *b"PK\x05\x06";
@@ -84,12 +83,11 @@ fn content(bytes: &[u8], local: usize, size: usize) -> Result<&[u8], String> {
 /// Holds the content of a member against its CRC-32. A stored 0 is no checksum: `torch.save` leaves it where
 /// `torch.serialization.set_crc32_options` says so.
 fn check(name: &str, content: &[u8], stored: u32) -> Result<(), String> {
-    let mut found = Crc::new();
-    found.update(content);
-    if stored == 0 || found.sum() == stored {
+    let found = crc32fast::hash(content);
+    if stored == 0 || found == stored {
         return Ok(());
     }
-    let (name, found) = (brief(name), found.sum());
+    let name = brief(name);
     Err(format!(
         "{name} with the CRC-32 {found:08x} and not {stored:08x}: the file is damaged; copy or save it again"
     ))

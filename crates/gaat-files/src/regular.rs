@@ -11,7 +11,7 @@ use std::path::Path;
 use fs_err::File;
 use gaat_spec::visible_path;
 
-use crate::room::{self, in_words};
+use crate::memory::{free_memory, in_words};
 
 /// The longest text: recipes, records and verdicts take kilobytes.
 const LONGEST_TEXT: u64 = 64 << 20;
@@ -62,7 +62,7 @@ pub fn is_at(_file: &std::fs::File, path: &Path) -> bool {
 /// # Errors
 /// As [`open`], and when it is longer than the memory that is free.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    read_at_most(path, room::memory().unwrap_or(u64::MAX), "the memory that is free")
+    read_at_most(path, free_memory().unwrap_or(u64::MAX), "the memory that is free")
 }
 
 /// The whole of a regular file of text.
@@ -79,8 +79,11 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     })
 }
 
-/// A file that is no longer than `most`, which is described for the message.
-pub(crate) fn read_at_most(path: &Path, most: u64, what: &str) -> io::Result<Vec<u8>> {
+/// A regular file of at most `most` bytes, which `what` describes for the message.
+///
+/// # Errors
+/// As [`open`], and when it is longer.
+pub fn read_at_most(path: &Path, most: u64, what: &str) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let length = file.metadata()?.len();
     let too_long = |length: &str| {
@@ -101,7 +104,7 @@ pub(crate) fn read_at_most(path: &Path, most: u64, what: &str) -> io::Result<Vec
 ///
 /// # Errors
 /// As [`open`].
-pub(crate) fn regular(path: &Path) -> io::Result<Metadata> {
+pub fn regular(path: &Path) -> io::Result<Metadata> {
     let metadata = fs_err::metadata(path)?;
     insist(metadata.file_type(), path)?;
     Ok(metadata)
