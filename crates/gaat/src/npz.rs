@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 /// What the time of a member says: the first of January 1980, so that equal arrays give equal files.
 const DATE: u16 = 1 << 5 | 1;
 
-/// Writes `arrays` (f32, f64 or i64) by name, atomically; `numpy.load` reads them.
+/// Writes `arrays` (f32, f64, i64 or u8) by name, atomically; `numpy.load` reads them.
 ///
 /// # Errors
 /// When an array is of another type or over 4 GiB, or the file cannot be written.
@@ -65,6 +65,7 @@ fn npy(array: &Tensor) -> Result<Vec<u8>> {
         Kind::Float => ("<f4", 4),
         Kind::Double => ("<f8", 8),
         Kind::Int64 => ("<i8", 8),
+        Kind::Uint8 => ("|u1", 1),
         kind => return Err(Error::Usage(format!("arrays of {kind:?} are not written"))),
     };
     let sizes: Vec<String> = array.size().iter().map(ToString::to_string).collect();
@@ -111,7 +112,10 @@ mod tests {
         let names: Vec<&str> = read.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["images", "labels"]);
         assert_eq!((&read[0].1, &read[1].1), (&images, &labels));
-        let error = write(&path, &[("bytes", &labels.to_kind(Kind::Uint8))]).unwrap_err().to_string();
-        assert!(error.contains("`bytes`") && error.contains("Uint8"), "{error}");
+        let bytes = Tensor::from_slice(&[7u8, 255, 0]);
+        write(&path, &[("bytes", &bytes)]).unwrap();
+        assert_eq!(Tensor::read_npz(&path).unwrap()[0].1, bytes);
+        let error = write(&path, &[("flags", &labels.to_kind(Kind::Bool))]).unwrap_err().to_string();
+        assert!(error.contains("`flags`") && error.contains("Bool"), "{error}");
     }
 }
