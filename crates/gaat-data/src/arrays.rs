@@ -49,6 +49,26 @@ pub(crate) fn load(root: &Path) -> Result<Divided<ImageSet>> {
     })
 }
 
+/// The images of one file as a set of the classes `names`, for training beside other images.
+///
+/// # Errors
+/// When the file is no archive of numpy, lacks an array, an array has another type or shape, there is no image, or a label has no
+/// class.
+pub fn load_extra(path: &Path, names: &[String]) -> Result<ImageSet> {
+    let Arrays { pixels, shape, labels } = read(path)?;
+    let wrong = |expected: String, found: String| Err(Error::malformed(path, expected, found));
+    if labels.is_empty() {
+        return wrong("at least one image".to_owned(), "none".to_owned());
+    }
+    if let Some(label) = labels.iter().find(|label| usize::from(**label) >= names.len()) {
+        return wrong(
+            format!("labels below {}, the classes of the training images", names.len()),
+            format!("label {label}"),
+        );
+    }
+    ImageSet::new(pixels, shape, labels, names.to_vec(), visible_path(path))
+}
+
 /// The arrays of one file, pixels `[N, C, H, W]`.
 struct Arrays {
     pixels: Vec<u8>,

@@ -13,6 +13,7 @@ pub(crate) enum Stream {
     Validation = 2,
     TrainLimit = 3,
     TestLimit = 4,
+    Extra = 5,
 }
 
 /// The order of the images in one epoch: a permutation of `0..length`.
@@ -20,6 +21,11 @@ pub(crate) enum Stream {
 /// Depends on nothing but its arguments, so that a resumed run continues with the order it would have had.
 pub fn epoch_order(seed: u64, epoch: u64, length: usize) -> Vec<usize> {
     permutation(Stream::Epoch, seed, epoch, length)
+}
+
+/// The order in which the images of a second source are gone through for the time `round`, from 0: a permutation of `0..length`.
+pub fn extra_order(seed: u64, round: u64, length: usize) -> Vec<usize> {
+    permutation(Stream::Extra, seed, round, length)
 }
 
 /// A permutation of `0..length`, drawn uniformly by (stream, seed, counter).

@@ -18,6 +18,8 @@ pub enum Dtype {
     F64,
     /// Whole numbers of 64 bits.
     I64,
+    /// Whole numbers from 0 to 255.
+    U8,
 }
 
 impl Dtype {
@@ -27,6 +29,7 @@ impl Dtype {
             Self::F32 => "<f4",
             Self::F64 => "<f8",
             Self::I64 => "<i8",
+            Self::U8 => "|u1",
         }
     }
 }

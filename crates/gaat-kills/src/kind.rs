@@ -10,7 +10,7 @@ pub(crate) struct Kind {
 }
 
 /// Snapshots, averages, the optimiser's memory, that of a method, replays: whatever a state holds.
-pub(crate) const KINDS: [Kind; 6] = [
+pub(crate) const KINDS: [Kind; 7] = [
     Kind { name: "gaat", flags: "--method gaat --epochs 3" },
     Kind {
         name: "rollback",
@@ -23,6 +23,7 @@ pub(crate) const KINDS: [Kind; 6] = [
         flags: "--method dat+gaat --delay 1 --epochs 3 --optimizer adam --weight-averaging 0.99",
     },
     Kind { name: "mep", flags: "--method fgsm-mep --epochs 4 --memory-reset 2" },
+    Kind { name: "liet", flags: "--method liet --epochs 4 --converge-smooth 1" },
 ];
 
 impl Kind {

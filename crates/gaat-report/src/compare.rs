@@ -319,6 +319,7 @@ pub(crate) mod samples {
             recipe: Recipe::default().check().unwrap().resolved,
             environment: Environment { threads: 2, ..Environment::default() },
             data_digest: String::new(),
+            extra_digest: None,
             images_lay: None,
             start: None,
             model: ModelRecord::default(),

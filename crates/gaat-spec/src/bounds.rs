@@ -82,6 +82,8 @@ pub const LIMIT: Bound = Bound::to("limit", 1_000_000_000);
 pub const VALIDATION_LIMIT: Bound = Bound::to("validation-limit", 1_000_000_000);
 /// Pixels of padding on each side.
 pub const CROP_PADDING: Bound = Bound::from_zero("crop-padding", 1000);
+/// Side of a square that is blacked out.
+pub const CUTOUT: Bound = Bound::from_zero("cutout", 8192);
 /// Images that the probes of an evaluation are limited to.
 pub const PROBE_IMAGES: Bound = Bound::from_zero("probe-images", 1_000_000);
 /// Draws of random noise an image.

@@ -2,10 +2,11 @@
 
 use crate::method::{Anchor, BaseMethod, Curvature, Delay, MethodName, Refinement};
 use crate::model::{ModelName, PreActForm};
-use crate::names::{AttackStatistics, CollapsePolicy, DatasetName, OptimizerName, ScheduleName};
+use crate::names::{AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, OptimizerName, ScheduleName, SmoothingForm};
 use crate::normalization::NormalizationChoice;
 use crate::recipe::Recipe;
 use crate::threat::{Norm, PixelLength, ThreatModel};
+use crate::one_step::{AttackStart, StepDraw};
 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
 pub const DELAY: Delay = Delay::Fraction(0.5);
@@ -154,6 +155,29 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
         BaseMethod::FgsmRs => Recipe { step_size: step(1.25), ..Recipe::default() },
         // de Jorge et al. (2022): noise of 2 epsilon, a step of epsilon.
         BaseMethod::NFgsm => Recipe { step_size: step(1.0), noise: Some(2.0), ..Recipe::default() },
+        // Golgooni et al. (2021), table of hyper-parameters: q 0.35 on CIFAR-10, 0.45 on CIFAR-100, a step of 2 epsilon.
+        BaseMethod::ZeroGrad => {
+            let many_classes = recipe.dataset == Some(DatasetName::Cifar100);
+            let zeroed = Some(if many_classes { 0.45 } else { 0.35 });
+            Recipe { step_size: step(2.0), zeroed, ..Recipe::default() }
+        }
+        // SORA's authors' `attack_params.py` and `sora.py`.
+        BaseMethod::Sora => Recipe {
+            step_size: step(2.0),
+            step_draw: Some(StepDraw::Uniform),
+            step_limit: Some(0.02),
+            project: Some(false),
+            ..Recipe::default()
+        },
+        BaseMethod::Liet => liet(recipe),
+        // The FastAT benchmark's `fgsm_uap.py` (arXiv 2604.22853): weight 10 on the logits, both sides differentiated.
+        BaseMethod::FgsmUap => Recipe {
+            step_size: step(1.0),
+            start: Some(AttackStart::Universal),
+            ..held(ConsistencyForm::Mse, 10.0, 0.0)
+        },
+        // Sriramanan et al. (2021) and the benchmark's `nu_at.py`: a step of epsilon, weight 4 at the end.
+        BaseMethod::Nuat => Recipe { step_size: step(1.0), regularization: Some(4.0), ..Recipe::default() },
         // Shafahi et al. (2019): 8 replays on CIFAR-10, steps of epsilon (algorithm 1).
         BaseMethod::Free => {
             Recipe { step_size: step(1.0), replays: Some(8), random_start: Some(false), ..Recipe::default() }
@@ -174,6 +198,40 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
         }
         // Zhang et al. (2019) on CIFAR-10 and the default of Wang et al.'s (2020) mart.py.
         BaseMethod::Trades | BaseMethod::Mart => Recipe { regularization: Some(6.0), ..pgd(recipe) },
+    }
+}
+
+/// LIET's authors' `configs.yaml`: labels smoothed at random by 0.6 (0.8 with a hundred classes) and a weight that grows to 100 (200)
+/// at 8/255. Beyond 8/255 on colour images smoothing 0.4, weight 20, noise of 2 epsilon and no projection; grey images, whose
+/// epsilons are others, are trained as at 8/255, which nobody has tuned there.
+fn liet(recipe: &Recipe) -> Recipe {
+    let is_grey = recipe.dataset.is_none_or(DatasetName::is_grey);
+    let is_large = !is_grey && recipe.epsilon.is_some_and(|epsilon| epsilon.value() > 8.0 / 255.0 + 1e-9);
+    let (smoothing, weight) = match (is_large, recipe.dataset) {
+        (true, _) => (0.4, 20.0),
+        (false, Some(DatasetName::Cifar100)) => (0.8, 200.0),
+        (false, _) => (0.6, 100.0),
+    };
+    let is_smoothed = recipe.label_smoothing != Some(0.0);
+    Recipe {
+        step_size: recipe.epsilon,
+        start: Some(AttackStart::LabelIndicative),
+        noise: Some(if is_large { 2.0 } else { 1.0 }),
+        project: Some(!is_large),
+        label_smoothing: Some(smoothing),
+        label_smoothing_form: is_smoothed.then_some(SmoothingForm::Random),
+        ..held(ConsistencyForm::Js, weight, 1.0)
+    }
+}
+
+/// Answers that are held together, both sides differentiated in every step, with a weight that grows over `warmup` of the run.
+fn held(form: ConsistencyForm, weight: f64, warmup: f64) -> Recipe {
+    Recipe {
+        consistency: Some(weight),
+        consistency_form: Some(form),
+        consistency_every: Some(1),
+        consistency_warmup: Some(warmup),
+        ..Recipe::default()
     }
 }
 

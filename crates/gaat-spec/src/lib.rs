@@ -21,6 +21,7 @@ pub mod model;
 pub mod model_choice;
 pub mod names;
 pub mod normalization;
+pub mod one_step;
 pub mod plan;
 pub mod recipe;
 pub mod record;
@@ -50,7 +51,8 @@ pub use names::{
     DatasetName, Head, OptimizerName, Residence, ScheduleName, SmoothingForm, judged_in,
 };
 pub use normalization::NormalizationChoice;
-pub use plan::{ConsistencySpec, LabelSpec, Plan};
+pub use one_step::{AttackStart, OneStepSpec, OpeningSpec, StepDraw};
+pub use plan::{ConsistencySpec, ExtraSpec, LabelSpec, MixSpec, Plan};
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};
 pub use subset::{Selection, Subset};

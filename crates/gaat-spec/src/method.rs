@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::names::{named, unknown};
 use crate::threat::PixelLength;
+use crate::one_step::{OneStepSpec, OpeningSpec};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -68,6 +69,16 @@ named! {
         FgsmRs = "fgsm-rs",
         /// One step from noise that leaves the ball, not projected on it (de Jorge et al. 2022).
         NFgsm = "n-fgsm",
+        /// One step from a random start along the larger slopes alone (Golgooni et al. 2021).
+        ZeroGrad = "zerograd",
+        /// One step from a random start, each pixel a share of it, as long as the curvature lets it be (SORA, 2026).
+        Sora = "sora",
+        /// One step from label-indicative perturbations, the answers held together (LIET, 2025).
+        Liet = "liet",
+        /// One step from one perturbation for all images, the answers held together (FGSM-UAP).
+        FgsmUap = "fgsm-uap",
+        /// Clean loss and the nuclear norm of how far a batch of answers moves (Sriramanan et al. 2021).
+        Nuat = "nuat",
         /// Each batch several times, the perturbation following the training gradient (Shafahi et al. 2019).
         Free = "free",
         /// One step from what is remembered of each image (Jia et al. 2022).
@@ -84,13 +95,28 @@ named! {
 impl BaseMethod {
     /// Whether the answers at the point of its gradient and at the attacked point can be held together.
     pub fn is_consistent(self) -> bool {
-        matches!(self, Self::Gaat | Self::GaatPaper | Self::GaatPaperDiagonal | Self::FgsmRs | Self::NFgsm)
+        self.is_one_step() || matches!(self, Self::Gaat | Self::GaatPaper | Self::GaatPaperDiagonal)
+    }
+
+    /// Whether it is one step along one gradient, told from the others by its keys alone.
+    pub fn is_one_step(self) -> bool {
+        matches!(self, Self::FgsmRs | Self::NFgsm | Self::ZeroGrad | Self::Sora | Self::Liet | Self::FgsmUap)
+    }
+
+    /// Whether a recipe may say where its one gradient is taken and how the step goes on from there.
+    pub fn has_opening(self) -> bool {
+        self.is_one_step() || self == Self::Gaat
+    }
+
+    /// Whether it remembers something of each image from epoch to epoch.
+    pub fn remembers_images(self) -> bool {
+        matches!(self, Self::GaatMemory | Self::FgsmMep)
     }
 
     /// Whether its training attack climbs the loss of soft labels unless a recipe says otherwise: where attack and descent share a
     /// pass they share the labels, and the `FastAT` benchmark (arXiv 2604.22853) runs its methods of one gradient so.
     pub fn climbs_soft_labels(self) -> bool {
-        !matches!(self, Self::Rat | Self::GradAlign | Self::Trades | Self::Mart)
+        !matches!(self, Self::Rat | Self::GradAlign | Self::ZeroGrad | Self::Trades | Self::Mart)
     }
 
     /// Whether the gradient of its attack is that of the descent, so that both have the same labels.
@@ -276,6 +302,8 @@ pub struct GaatSpec {
     pub refreshes: usize,
     /// Whether the gain ratio may ask for more.
     pub refinement: Refinement,
+    /// How the attack begins; another way than the usual one needs an attack of one gradient.
+    pub opening: OpeningSpec,
 }
 
 /// A perturbation of the weights (Wu et al. 2020).
@@ -303,17 +331,14 @@ pub enum MethodSpec {
         /// Reach of the noise in units of epsilon.
         noise: f64,
     },
-    /// One step from a random start.
-    FgsmRs {
+    /// One step along one gradient.
+    OneStep(OneStepSpec),
+    /// Clean loss and nuclear norm.
+    Nuat {
         /// Length of the step.
         step_size: PixelLength,
-    },
-    /// One step from noise, not projected on the ball.
-    NFgsm {
-        /// Length of the step.
-        step_size: PixelLength,
-        /// Reach of the noise in units of epsilon.
-        noise: f64,
+        /// Weight of the norm at the end of the run.
+        regularization: f64,
     },
     /// Each batch several times.
     Free {
@@ -364,8 +389,8 @@ impl MethodSpec {
             Self::Rat(PgdSpec { step_size, .. })
             | Self::Gaat(GaatSpec { step_size, .. })
             | Self::GaatMemory { step_size, .. }
-            | Self::FgsmRs { step_size }
-            | Self::NFgsm { step_size, .. }
+            | Self::OneStep(OneStepSpec { step_size, .. })
+            | Self::Nuat { step_size, .. }
             | Self::Free { step_size, .. }
             | Self::FgsmMep { step_size, .. }
             | Self::GradAlign { step_size, .. }

@@ -230,6 +230,8 @@ mod tests {
         every_name::<AttackLabels>(AttackLabels::ALL);
         every_name::<SmoothingForm>(SmoothingForm::ALL);
         every_name::<CollapsePolicy>(CollapsePolicy::ALL);
+        every_name::<crate::AttackStart>(crate::AttackStart::ALL);
+        every_name::<crate::StepDraw>(crate::StepDraw::ALL);
         every_name::<crate::AttackName>(crate::AttackName::ALL);
         every_name::<crate::SaliencyName>(crate::SaliencyName::ALL);
         every_name::<crate::Selection>(crate::Selection::ALL);

@@ -14,7 +14,10 @@ pub struct Plan {
     pub(crate) awp: Option<AwpSpec>,
     pub(crate) on_collapse: Option<CollapsePolicy>,
     pub(crate) consistency: Option<ConsistencySpec>,
+    pub(crate) converge_smooth: Option<f64>,
     pub(crate) labels: Option<LabelSpec>,
+    pub(crate) mixing: Option<MixSpec>,
+    pub(crate) extra: Option<ExtraSpec>,
     pub(crate) natural_epochs: usize,
     pub(crate) threat: ThreatModel,
     pub(crate) attack_statistics: AttackStatistics,
@@ -43,12 +46,37 @@ pub struct ConsistencySpec {
     pub form: ConsistencyForm,
     /// Every so many steps both answers are differentiated; `None`: the answer at the gradient's point is always a constant.
     pub every: Option<usize>,
+    /// Share of the run over which the weight grows from 0; 0: it is whole from the first step on.
+    pub warmup: f64,
+}
+
+impl ConsistencySpec {
+    /// The weight at `progress` in `[0, 1]` of the run.
+    pub fn weight_at(&self, progress: f64) -> f64 {
+        if progress >= self.warmup { self.weight } else { self.weight * progress / self.warmup }
+    }
+}
+
+/// How an image is mixed with another one of its batch; the weights are drawn from Beta distributions for every image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MixSpec {
+    /// Both parameters of the weight of a blend (Zhang et al. 2018), in `[0, 1]`; 0: no image is blended.
+    pub mixup: f64,
+    /// Both parameters of the share that a pasted box leaves (Yun et al. 2019), in `[0, 1]`; 0: no box is pasted.
+    pub cutmix: f64,
+}
+
+/// Images of another source in every batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExtraSpec {
+    /// Their share of every batch, between 0 and 1.
+    pub share: f64,
 }
 
 /// Soft labels: probabilities of the classes in place of one class.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LabelSpec {
-    /// Share of the weight of a label that other classes get, in `[0, 1)`.
+    /// Share of the weight of a label that other classes get, in `[0, 1)`; 0 where labels are soft because images are mixed.
     pub smoothing: f64,
     /// How that share is divided.
     pub form: SmoothingForm,
@@ -86,8 +114,14 @@ numbers! {
     on_collapse: Option<CollapsePolicy>;
     /// The distance between two answers that is made small beside the loss.
     consistency: Option<ConsistencySpec>;
+    /// Weight of the loss on clean images where it jumps from the mean of the epoch before.
+    converge_smooth: Option<f64>;
     /// Soft labels; `None` where the labels are classes.
     labels: Option<LabelSpec>;
+    /// How images are mixed.
+    mixing: Option<MixSpec>;
+    /// Images of another source.
+    extra: Option<ExtraSpec>;
     /// Natural epochs before the method starts.
     natural_epochs: usize;
     /// The threat model that is trained against and validated with.

@@ -7,6 +7,8 @@ mod checked;
 mod differences;
 mod labels;
 mod method;
+mod mixing;
+mod one_step;
 mod read;
 
 pub use checked::{AugmentationSpec, CheckedRecipe, OptimizerSpec};
@@ -24,6 +26,7 @@ use crate::names::{
 use crate::normalization::NormalizationChoice;
 use crate::size::Size;
 use crate::threat::{Norm, PixelLength};
+use crate::one_step::{AttackStart, StepDraw};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -67,6 +70,22 @@ pub struct Recipe {
     /// Random changes of brightness, contrast and saturation, each by at most this share; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Data"))]
     pub colour_jitter: Option<f64>,
+    /// Black out a square of so many pixels at a random place of each image; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "PIXELS", help_heading = "Data"))]
+    pub cutout: Option<usize>,
+    /// Blend each image and its label with another one, by a weight from the Beta(ALPHA, ALPHA) distribution; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "ALPHA", help_heading = "Data"))]
+    pub mixup: Option<f64>,
+    /// Paste a box of another image into each image, and mix their labels by area; its share is drawn from Beta(ALPHA, ALPHA); 0 is
+    /// off; with mixup, one of the two for each image at random
+    #[cfg_attr(feature = "clap", arg(long, value_name = "ALPHA", help_heading = "Data"))]
+    pub cutmix: Option<f64>,
+    /// More training images, such as generated ones: an archive of numpy with `image` (u8, [N, H, W, C]) and `label`
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FILE.npz", help_heading = "Data"))]
+    pub extra_data: Option<PathBuf>,
+    /// Share of every batch that comes from these; an epoch has as many steps as without them
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Data"))]
+    pub extra_share: Option<f64>,
     /// Random horizontal flip
     #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Data"))]
     pub flip: Option<bool>,
@@ -143,18 +162,33 @@ pub struct Recipe {
     /// Expansion point of GAAT: clean or random-start
     #[cfg_attr(feature = "clap", arg(long, help_heading = "Model and method"))]
     pub anchor: Option<Anchor>,
-    /// Size of the random start of n-fgsm, or of the noise of gaat-memory, in units of epsilon
+    /// Where the one gradient of gaat, fgsm-rs, n-fgsm and their relatives is taken: noise, label-indicative or universal
+    #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
+    pub start: Option<AttackStart>,
+    /// How far each pixel goes along that gradient: fixed (the whole step) or uniform (a share of it, drawn for every pixel)
+    #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
+    pub step_draw: Option<StepDraw>,
+    /// Share of the pixels of each image, those with the smallest slopes, that this step does not move; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Model and method"))]
+    pub zeroed: Option<f64>,
+    /// Shorten this step by min(1, LIMIT / (1 - v)), v the smoothed agreement of the gradients before and after it; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "LIMIT", help_heading = "Model and method"))]
+    pub step_limit: Option<f64>,
+    /// Project the result of this step on the ball
+    #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Model and method"))]
+    pub project: Option<bool>,
+    /// Size of the noise (or the universal perturbation) that this step starts from, or of the noise of gaat-memory, in units of
+    /// epsilon
     #[cfg_attr(feature = "clap", arg(long, value_name = "FACTOR", help_heading = "Model and method"))]
     pub noise: Option<f64>,
     /// Number of times in a row that free and gaat-free train on a batch
     #[cfg_attr(feature = "clap", arg(long, value_name = "M", help_heading = "Model and method"))]
     pub replays: Option<usize>,
-    /// Weight of the second term of the loss: fgsm-mep, gradalign, trades, mart
+    /// Weight of the second term of the loss: fgsm-mep, gradalign, nuat, trades, mart
     #[cfg_attr(feature = "clap", arg(long, value_name = "WEIGHT", help_heading = "Model and method"))]
     pub regularization: Option<f64>,
     /// Weight of the distance between the network's outputs at the point of the gradient and at the attacked point: gaat,
-    /// gaat-paper, n-fgsm,
-    /// fgsm-rs; 0 is off
+    /// gaat-paper, fgsm-rs, n-fgsm and their relatives; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "WEIGHT", help_heading = "Model and method"))]
     pub consistency: Option<f64>,
     /// How that distance is measured: mse (of logits) or js (Jensen-Shannon divergence of distributions)
@@ -164,6 +198,13 @@ pub struct Recipe {
     /// with 0 in every step, only through the output at the attacked point
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", help_heading = "Model and method"))]
     pub consistency_every: Option<usize>,
+    /// Share of the run over which the weight of consistency grows from 0; 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Model and method"))]
+    pub consistency_warmup: Option<f64>,
+    /// Weight of the loss on clean images where it differs by over 0.03 from the mean of the epoch before: added above, subtracted
+    /// below (ConvergeSmooth, 1 as published); 0 is off
+    #[cfg_attr(feature = "clap", arg(long, value_name = "WEIGHT", help_heading = "Model and method"))]
+    pub converge_smooth: Option<f64>,
     /// Share of a label's weight that other classes get, such as 0.1; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "SHARE", help_heading = "Model and method"))]
     pub label_smoothing: Option<f64>,
@@ -322,6 +363,7 @@ impl Recipe {
         let counts = [
             ("limit", self.limit),
             ("crop-padding", self.crop_padding),
+            ("cutout", self.cutout),
             ("steps", self.steps),
             ("curvature-draws", self.curvature_draws),
             ("refreshes", self.refreshes),
@@ -476,6 +518,7 @@ mod fields {
 mod tests {
     use super::*;
     use crate::method::MethodSpec;
+    use crate::{ConsistencySpec, LabelSpec, OneStepSpec, OpeningSpec};
 
     fn check(text: &str) -> Result<CheckedRecipe> {
         Recipe::from_toml(text)?.check()
@@ -539,12 +582,41 @@ mod tests {
     #[test]
     fn peers_have_the_numbers_of_their_papers() {
         let method = |text: &str| check(&format!("dataset = \"cifar10\"\n{text}")).unwrap().method;
-        let MethodSpec::FgsmRs { step_size } = method("method = \"fgsm-rs\"") else { panic!("not fgsm-rs") };
-        assert_eq!(step_size.to_string(), "10/255");
-        let MethodSpec::NFgsm { step_size, noise } = method("method = \"n-fgsm\"") else {
-            panic!("not n-fgsm")
+        let one_step = |text: &str| {
+            let MethodSpec::OneStep(spec) = method(text) else { panic!("{text}: not one step") };
+            let OneStepSpec { step_size, opening, zeroed, limit } = spec;
+            (step_size.to_string(), opening, zeroed, limit)
         };
-        assert_eq!((step_size.to_string().as_str(), noise), ("8/255", 2.0));
+        let usual = OpeningSpec::USUAL;
+        let beyond = OpeningSpec { is_projected: false, ..usual };
+        let (liet, uap) = (AttackStart::LabelIndicative, AttackStart::Universal);
+        for (text, step_size, opening, zeroed, limit) in [
+            ("fgsm-rs", "10/255", usual, 0.0, None),
+            ("n-fgsm", "8/255", OpeningSpec { noise: 2.0, ..beyond }, 0.0, None),
+            ("zerograd", "16/255", usual, 0.35, None),
+            ("sora", "16/255", OpeningSpec { draw: StepDraw::Uniform, ..beyond }, 0.0, Some(0.02)),
+            ("liet", "8/255", OpeningSpec { start: liet, ..usual }, 0.0, None),
+            ("fgsm-uap", "8/255", OpeningSpec { start: uap, ..usual }, 0.0, None),
+        ] {
+            let expected = (step_size.to_owned(), opening, zeroed, limit);
+            assert_eq!(one_step(&format!("method = \"{text}\"")), expected, "{text}");
+        }
+        let large = one_step("method = \"liet\"\nepsilon = \"16/255\"").1;
+        assert_eq!(large, OpeningSpec { start: liet, noise: 2.0, ..beyond });
+        let plan = |text: &str| check(&format!("dataset = \"cifar10\"\n{text}")).unwrap().plan;
+        let (held, labels) = (plan("method = \"liet\"").consistency(), plan("method = \"liet\"").labels());
+        let js = ConsistencySpec { weight: 100.0, form: ConsistencyForm::Js, every: Some(1), warmup: 1.0 };
+        assert_eq!((held, held.unwrap().weight_at(0.25)), (Some(js), 25.0));
+        let smoothing = LabelSpec { smoothing: 0.6, form: SmoothingForm::Random, in_attack: true };
+        assert_eq!(labels, Some(smoothing));
+        assert_eq!(plan("method = \"liet\"\nlabel-smoothing = 0").labels(), None);
+        assert_eq!(plan("method = \"liet\"\nconsistency = 0").consistency(), None);
+        let mse = ConsistencySpec { weight: 10.0, form: ConsistencyForm::Mse, warmup: 0.0, ..js };
+        assert_eq!(plan("method = \"fgsm-uap\"").consistency(), Some(mse));
+        let MethodSpec::Nuat { step_size, regularization } = method("method = \"nuat\"") else {
+            panic!("not nuat")
+        };
+        assert_eq!((step_size.to_string().as_str(), regularization), ("8/255", 4.0));
         let MethodSpec::Free { step_size, replays, random_start } = method("method = \"free\"") else {
             panic!("not free")
         };
@@ -614,11 +686,33 @@ mod tests {
             ("method = \"fgsm-mep\"\nconsistency = 10", "regularization"),
             ("consistency-form = \"js\"", "without consistency"),
             ("consistency-every = 2", "without consistency"),
+            ("consistency-warmup = 0.5", "without consistency"),
+            ("method = \"rat\"\nstart = \"universal\"", "applies to gaat, "),
+            ("method = \"gaat-paper\"\nstep-draw = \"uniform\"", "applies to gaat, "),
+            ("method = \"fgsm-mep\"\nproject = false", "applies to gaat, "),
+            ("method = \"gaat\"\nzeroed = 0.3", "applies to fgsm-rs, "),
+            ("method = \"gaat\"\nstep-limit = 0.3", "applies to fgsm-rs, "),
+            ("method = \"gaat\"\nstart = \"universal\"\nrefreshes = 2", "one gradient"),
+            ("method = \"gaat\"\nnorm = \"l2\"\nstep-draw = \"uniform\"", "steps = 1"),
+            ("method = \"fgsm-rs\"\nzeroed = 1", "zeroed"),
+            ("method = \"sora\"\nconsistency = 1", "step-limit"),
+            ("converge-smooth = -1", "converge-smooth"),
+            ("method = \"natural\"\nconverge-smooth = 1", "natural training"),
             ("label-smoothing = 1", "below 1"),
             ("label-smoothing = -0.1", "label-smoothing"),
             ("label-smoothing-form = \"random\"", "without label-smoothing"),
             ("attack-labels = \"soft\"", "without label-smoothing"),
             ("method = \"mart\"\nlabel-smoothing = 0.1", "mart"),
+            ("mixup = 1.5", "mixup"),
+            ("cutmix = -1", "cutmix"),
+            ("method = \"mart\"\nmixup = 1", "probability of one class"),
+            ("method = \"awp+fgsm-mep\"\ncutmix = 1", "awp+fgsm-mep remembers"),
+            ("method = \"gaat-memory\"\nmixup = 0.5", "gaat-memory remembers"),
+            ("method = \"liet\"\nmixup = 0.5", "label-indicative"),
+            ("mixup = 1\nlabel-smoothing-form = \"random\"", "without label-smoothing"),
+            ("extra-share = 0.5", "without extra-data"),
+            ("extra-data = \"a.npz\"\nextra-share = 1", "between 0 and 1"),
+            ("method = \"fgsm-mep\"\nextra-data = \"a.npz\"", "fgsm-mep remembers"),
             ("method = \"trades\"\nlabel-smoothing = 0.1\nattack-labels = \"soft\"", "divergence"),
             ("method = \"gaat-free\"\nlabel-smoothing = 0.1\nattack-labels = \"hard\"", "gaat-free"),
             ("method = \"natural\"\nlabel-smoothing = 0.1\nattack-labels = \"hard\"", "natural"),
@@ -690,7 +784,7 @@ mod tests {
             assert!(error.starts_with(&format!("{key} = ")) && error.contains("needs at most"), "{error}");
             seen += 1;
         }
-        assert_eq!(seen, 15);
+        assert_eq!(seen, 16);
         let wide =
             Recipe::from_toml("dataset = \"digits\"\nresize = \"32x9000\"").unwrap().check().unwrap_err();
         assert!(wide.to_string().starts_with("resize = 9000: needs at most 8192"), "{wide}");

@@ -182,6 +182,9 @@ pub struct RunRecord {
     pub environment: Environment,
     /// SHA-256 of the training and validation images before splitting.
     pub data_digest: String,
+    /// SHA-256 of the extra training images, where there were some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_digest: Option<String>,
     /// Where the training images lay: `resident` in memory or `streamed` from the disk; `None` in records of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images_lay: Option<Residence>,

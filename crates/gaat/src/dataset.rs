@@ -1,10 +1,12 @@
 //! The data set of a recipe: loaded, split, and measured for normalisation.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::{InputShape, Normalization};
-use gaat_data::{ImageSource, Opened, Parts, Source, SplitOptions, Splits, View, for_each_chunk, split};
-use gaat_spec::{CheckedRecipe, NormalizationChoice, Residence, Size};
-use std::path::PathBuf;
+use gaat_data::{
+    ImageSource, Opened, Parts, Source, SplitOptions, Splits, View, for_each_chunk, load_extra, split,
+};
+use gaat_spec::{CheckedRecipe, NormalizationChoice, Residence, Size, visible_path};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The splits of a recipe, the digest of what they were made from, and what the reader should hear.
@@ -14,8 +16,38 @@ pub struct Dataset {
     pub splits: Splits,
     /// SHA-256 over all training images before limit and split.
     pub digest: String,
+    /// Images that a share of every batch comes from, where there are some.
+    pub extra: Option<Extra>,
     /// Things that stopped nothing.
     pub warnings: Vec<String>,
+}
+
+/// Training images beside those of a data set, such as generated ones.
+#[derive(Debug)]
+pub struct Extra {
+    /// The images.
+    pub images: Arc<dyn ImageSource>,
+    /// SHA-256 over all of them.
+    pub digest: String,
+}
+
+impl Extra {
+    /// The images of the archive of numpy at `path`, for training beside `train`.
+    ///
+    /// # Errors
+    /// When the archive cannot be read, or its images have another shape than those of `train`, or other classes.
+    pub fn load(path: &Path, train: &dyn ImageSource) -> Result<Self> {
+        let images = load_extra(path, train.class_names())?;
+        if images.shape() != train.shape() {
+            return Err(Error::Shape {
+                what: format!("{}: the images of extra-data", visible_path(path)),
+                expected: format!("images of {}, as the training images are", train.shape()),
+                found: images.shape().to_string(),
+            });
+        }
+        let digest = images.digest().to_owned();
+        Ok(Self { images: Arc::new(images), digest })
+    }
 }
 
 /// Loads and splits the data of `recipe`, from `data_dir` if given, else from where the recipe says.
@@ -39,7 +71,10 @@ pub fn load(recipe: &CheckedRecipe, data_dir: Option<PathBuf>) -> Result<Dataset
         limit_test: None,
         crop: resolved.crop.map(Size::rows_and_columns),
     };
-    Ok(Dataset { splits: split(parts, &options)?, digest, warnings })
+    let splits = split(parts, &options)?;
+    let extra = resolved.extra_data.as_ref();
+    let extra = extra.map(|path| Extra::load(path, splits.train.images())).transpose()?;
+    Ok(Dataset { splits, digest, extra, warnings })
 }
 
 impl Dataset {
@@ -59,7 +94,7 @@ impl Dataset {
     ) -> Result<Self> {
         let parts = Parts::of(train, test)?;
         let digest = parts.digest()?;
-        Ok(Self { splits: split(parts, options)?, digest, warnings: Vec::new() })
+        Ok(Self { splits: split(parts, options)?, digest, extra: None, warnings: Vec::new() })
     }
 
     /// Images to train on, of which validation images are carved as `options` say, and none to judge by.
@@ -77,7 +112,7 @@ impl Dataset {
     /// As [`of`](Self::of).
     pub fn given(train: Arc<dyn ImageSource>, validation: Arc<dyn ImageSource>) -> Result<Self> {
         let digest = train.digest()?;
-        Ok(Self { splits: Splits::given(train, validation)?, digest, warnings: Vec::new() })
+        Ok(Self { splits: Splits::given(train, validation)?, digest, extra: None, warnings: Vec::new() })
     }
 }
 

@@ -5,7 +5,7 @@ use gaat_files::npz::{Array, Dtype};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
-/// Writes `arrays` (f32, f64 or i64) by name, atomically; `numpy.load` reads them.
+/// Writes `arrays` (f32, f64, i64 or u8) by name, atomically; `numpy.load` reads them.
 ///
 /// # Errors
 /// When an array is of another type or over 4 GiB, or the file cannot be written.
@@ -24,6 +24,7 @@ fn array<'a>(name: &'a str, tensor: &Tensor) -> Result<Array<'a>> {
         Kind::Float => Dtype::F32,
         Kind::Double => Dtype::F64,
         Kind::Int64 => Dtype::I64,
+        Kind::Uint8 => Dtype::U8,
         kind => return Err(Error::Usage(format!("arrays of {kind:?} are not written"))),
     };
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
@@ -46,7 +47,10 @@ mod tests {
         let names: Vec<&str> = read.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["images", "labels"]);
         assert_eq!((&read[0].1, &read[1].1), (&images, &labels));
-        let error = write(&path, &[("bytes", &labels.to_kind(Kind::Uint8))]).unwrap_err().to_string();
-        assert!(error.contains("`bytes`") && error.contains("Uint8"), "{error}");
+        let bytes = Tensor::from_slice(&[7u8, 255, 0]);
+        write(&path, &[("bytes", &bytes)]).unwrap();
+        assert_eq!(Tensor::read_npz(&path).unwrap()[0].1, bytes);
+        let error = write(&path, &[("flags", &labels.to_kind(Kind::Bool))]).unwrap_err().to_string();
+        assert!(error.contains("`flags`") && error.contains("Bool"), "{error}");
     }
 }

@@ -1,7 +1,8 @@
 //! Images in arrays of numpy.
 
 use gaat_data::{
-    Condition, DatasetName, Directories, Source, SplitOptions, info_with, load_with, open_with, split,
+    Condition, DatasetName, Directories, Source, SplitOptions, info_with, load_extra, load_with, open_with,
+    split,
 };
 use gaat_spec::Residence;
 use gaat_testkit::npy;
@@ -149,4 +150,25 @@ fn what_is_wrong_with_an_array_is_named() {
     }
     fs_err::remove_file(&path).unwrap();
     assert!(home.failure().contains("the file train.npz missing"), "{}", home.failure());
+}
+
+#[test]
+fn extra_images_take_the_classes_of_the_training_images_and_misfits_are_named() {
+    let home = Home::new();
+    let names = ["0", "1", "2"].map(str::to_owned);
+    let extra = load_extra(&home.path("train.npz"), &names).unwrap();
+    let loaded = load_with(&home.source(), &nowhere()).unwrap();
+    assert_eq!((extra.pixels(), extra.labels()), (loaded.train.pixels(), loaded.train.labels()));
+    assert_eq!(extra.digest(), loaded.train.digest());
+    let few = load_extra(&home.path("train.npz"), &names[..2]).unwrap_err().to_string();
+    assert!(few.contains("train.npz") && few.contains("labels below 2") && few.contains("label 2"), "{few}");
+    npz(
+        &home.path("none.npz"),
+        CompressionMethod::Stored,
+        &[("image", npy("|u1", "(0, 2, 3, 3)", &[])), ("label", npy("|u1", "(0,)", &[]))],
+    );
+    let none = load_extra(&home.path("none.npz"), &names).unwrap_err().to_string();
+    assert!(none.contains("none.npz") && none.contains("at least one image"), "{none}");
+    let missing = load_extra(&home.path("nowhere.npz"), &names).unwrap_err().to_string();
+    assert!(missing.contains("nowhere.npz"), "{missing}");
 }

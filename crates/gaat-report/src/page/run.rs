@@ -251,7 +251,13 @@ impl RunPage<'_> {
             ),
             ("machine", machine(self.record)),
             ("software", format!("gaat {}, libtorch {}", environment.version, environment.libtorch)),
-            ("data digest", self.record.data_digest.clone()),
+            (
+                "data digest",
+                match &self.record.extra_digest {
+                    Some(extra) => format!("{}, of the extra images {extra}", self.record.data_digest),
+                    None => self.record.data_digest.clone(),
+                },
+            ),
         ];
         html! {
             (facts(&rows))

@@ -1,7 +1,7 @@
 //! A recipe filled in and checked: the only thing that runs.
 
 use super::read::{count, need, positive, within};
-use super::{Recipe, labels, method};
+use super::{Recipe, labels, method, mixing};
 use crate::error::{Error, Result};
 use crate::method::{BaseMethod, MethodName, MethodSpec};
 use crate::model::ModelName;
@@ -70,6 +70,8 @@ pub struct AugmentationSpec {
     pub random_resized_crop: f64,
     /// How far brightness, contrast and saturation move at most, as a share; 0 is off.
     pub colour_jitter: f64,
+    /// Side of the square of each image that is black; 0 is off.
+    pub cutout: usize,
 }
 
 impl CheckedRecipe {
@@ -90,12 +92,16 @@ impl CheckedRecipe {
             return Err(Error::value("delay", "set", "natural training has nothing to delay"));
         }
         let resolved = Recipe { delay, ..filled.clone() };
+        let mixing = mixing::mixing(f, method_name)?;
         let plan = Plan {
             recipe: resolved.clone(),
             awp: method_name.awp.then(|| method::awp(f)).transpose()?,
             on_collapse: on_collapse(f, method_name)?,
             consistency: consistency(f, method_name)?,
-            labels: labels::of(f, method_name)?,
+            converge_smooth: converge_smooth(f, method_name)?,
+            labels: labels::of(f, method_name, mixing.is_some())?,
+            mixing,
+            extra: mixing::extra(f, method_name)?,
             natural_epochs: delay.map_or(0, |delay| delay.natural_epochs(epochs)),
             threat,
             attack_statistics: need(f.attack_statistics, "attack-statistics")?,
@@ -174,6 +180,7 @@ fn augmentation(f: &Recipe) -> Result<AugmentationSpec> {
         crop: f.crop,
         random_resized_crop,
         colour_jitter: within(f.colour_jitter.or(Some(0.0)), "colour-jitter", 0.0, 1.0)?,
+        cutout: bounds::CUTOUT.check(f.cutout.unwrap_or(0))?,
     })
 }
 
@@ -181,9 +188,11 @@ fn augmentation(f: &Recipe) -> Result<AugmentationSpec> {
 fn consistency(f: &Recipe, method: MethodName) -> Result<Option<ConsistencySpec>> {
     let every = f.consistency_every.map(|every| bounds::CONSISTENCY_EVERY.check(every)).transpose()?;
     let Some(weight) = f.consistency else {
-        for (key, is_set) in
-            [("consistency-form", f.consistency_form.is_some()), ("consistency-every", every.is_some())]
-        {
+        for (key, is_set) in [
+            ("consistency-form", f.consistency_form.is_some()),
+            ("consistency-every", every.is_some()),
+            ("consistency-warmup", f.consistency_warmup.is_some()),
+        ] {
             if is_set {
                 return Err(Error::value(key, "set", "means nothing without consistency = WEIGHT"));
             }
@@ -200,7 +209,19 @@ fn consistency(f: &Recipe, method: MethodName) -> Result<Option<ConsistencySpec>
         return Err(Error::value("consistency", weight, reason));
     }
     let form = f.consistency_form.unwrap_or(ConsistencyForm::Mse);
-    Ok((weight > 0.0).then_some(ConsistencySpec { weight, form, every: every.filter(|every| *every > 0) }))
+    let warmup = within(f.consistency_warmup.or(Some(0.0)), "consistency-warmup", 0.0, 1.0)?;
+    let every = every.filter(|every| *every > 0);
+    Ok((weight > 0.0).then_some(ConsistencySpec { weight, form, every, warmup }))
+}
+
+/// Refused where the loss on clean images is what is trained on, rather than ignored.
+fn converge_smooth(f: &Recipe, method: MethodName) -> Result<Option<f64>> {
+    let weight = within(f.converge_smooth.or(Some(0.0)), "converge-smooth", 0.0, 1e6)?;
+    if weight > 0.0 && method.base == BaseMethod::Natural {
+        let reason = "natural training goes down on the loss that this key would hold; leave it out";
+        return Err(Error::value("converge-smooth", weight, reason));
+    }
+    Ok((weight > 0.0).then_some(weight))
 }
 
 /// Refused where there is no signal to act on, rather than ignored.

@@ -4,8 +4,8 @@ use super::Recipe;
 use std::fmt;
 
 /// Keys that say where a run computes and where its images and its network lie, and not what it is.
-const FREE_KEYS: [&str; 7] =
-    ["data-dir", "device", "eval-program", "from", "images", "model-file", "threads"];
+const FREE_KEYS: [&str; 8] =
+    ["data-dir", "device", "eval-program", "extra-data", "from", "images", "model-file", "threads"];
 
 /// A key with its value in both recipes, as TOML; `None` where it is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,22 +7,25 @@ use crate::method::{BaseMethod, MethodName};
 use crate::names::{AttackLabels, SmoothingForm};
 use crate::plan::LabelSpec;
 
-/// What the filled recipe `f` asks for. What a method cannot take is refused rather than ignored.
-pub(super) fn of(f: &Recipe, method: MethodName) -> Result<Option<LabelSpec>> {
+/// What the filled recipe `f` asks for, whose images are `mixed` or not. What a method cannot take is refused rather than ignored.
+pub(super) fn of(f: &Recipe, method: MethodName, mixed: bool) -> Result<Option<LabelSpec>> {
     let smoothing = within(f.label_smoothing.or(Some(0.0)), "label-smoothing", 0.0, 1.0)?;
     if smoothing >= 1.0 {
         return Err(Error::value("label-smoothing", smoothing, "needs a share below 1, such as 0.1"));
     }
     if smoothing == 0.0 {
-        for (key, is_set) in [
-            ("label-smoothing-form", f.label_smoothing_form.is_some()),
-            ("attack-labels", f.attack_labels.is_some()),
+        for (key, is_set, others) in [
+            ("label-smoothing-form", f.label_smoothing_form.is_some(), ""),
+            ("attack-labels", f.attack_labels.is_some() && !mixed, ", mixup or cutmix"),
         ] {
             if is_set {
-                return Err(Error::value(key, "set", "means nothing without label-smoothing = SHARE"));
+                let reason = format!("means nothing without label-smoothing = SHARE{others}");
+                return Err(Error::value(key, "set", reason));
             }
         }
-        return Ok(None);
+        if !mixed {
+            return Ok(None);
+        }
     }
     if method.base == BaseMethod::Mart {
         let reason = "the loss of mart is made of the probability of one class, so that labels cannot be soft; leave \
@@ -32,12 +35,15 @@ pub(super) fn of(f: &Recipe, method: MethodName) -> Result<Option<LabelSpec>> {
     Ok(Some(LabelSpec {
         smoothing,
         form: f.label_smoothing_form.unwrap_or(SmoothingForm::Even),
-        in_attack: in_attack(f, method)?,
+        in_attack: in_attack(f, method, mixed)?,
     }))
 }
 
-fn in_attack(f: &Recipe, method: MethodName) -> Result<bool> {
-    let Some(labels) = f.attack_labels else { return Ok(method.base.climbs_soft_labels()) };
+/// Where images are mixed an attack climbs the loss of both classes unless the recipe says otherwise.
+fn in_attack(f: &Recipe, method: MethodName, mixed: bool) -> Result<bool> {
+    let Some(labels) = f.attack_labels else {
+        return Ok(method.base.climbs_soft_labels() || mixed && method.base != BaseMethod::Trades);
+    };
     let refused =
         |why: &str| Err(Error::value("attack-labels", labels, format!("{method} {why}; leave it out")));
     match (method.base, labels) {

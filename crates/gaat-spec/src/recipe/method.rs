@@ -1,27 +1,33 @@
 //! The numbers of a method, read from a recipe.
 
 use super::Recipe;
+use super::one_step::{check_keys, one_step, opening};
 use super::read::{count, need, within};
 use crate::bounds;
 use crate::error::{Error, Result};
-use crate::method::{Anchor, AwpSpec, BaseMethod, GaatSpec, MethodName, MethodSpec, PgdSpec};
-use crate::threat::PixelLength;
+use crate::method::{Anchor, AwpSpec, BaseMethod, Curvature, GaatSpec, MethodName, MethodSpec, PgdSpec};
+use crate::threat::{Norm, PixelLength};
+use crate::one_step::OpeningSpec;
 
 /// The method that the filled recipe `f` asks for.
 pub(super) fn of(f: &Recipe, method: MethodName) -> Result<MethodSpec> {
+    check_keys(f, method)?;
     Ok(match method.base {
         BaseMethod::Natural => MethodSpec::Natural,
         BaseMethod::Rat => MethodSpec::Rat(pgd(f)?),
         BaseMethod::Gaat | BaseMethod::GaatPaper | BaseMethod::GaatPaperDiagonal => {
-            MethodSpec::Gaat(gaat(f)?)
+            MethodSpec::Gaat(gaat(f, method)?)
         }
         BaseMethod::GaatMemory => {
             MethodSpec::GaatMemory { step_size: step_size(f)?, noise: within(f.noise, "noise", 0.0, 100.0)? }
         }
-        BaseMethod::FgsmRs => MethodSpec::FgsmRs { step_size: step_size(f)? },
-        BaseMethod::NFgsm => {
-            MethodSpec::NFgsm { step_size: step_size(f)?, noise: within(f.noise, "noise", 0.0, 100.0)? }
-        }
+        BaseMethod::FgsmRs
+        | BaseMethod::NFgsm
+        | BaseMethod::ZeroGrad
+        | BaseMethod::Sora
+        | BaseMethod::Liet
+        | BaseMethod::FgsmUap => MethodSpec::OneStep(one_step(f, method.base)?),
+        BaseMethod::Nuat => MethodSpec::Nuat { step_size: step_size(f)?, regularization: regularization(f)? },
         BaseMethod::Free | BaseMethod::GaatFree => MethodSpec::Free {
             step_size: step_size(f)?,
             replays: count(f.replays, bounds::REPLAYS)?,
@@ -49,7 +55,7 @@ pub(super) fn awp(f: &Recipe) -> Result<AwpSpec> {
     Ok(AwpSpec { gamma, warmup_epochs: count(f.awp_warmup, bounds::AWP_WARMUP)? })
 }
 
-fn gaat(f: &Recipe) -> Result<GaatSpec> {
+fn gaat(f: &Recipe, method: MethodName) -> Result<GaatSpec> {
     let PgdSpec { steps, step_size, random_start } = pgd(f)?;
     let anchor = need(f.anchor, "anchor")?;
     if anchor == Anchor::RandomStart && !random_start {
@@ -63,7 +69,29 @@ fn gaat(f: &Recipe) -> Result<GaatSpec> {
         return Err(Error::value("refreshes", refreshes, reason));
     }
     let refinement = need(f.refinement, "refinement")?;
-    Ok(GaatSpec { steps, step_size, random_start, curvature, anchor, draws, refreshes, refinement })
+    let opening = match method.base {
+        BaseMethod::Gaat => opening(f, method.base)?,
+        _ => OpeningSpec::USUAL,
+    };
+    let spec =
+        GaatSpec { steps, step_size, random_start, curvature, anchor, draws, refreshes, refinement, opening };
+    check_opening(&spec, need(f.norm, "norm")?)?;
+    Ok(spec)
+}
+
+/// Refuses another beginning than the usual one where there is more than the one gradient of it, rather than begin otherwise for a
+/// part of the attack.
+fn check_opening(spec: &GaatSpec, norm: Norm) -> Result<()> {
+    let is_one_gradient = spec.anchor == Anchor::RandomStart
+        && spec.curvature == Curvature::None
+        && spec.refreshes == 1
+        && (norm == Norm::Linf || spec.steps == 1);
+    if spec.opening == OpeningSpec::USUAL || is_one_gradient {
+        return Ok(());
+    }
+    let reason = "needs an attack of one gradient: with gaat leave anchor, curvature and refreshes as they are by default, and under \
+                  l2 set steps = 1";
+    Err(Error::value("start, step-draw, noise or project", "set", reason))
 }
 
 fn pgd(f: &Recipe) -> Result<PgdSpec> {
@@ -71,7 +99,7 @@ fn pgd(f: &Recipe) -> Result<PgdSpec> {
     Ok(PgdSpec { steps, step_size: step_size(f)?, random_start: need(f.random_start, "random-start")? })
 }
 
-fn step_size(f: &Recipe) -> Result<PixelLength> {
+pub(super) fn step_size(f: &Recipe) -> Result<PixelLength> {
     let step_size = need(f.step_size, "step-size")?;
     if step_size.value() == 0.0 {
         return Err(Error::value("step-size", step_size, "needs a length over 0"));

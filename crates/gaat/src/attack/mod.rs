@@ -18,6 +18,7 @@ mod plane;
 mod run;
 mod square;
 mod standing;
+mod stride;
 pub mod survival;
 mod targets;
 
@@ -33,3 +34,4 @@ pub use oracle::{Exact, GradientOracle, InputGradient, Taylor, Visitor};
 pub use pgd::{MarginPgd, NEAR, Pgd, Start, StopRule, Walk};
 pub use run::{Attack, Perturbed, Unbounded, UnderAttack, run, run_unbounded};
 pub use square::Square;
+pub use stride::Stride;

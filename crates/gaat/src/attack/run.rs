@@ -49,22 +49,6 @@ impl Perturbed {
         &self.pixels
     }
 
-    /// The images at `places` (`[M]`, i64) alone.
-    ///
-    /// # Errors
-    /// When a place is out of range.
-    pub fn select(&self, places: &Tensor) -> Result<Self> {
-        Ok(Self { pixels: self.pixels.f_index_select(0, places)? })
-    }
-
-    /// This batch with the images at `places` (`[M]`, i64) replaced by those of `part`, which perturbs the same ones.
-    ///
-    /// # Errors
-    /// When the sizes differ.
-    pub fn replaced(&self, places: &Tensor, part: &Self) -> Result<Self> {
-        Ok(Self { pixels: self.pixels.f_index_copy(0, places, &part.pixels)? })
-    }
-
     /// The perturbed images, by value.
     pub fn into_pixels(self) -> Tensor {
         self.pixels
@@ -82,6 +66,11 @@ impl Unbounded {
     /// The images, `[N, C, H, W]` in `[0, 1]`.
     pub fn pixels(&self) -> &Tensor {
         &self.pixels
+    }
+
+    /// The images, by value.
+    pub fn into_pixels(self) -> Tensor {
+        self.pixels
     }
 }
 

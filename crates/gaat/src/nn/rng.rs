@@ -55,6 +55,11 @@ impl Draws {
         Self { seed: mix(self.seed ^ fnv1a(name)), drawn: Cell::new(0), cut: self.cut }
     }
 
+    /// As [`branch`](Self::branch), for numbers that belong to no image of the batch: who computes a part of it draws them whole.
+    pub fn common(&self, name: &str) -> Self {
+        Self { cut: None, ..self.branch(name) }
+    }
+
     /// The same for `rows` rows, from row `start` on, of a batch of `of`: every draw is made for the whole batch and cut, so that
     /// who computes a part of a batch draws what who computes all of it does.
     pub fn cut(self, start: usize, rows: usize, of: usize) -> Self {
@@ -175,6 +180,8 @@ mod tests {
             let part = draw(&draws().cut(start, rows, 7), rows as i64);
             assert_eq!(part, whole.narrow(0, start as i64, rows as i64));
         }
+        let common = |draws: Draws| draws.common("c").uniform(&[2], 0.0, 1.0, place.0, place.1).unwrap();
+        assert_eq!(common(draws().cut(0, 3, 7)), common(draws()), "what is common is whole");
         let text = draws().cut(0, 3, 7).uniform(&[2], 0.0, 1.0, place.0, place.1).unwrap_err().to_string();
         assert!(text.contains("3 images of a batch of 7"), "{text}");
     }

@@ -21,6 +21,8 @@ pub struct Expansion<'a> {
     pub gradient: Tensor,
     /// Logits at `a`, `[N, classes]`, where the network was asked there.
     pub logits: Option<Tensor>,
+    /// The same with their graph, where it was to be kept.
+    recorded: Option<Tensor>,
     /// Model of `H`; without one the model is of first order.
     curvature: Option<Box<dyn InputHessian + 'a>>,
     third_order: Option<ThirdOrder<'a>>,
@@ -33,6 +35,9 @@ pub struct Forecast {
     pub anchor: Tensor,
     /// Logits at `a`, `[N, classes]`, where they are known.
     pub anchor_logits: Option<Tensor>,
+    /// The same with their graph, where the oracle was to keep it: what is made of them can be descended on without another forward
+    /// pass.
+    pub recorded_logits: Option<Tensor>,
     /// `l(a)` of each example, `[N]`.
     pub anchor_losses: Tensor,
     /// Predicted increase of the loss from the anchor, `m(p) - l(a)`, `[N]`.
@@ -56,7 +61,7 @@ impl Forecast {
 impl<'a> Expansion<'a> {
     /// The first-order model of a loss that is known at `anchor`: `losses` `[N]`, `gradient` `[N, C, H, W]`. No pass.
     pub fn first_order(anchor: Tensor, losses: Tensor, gradient: Tensor) -> Self {
-        Self { anchor, losses, gradient, logits: None, curvature: None, third_order: None }
+        Self { anchor, losses, gradient, logits: None, recorded: None, curvature: None, third_order: None }
     }
 
     /// This model with `curvature` in place of what it had: a Hessian of your own.
@@ -79,10 +84,11 @@ impl<'a> Expansion<'a> {
         let gradient = pass.gradient()?;
         // A copy: where passes are recorded, the next one writes where this one did.
         let logits = Some(pass.logits()?.f_alias_copy()?);
+        let recorded = network.keeps_graphs().then(|| pass.recorded_logits());
         let third_order = model.third_order.then(|| ThirdOrder::new(network, &anchor, labels)).transpose()?;
         let site = Site { network, anchor: &anchor, labels, gradient: &gradient, model, draws };
         let curvature = curvature::build(site, pass)?;
-        Ok(Self { anchor, losses, gradient, logits, curvature, third_order })
+        Ok(Self { anchor, losses, gradient, logits, recorded, curvature, third_order })
     }
 
     /// What the model says about `points`, `[N, C, H, W]`. Costs one Hessian-vector product with exact curvature, and
@@ -110,6 +116,7 @@ impl<'a> Expansion<'a> {
         Ok(Forecast {
             anchor: self.anchor.shallow_clone(),
             anchor_logits: self.logits.as_ref().map(Tensor::shallow_clone),
+            recorded_logits: self.recorded.as_ref().map(Tensor::shallow_clone),
             anchor_losses: self.losses.shallow_clone(),
             gains,
             gradient,

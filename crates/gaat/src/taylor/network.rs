@@ -16,6 +16,8 @@ pub(crate) struct CountedNetwork<'a> {
     mode: Mode,
     /// How many parts every batch is computed in.
     parts: Cell<usize>,
+    /// Whether the graph of a pass is kept though no curvature needs it.
+    keeps: Cell<bool>,
     passes: Cell<Passes>,
 }
 
@@ -41,16 +43,31 @@ impl PointPass {
     pub(crate) fn logits(&self) -> Result<Tensor> {
         Ok(self.logits.f_detach()?)
     }
+
+    /// Logits with their graph, as far as it was kept, `[N, classes]`.
+    pub(crate) fn recorded_logits(&self) -> Tensor {
+        self.logits.shallow_clone()
+    }
 }
 
 impl<'a> CountedNetwork<'a> {
     pub(crate) fn new(classifier: &'a dyn Classifier, mode: Mode) -> Self {
-        Self { classifier, mode, parts: Cell::new(1), passes: Cell::default() }
+        Self { classifier, mode, parts: Cell::new(1), keeps: Cell::new(false), passes: Cell::default() }
     }
 
     /// Computes every batch from now on in `parts`, at least 1, one after the other.
     pub(crate) fn divide(&self, parts: usize) {
         self.parts.set(parts);
+    }
+
+    /// Keeps the graph of every pass from now on.
+    pub(crate) fn keep_graphs(&self) {
+        self.keeps.set(true);
+    }
+
+    /// Whether graphs are kept.
+    pub(crate) fn keeps_graphs(&self) -> bool {
+        self.keeps.get()
     }
 
     /// Passes so far, in images.
@@ -72,7 +89,7 @@ impl<'a> CountedNetwork<'a> {
     /// Loss and input gradient at `points`. Costs F + Bi.
     pub(crate) fn at(&self, points: &Tensor, labels: &Tensor, graph: Graph) -> Result<PointPass> {
         self.count(points.size()[0], Passes { forward: 1, input_backward: 1, ..Passes::default() });
-        if graph == Graph::Free {
+        if graph == Graph::Free && !self.keeps_graphs() {
             let network = (self.classifier, self.mode);
             let of_logits = |logits: &Tensor, inputs: &[&Tensor]| cross_entropy(logits, inputs[1]);
             let PixelPass { losses, gradient, logits } =
@@ -81,9 +98,11 @@ impl<'a> CountedNetwork<'a> {
         }
         if self.parts.get() > 1 {
             return Err(Error::Usage(
-                "a curvature that keeps the graph of a whole batch cannot be computed in parts: leave accumulate out".to_owned(),
+                "what keeps the graph of a whole batch cannot be computed in parts: leave accumulate out"
+                    .to_owned(),
             ));
         }
+        let graph = if graph == Graph::Free { Graph::Keep } else { graph };
         let points = points.f_detach()?.f_set_requires_grad(true)?;
         let logits = tch::with_grad(|| self.classifier.logits(&points, self.mode))?;
         let (losses, gradient) = input_gradient(&logits, labels, &points, graph)?;

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// Keys of a recipe that may differ from machine to machine; what lies there is compared by its digest.
-const OF_A_MACHINE: [&str; 6] = ["data-dir", "device", "threads", "model-file", "eval-program", "from"];
+const OF_A_MACHINE: [&str; 7] =
+    ["data-dir", "device", "threads", "model-file", "eval-program", "extra-data", "from"];
 
 /// Insists that all of `world` train alike: by `plan`, on the images and from the weights of `record`, the same `network`.
 ///
@@ -37,6 +38,7 @@ pub(super) fn check_alike(
     facts.extend(keys);
     facts.extend([
         ("the digest of the images", record.data_digest.clone()),
+        ("the digest of the extra images", record.extra_digest.clone().unwrap_or_else(|| "none".to_owned())),
         ("the weights that they begin with", start.map_err(std::io::Error::from)?),
         ("the precision that computes", record.environment.precision.clone()),
         ("the network", outline.collect::<Vec<_>>().join(", ")),

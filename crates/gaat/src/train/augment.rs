@@ -19,6 +19,11 @@ impl Augmentation {
         Self { spec }
     }
 
+    /// Side of the square of each image that is to be black; 0 for none.
+    pub fn cutout(&self) -> usize {
+        self.spec.cutout
+    }
+
     /// Where each image of a batch of `size` (`[N, C, H, W]`) on `device` goes. Every offset at which the crop fits, after padding,
     /// and both directions are equally likely for each image.
     ///

@@ -2,13 +2,15 @@
 //!
 //! To the loss of each image is added `weight * D(f(x + d), f(a))`, where `a` is the point of the gradient and `x + d` the attacked
 //! point. One-sided, `f(a)` is the constant that the attack's own pass has computed: no pass more. Two-sided, both are
-//! differentiated, as FGSM-PGI does (Jia et al. 2022, equation 10), for another forward and full backward pass.
+//! differentiated, as FGSM-PGI does (Jia et al. 2022, equation 10): the graph of the attack's pass is kept, for another full backward
+//! pass.
 
 use super::descent::{Descent, Objective};
 use super::step::StepContext;
 use crate::attack::oracle::losses;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::nn::Mode;
 use crate::taylor::Forecast;
 use gaat_spec::{ConsistencyForm, ConsistencySpec};
 use tch::{Kind, Tensor};
@@ -22,10 +24,11 @@ pub(super) struct Consistency {
 }
 
 impl Consistency {
-    /// That of the step after `done` steps.
-    pub(super) fn of(spec: ConsistencySpec, done: usize) -> Self {
-        let ConsistencySpec { weight, form, every } = spec;
-        Self { weight, form, is_two_sided: every.is_some_and(|every| (done + 1).is_multiple_of(every)) }
+    /// That of the step after `done` steps, at `progress` in `[0, 1]` of the run.
+    pub(super) fn of(spec: ConsistencySpec, done: usize, progress: f64) -> Self {
+        let ConsistencySpec { form, every, .. } = spec;
+        let is_two_sided = every.is_some_and(|every| (done + 1).is_multiple_of(every));
+        Self { weight: spec.weight_at(progress), form, is_two_sided }
     }
 }
 
@@ -47,6 +50,16 @@ fn distance(form: ConsistencyForm, one: &Tensor, other: &Tensor) -> Result<Tenso
 }
 
 impl StepContext<'_> {
+    /// Whether the attack's own pass at the point of the gradient serves the descent too. Where a batch is computed in parts, or the
+    /// attack sees other statistics than the descent, that point is asked about once more.
+    pub(super) fn records_for_consistency(&self) -> bool {
+        let is_two_sided = self.consistency.is_some_and(|consistency| consistency.is_two_sided);
+        is_two_sided
+            && self.parts == 1
+            && self.attack_mode == Mode::TrainFrozenStats
+            && self.outside.is_none()
+    }
+
     /// As [`descend`](Self::descend), and where the recipe asks for consistency the answers at `pixels` are held to those at the
     /// point of the gradient that `forecast` comes from.
     ///
@@ -64,11 +77,12 @@ impl StepContext<'_> {
         let Some(constant) = &forecast.anchor_logits else {
             return Err(Error::Usage("consistency needs the logits at the point of the gradient".to_owned()));
         };
+        let mut recorded = forecast.recorded_logits.as_ref().map(Tensor::shallow_clone);
         self.descend_on(batch, &mut |tape, part| {
-            let before = if is_two_sided {
-                tape.frozen_logits(&part.of(&forecast.anchor)?)?
-            } else {
-                part.of(constant)?
+            let before = match (is_two_sided, recorded.take()) {
+                (true, Some(logits)) => tape.resumed(logits),
+                (true, None) => tape.frozen_logits(&part.of(&forecast.anchor)?)?,
+                (false, _) => part.of(constant)?,
             };
             let logits = tape.logits(&part.of(pixels)?)?;
             let attacked = losses(&logits, &part.of(batch.attack_targets())?)?;
@@ -141,9 +155,13 @@ mod tests {
 
     #[test]
     fn every_nth_step_is_two_sided() {
-        let spec = |every| ConsistencySpec { weight: 1.0, form: ConsistencyForm::Mse, every };
-        let sides =
-            |every| (0..6).map(|done| Consistency::of(spec(every), done).is_two_sided).collect::<Vec<_>>();
+        let spec = |every| ConsistencySpec { weight: 1.0, form: ConsistencyForm::Mse, every, warmup: 0.5 };
+        let sides = |every| {
+            let of = |done| Consistency::of(spec(every), done, 1.0);
+            (0..6).map(|done| of(done).is_two_sided).collect::<Vec<_>>()
+        };
+        let weights = [0.0, 0.25, 0.5, 1.0].map(|progress| Consistency::of(spec(None), 0, progress).weight);
+        assert_eq!(weights, [0.0, 0.5, 1.0, 1.0], "the weight grows over half of the run");
         assert_eq!(sides(None), [false; 6]);
         assert_eq!(sides(Some(2)), [false, true, false, true, false, true]);
         assert_eq!(sides(Some(1)), [true; 6]);

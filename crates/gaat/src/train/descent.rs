@@ -47,6 +47,12 @@ pub struct Descent {
 /// How an objective is put together of a part of the batch, once for each backward pass that is needed.
 pub(super) type Build<'b> = &'b mut dyn FnMut(&mut Tape<'_>, Part) -> Result<Objective>;
 
+/// The summed loss of some images, a scalar, f64, and the gradients of its mean in the weights.
+pub(super) struct Sloped {
+    pub(super) loss: Tensor,
+    pub(super) weights: Vec<Tensor>,
+}
+
 /// One forward and one full backward pass of a part of the batch with BatchNorm in the given mode.
 type Sloping<'s, 'a> = &'s mut dyn FnMut(&mut StepContext<'a>, Mode, Part) -> Result<Slope>;
 
@@ -90,7 +96,11 @@ impl<'a> StepContext<'a> {
         Ok((descent, step))
     }
 
-    fn descend_watching(&mut self, pixels: &Tensor, batch: &Batch) -> Result<Descent> {
+    /// As [`descend`](Self::descend), and leaves the gradient at `pixels` of the same backward pass in [`Descent::gradient`].
+    ///
+    /// # Errors
+    /// As [`descend`](Self::descend).
+    pub fn descend_watching(&mut self, pixels: &Tensor, batch: &Batch) -> Result<Descent> {
         self.follow(batch, &mut |context, mode, part| context.plain_slope(mode, (pixels, batch, part), true))
     }
 
@@ -114,12 +124,17 @@ impl<'a> StepContext<'a> {
         if self.outside.is_some() {
             return Err(outside::impossible());
         }
+        // Before any weight is perturbed.
+        let smoothing = self.smoothing_slope(batch)?;
         let ascent = match self.weight_reach {
             Some(reach) => Some(self.perturb_weights(reach, sloping)?),
             None => None,
         };
         let slope = self.slope_of_parts(Mode::Train, sloping);
         let slope = slope.and_then(|mut slope| {
+            for (gradient, more) in slope.weights.iter_mut().zip(smoothing.iter().flatten()) {
+                *gradient = gradient.f_add(more)?;
+            }
             let finite = slope.join(self.world, self.portion)?;
             Ok((slope, finite))
         });
@@ -222,6 +237,14 @@ impl<'a> StepContext<'a> {
         };
         let objective = Objective { losses, attacked, logits, watched: None };
         Ok(Slope { objective, loss, weights: found.collect(), pixels })
+    }
+
+    /// Loss and slope of the clean images here, running statistics left alone.
+    pub(super) fn clean_slope(&mut self, batch: &Batch) -> Result<Sloped> {
+        let slope = self.slope_of_parts(Mode::TrainFrozenStats, &mut |context, mode, part| {
+            context.plain_slope(mode, (&batch.pixels, batch, part), false)
+        })?;
+        Ok(Sloped { loss: slope.loss, weights: slope.weights })
     }
 
     /// Moves every weight tensor `w` (no bias, no BatchNorm) by `reach |w| g / |g|` up the gradient `g` of the objective

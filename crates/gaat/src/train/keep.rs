@@ -33,6 +33,14 @@ impl Run<'_> {
                 before.data_digest, now.data_digest
             )));
         }
+        if before.extra_digest != now.extra_digest {
+            let shown = |digest: &Option<String>| digest.clone().unwrap_or_else(|| "none".to_owned());
+            return Err(state.refuse(format!(
+                "was trained with other extra images (digest {}) than those found now ({}); give the original extra-data",
+                shown(&before.extra_digest),
+                shown(&now.extra_digest)
+            )));
+        }
         if before.start != now.start {
             return Err(state.refuse("began with other weights than those given now; give the original ones"));
         }

@@ -24,24 +24,31 @@ pub(super) fn probabilities(labels: &Tensor, own: f64, classes: i64, kind: Kind)
     Ok(all.f_scatter_value(1, &labels.f_unsqueeze(1)?, own)?)
 }
 
-/// `batch` with the soft labels of `spec`, of `classes` classes.
+/// `batch` with the soft labels of `spec`, of `classes` classes; where its labels are soft already, because images were mixed, these are
+/// smoothed.
 ///
 /// # Errors
 /// When libtorch has no room.
 pub(super) fn soften(batch: Batch, spec: LabelSpec, classes: i64, draws: &Draws) -> Result<Batch> {
-    let Batch { pixels, labels, .. } = batch;
+    let Batch { pixels, labels, soft } = batch;
     let LabelSpec { smoothing, form, in_attack } = spec;
-    let hard = probabilities(&labels, 1.0, classes, pixels.kind())?;
+    let given = match soft {
+        Some(soft) => soft.probabilities,
+        None => probabilities(&labels, 1.0, classes, pixels.kind())?,
+    };
+    if smoothing == 0.0 {
+        return Ok(Batch { pixels, labels, soft: Some(SoftLabels { probabilities: given, in_attack }) });
+    }
     let shares = match form {
-        SmoothingForm::Even => hard.f_full_like(1.0 / classes as f64)?,
+        SmoothingForm::Even => given.f_full_like(1.0 / classes as f64)?,
         SmoothingForm::Random => {
-            let drawn = draws.uniform(&hard.size(), 0.0, 1.0, hard.kind(), hard.device())?;
-            let others = drawn.f_clamp_min(LEAST_SUM)? * hard.f_eq(0.0)?;
+            let drawn = draws.uniform(&given.size(), 0.0, 1.0, given.kind(), given.device())?;
+            let others = drawn.f_clamp_min(LEAST_SUM)? * given.f_eq(0.0)?;
             let sums = others.f_sum_dim_intlist([1i64].as_slice(), true, None::<Kind>)?;
             others / sums.f_clamp_min(LEAST_SUM)?
         }
     };
-    let probabilities = hard * (1.0 - smoothing) + shares * smoothing;
+    let probabilities = given * (1.0 - smoothing) + shares * smoothing;
     Ok(Batch { pixels, labels, soft: Some(SoftLabels { probabilities, in_attack }) })
 }
 
@@ -75,6 +82,25 @@ mod tests {
         assert!(
             (losses(&evenly.log(), &evenly).unwrap().double_value(&[0]) - one.least_loss(5)).abs() < 1e-12
         );
+    }
+
+    #[test]
+    fn mixed_labels_are_smoothed_where_they_are() {
+        let mixed = Tensor::from_slice2(&[[0.75, 0.25, 0.0, 0.0]]).to_kind(Kind::Double);
+        let pixels = Tensor::zeros([1, 1, 2, 2], (Kind::Double, Device::Cpu));
+        let of = |form, smoothing| {
+            let soft = SoftLabels { probabilities: mixed.copy(), in_attack: false };
+            let batch =
+                Batch { pixels: pixels.copy(), labels: Tensor::from_slice(&[0i64]), soft: Some(soft) };
+            let spec = LabelSpec { smoothing, form, in_attack: true };
+            let found = soften(batch, spec, 4, &Rng::new(0).seeded("labels", 3)).unwrap();
+            assert!(found.has_one_loss());
+            Vec::<f64>::try_from(found.targets().flatten(0, -1)).unwrap()
+        };
+        assert_eq!(of(SmoothingForm::Even, 0.0), [0.75, 0.25, 0.0, 0.0]);
+        assert_eq!(of(SmoothingForm::Even, 0.5), [0.5, 0.25, 0.125, 0.125]);
+        let random = of(SmoothingForm::Random, 0.5);
+        assert!(random[..2] == [0.375, 0.125] && (random[2] + random[3] - 0.5).abs() < 1e-12, "{random:?}");
     }
 
     #[test]

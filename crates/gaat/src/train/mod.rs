@@ -5,10 +5,12 @@
 
 mod agree;
 mod ahead;
+mod asking;
 mod augment;
 mod averaging;
 mod batches;
 mod books;
+mod boxes;
 mod calendar;
 mod chance;
 mod collapse;
@@ -21,12 +23,16 @@ mod keep;
 mod keeper;
 mod labels;
 mod launch;
+mod linearity;
 mod logs;
 mod mark;
 mod memory;
 mod methods;
+mod mixing;
 mod named;
+mod opening;
 mod optimizer;
+mod ordering;
 mod outside;
 mod own_loop;
 mod portion;
@@ -35,6 +41,7 @@ mod refinement;
 mod resampling;
 mod run;
 mod slope;
+mod smooth;
 mod start;
 mod state_file;
 mod statistics;
@@ -50,6 +57,7 @@ mod validation;
 
 pub use crate::nn::Part;
 pub use crate::world::{Alone, World};
+pub use asking::Losses;
 pub use augment::{Augmentation, Placement};
 pub use descent::{Descent, Objective};
 pub use directory::{KeptRun, TrainOptions, train, train_in, train_of};
@@ -58,7 +66,7 @@ pub use gaat_spec::Head;
 pub use keeper::{Keeper, Nothing};
 pub use memory::{ImageMemory, Members};
 pub use methods::{
-    Awp, FgsmMep, FgsmRs, Free, Gaat, GaatMemory, GradAlign, Mart, NFgsm, Natural, Rat, Trades,
+    Awp, FgsmMep, Free, Gaat, GaatMemory, GradAlign, Mart, Natural, Nuat, OneStep, Rat, Trades,
     build as build_method,
 };
 pub use optimizer::Optimizer;

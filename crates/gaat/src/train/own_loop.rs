@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::nn::{Classifier, Mode, ParameterStore, Rng};
 use crate::taylor::GainRatio;
 use crate::world::Alone;
-use gaat_spec::{AttackStatistics, CheckedRecipe, MethodSpec, Passes, Plan, ThreatModel};
+use gaat_spec::{AttackStatistics, CheckedRecipe, MethodSpec, OneStepSpec, Passes, Plan, ThreatModel};
 use tch::Tensor;
 
 /// One step of many against one, on a batch: the method is thought to have collapsed.
@@ -58,12 +58,25 @@ impl OwnLoop {
             recipe.method,
             MethodSpec::Free { .. } | MethodSpec::FgsmMep { .. } | MethodSpec::GaatMemory { .. }
         );
-        if is_of_the_descent || plan.awp().is_some() || plan.consistency().is_some() {
+        let has_limit = matches!(recipe.method, MethodSpec::OneStep(OneStepSpec { limit: Some(_), .. }));
+        if is_of_the_descent
+            || has_limit
+            || plan.awp().is_some()
+            || plan.consistency().is_some()
+            || plan.converge_smooth().is_some()
+        {
             return Err(impossible());
         }
         if plan.accumulate() > 1 {
             return Err(Error::Usage(
                 "a loop of your own accumulates gradients itself: leave accumulate out".to_owned(),
+            ));
+        }
+        if plan.mixing().is_some() || plan.extra().is_some() {
+            return Err(Error::Usage(
+                "the images are those of a loop of your own, which mixes them or adds others itself: leave mixup, cutmix and extra-data \
+                 out"
+                .to_owned(),
             ));
         }
         if plan.natural_epochs() > 0 {
@@ -142,7 +155,9 @@ impl OwnLoop {
             placement: Placement::identity(),
             epoch: 1,
             replay: 0,
+            step: done,
             progress,
+            smoothing: None,
             weight_reach: None,
             consistency: None,
             learning_rate: 0.0,

@@ -8,7 +8,7 @@
 
 use super::portion::Portion;
 use super::step::StepContext;
-use crate::attack::{Ascent, Attack, Exact, GradientOracle, Perturbed, UnderAttack, run};
+use crate::attack::{Ascent, Attack, Exact, GradientOracle, UnderAttack, run, run_unbounded};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::taylor::{Forecast, GainRatio, TaylorModel};
@@ -160,8 +160,9 @@ impl Controller {
 }
 
 impl StepContext<'_> {
-    /// Runs `attack` on the Taylor model of `model`, and then walks on with exact gradients for the images that `plan`
-    /// chooses. The forecast is that of the last expansion about the delivered images.
+    /// Runs `attack` on the Taylor model of `model`, and then walks on with exact gradients, in the ball, for the images that `plan`
+    /// chooses. The others are projected on the ball where `model` says so. Hands back the images, `[N, C, H, W]` in `[0, 1]`, and what
+    /// the last expansion says about them.
     ///
     /// # Errors
     /// When the network fails.
@@ -171,15 +172,16 @@ impl StepContext<'_> {
         batch: &Batch,
         model: GaatSpec,
         plan: Effort,
-    ) -> Result<(Perturbed, Forecast)> {
+    ) -> Result<(Tensor, Forecast)> {
         let started = self.mark()?;
         let mut oracle = self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat));
-        let mut found = run(
-            attack,
-            &mut oracle,
-            UnderAttack::new(&batch.pixels, batch.attack_targets(), &self.threat, &self.draws),
-        )?;
-        oracle.settle(found.pixels())?;
+        let under = UnderAttack::new(&batch.pixels, batch.attack_targets(), &self.threat, &self.draws);
+        let mut found = if model.opening.is_projected {
+            run(attack, &mut oracle, under)?.into_pixels()
+        } else {
+            run_unbounded(attack, &mut oracle, under)?.into_pixels()
+        };
+        oracle.settle(&found)?;
         let chosen = plan.images(self.portion.of);
         let hardest = if chosen > 0 {
             let Forecast { anchor_losses, gains, .. } = oracle.forecast()?;
@@ -190,18 +192,15 @@ impl StepContext<'_> {
         if hardest.size()[0] > 0 {
             let part = batch.select(&hardest)?;
             let mut exact = Exact::new(self.classifier, self.attack_mode).in_parts(self.parts_of(part.len()));
-            let mut walked = found.select(&hardest)?;
+            let mut walked = found.f_index_select(0, &hardest)?;
             for _ in 0..plan.rounds {
-                let start = walked.pixels() - &part.pixels;
+                let start = &walked - &part.pixels;
                 let ascent = Ascent { start, step_size: plan.step() * self.threat.epsilon() };
-                walked = run(
-                    &ascent,
-                    &mut exact,
-                    UnderAttack::new(&part.pixels, part.attack_targets(), &self.threat, &self.draws),
-                )?;
+                let under = UnderAttack::new(&part.pixels, part.attack_targets(), &self.threat, &self.draws);
+                walked = run(&ascent, &mut exact, under)?.into_pixels();
             }
-            found = found.replaced(&hardest, &walked)?;
-            oracle.settle(found.pixels())?;
+            found = found.f_index_copy(0, &hardest, &walked)?;
+            oracle.settle(&found)?;
             self.passes += exact.passes();
         }
         self.passes += oracle.passes();

@@ -9,6 +9,7 @@ use super::named;
 use super::optimizer::Optimizer;
 use super::outside::Outside;
 use super::portion::Portion;
+use super::smooth::Smoothing;
 use super::tape::Tape;
 use crate::attack::{
     Ascent, Attack, Exact, GradientOracle, Loss, Perturbed, Taylor, Unbounded, UnderAttack, run,
@@ -212,10 +213,14 @@ pub struct StepContext<'a> {
     pub(super) epoch: usize,
     /// How often the batch has come already.
     pub(super) replay: usize,
+    /// Steps of the run before this one.
+    pub(super) step: usize,
     /// Share of the run that is done.
     pub(super) progress: f64,
     /// What holds the answer at the attacked point to that at the point of the gradient.
     pub(super) consistency: Option<Consistency>,
+    /// What keeps the loss on clean images from jumping.
+    pub(super) smoothing: Option<Smoothing>,
     /// Length of the weight perturbation over the norm of the weights.
     pub(super) weight_reach: Option<f64>,
     pub(super) learning_rate: f64,
@@ -255,6 +260,11 @@ impl<'a> StepContext<'a> {
     /// How often in succession the method has been given this batch already.
     pub fn replay(&self) -> usize {
         self.replay
+    }
+
+    /// Steps of the run before this one, by whatever method.
+    pub fn step(&self) -> usize {
+        self.step
     }
 
     /// Share of the run that is done, in `[0, 1]`.
@@ -393,7 +403,9 @@ impl<'a> StepContext<'a> {
 
     pub(super) fn taylor(&self, batch: &Batch, model: TaylorModel) -> Taylor<'a> {
         let draws = self.draws.branch("curvature");
-        Taylor::new(self.classifier, self.attack_mode, &batch.pixels, model, draws).in_parts(self.parts)
+        let oracle = Taylor::new(self.classifier, self.attack_mode, &batch.pixels, model, draws);
+        let oracle = oracle.in_parts(self.parts);
+        if self.records_for_consistency() { oracle.recording() } else { oracle }
     }
 
     fn first_order(&self, batch: &Batch) -> Taylor<'a> {

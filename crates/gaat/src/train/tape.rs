@@ -48,6 +48,12 @@ impl<'a> Tape<'a> {
         self.classifier.logits(pixels, self.frozen())
     }
 
+    /// `logits` (`[N, classes]`) whose forward pass was counted where they were recorded: the backward pass through them is counted here.
+    pub fn resumed(&mut self, logits: Tensor) -> Tensor {
+        self.passes += Passes { full_backward: logits.size()[0] as u64, ..Passes::default() };
+        logits
+    }
+
     fn frozen(&self) -> Mode {
         if self.mode == Mode::Train { Mode::TrainFrozenStats } else { self.mode }
     }

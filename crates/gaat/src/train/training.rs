@@ -13,6 +13,7 @@ use super::keeper::{Keeper, Nothing};
 use super::methods;
 use super::optimizer::Optimizer;
 use super::run::Run;
+use super::smooth::ConvergeSmooth;
 use super::start::Start;
 use super::state_file::WeightsOnDisk;
 use super::statistics::check_joined;
@@ -20,7 +21,7 @@ use super::step::{Setting, TrainingMethod};
 use super::trained::Trained;
 use super::validation::Validation;
 use crate::batch::Images;
-use crate::dataset::{self, Dataset};
+use crate::dataset::{self, Dataset, Extra};
 use crate::device::{Compute, environment, parse_device};
 use crate::error::{Error, Result};
 use crate::exported::doubt;
@@ -162,8 +163,9 @@ impl Training {
 
     /// The run at step 0, or where `keeper` has found a state.
     pub(super) fn assemble(self, keeper: &mut dyn Keeper) -> Result<Run<'_>> {
-        let Self { network, data, mut method, plan, start, world } = self;
+        let Self { network, data, method, plan, start, world } = self;
         check_joined(&plan, world.as_ref(), network.as_ref())?;
+        let mut method = smoothed(method, &plan, network.store().device())?;
         method.divide(world.as_ref())?;
         check_method(method.as_ref(), &plan, world.as_ref())?;
         let found = found_by_leader(world.as_ref(), keeper.found()?)?;
@@ -181,7 +183,8 @@ impl Training {
             network.check_second_order()?;
         }
         let setting = Setting::of(&plan, &data, network.as_ref())?;
-        let Dataset { splits, digest, mut warnings } = data;
+        let Dataset { splits, digest, extra, mut warnings } = data;
+        check_extra(&plan, extra.as_ref())?;
         if found.is_none() && (start.is_whole() || network.exported().is_some()) {
             warnings.extend(doubt(network.as_ref(), splits.train.images())?);
         }
@@ -202,11 +205,13 @@ impl Training {
             warnings.push(UNCONFIRMED.to_owned());
         }
         let mut record = new_record(&plan, &start, (digest, lie), network.as_ref());
+        let (extra, extra_digest) = extra.map(|extra| (extra.images, extra.digest)).unzip();
+        record.extra_digest = extra_digest;
         record.environment.processes = (world.size() > 1).then(|| world.size());
         check_alike(world.as_ref(), &plan, &record, network.as_ref())?;
         let mut run = Run {
             calendar,
-            feed: Feed::new(splits.train.shared(), batches, &plan, (setting.kind, setting.device))?,
+            feed: Feed::new(splits.train.shared(), extra, batches, &plan, (setting.kind, setting.device))?,
             method,
             guard,
             chance: Chance::new(train, &plan, calendar),
@@ -231,6 +236,13 @@ impl Training {
     }
 }
 
+/// `method` with smooth convergence round it where `plan` says so.
+fn smoothed(method: Box<dyn TrainingMethod>, plan: &Plan, device: Device) -> Result<Box<dyn TrainingMethod>> {
+    let Some(weight) = plan.converge_smooth() else { return Ok(method) };
+    let epochs = plan.epochs() - plan.natural_epochs();
+    Ok(Box::new(ConvergeSmooth::new(method, weight, epochs, device)?))
+}
+
 /// Refuses a method that cannot be divided as `plan` and `world` want it.
 ///
 /// # Errors
@@ -251,6 +263,21 @@ fn check_method(method: &dyn TrainingMethod, plan: &Plan, world: &dyn World) -> 
         )));
     }
     Ok(())
+}
+
+/// Refuses a plan that wants a share of extra images where there are none, and the other way round.
+fn check_extra(plan: &Plan, extra: Option<&Extra>) -> Result<()> {
+    match (plan.extra(), extra) {
+        (Some(_), None) => Err(Error::Usage(
+            "the plan takes a share of every batch from extra images (extra-share), and the data has none: give them as \
+             Dataset::extra"
+                .to_owned(),
+        )),
+        (None, Some(_)) => Err(Error::Usage(
+            "the data has extra images, and the plan takes none of them: set extra-data and extra-share in the recipe".to_owned(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// How a run of `plan` validates on `images`.
@@ -306,6 +333,7 @@ fn new_record(plan: &Plan, start: &Start, data: (String, Residence), network: &d
         recipe: plan.recipe().clone(),
         environment: environment(network),
         data_digest,
+        extra_digest: None,
         images_lay: Some(images_lay),
         start: start.record(network),
         model: ModelRecord {

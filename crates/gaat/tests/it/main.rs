@@ -22,6 +22,7 @@ mod evaluation;
 mod exchange;
 mod explanations;
 mod exported_back;
+mod extra;
 mod fine_tuning;
 mod finite;
 mod imported;

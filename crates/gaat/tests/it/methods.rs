@@ -12,6 +12,8 @@ struct Declared {
     method: &'static str,
     /// Forward, backward to the pixels, backward to the weights, double backward.
     passes: [u64; 4],
+    /// Forward passes and backward passes to the pixels of the whole run beside these, in images.
+    beside: [u64; 2],
     refreshes: u64,
     predicts: bool,
     /// Whether its first epoch is natural.
@@ -20,10 +22,10 @@ struct Declared {
 
 /// A method without delay.
 const fn declared(method: &'static str, passes: [u64; 4], refreshes: u64, predicts: bool) -> Declared {
-    Declared { method, passes, refreshes, predicts, delayed: false }
+    Declared { method, passes, beside: [0, 0], refreshes, predicts, delayed: false }
 }
 
-const METHODS: [Declared; 21] = [
+const METHODS: [Declared; 27] = [
     declared("natural", [1, 0, 1, 0], 0, false),
     declared("rat", [4, 3, 1, 0], 3, false),
     declared("gaat", [2, 1, 1, 0], 1, true),
@@ -34,6 +36,14 @@ const METHODS: [Declared; 21] = [
     declared("gaat-free", [1, 0, 1, 0], 0, false),
     declared("fgsm-rs", [2, 1, 1, 0], 1, true),
     declared("n-fgsm", [2, 1, 1, 0], 1, true),
+    declared("zerograd", [2, 1, 1, 0], 1, true),
+    declared("sora", [2, 1, 1, 0], 1, true),
+    // Ten grey images in the first of ten steps.
+    Declared { beside: [10, 10], ..declared("liet", [2, 1, 2, 0], 1, true) },
+    declared("fgsm-uap", [2, 1, 2, 0], 1, true),
+    Declared { beside: [10, 10], ..declared("awp+liet", [4, 1, 4, 0], 1, true) },
+    // The clean answers in five of ten steps of 36 images.
+    Declared { beside: [180, 0], ..declared("nuat", [3, 1, 2, 0], 1, true) },
     declared("free", [1, 0, 1, 0], 0, false),
     Declared { delayed: true, ..declared("dat+free", [1, 0, 1, 0], 0, false) },
     declared("fgsm-mep", [2, 1, 2, 0], 1, true),
@@ -52,8 +62,9 @@ fn every_method_keeps_the_contract() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
     for (seed, declared) in METHODS.iter().enumerate() {
-        let Declared { method, passes: [forward, input_backward, full_backward, hessian_vector], .. } =
-            *declared;
+        let Declared {
+            method, passes: [forward, input_backward, full_backward, hessian_vector], beside, ..
+        } = *declared;
         // A name of its own seed, so that no two methods share their draws by chance. Two validation images raise no suspicion of a
         // collapse, whose check would be counted too.
         let text = |seed: usize| {
@@ -72,14 +83,14 @@ fn every_method_keeps_the_contract() {
         let natural = 360 - adversarial;
         assert_eq!(record.images, 360, "{method}");
         let expected = Passes {
-            forward: adversarial * forward + natural,
-            input_backward: adversarial * input_backward,
+            forward: adversarial * forward + natural + beside[0],
+            input_backward: adversarial * input_backward + beside[1],
             full_backward: adversarial * full_backward + natural,
             hessian_vector: adversarial * hessian_vector,
         };
         assert_eq!(record.passes, expected, "{method}");
         let each = forward + input_backward + 2 * full_backward + 4 * hessian_vector;
-        let units = adversarial * each + natural * 3;
+        let units = adversarial * each + natural * 3 + beside[0] + beside[1];
         assert_eq!(record.cost_ratio, units as f64 / (3 * 360) as f64, "{method}");
         assert_eq!(record.epochs.len(), 2, "{method}");
         for epoch in &record.epochs {
@@ -111,8 +122,8 @@ fn every_method_keeps_the_contract() {
     }
 }
 
-/// One-sided, consistency costs no pass; two-sided, a forward and a full backward pass in every so many steps. It changes what is
-/// learned, and a stop changes nothing.
+/// One-sided, consistency costs no pass; two-sided, a full backward pass in every so many steps, and a forward pass where the attack
+/// sees other statistics. It changes what is learned, and a stop changes nothing.
 #[test]
 fn consistency_costs_what_is_said_and_goes_on_after_a_stop() {
     tch::set_num_threads(1);
@@ -134,12 +145,10 @@ fn consistency_costs_what_is_said_and_goes_on_after_a_stop() {
         assert!(one.epochs[0].loss > plain.epochs[0].loss, "{method}: the distance is part of the loss");
         // Every second of ten steps of 36 images.
         let more = 5 * 36;
-        let expected = Passes {
-            forward: plain.passes.forward + more,
-            full_backward: plain.passes.full_backward + more,
-            ..plain.passes
-        };
-        assert_eq!(both.passes, expected, "{method}");
+        let kept = Passes { full_backward: plain.passes.full_backward + more, ..plain.passes };
+        assert_eq!(both.passes, kept, "{method}");
+        let running = trained(&text(&format!("{two}attack-statistics = \"running\"\n")), &place("running"));
+        assert_eq!(running.passes, Passes { forward: kept.forward + more, ..kept }, "{method}");
 
         let stopped = &mut Witness { stop_after: Some(3), ..Witness::default() };
         train(&text(two), &options(&place("stopped"), false), stopped).unwrap();
@@ -194,6 +203,82 @@ fn soft_labels_cost_no_pass_and_go_on_after_a_stop() {
         train(&text(&soft), &options(&place("stopped"), false), stopped).unwrap();
         train(&text(&soft), &options(&place("stopped"), true), &mut Quiet).unwrap();
         assert!(state("stopped") == state("soft"), "{method}");
+    }
+}
+
+/// Held convergence looks at the clean images in the second epoch, descends on them in the third, and leaves the first and the last alone.
+#[test]
+fn smooth_convergence_costs_what_is_said_and_goes_on_after_a_stop() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    for method in ["fgsm-rs", "awp+rat", "gaat-free", "dat+n-fgsm"] {
+        let steps = if method == "awp+rat" { "steps = 2\n" } else { "" };
+        let (epochs, delay) = if method == "dat+n-fgsm" { (5, "delay = 1\n") } else { (4, "") };
+        let text = |more: &str| {
+            recipe(&format!(
+                "method = \"{method}\"\nmodel = \"wide-resnet-10-1\"\nlimit = 200\nepochs = {epochs}\nbatch-size = 36\n\
+                 validation-steps = 2\nvalidation-limit = 2\n{steps}{delay}{more}"
+            ))
+        };
+        let place = |name: &str| folder.path().join(format!("{method}-{name}"));
+        let plain = trained(&text(""), &place("plain"));
+        let smooth = "converge-smooth = 1\n";
+        let held = trained(&text(smooth), &place("held"));
+        let expected = Passes {
+            forward: plain.passes.forward + 2 * 180,
+            full_backward: plain.passes.full_backward + 180,
+            ..plain.passes
+        };
+        assert_eq!(held.passes, expected, "{method}");
+        let state = |name: &str| file_tensors(&place(name).join("checkpoints/state.safetensors"));
+        let weights = |name: &str| {
+            let whole = state(name).into_iter();
+            whole.filter(|(name, _)| name.starts_with("weights.")).collect::<Vec<_>>()
+        };
+        assert!(weights("plain") != weights("held"), "{method}: nothing has changed");
+        let stopped = &mut Witness { stop_after: Some(12), ..Witness::default() };
+        train(&text(smooth), &options(&place("stopped"), false), stopped).unwrap();
+        train(&text(smooth), &options(&place("stopped"), true), &mut Quiet).unwrap();
+        assert!(state("stopped") == state("held"), "{method}");
+    }
+}
+
+/// Mixed and blacked out images cost no pass, change what is learned, and a stop changes nothing. The soft labels go on through
+/// replays, smoothing and perturbed weights.
+#[test]
+fn mixed_images_cost_no_pass_and_go_on_after_a_stop() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("natural", "mixup = 0.8\ncutmix = 1\n"),
+        ("rat", "cutmix = 1\ncutout = 3\n"),
+        (
+            "gaat",
+            "mixup = 0.3\nlabel-smoothing = 0.2\nlabel-smoothing-form = \"random\"\nattack-labels = \"hard\"\n",
+        ),
+        ("gaat-free", "mixup = 1\n"),
+        ("awp+trades", "cutmix = 0.5\n"),
+        ("nuat", "mixup = 0.5\ncrop-padding = 1\nflip = true\n"),
+        ("fgsm-mep", "cutout = 4\n"),
+    ];
+    for (method, more) in cases {
+        let steps = if ["natural", "nuat"].contains(&method) { "" } else { "steps = 2\n" };
+        let text = |more: &str| {
+            recipe(&format!(
+                "method = \"{method}\"\nmodel = \"wide-resnet-10-1\"\nlimit = 200\nepochs = 2\nbatch-size = 36\n\
+                 validation-steps = 2\nvalidation-limit = 2\nreplays = 5\nrefinement = \"off\"\n{steps}{more}"
+            ))
+        };
+        let place = |name: &str| folder.path().join(format!("{method}-{name}"));
+        let plain = trained(&text(""), &place("plain"));
+        let mixed = trained(&text(more), &place("mixed"));
+        assert_eq!(mixed.passes, plain.passes, "{method}");
+        let state = |name: &str| file_tensors(&place(name).join("checkpoints/state.safetensors"));
+        assert!(state("plain") != state("mixed"), "{method}: nothing has changed");
+        let stopped = &mut Witness { stop_after: Some(3), ..Witness::default() };
+        train(&text(more), &options(&place("stopped"), false), stopped).unwrap();
+        train(&text(more), &options(&place("stopped"), true), &mut Quiet).unwrap();
+        assert!(state("stopped") == state("mixed"), "{method}");
     }
 }
 

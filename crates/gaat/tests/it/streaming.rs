@@ -22,13 +22,21 @@ fn write_folder(root: &Path) {
     };
     write("train", &found.train, 300);
     write("test", &found.test, 80);
+    crate::extra::write_white(&root.join("extra.npz"), 40, 8);
 }
 
+/// With `gaat` images are mixed too, and some are those of another file, which lies in memory.
 fn recipe(root: &Path, method: &str, images: Residence) -> CheckedRecipe {
+    let extra = root.join("extra.npz");
+    let more = if method == "gaat" {
+        format!("mixup = 0.5\ncutmix = 1\nextra-data = {extra:?}\nextra-share = 0.3\n")
+    } else {
+        String::new()
+    };
     let text = format!(
         "dataset = \"folder\"\ndata-dir = {root:?}\nimages = \"{images}\"\nprecision = \"fp32\"\nmodel = \"convnet\"\nmethod = \"{method}\"\n\
          limit = 240\nbatch-size = 32\nepochs = 3\nvalidation-steps = 1\nvalidation-fraction = 0.1\ncrop-padding = 1\nflip = true\n\
-         normalization = \"dataset\"\nepsilon = 0.1\n"
+         normalization = \"dataset\"\nepsilon = 0.1\n{more}"
     );
     Recipe::from_toml(&text).unwrap().check().unwrap()
 }

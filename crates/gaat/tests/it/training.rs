@@ -34,6 +34,14 @@ const MEP: &str = "method = \"awp+fgsm-mep\"\nmemory-reset = 2\nawp-warmup = 1\n
 
 const MEMORY: &str = "method = \"gaat-memory\"\noptimizer = \"adam\"\ncrop-padding = 1\nflip = true\n";
 
+/// Starts that learn, answers held together by a weight that grows, and a step that gets shorter.
+const LIET: &str = "method = \"awp+liet\"\noptimizer = \"adam\"\ncrop-padding = 1\nflip = true\n";
+const UAP: &str = "method = \"dat+fgsm-uap\"\ndelay = 1\noptimizer = \"adam\"\nweight-averaging = 0.9\n";
+const SORA: &str = "method = \"sora\"\noptimizer = \"adam\"\nepsilon = 0.3\n";
+const NUAT: &str = "method = \"nuat\"\noptimizer = \"adam\"\nlabel-smoothing = 0.1\n";
+const UNIVERSAL: &str = "method = \"gaat\"\nstart = \"universal\"\nstep-draw = \"uniform\"\nproject = false\nepsilon = 0.3\n\
+    optimizer = \"adam\"\n";
+
 /// The controller refines in the second half: 0.3 bends the loss.
 const REFINED: &str = "method = \"gaat\"\nepsilon = 0.3\noptimizer = \"adam\"\n";
 
@@ -80,6 +88,12 @@ fn a_run_that_was_stopped_ends_as_if_it_never_was() {
         (AWP_REFINED, &[40], "method.refinement"),
         (MEP, &[25], "method.momenta"),
         (MEP, &[7, 40], "method.perturbations"),
+        (LIET, &[25], "method.start-directions"),
+        (LIET, &[7, 40], "method.start-steps"),
+        (UAP, &[25], "method.start-momentum"),
+        (SORA, &[7, 40], "method.linearity"),
+        (NUAT, &[25], "optimizer."),
+        (UNIVERSAL, &[40], "method.start-perturbation"),
     ];
     for (text, stops, part) in runs {
         let folder = tempfile::tempdir().unwrap();

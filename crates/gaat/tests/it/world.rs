@@ -126,9 +126,14 @@ fn several_threads_end_with_the_weights_of_one_process() {
         ("awp+gaat", "steps = 2\nawp-warmup = 0\n"),
         ("gaat-free", ""),
         ("gradalign", ""),
+        ("zerograd", "converge-smooth = 1\nepochs = 4\n"),
+        ("sora", ""),
+        ("liet", "epochs = 3\n"),
+        ("fgsm-uap", ""),
         (
             "fgsm-rs",
-            "resize = \"12x10\"\ncrop = \"9x8\"\nrandom-resized-crop = 0.4\ncrop-padding = 0\ncolour-jitter = 0.4\nflip = true\n",
+            "resize = \"12x10\"\ncrop = \"9x8\"\nrandom-resized-crop = 0.4\ncrop-padding = 0\ncolour-jitter = 0.4\nflip = true\n\
+             cutout = 3\nmixup = 0.4\ncutmix = 1\nlabel-smoothing = 0.1\n",
         ),
     ];
     for (method, more) in cases {
@@ -296,6 +301,10 @@ fn what_cannot_be_done_together_is_refused_with_a_way_out() {
         errors.iter().all(|text| text.contains("batch-fisher") && text.contains("one process")),
         "{errors:?}"
     );
+    let errors = together(&text("awp+nuat", ""), 2, |training, _| {
+        training.run(&mut Nothing, &mut Quiet).unwrap_err().to_string()
+    });
+    assert!(errors.iter().all(|text| text.contains("nuclear norm")), "{errors:?}");
     let refined = "refinement = \"adaptive\"\nsync-batch-norm = true\n";
     let errors = together(&text("gaat", refined), 2, |training, _| {
         training.run(&mut Nothing, &mut Quiet).unwrap_err().to_string()

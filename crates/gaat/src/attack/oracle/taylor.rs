@@ -76,6 +76,13 @@ impl<'a> Taylor<'a> {
         self
     }
 
+    /// The same, which keeps the graph at the point of each expansion: [`Forecast::recorded_logits`] can be descended on. Not in parts.
+    #[must_use]
+    pub fn recording(self) -> Self {
+        self.network.keep_graphs();
+        self
+    }
+
     /// The expansion last used, once a question was asked.
     pub fn expansion(&self) -> Option<&Expansion<'a>> {
         self.current.as_ref().map(|(_, expansion)| expansion)

@@ -1,8 +1,10 @@
 //! GAAT: adversarial training with gradient approximation (Gong, arXiv 2309.09464).
 
-use crate::attack::{Pgd, Start, Walk};
+use crate::attack::{Attack, Pgd, Start, Walk};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
+use crate::train::named::copy_into;
+use crate::train::opening::Opening;
 use crate::train::refinement::{Controller, Effort};
 use crate::train::step::{Setting, StepContext, StepOutcome, StepReport, TrainingMethod};
 use gaat_spec::{Anchor, Curvature, GaatSpec, Norm, Refinement};
@@ -17,17 +19,24 @@ const REFINEMENT: &str = "refinement";
 /// the anchor at the random start and no curvature it is FGSM-RS (Wong et al. 2020) with step K alpha.
 ///
 /// Refined, the number of gradients follows the gain ratio ([`Effort`]): from one a batch to PGD.
-#[derive(Debug, Clone, Copy)]
+///
+/// Begun otherwise than with noise of the ball, or with a length of its own for every pixel, it is one step from there along the one
+/// gradient ([`OneStep`](super::OneStep) has the formulas), refined as ever.
+#[derive(Debug)]
 pub struct Gaat {
     spec: GaatSpec,
     attack: Pgd,
+    opening: Opening,
     controller: Option<Controller>,
     flat_loss: f64,
 }
 
 impl Gaat {
     /// GAAT with the given model and steps.
-    pub fn new(spec: GaatSpec, setting: &Setting) -> Self {
+    ///
+    /// # Errors
+    /// When the device has no room for what its beginning learns.
+    pub fn new(spec: GaatSpec, setting: &Setting) -> Result<Self> {
         let spec = merged(spec, setting.threat.norm());
         let start = if spec.random_start { Start::Random } else { Start::Clean };
         let walk = match spec.anchor {
@@ -36,7 +45,24 @@ impl Gaat {
         };
         let attack = Pgd { walk, ..Pgd::training(spec.steps, spec.step_size.value(), start) };
         let controller = (spec.refinement == Refinement::Adaptive).then(Controller::default);
-        Self { spec, attack, controller, flat_loss: setting.flat_loss() }
+        let opening = Opening::of(spec.opening, setting)?;
+        Ok(Self { spec, attack, opening, controller, flat_loss: setting.flat_loss() })
+    }
+
+    /// The attack of this step, which walks `reach` times as far as the recipe says.
+    fn attack(
+        &mut self,
+        context: &mut StepContext<'_>,
+        batch: &Batch,
+        reach: f64,
+    ) -> Result<Box<dyn Attack>> {
+        let attack = self.attack.scaled(context.attack_scale() * reach);
+        if self.opening.is_usual() {
+            return Ok(Box::new(attack));
+        }
+        let pixels = &batch.pixels;
+        let length = Tensor::f_full([1], attack.step_size, (pixels.kind(), pixels.device()))?;
+        Ok(Box::new(self.opening.stride(context, batch, &length, 0.0)?))
     }
 }
 
@@ -58,9 +84,10 @@ impl TrainingMethod for Gaat {
 
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let plan = self.controller.map_or(Effort::NONE, |controller| controller.plan(context.progress()));
-        let attack = self.attack.scaled(context.attack_scale() * plan.reach);
-        let (perturbed, forecast) = context.perturb_refined(&attack, batch, self.spec, plan)?;
-        let descent = context.descend_consistently(perturbed.pixels(), batch, &forecast)?;
+        let attack = self.attack(context, batch, plan.reach)?;
+        let (pixels, forecast) = context.perturb_refined(attack.as_ref(), batch, self.spec, plan)?;
+        let descent = context.descend_consistently(&pixels, batch, &forecast)?;
+        self.opening.learn(context, &forecast.gradient)?;
         let gain = forecast.gain(&descent.attacked)?;
         let images = context.images_in_batch();
         let more = (plan.images(images) * plan.rounds) as f64 / images as f64;
@@ -94,10 +121,12 @@ impl TrainingMethod for Gaat {
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {
-        self.controller.iter().map(|controller| (REFINEMENT.to_owned(), controller.state())).collect()
+        let refinement = self.controller.iter().map(|controller| (REFINEMENT.to_owned(), controller.state()));
+        refinement.chain(self.opening.state()).collect()
     }
 
     fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        copy_into("method", self.opening.state(), state)?;
         let Some(controller) = &mut self.controller else { return Ok(()) };
         match state.iter().find(|(name, _)| name == REFINEMENT) {
             Some((_, numbers)) => controller.load(numbers),
@@ -110,6 +139,7 @@ impl TrainingMethod for Gaat {
 mod tests {
     use super::*;
     use crate::train::trial::Trial;
+    use gaat_spec::OpeningSpec;
     use tch::Kind;
 
     fn spec(steps: usize, refreshes: usize) -> GaatSpec {
@@ -122,6 +152,7 @@ mod tests {
             draws: 1,
             refreshes,
             refinement: Refinement::Off,
+            opening: OpeningSpec::USUAL,
         }
     }
 
@@ -129,19 +160,15 @@ mod tests {
     fn merged_steps_walk_to_the_same_point() {
         for (steps, refreshes) in [(10, 1), (10, 2), (4, 4)] {
             let whole = spec(steps, refreshes);
-            let parts = Gaat::new(whole, &Trial::new("mlp", Kind::Double).setting());
+            let parts = Gaat::new(whole, &Trial::new("mlp", Kind::Double).setting()).unwrap();
             assert_eq!((parts.spec.steps, parts.attack.steps), (refreshes, refreshes));
-            let unmerged =
-                Gaat { spec: whole, attack: Pgd { steps, step_size: 0.02, ..parts.attack }, ..parts };
-            let walked = [parts, unmerged].map(|gaat| {
+            let unmerged = Pgd { steps, step_size: 0.02, ..parts.attack };
+            let walked = [(parts.spec, parts.attack), (whole, unmerged)].map(|(spec, attack)| {
                 let mut trial = Trial::new("mlp", Kind::Double);
-                trial
-                    .with_context(0, |context, batch| {
-                        context.perturb_refined(&gaat.attack, batch, gaat.spec, Effort::NONE)
-                    })
-                    .unwrap()
-                    .0
-                    .into_pixels()
+                let walk = |context: &mut StepContext<'_>, batch: &Batch| {
+                    context.perturb_refined(&attack, batch, spec, Effort::NONE)
+                };
+                trial.with_context(0, walk).unwrap().0
             });
             let gap = (&walked[0] - &walked[1]).abs().max().double_value(&[]);
             assert!(gap < 1e-12, "{steps} steps, {refreshes} expansions: {gap}");

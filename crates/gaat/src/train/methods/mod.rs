@@ -1,28 +1,28 @@
 //! Training methods, one file each.
 
 mod awp;
-mod fgsm_rs;
 mod free;
 mod gaat;
 mod gaat_memory;
 mod gradalign;
 mod mart;
 mod mep;
-mod n_fgsm;
 mod natural;
+mod nuat;
+mod one_step;
 mod rat;
 mod trades;
 
 pub use awp::Awp;
-pub use fgsm_rs::FgsmRs;
 pub use free::Free;
 pub use gaat::Gaat;
 pub use gaat_memory::GaatMemory;
 pub use gradalign::GradAlign;
 pub use mart::Mart;
 pub use mep::FgsmMep;
-pub use n_fgsm::NFgsm;
 pub use natural::Natural;
+pub use nuat::Nuat;
+pub use one_step::OneStep;
 pub use rat::Rat;
 pub use trades::Trades;
 
@@ -38,10 +38,10 @@ pub fn build(spec: MethodSpec, awp: Option<AwpSpec>, setting: &Setting) -> Resul
     let method: Box<dyn TrainingMethod> = match spec {
         MethodSpec::Natural => Box::new(Natural),
         MethodSpec::Rat(pgd) => Box::new(Rat::new(pgd)),
-        MethodSpec::Gaat(gaat) => Box::new(Gaat::new(gaat, setting)),
+        MethodSpec::Gaat(gaat) => Box::new(Gaat::new(gaat, setting)?),
         MethodSpec::GaatMemory { step_size, noise } => Box::new(GaatMemory::new(step_size, noise, setting)?),
-        MethodSpec::FgsmRs { step_size } => Box::new(FgsmRs::new(step_size)),
-        MethodSpec::NFgsm { step_size, noise } => Box::new(NFgsm::new(step_size, noise)),
+        MethodSpec::OneStep(spec) => Box::new(OneStep::new(spec, setting)?),
+        MethodSpec::Nuat { step_size, regularization } => Box::new(Nuat::new(step_size, regularization)),
         MethodSpec::Free { step_size, random_start, replays } => {
             Box::new(Free::new(step_size, random_start, setting)?.replaying(replays))
         }
@@ -82,6 +82,11 @@ mod tests {
             ("gaat-memory", 1),
             ("fgsm-rs", 1),
             ("n-fgsm", 1),
+            ("zerograd", 1),
+            ("sora", 1),
+            ("liet", 1),
+            ("fgsm-uap", 1),
+            ("nuat", 2),
             ("free", 1),
             ("gaat-free", 1),
             ("fgsm-mep", 1),
