@@ -2,11 +2,14 @@
 
 use crate::method::{Anchor, BaseMethod, Curvature, Delay, MethodName, Refinement};
 use crate::model::{ModelName, PreActForm};
-use crate::names::{AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, OptimizerName, ScheduleName, SmoothingForm};
+use crate::names::{
+    AttackStatistics, CollapsePolicy, ConsistencyForm, DatasetName, OptimizerName, ScheduleName,
+    SmoothingForm,
+};
 use crate::normalization::NormalizationChoice;
+use crate::one_step::{AttackStart, StepDraw};
 use crate::recipe::Recipe;
 use crate::threat::{Norm, PixelLength, ThreatModel};
-use crate::one_step::{AttackStart, StepDraw};
 
 /// Share of the epochs that are natural under `dat+...` unless the recipe says otherwise.
 pub const DELAY: Delay = Delay::Fraction(0.5);

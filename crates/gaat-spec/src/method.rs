@@ -2,8 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::names::{named, unknown};
-use crate::threat::PixelLength;
 use crate::one_step::{OneStepSpec, OpeningSpec};
+use crate::threat::PixelLength;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,8 @@
 //! Training attacks of one gradient, as data: where they begin, how far each pixel goes, and what the result is cut to.
 
+use crate::error::{Error, Result};
 use crate::names::named;
-use crate::{Error, PixelLength, Result};
+use crate::threat::PixelLength;
 use serde::{Deserialize, Serialize};
 
 named! {

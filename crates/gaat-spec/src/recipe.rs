@@ -24,9 +24,9 @@ use crate::names::{
     Residence, ScheduleName, SmoothingForm, nearest,
 };
 use crate::normalization::NormalizationChoice;
+use crate::one_step::{AttackStart, StepDraw};
 use crate::size::Size;
 use crate::threat::{Norm, PixelLength};
-use crate::one_step::{AttackStart, StepDraw};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -518,7 +518,8 @@ mod fields {
 mod tests {
     use super::*;
     use crate::method::MethodSpec;
-    use crate::{ConsistencySpec, LabelSpec, OneStepSpec, OpeningSpec};
+    use crate::one_step::{OneStepSpec, OpeningSpec};
+    use crate::plan::{ConsistencySpec, LabelSpec};
 
     fn check(text: &str) -> Result<CheckedRecipe> {
         Recipe::from_toml(text)?.check()

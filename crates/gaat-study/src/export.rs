@@ -55,7 +55,10 @@ pub fn export(run: &Path, checkpoint: Checkpoint, format: Format, out: &Path) ->
         return Err(Error::File { path: out.to_owned(), reason });
     }
     if !matches!(format, Format::Onnx(_)) {
-        require_vacant(&config_path(out), "each export writes its own beside the file; choose a folder of its own")?;
+        require_vacant(
+            &config_path(out),
+            "each export writes its own beside the file; choose a folder of its own",
+        )?;
     }
     let opened = open(run, checkpoint, Some("cpu"), ComputePrecision::Fp32)?;
     let warnings = opened.without_checksum().into_iter().collect();

@@ -6,8 +6,8 @@ use super::read::{count, need, within};
 use crate::bounds;
 use crate::error::{Error, Result};
 use crate::method::{Anchor, AwpSpec, BaseMethod, Curvature, GaatSpec, MethodName, MethodSpec, PgdSpec};
-use crate::threat::{Norm, PixelLength};
 use crate::one_step::OpeningSpec;
+use crate::threat::{Norm, PixelLength};
 
 /// The method that the filled recipe `f` asks for.
 pub(super) fn of(f: &Recipe, method: MethodName) -> Result<MethodSpec> {

@@ -2,10 +2,10 @@
 
 use super::Recipe;
 use super::read::within;
-use crate::method::BaseMethod;
+use crate::error::{Error, Result};
+use crate::method::{BaseMethod, MethodName};
 use crate::one_step::AttackStart;
 use crate::plan::{ExtraSpec, MixSpec};
-use crate::{Error, MethodName, Result};
 
 /// How the filled recipe `f` mixes the images of a batch; `None` where it does not. Methods that need one class for each image, or the
 /// same image again, are refused by name.

@@ -3,9 +3,9 @@
 use super::Recipe;
 use super::method::step_size;
 use super::read::within;
-use crate::method::BaseMethod;
+use crate::error::{Error, Result};
+use crate::method::{BaseMethod, MethodName};
 use crate::one_step::{AttackStart, OneStepSpec, OpeningSpec, StepDraw};
-use crate::{Error, MethodName, Result};
 
 /// Refuses keys of one gradient where `method` does not go by one, rather than ignore them.
 pub(super) fn check_keys(f: &Recipe, method: MethodName) -> Result<()> {

@@ -1,7 +1,9 @@
 //! One step of steepest ascent from a given perturbation, of a length of its own for every pixel.
 
-use super::{Attack, GradientOracle, UnderAttack, ball};
-use crate::Result;
+use super::ball;
+use super::oracle::GradientOracle;
+use super::run::{Attack, UnderAttack};
+use crate::error::Result;
 use tch::Tensor;
 
 /// `start + lengths * direction`, the direction taken from the gradient at `clean + start`, where neither ball nor box cuts the start
@@ -41,7 +43,9 @@ fn without_smallest(gradient: &Tensor, share: f64) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attack::{Ascent, Exact, run_unbounded};
+    use crate::attack::ascent::Ascent;
+    use crate::attack::oracle::Exact;
+    use crate::attack::run::run_unbounded;
     use crate::nn::{Mode, Rng, build};
     use gaat_spec::{Norm, PixelLength, ThreatModel};
     use tch::{Device, Kind};

@@ -1,8 +1,8 @@
 //! What a method may ask the network beside its attack: gradients in the pixels of losses of its own.
 
-use super::StepContext;
-use crate::Result;
+use super::step::StepContext;
 use crate::attack::InputGradient;
+use crate::error::Result;
 use crate::nn::Mode;
 use gaat_spec::Passes;
 use tch::Tensor;

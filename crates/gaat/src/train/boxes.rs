@@ -1,6 +1,6 @@
 //! Boxes of images: what cutout blacks out and cutmix pastes.
 
-use crate::Result;
+use crate::error::Result;
 use crate::nn::Draws;
 use tch::{Device, Kind, Tensor};
 

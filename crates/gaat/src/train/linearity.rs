@@ -4,8 +4,8 @@
 //! backward pass leaves. 1 where the loss is linear. On a quadratic loss and a step along the sign of the gradient it is `2 rho - 1`,
 //! `rho` the gain ratio.
 
-use super::StepContext;
-use crate::Result;
+use super::step::StepContext;
+use crate::error::Result;
 use tch::{Kind, Tensor};
 
 /// Share of one step in the smoothed value, and its first value (SORA's authors' `train.py`).

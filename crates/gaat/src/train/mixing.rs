@@ -6,8 +6,8 @@
 
 use super::boxes::boxes;
 use super::labels::probabilities;
-use crate::Result;
 use crate::batch::{Batch, SoftLabels};
+use crate::error::Result;
 use crate::nn::Draws;
 use gaat_spec::MixSpec;
 use tch::{Device, Kind, Tensor};

@@ -3,9 +3,9 @@
 
 use super::descent::Sloped;
 use super::named::copy_into;
-use super::{StepContext, StepOutcome, StepReport, TrainingMethod};
-use crate::Result;
+use super::step::{StepContext, StepOutcome, StepReport, TrainingMethod};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::{Mode, plain_logits};
 use crate::world::World;
 use gaat_spec::Passes;
@@ -191,7 +191,7 @@ impl StepContext<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Rat;
+    use crate::train::methods::Rat;
     use crate::train::trial::Trial;
     use gaat_spec::PgdSpec;
 

@@ -1,9 +1,10 @@
 //! Images of another source in a fixed share of every batch.
 
-use crate::support::{Witness, file_tensors, options, recipe, trained};
+use crate::support::{Witness, options, recipe, trained};
 use gaat::npz;
 use gaat::spec::{CheckedRecipe, RunRecord, Seconds, Status};
 use gaat::train::{Quiet, train};
+use gaat_testkit::file_tensors;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 

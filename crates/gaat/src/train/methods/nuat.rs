@@ -1,12 +1,13 @@
 //! NuAT: the nuclear norm of how far the answers to a batch move (Sriramanan et al. 2021, "Towards Efficient and Effective Adversarial
 //! Training").
 
-use crate::Result;
 use crate::attack::oracle::losses;
 use crate::attack::{Ascent, InputGradient, ball};
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::taylor::Expansion;
-use crate::train::{Objective, StepContext, StepReport, TrainingMethod};
+use crate::train::descent::Objective;
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
 use gaat_spec::PixelLength;
 use tch::{Kind, Tensor};
 

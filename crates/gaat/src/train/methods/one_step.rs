@@ -1,10 +1,10 @@
 //! One step along one gradient: FGSM-RS, N-FGSM, ZeroGrad, SORA, LIET and FGSM-UAP, which are this with other keys.
 
-use crate::Result;
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::train::linearity::Linearity;
 use crate::train::opening::Opening;
-use crate::train::{Setting, StepContext, StepReport, TrainingMethod};
+use crate::train::step::{Setting, StepContext, StepReport, TrainingMethod};
 use gaat_spec::OneStepSpec;
 use tch::Tensor;
 

@@ -4,12 +4,12 @@
 //! when perturbations carry the label; a start that carries the label already, and noise, leaves the network no such way out.
 
 use super::Steps;
-use crate::Result;
 use crate::attack::ball;
 use crate::batch::Batch;
+use crate::error::Result;
 use crate::nn::Mode;
 use crate::train::portion::Portion;
-use crate::train::{Setting, StepContext};
+use crate::train::step::{Setting, StepContext};
 use gaat_spec::Norm;
 use tch::{Kind, Tensor};
 

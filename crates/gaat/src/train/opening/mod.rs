@@ -3,10 +3,10 @@
 mod indicative;
 mod universal;
 
-use super::{Setting, StepContext};
-use crate::Result;
+use super::step::{Setting, StepContext};
 use crate::attack::{Stride, ball};
 use crate::batch::Batch;
+use crate::error::Result;
 use gaat_spec::{AttackStart, OpeningSpec, StepDraw};
 use indicative::Indicative;
 use tch::Tensor;

@@ -1,9 +1,9 @@
 //! One perturbation for all images that learns: where FGSM-UAP takes its gradients.
 
 use super::Steps;
-use crate::Result;
 use crate::attack::ball;
-use crate::train::{Setting, StepContext};
+use crate::error::Result;
+use crate::train::step::{Setting, StepContext};
 use gaat_spec::{Norm, PixelLength, ThreatModel};
 use tch::{Kind, Tensor};
 
