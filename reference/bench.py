@@ -1,10 +1,10 @@
 """PyTorch's side of `cargo xtask bench`: one work in this process, its seconds as one line of JSON.
 
-Four styles. `torch-best` is PyTorch as well as we can write it: channels last, the faster of fp32 and bf16 autocast, gradients
+Four styles of PyTorch. `torch-best` is PyTorch as well as we can write it: channels last, the faster of fp32 and bf16 autocast, gradients
 of the pixels alone in the attack, a fused optimiser, data gathered from one tensor. `torch-as-written` is the loop
 that most adversarial-training scripts have: default layout, fp32, `loss.backward()` in the attack (which also computes weight
 gradients), a DataLoader. On a GPU there are two more: `torch-compiled`, the best through `torch.compile`, and
-`torch-cuda-graphs`, the best with its passes recorded as CUDA graphs by hand.
+`torch-cuda-graphs`, the best with its passes recorded as CUDA graphs by hand. `gaat-python` is the package gaat on the same module.
 
 Usage: python reference/bench.py --style torch-best --work step/vgg-16/natural --threads 2
        python reference/bench.py --export FOLDER --work exported/small/8
@@ -23,7 +23,7 @@ from torch import nn
 
 import models
 
-STYLES = ["torch-best", "torch-compiled", "torch-cuda-graphs", "torch-as-written"]
+STYLES = ["torch-best", "torch-compiled", "torch-cuda-graphs", "torch-as-written", "gaat-python"]
 EPSILON, STEP_SIZE, ATTACK_STEPS = 8 / 255, 2 / 255, 10
 BATCH, EXPORTED_BATCH, PADDING = 128, 64, 4
 # Images and batch size of an epoch: in grey as they are, in colour cropped and flipped.
@@ -81,6 +81,8 @@ def built(name):
     if name.startswith("wide-resnet-"):
         depth, widening = map(int, name.removeprefix("wide-resnet-").split("-"))
         network = models.WideResNet(shape, 10, depth, widening)
+    elif name.startswith("resnet-18"):
+        network = models.ResNet18(shape, 10, int(name.removeprefix("resnet-18").removeprefix("-w") or 64))
     elif name == "imagenet-resnet-18":
         network = ImageNetResNet18(shape, 10)
     elif name.startswith("preact-resnet-18"):
@@ -274,6 +276,33 @@ def steps(style, name, method, batch, attack_steps):
     return seconds
 
 
+def steps_of_gaat(name, method, device):
+    """Steps of `gaat.train` on the module, one by one, without the first and those after an epoch."""
+    import gaat
+
+    images, labels = random_images(EPOCHS[3][0], shape_of(name))
+    seconds, last = [], None
+
+    def clock(told):
+        nonlocal last
+        if told["event"] == "step":
+            now = time.perf_counter()
+            if last is not None:
+                seconds.append(now - last)
+            last = now
+        elif told["event"] == "epoch":
+            last = None
+        return len(seconds) < STEPS or sum(seconds) < LONG_ENOUGH
+
+    attack = {} if method == "natural" else {"steps": ATTACK_STEPS}
+    if method == "rat":
+        attack["step_size"] = STEP_SIZE
+    network = built(name).train().to(device)
+    given = {"eps": EPSILON, "epochs": 1000, "batch_size": BATCH, "validation": 0.0, **attack}
+    gaat.train(network, (images, labels), method=method, on_event=clock, **given)
+    return seconds
+
+
 def epoch(style, name, method):
     shape = shape_of(name)
     count, batch = EPOCHS[shape[0]]
@@ -339,9 +368,15 @@ def main():
         return
     if arguments.style is None:
         parser.error("--style or --export is needed")
+    if arguments.style == "gaat-python":
+        told(steps_of_gaat(name, rest[0], arguments.device), arguments.device, is_bf16=False)
+        return
     is_exported = kind == "exported"
-    style = Style(arguments.style, built(name).train(), shape_of(name), arguments.device, is_fp32=is_exported)
-    if kind == "step":
+    is_fp32 = kind in ("exported", "python")
+    style = Style(arguments.style, built(name).train(), shape_of(name), arguments.device, is_fp32)
+    if kind == "python":
+        seconds = steps(style, name, rest[0], BATCH, ATTACK_STEPS)
+    elif kind == "step":
         batch, attack_steps, *_ = [*map(int, rest[1:]), *(BATCH, ATTACK_STEPS)[len(rest) - 1 :]]
         seconds = steps(style, name, rest[0], batch, attack_steps)
     elif kind == "epoch":
@@ -351,13 +386,16 @@ def main():
     elif is_exported:
         seconds = passes(style, name, int(rest[0]) if rest else EXPORTED_BATCH)
     else:
-        parser.error(f"work {arguments.work}: expected step, epoch, evaluate or exported")
-    if style.device.type == "cuda":
-        peak = torch.cuda.max_memory_reserved(style.device) / 2**20
+        parser.error(f"work {arguments.work}: expected step, epoch, evaluate, exported or python")
+    told(seconds, arguments.device, style.is_bf16)
+
+
+def told(seconds, device, is_bf16):
+    if torch.device(device).type == "cuda":
+        peak = torch.cuda.max_memory_reserved(device) / 2**20
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    precision = "bf16" if style.is_bf16 else "fp32"
-    print(json.dumps({"seconds": seconds, "peak_mib": peak, "precision": precision}))
+    print(json.dumps({"seconds": seconds, "peak_mib": peak, "precision": "bf16" if is_bf16 else "fp32"}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 //! `cargo xtask python`: the Python package as a wheel, built and tested in an environment of its own.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,33 +36,47 @@ const STUBS: &str = include_str!("stub_cuda.py");
 const STAMP: &str = "layout 2\n";
 
 /// Builds the wheel of the development profile, and runs `crates/gaat-python/tests` on it.
-pub(crate) fn python(setup: &Setup, arguments: &[std::ffi::OsString]) -> Result<()> {
+pub(crate) fn python(setup: &Setup, arguments: &[OsString]) -> Result<()> {
     setup.ensure()?;
     let python = environment(setup)?;
     let crate_folder = setup.root.join("crates/gaat-python");
-    let builds = target_dir();
-    let (wheels, package) = (builds.join("wheels-dev"), builds.join("python-package"));
-    for folder in [&wheels, &package] {
-        remove(folder)?;
-    }
-    run(Command::new(&python)
-        .args(["-m", "maturin", "build", "--quiet", "--profile", "dev", "--interpreter"])
-        .arg(&python)
-        .arg("--out")
-        .arg(&wheels)
-        .env("CARGO_TARGET_DIR", &builds)
-        .current_dir(&crate_folder))?;
-    let wheel = only_wheel(&wheels)?;
-    let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--target"];
-    run(Command::new(&python).args(pip).arg(&package).arg(&wheel))?;
+    let package = package(&setup.root, &python, "dev")?;
     layout(setup, &python)?;
     run(Command::new(&python).args(["-m", "mypy", "--strict", "python/gaat"]).current_dir(&crate_folder))?;
     run(Command::new(&python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .args(arguments)
-        .env("PYTHONPATH", &package)
+        .env("PYTHONPATH", search_path(&package)?)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(&crate_folder))
+}
+
+/// Builds the wheel of a `profile` with a Python that has maturin, and installs it into a folder of its own.
+pub(crate) fn package(root: &Path, python: &Path, profile: &str) -> Result<PathBuf> {
+    let builds = target_dir();
+    let (wheels, package) =
+        (builds.join(format!("wheels-{profile}")), builds.join(format!("python-{profile}")));
+    for folder in [&wheels, &package] {
+        remove(folder)?;
+    }
+    run(Command::new(python)
+        .args(["-m", "maturin", "build", "--quiet", "--profile", profile, "--interpreter"])
+        .arg(python)
+        .arg("--out")
+        .arg(&wheels)
+        .env("CARGO_TARGET_DIR", &builds)
+        .current_dir(root.join("crates/gaat-python")))?;
+    let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--target"];
+    run(Command::new(python).args(pip).arg(&package).arg(only_wheel(&wheels)?))?;
+    Ok(package)
+}
+
+/// The package before what is on the user's PYTHONPATH: packages whose loops the examples are written for need not be in the environment.
+fn search_path(package: &Path) -> Result<OsString> {
+    let others = env::var_os("PYTHONPATH").unwrap_or_default();
+    let folders = std::iter::once(package.to_path_buf())
+        .chain(env::split_paths(&others).filter(|folder| !folder.as_os_str().is_empty()));
+    env::join_paths(folders).map_err(|error| format!("PYTHONPATH: {error}"))
 }
 
 /// The Python of the environment, which is made on first use: in `GAAT_PYTHON_ENV`, else in the user's cache, so that every

@@ -71,10 +71,13 @@ struct RunArguments {
     /// The `gaat` binary, for its start-up time.
     #[arg(long)]
     gaat: PathBuf,
+    /// Folder that the Python package gaat is installed in, for works python/...
+    #[arg(long)]
+    package: Option<PathBuf>,
     /// Works to measure; each is also a prefix, `growth` stands for steps of many sizes. All but those unless given.
     #[arg(long, value_delimiter = ',')]
     works: Vec<String>,
-    /// Sides to measure: gaat, gaat-built-in (for works exported/...), torch-best, torch-as-written; on a GPU torch-compiled and torch-cuda-graphs too [default: all but
+    /// Sides to measure: gaat, gaat-built-in (for works exported/...), gaat-python (for works python/...), torch-best, torch-as-written; on a GPU torch-compiled and torch-cuda-graphs too [default: all but
     /// torch-compiled]
     #[arg(long, value_delimiter = ',')]
     sides: Vec<Side>,

@@ -63,6 +63,15 @@ pub(crate) fn sample(work: &Work, machine: &Machine, data_dir: &Path) -> anyhow:
             };
             steps(recipe, machine)
         }
+        Work::InPython { model, method } => {
+            let recipe = Recipe {
+                batch_size: Some(BATCH),
+                epochs: Some(1_000),
+                precision: Some("fp32".to_owned()),
+                ..recipe(*model, *method, ATTACK_STEPS, data_dir)
+            };
+            steps(recipe, machine)
+        }
         Work::Epoch { model, method } => epoch(*model, *method, machine, data_dir),
         Work::Batches => batches(),
         Work::Evaluate { model } => evaluation(*model, machine),

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 /// Measures `works`.
 pub(crate) fn measure(arguments: &RunArguments, works: &[Work]) -> anyhow::Result<Outcome> {
     let data = tempfile::tempdir()?;
-    if works.iter().any(|work| matches!(work, Work::Step { .. } | Work::Epoch { .. })) {
+    if works.iter().any(|work| matches!(work, Work::Step { .. } | Work::Epoch { .. } | Work::InPython { .. }))
+    {
         synthetic::write(data.path())?;
     }
     let mut outcome = Outcome::new(&arguments.device, arguments.threads, arguments.rounds);

@@ -22,6 +22,8 @@ pub(crate) enum Side {
     Gaat,
     /// The same with its own form of a network that it has been given as a graph.
     GaatBuiltIn,
+    /// The Python package on a network that PyTorch has.
+    GaatPython,
     /// PyTorch at its best: channels last, the faster precision, gradients of the pixels alone, fused optimiser.
     TorchBest,
     /// The same through `torch.compile`; on a GPU.
@@ -34,9 +36,10 @@ pub(crate) enum Side {
 
 impl Side {
     /// All sides, in the order of their turns.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Gaat,
         Self::GaatBuiltIn,
+        Self::GaatPython,
         Self::TorchBest,
         Self::TorchCompiled,
         Self::TorchCudaGraphs,
@@ -57,6 +60,7 @@ impl Side {
             (work, Self::GaatBuiltIn) => {
                 matches!(work, Work::Exported { network: Exported::Published(_), .. })
             }
+            (work, Self::GaatPython) => matches!(work, Work::InPython { .. }),
             // There is one way to import torch.
             (Work::Start, side) => *side == Self::TorchBest,
             _ => work.has_peer(),
@@ -69,6 +73,7 @@ impl Side {
         match self {
             Self::Gaat => "gaat",
             Self::GaatBuiltIn => "built in",
+            Self::GaatPython => "gaat from Python",
             Self::TorchBest => "PyTorch at its best",
             Self::TorchCompiled => "compiled",
             Self::TorchCudaGraphs => "in CUDA graphs",
@@ -94,6 +99,11 @@ impl Side {
             command
         };
         command.args(["--work", &work.to_string(), "--threads", &threads, "--device", &arguments.device]);
+        if self == Self::GaatPython {
+            let package =
+                arguments.package.as_ref().context("--package does not say where the Python package is")?;
+            command.env("PYTHONPATH", package);
+        }
         // Both sides would otherwise take what the machine has.
         command.env("OMP_NUM_THREADS", &threads).stderr(Stdio::inherit());
         let output = command.output().with_context(|| format!("starting {self}"))?;
@@ -158,6 +168,7 @@ impl fmt::Display for Side {
         formatter.write_str(match self {
             Self::Gaat => "gaat",
             Self::GaatBuiltIn => "gaat-built-in",
+            Self::GaatPython => "gaat-python",
             Self::TorchBest => "torch-best",
             Self::TorchCompiled => "torch-compiled",
             Self::TorchCudaGraphs => "torch-cuda-graphs",
@@ -192,6 +203,12 @@ mod tests {
         assert_eq!(Side::of(&Work::Start, &[], "cuda:0"), [Side::Gaat, Side::TorchBest]);
         let graph = |name: &str| Side::of(&name.parse().unwrap(), &[], "cpu").contains(&Side::GaatBuiltIn);
         assert!(graph("exported/preact-resnet-18") && !graph("exported/small/8"));
+        let in_python: Work = "python/resnet-18-w16/rat".parse().unwrap();
+        assert_eq!(
+            Side::of(&in_python, &[], "cpu"),
+            [Side::Gaat, Side::GaatPython, Side::TorchBest, Side::TorchAsWritten]
+        );
+        assert!(!Side::of(&step, &[], "cpu").contains(&Side::GaatPython));
         for side in Side::ALL {
             assert_eq!(side.to_string().parse::<Side>().unwrap(), side);
         }

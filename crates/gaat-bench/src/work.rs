@@ -13,7 +13,7 @@ pub(crate) const EXPORTED_BATCH: usize = 64;
 pub(crate) const ATTACK_STEPS: usize = 10;
 
 /// All works, in the order of the table.
-const ALL: [&str; 26] = [
+const ALL: [&str; 27] = [
     "start",
     "first-step",
     "step/convnet/natural",
@@ -40,6 +40,7 @@ const ALL: [&str; 26] = [
     "exported/imagenet-resnet-18",
     "exported/preact-resnet-18",
     "exported/small/8",
+    "python/resnet-18-w16/rat",
 ];
 
 /// How the cost of a step grows with batch, width, attack steps and threads: what `--works growth` stands for, together with
@@ -115,6 +116,8 @@ pub(crate) enum Work {
     Evaluate { model: ModelName },
     /// One forward and one backward pass to the weights, in fp32, of a network that PyTorch has exported: of 3x32x32 images, 10 classes.
     Exported { network: Exported, batch: usize },
+    /// One training step in fp32 of a network that PyTorch has in Python: 3x32x32 images, 10 classes, [`BATCH`] images, of 2,000.
+    InPython { model: ModelName, method: Method },
     /// From nothing to `gaat --help`, or to `import torch`.
     Start,
     /// From nothing to the end of `gaat train` on the digits with one step of 128 images and no validation.
@@ -128,6 +131,7 @@ impl Work {
             self,
             Self::Step { method: Method::Gaat, .. }
                 | Self::Epoch { method: Method::Gaat, .. }
+                | Self::InPython { method: Method::Gaat, .. }
                 | Self::Batches
                 | Self::FirstStep
         )
@@ -190,6 +194,7 @@ impl fmt::Display for Work {
             Self::Evaluate { model } => write!(formatter, "evaluate/{model}"),
             Self::Exported { network, batch: EXPORTED_BATCH } => write!(formatter, "exported/{network}"),
             Self::Exported { network, batch } => write!(formatter, "exported/{network}/{batch}"),
+            Self::InPython { model, method } => write!(formatter, "python/{model}/{method}"),
             Self::Start => formatter.write_str("start"),
             Self::FirstStep => formatter.write_str("first-step"),
         }
@@ -218,6 +223,7 @@ impl FromStr for Work {
                 }
             }
             ["epoch", model, method] => Self::Epoch { model: model.parse()?, method: method.parse()? },
+            ["python", model, method] => Self::InPython { model: model.parse()?, method: method.parse()? },
             ["evaluate", model] => Self::Evaluate { model: model.parse()? },
             ["exported", network, ref numbers @ ..] if numbers.len() <= 1 => Self::Exported {
                 network: network.parse()?,
@@ -225,7 +231,7 @@ impl FromStr for Work {
             },
             _ => bail!(
                 "work `{text}`: expected growth, start, first-step, batches, step/MODEL/METHOD[/BATCH[/STEPS[/THREADS]]], \
-                 epoch/MODEL/METHOD, evaluate/MODEL or exported/NETWORK[/BATCH]"
+                 epoch/MODEL/METHOD, evaluate/MODEL, exported/NETWORK[/BATCH] or python/MODEL/METHOD"
             ),
         })
     }

@@ -2,9 +2,13 @@
 
 use crate::failed::{failed, foreign};
 use crate::tensor::{unwrap, wrap};
-use gaat::nn::{Classifier, Draws, InputShape, Mode, ParameterStore, Rng, Role};
+use gaat::nn::{
+    BuildOptions, Classifier, ComputePrecision, Draws, InputShape, Mode, Normalization, ParameterStore, Rng,
+    Role, build,
+};
 use gaat::spec::ModelName;
 use gaat::{Error, Result};
+use gaat_shim::KeptMemory;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::cell::RefCell;
@@ -23,6 +27,8 @@ pub(crate) struct Module {
     classes: i64,
     store: ParameterStore,
     draws: RefCell<Draws>,
+    /// Passes allocate the same blocks again and again. The process is the user's, who gets the allocator back after the call.
+    _memory: KeptMemory,
 }
 
 impl Module {
@@ -47,7 +53,26 @@ impl Module {
             adapter: adapter.clone().unbind(),
             store,
             draws: RefCell::new(Rng::new(0).seeded(STREAM, 0)),
+            _memory: KeptMemory::new(),
         })
+    }
+}
+
+impl Module {
+    /// gaat's own form of the published network `model`, with copies of the tensors of this one: tests hold the two against each
+    /// other.
+    pub(crate) fn built_in(&self, model: &str) -> Result<Box<dyn Classifier>> {
+        let model = model.parse::<ModelName>()?;
+        let options = BuildOptions {
+            device: self.store.device(),
+            precision: ComputePrecision::Fp32,
+            kind: self.store.kind(),
+            seed: 0,
+            normalization: Normalization::identity(self.shape.channels),
+        };
+        let network = build(&model, self.shape, self.classes, &options)?;
+        network.store().copy_from(&self.store)?;
+        Ok(network)
     }
 }
 

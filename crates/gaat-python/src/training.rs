@@ -24,9 +24,10 @@ type Given<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 /// Trains the network behind `adapter` in place; the record as JSON.
 ///
 /// `recipe`: keys and values as JSON. `listen` is called with every event as JSON; its answer `False` stops the run with its state
-/// saved, and its exception ends the run.
+/// saved, and its exception ends the run. `built_in`: for tests, the name of a published network; gaat's own form of it, from the
+/// weights of the module, is then trained in place of the module, which stays as it is.
 #[pyfunction]
-#[pyo3(signature = (adapter, images, validation, *, classes, recipe, out, resume, listen))]
+#[pyo3(signature = (adapter, images, validation, *, classes, recipe, out, resume, listen, built_in=None))]
 #[expect(clippy::too_many_arguments, reason = "the keyword arguments of one Python function")]
 pub(crate) fn train(
     py: Python<'_>,
@@ -38,9 +39,14 @@ pub(crate) fn train(
     out: Option<PathBuf>,
     resume: bool,
     listen: Py<PyAny>,
+    built_in: Option<&str>,
 ) -> PyResult<String> {
     let recipe = words::recipe(recipe)?;
     let network = Module::new(adapter, true)?;
+    let network = match built_in {
+        Some(model) => network.built_in(model).map_err(failed)?,
+        None => Box::new(network),
+    };
     let images = image_set(&images, &classes)?;
     let validation = validation.map(|given| image_set(&given, &classes)).transpose()?;
     let found = py.detach(move || {
@@ -54,10 +60,10 @@ pub(crate) fn train(
             };
             Dataset::training_on(Arc::new(images), &options)?
         };
-        let setting = Setting::of(&recipe.plan, &data, &network)?;
+        let setting = Setting::of(&recipe.plan, &data, network.as_ref())?;
         let method = build_method(recipe.method, recipe.plan.awp(), &setting)?;
         let training = Training {
-            network: Box::new(network),
+            network,
             data,
             method,
             plan: recipe.plan.clone(),

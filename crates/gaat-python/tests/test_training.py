@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import gaat
-from nets import SmallNet
+from nets import ResNet18, SmallNet
 
 KEYS = dict(eps=0.06, epochs=3, batch_size=50, learning_rate=0.05, validation_steps=2)
 
@@ -151,6 +151,59 @@ def test_frozen_parts_stay_frozen(images):
     gaat.train(net, few(images), **{**KEYS, "epochs": 1})
     assert all(map(torch.equal, before, net.stem.state_dict().values()))
     assert not net.stem.training and net.head.training
+
+
+@pytest.mark.parametrize("method", ["natural", "rat", "gaat"])
+def test_a_module_trains_as_the_engines_own_network_does(method, monkeypatch):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randint(0, 256, (96, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    y = torch.arange(96) % 10
+    keys = dict(eps="8/255", epochs=2, batch_size=32, learning_rate=0.02, validation=(x[:32], y[:32]), method=method)
+
+    def losses(built_in=None):
+        torch.manual_seed(0)
+        net, found = ResNet18(width=8), []
+        train = gaat._gaat.train
+        with monkeypatch.context() as patch:
+            patch.setattr("gaat._gaat.train", lambda *given, **words: train(*given, **words, built_in=built_in))
+            run = gaat.train(net, (x, y), on_event=lambda told: found.append(told["loss"]) if told["event"] == "step" else None, **keys)
+        return found, run.record
+
+    (ours, record), (native, other) = losses(), losses("resnet-18-w8")
+    assert len(ours) == 6 and ours == pytest.approx(native, rel=1e-4)
+    for key in ("validation_clean", "validation_robust"):
+        assert [epoch[key] for epoch in record["epochs"]] == pytest.approx([epoch[key] for epoch in other["epochs"]], abs=1.5 / 32)
+    assert (record["model"]["name"], other["model"]["name"]) == ("res-net18", "resnet-18-w8")
+    assert record["passes"] == other["passes"]
+
+
+TICKING = """
+import os, signal, threading, torch, gaat
+from nets import SmallNet
+torch.set_num_threads(1)
+ticks, stop = [], threading.Event()
+def tick():
+    while not stop.wait(0.001):
+        ticks.append(None)
+thread = threading.Thread(target=tick)
+thread.start()
+x, y = torch.rand(2000, 1, 8, 8).mul(255).round().div(255), torch.randint(0, 10, (2000,))
+threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    gaat.train(SmallNet(), (x, y), eps=0.1, epochs=10000)
+except KeyboardInterrupt:
+    before = len(ticks)
+    stop.wait(0.2)
+    print(before, len(ticks) - before, thread.is_alive())
+stop.set()
+thread.join()
+"""
+
+
+def test_other_threads_run_through_a_training_and_the_interrupt_that_ends_it():
+    found = subprocess.run([sys.executable, "-c", TICKING], capture_output=True, text=True, cwd=os.path.dirname(__file__))
+    during, after, is_alive = found.stdout.split()
+    assert int(during) > 50 and int(after) > 10 and is_alive == "True", found
 
 
 INTERRUPTED = """

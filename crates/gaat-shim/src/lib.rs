@@ -8,6 +8,7 @@ mod convolution;
 mod cuda;
 mod dispatch;
 mod group;
+mod memory;
 mod random;
 
 pub use convolution::route_convolutions;
@@ -16,6 +17,7 @@ pub use dispatch::{
     AllocationBound, Argument, Autocast, Operator, Parameter, TensorList, Value, plain_attention,
 };
 pub use group::{Group, Joining, Store};
+pub use memory::{KeptMemory, keep_freed_memory};
 pub use random::{Distribution, LentGenerator, draw};
 
 use libc::{c_char, c_int};
@@ -456,18 +458,4 @@ pub fn allows_tf32() -> Result<bool> {
     // SAFETY: the pointer is valid for a write.
     check(unsafe { gaat_allows_tf32(&raw mut found) })?;
     Ok(found != 0)
-}
-
-/// Keeps freed tensor memory in the process instead of returning it to the system after each use.
-///
-/// glibc maps every block over 32 MiB again, and the page faults cost up to a sixth of a training step. Call once,
-/// before the first tensor. Peak memory stays allocated. Does nothing where the allocator is not glibc's.
-pub fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt only sets tuning parameters of the allocator.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_MAX, 0);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
-        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
-    }
 }

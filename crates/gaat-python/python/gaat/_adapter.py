@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 TRAIN, FROZEN, EVAL = range(3)
+# Logits of one network in two memory orders differ by less, relatively.
+_ROUNDING = 1e-2
 _NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -34,11 +37,11 @@ class Adapter:
         classes: int,
         scaling: tuple[torch.Tensor, torch.Tensor] | None,
         autocast: torch.dtype | None,
-        order: torch.memory_format | None,
+        channels_last: bool,
     ) -> None:
         self.module, self.name, self.sample = module, name, sample
         self.input_shape, self.classes = input_shape, classes
-        self._scaling, self._autocast, self._order = scaling, autocast, order
+        self._scaling, self._autocast, self.channels_last = scaling, autocast, channels_last
         parts = list(module.modules())
         self._norms = [part for part in parts if isinstance(part, _BatchNorm) and part.track_running_stats]
         norms = {id(norm) for norm in self._norms}
@@ -59,11 +62,17 @@ class Adapter:
             self._switch(mode)
         if mode != FROZEN or not self._others:
             return self._logits(pixels)
+        with self.clones():
+            return self._logits(pixels)
+
+    @contextlib.contextmanager
+    def clones(self) -> Iterator[None]:
+        """A while in which clones stand in for the buffers that are not those of normalisations."""
         kept = [(owner, key, buffer) for owner, key in self._others if (buffer := owner[key]) is not None]
         try:
             for owner, key, buffer in kept:
                 owner[key] = buffer.clone()
-            return self._logits(pixels)
+            yield
         finally:
             for owner, key, buffer in kept:
                 owner[key] = buffer
@@ -73,8 +82,8 @@ class Adapter:
         if self._scaling is not None:
             mean, std = self._scaling
             seen = (seen - mean) / std
-        if self._order is not None:
-            seen = seen.contiguous(memory_format=self._order)
+        if self.channels_last:
+            seen = _channels_last(seen)
         with self._computing(pixels.device.type):
             found = self.module(seen)
         # Image classifiers of Hugging Face hand back an object.
@@ -108,6 +117,32 @@ class Adapter:
                 drop.eval()
         self._mode = mode
 
+    def gains_by_channels_last(self) -> bool:
+        """Whether the module is one of convolutions on a processor, where channels-last images save the copies from and to the plain
+        order, and computes the same on them. A ``view`` in ``forward`` may refuse them. What was compiled is compiled once more for
+        another order, which takes longer than it saves, and is left alone.
+        """
+        parts = list(self.module.modules())
+        if self.sample.device.type != "cpu" or not any(isinstance(part, nn.Conv2d) for part in parts):
+            return False
+        if any("_orig_mod" in part._modules or part._compiled_call_impl is not None for part in parts):
+            return False
+        count = 2 * math.prod(self.input_shape)
+        pixels = torch.linspace(0, 1, count, dtype=self.sample.dtype).view(2, *self.input_shape)
+        before = self.channels_last
+        try:
+            with self.clones():
+                self.channels_last = False
+                expected = self(pixels, EVAL)
+                self.channels_last = True
+                found = self(pixels, EVAL)
+                self(pixels, FROZEN)
+        except Exception:  # The call that this one prepares says what is wrong, if anything is wrong but the order.
+            return False
+        finally:
+            self.channels_last = before
+        return torch.allclose(found, expected, rtol=_ROUNDING, atol=_ROUNDING * float(expected.abs().max()))
+
     def twin(self) -> Adapter:
         """The same once more, with weights of its own: what averaging keeps the mean in."""
         return Adapter(
@@ -118,7 +153,7 @@ class Adapter:
             classes=self.classes,
             scaling=self._scaling,
             autocast=self._autocast,
-            order=self._order,
+            channels_last=self.channels_last,
         )
 
     def entries(self) -> Iterator[tuple[str, torch.Tensor, str]]:
@@ -146,6 +181,13 @@ class Adapter:
                 )
         if not any(tensor.requires_grad for tensor in self.module.parameters()):
             raise ValueError("no parameter of the module requires a gradient, so that nothing can be trained")
+
+
+def _channels_last(pixels: torch.Tensor) -> torch.Tensor:
+    if pixels.shape[1] > 1:
+        return pixels.contiguous(memory_format=torch.channels_last)
+    # One channel lies alike in both orders, and torch would go on in the plain one: these strides say that channels lie together.
+    return pixels.contiguous().squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
 
 
 def _role(part: nn.Module, name: str, tensor: torch.Tensor) -> str:

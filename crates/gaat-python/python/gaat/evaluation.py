@@ -108,6 +108,12 @@ def evaluate(
 
     Raises:
         ValueError: When images, labels or numbers do not fit; what the module raises comes back as it was.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> x, y = torch.rand(20, 1, 8, 8), torch.arange(20) % 10
+    >>> verdict = evaluate(net, (x, y), eps="8/255", attacks=["fgsm", ("pgd", {"steps": 5, "restarts": 1})], probe_images=0)
+    >>> list(verdict.attacks), verdict.robust <= verdict.clean
+    (['fgsm', 'pgd-5'], True)
     """
     model = Model.of(model)
     sample = model.sample

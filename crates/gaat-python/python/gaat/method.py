@@ -41,6 +41,15 @@ class Method:
         method: ``natural``, ``rat``, ``gaat``, ``fgsm-rs``, ``n-fgsm``, ``trades``, ``mart`` or ``gradalign``.
         total_steps: Steps of the whole training; what grows over it, ``epsilon_warmup`` say, needs them.
         recipe: Keys of a recipe that are the method's own: ``steps``, ``step_size``, ``curvature``, ``refreshes``, ``seed``, ...
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> method = Method("rat", net, eps=0.1, steps=3)
+    >>> x, y = torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 3])
+    >>> delta = method.perturb(x, y)
+    >>> loss = nn.functional.cross_entropy(net(x + delta), y)
+    >>> method.observe(loss)
+    >>> method.passes, method.alarms
+    ((12, 12, 0), [])
     """
 
     def __init__(

@@ -29,7 +29,9 @@ class Model:
         mean: Per channel, in pixel units; with ``std``.
         std: Per channel, over 0.
         classes: Number of classes; found out by one image if left out.
-        channels_last: Hands the module images in the memory order that convolutions like; the module is brought into it too.
+        channels_last: Hands the module images in the memory order that convolutions like. By default it does where that is seen to
+            give the same logits and saves time, on a processor; the module itself stays as it is. ``True`` brings the module into that
+            order too; ``False`` leaves the images as they come.
         autocast: dtype that the module computes in, ``torch.bfloat16`` say; by default that of the ``torch.autocast`` around a call.
         name: What run directories and messages call it; by default after its class.
 
@@ -45,7 +47,7 @@ class Model:
         std: Sequence[float] | None = None,
         *,
         classes: int | None = None,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         autocast: torch.dtype | None = None,
         name: str | None = None,
     ) -> None:
@@ -63,7 +65,8 @@ class Model:
                 raise ValueError(f"std = {self.std}: every channel needs a number over 0")
         self.autocast = autocast
         self.name = name or _kebab(type(module).__name__)
-        self._order = torch.channels_last if channels_last else None
+        self._channels_last = channels_last
+        self._found_channels_last: dict[torch.device, bool] = {}
         if channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self._classes = classes
@@ -129,13 +132,15 @@ class Model:
                         classes=self._classes or 0,
                         scaling=self._scaling(channels, sample),
                         autocast=autocast,
-                        order=self._order,
+                        channels_last=self._channels_last or False,
                     )
                     if self._classes is None:
-                        with torch.no_grad(), self.alone():
+                        with torch.no_grad(), self.alone(), adapter.clones():
                             blank = sample.new_zeros(1, channels, height, width)
                             self._classes = adapter(blank, EVAL).shape[1]
                         adapter.classes = self._classes
+                    if self._channels_last is None:
+                        adapter.channels_last = self._gains_by_channels_last(adapter)
                     yield adapter
             finally:
                 if not trains:
@@ -149,6 +154,13 @@ class Model:
     def alone(self, seed: int = 0) -> contextlib.AbstractContextManager[None]:
         """A while in which the module draws by ``seed``, after which torch's own generators are what they were."""
         return _seeded(self.sample.device, seed)
+
+    def _gains_by_channels_last(self, adapter: Adapter) -> bool:
+        device = adapter.sample.device
+        if device not in self._found_channels_last:
+            with torch.no_grad(), self.alone():
+                self._found_channels_last[device] = adapter.gains_by_channels_last()
+        return self._found_channels_last[device]
 
     def _scaling(self, channels: int, sample: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
         if self.mean is None or self.std is None:

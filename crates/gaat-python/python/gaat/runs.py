@@ -53,6 +53,17 @@ def load(path: str | os.PathLike[str], model: Model | nn.Module, checkpoint: str
     """Sets the weights of ``model`` to those of a run directory of :func:`gaat.train`, or of a weights file in it.
 
     ``checkpoint``: ``"best"``, the epoch that validation chose, or ``"last"``.
+
+    >>> import tempfile, torch, gaat
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> x, y = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 10
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = gaat.train(net, (x, y), eps="8/255", epochs=1, batch_size=10, out=folder)
+    ...     other = load(folder, nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "last").module
+    ...     Run(folder).record["recipe"]["method"]
+    'gaat'
+    >>> torch.equal(net[1].weight, other[1].weight)
+    True
     """
     model = Model.of(model)
     shape = _shape(Path(path), checkpoint)

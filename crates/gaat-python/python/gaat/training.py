@@ -75,6 +75,13 @@ def train(
     Raises:
         KeyboardInterrupt: After Ctrl-C, when the step is over and the state saved.
         ValueError: When data, model or a key do not fit; what the module raises comes back as it was.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> x, y = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8), torch.arange(40) % 10
+    >>> run = train(net, (x, y), method="gaat", eps="8/255", epochs=2, batch_size=10)
+    >>> run.status, len(run.epochs)
+    ('done', 2)
     """
     model = Model.of(model)
     pixels, labels = steady(data)
