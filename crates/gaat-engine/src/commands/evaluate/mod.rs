@@ -53,7 +53,9 @@ pub(crate) fn run(
     printer.result(&evaluation, |evaluation| evaluation_text(&title, evaluation))?;
     let required = Requirements { robust: arguments.require_robust, no_alarms: arguments.require_no_alarms };
     let missed = required.missed(&evaluation);
-    missed.iter().for_each(|line| printer.notice(&format!("missed: {line}")));
+    for line in &missed {
+        printer.notice(&format!("missed: {line}"));
+    }
     Ok(if missed.is_empty() { Outcome::Done } else { Outcome::ThresholdMissed })
 }
 

@@ -100,7 +100,7 @@ mod tests {
         OneStep::new(spec, &trial.setting()).unwrap()
     }
 
-    fn sum(values: Tensor) -> f64 {
+    fn sum(values: &Tensor) -> f64 {
         values.sum(Kind::Double).double_value(&[])
     }
 
@@ -123,9 +123,9 @@ mod tests {
 
         let mut method = method(&trial, |_| ());
         let report = trial.step(&mut method, 0).unwrap();
-        let loss = sum(at_point.losses);
+        let loss = sum(&at_point.losses);
         assert!((report.loss.double_value(&[]) - loss).abs() < 1e-10, "trained at that very point");
-        let gain = (loss - sum(at_anchor.losses)) / sum(at_anchor.gradient * (point - anchor));
+        let gain = (loss - sum(&at_anchor.losses)) / sum(&(at_anchor.gradient * (point - anchor)));
         let found = report.gain.unwrap();
         let ratio = found.actual.double_value(&[]) / found.predicted.double_value(&[]);
         assert!((ratio / gain - 1.0).abs() < 1e-9, "{gain}");
