@@ -27,7 +27,7 @@ mod linearity;
 mod logs;
 mod mark;
 mod memory;
-mod methods;
+pub mod methods;
 mod mixing;
 mod named;
 mod opening;
@@ -65,10 +65,7 @@ pub use events::{Control, Observer, Quiet};
 pub use gaat_spec::Head;
 pub use keeper::{Keeper, Nothing};
 pub use memory::{ImageMemory, Members};
-pub use methods::{
-    Awp, FgsmMep, Free, Gaat, GaatMemory, GradAlign, Mart, Natural, Nuat, OneStep, Rat, Trades,
-    build as build_method,
-};
+pub use methods::build as build_method;
 pub use optimizer::Optimizer;
 pub use own_loop::{Alarm, OwnLoop};
 pub use refinement::Effort;

@@ -11,9 +11,6 @@ use gaat_spec::{CheckedRecipe, Head, ModelName, Recipe};
 use std::path::{Path, PathBuf};
 use tch::Tensor;
 
-/// Tensors that do not fit, as many as an error names.
-const MISFITS_SHOWN: usize = 12;
-
 /// The weights that a run begins with.
 #[derive(Debug, Default)]
 pub enum Start {
@@ -167,7 +164,7 @@ impl Start {
     /// Sets the weights of `network`.
     ///
     /// # Errors
-    /// When the weights do not fit the network, with the first names and shapes that do not, or were trained under another
+    /// When the weights do not fit the network, with every name and shape that does not, or were trained under another
     /// normalisation.
     pub(super) fn apply(&self, network: &dyn Classifier) -> Result<()> {
         let Self::From { weights, head } = self else { return Ok(()) };
@@ -206,18 +203,12 @@ impl Start {
             }
             _ => None,
         };
-        let advice = last.map_or_else(String::new, |last| {
-            format!("; all but the last layer `{last}` fits: a fresh head (from-head = fresh) leaves that layer as it was drawn")
-        });
-        // Of another model nearly every tensor differs.
-        let more = faults.len().saturating_sub(MISFITS_SHOWN);
-        let rest = if more > 0 {
-            format!("; and {more} more; the network must be that of the weights (model)")
-        } else {
-            String::new()
-        };
-        let shown = faults[..faults.len() - more].join("; ");
-        Err(weights.fault(format!("the weights do not fit {}: {shown}{rest}{advice}", network.name())))
+        let advice = last.map_or_else(
+            || "the network must be that of the weights (model)".to_owned(),
+            |last| format!("all but the last layer `{last}` fits: a fresh head (from-head = fresh) leaves that layer as it was drawn"),
+        );
+        let faults = faults.join("; ");
+        Err(weights.fault(format!("the weights do not fit {}: {faults}; {advice}", network.name())))
     }
 
     /// What the record says about it; `None` where the weights were drawn.

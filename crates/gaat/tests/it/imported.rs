@@ -16,7 +16,7 @@ fn options(model: &str) -> ImportOptions {
 
 #[test]
 fn weights_of_another_network_are_refused_with_the_names() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gaat-data/tests/golden/zip.pth");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gaat-files/tests/golden/zip.pth");
     let class_names = Some((0..10).map(|class| class.to_string()).collect());
     let options = ImportOptions { class_names, ..options("convnet") };
     let error = import(&golden, &options).err().unwrap().to_string();

@@ -36,9 +36,6 @@ pub(crate) fn run(
     let subject = open(&arguments.attacked.subject)?;
     printer.warnings(&subject.warnings);
     let options = options::options(arguments, &subject)?;
-    if arguments.svg.is_some() && options.curve.is_empty() {
-        bail!("--svg draws robust accuracy over epsilon; add --curve or --epsilons");
-    }
     let judged = judged(arguments, printer, place, (&subject, &options));
     let again = if arguments.state.is_some() { GOES_ON } else { AGAIN };
     let Some(evaluation) = ended(judged, printer, again)? else { return Ok(Outcome::Interrupted) };

@@ -1,12 +1,13 @@
 //! What `gaat evaluate` is to judge, out of its arguments.
 
 use crate::commands::selection;
+use anyhow::{Result, bail};
 use gaat::evaluate::{EvaluateOptions, ProbeOptions};
 use gaat::world::World;
 use gaat_cli::arguments::EvaluateArguments;
 use gaat_study::attacks::Attacks;
 use gaat_study::question::{Bounds, Question};
-use gaat_study::{Result, Subject, Work};
+use gaat_study::{Subject, Work};
 
 pub(super) fn options(arguments: &EvaluateArguments, subject: &Subject) -> Result<EvaluateOptions> {
     let attacked = &arguments.attacked;
@@ -17,13 +18,17 @@ pub(super) fn options(arguments: &EvaluateArguments, subject: &Subject) -> Resul
         curve: if arguments.curve { Bounds::Usual } else { Bounds::These(&arguments.epsilons) },
         curve_attack: arguments.curve_attack,
     };
-    Ok(EvaluateOptions {
+    let options = EvaluateOptions {
         limit: attacked.limit.or(attacked.first),
         selection: selection(attacked.first),
         seed: attacked.seed,
         probes: Some(ProbeOptions { images: arguments.probe_images, noise_draws: arguments.noise_draws }),
         ..subject.asked(&question, attacked.batch_size)?
-    })
+    };
+    if arguments.svg.is_some() && options.curve.is_empty() {
+        bail!("--svg draws robust accuracy over epsilon; add --curve or --epsilons");
+    }
+    Ok(options)
 }
 
 /// What of it is done by this process.
