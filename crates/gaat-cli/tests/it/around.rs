@@ -12,11 +12,15 @@ use tempfile::tempdir;
 #[test]
 fn completions_know_commands_flags_and_values() {
     let directory = tempdir().unwrap();
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+    // The completions of clap know the values of flags in three of the five shells.
+    for (shell, knows_values) in
+        [("bash", true), ("zsh", true), ("fish", true), ("elvish", false), ("powershell", false)]
+    {
         let script = success(directory.path(), &format!("completions {shell}"));
-        for word in ["train", "epsilon", "fashion-mnist", "fetch"] {
+        for word in ["train", "epsilon", "fetch"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
+        assert_eq!(script.contains("fashion-mnist"), knows_values, "{shell}");
     }
     let Ok(output) = Command::new("bash").arg("--version").output() else {
         return skip("no bash to try the completions in");
