@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn amounts_are_told_in_three_digits() {
-        let told = [0, 999, 1000, 1500, 999_940, 1_000_000, 1 << 40, u64::MAX].map(in_words);
+        let texts = [0, 999, 1000, 1500, 999_940, 1_000_000, 1 << 40, u64::MAX].map(in_words);
         assert_eq!(
-            told,
+            texts,
             ["0 bytes", "999 bytes", "1.0 kB", "1.5 kB", "999.9 kB", "1.0 MB", "1.1 TB", "18.4 EB"]
         );
     }

@@ -162,7 +162,7 @@ fn damaged(path: &Path, bytes: &[u8], error: &SafeTensorError) -> Error {
     })
 }
 
-/// A file of another kind: told by what it begins with, or by its name where that says nothing.
+/// A file of another kind. The first bytes say which kind; where they do not, the name of the file does.
 fn foreign(path: &Path, bytes: &[u8]) -> Option<Error> {
     /// A zip archive, and a pickle of the versions that `torch.save` ever wrote.
     const STARTS: [&[u8]; 4] = [b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04"];

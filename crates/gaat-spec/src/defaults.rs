@@ -206,7 +206,7 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
 
 /// LIET's authors' `configs.yaml`: labels smoothed at random by 0.6 (0.8 with a hundred classes) and a weight that grows to 100 (200)
 /// at 8/255. Beyond 8/255 on colour images smoothing 0.4, weight 20, noise of 2 epsilon and no projection; grey images, whose
-/// epsilons are others, are trained as at 8/255, which nobody has tuned there.
+/// epsilons are others, take the values of 8/255; these values were not tuned for grey images.
 fn liet(recipe: &Recipe) -> Recipe {
     let is_grey = recipe.dataset.is_none_or(DatasetName::is_grey);
     let is_large = !is_grey && recipe.epsilon.is_some_and(|epsilon| epsilon.value() > 8.0 / 255.0 + 1e-9);

@@ -98,7 +98,7 @@ impl BaseMethod {
         self.is_one_step() || matches!(self, Self::Gaat | Self::GaatPaper | Self::GaatPaperDiagonal)
     }
 
-    /// Whether it is one step along one gradient, told from the others by its keys alone.
+    /// Whether the method takes one step along one gradient; such methods differ in the values of their keys alone.
     pub fn is_one_step(self) -> bool {
         matches!(self, Self::FgsmRs | Self::NFgsm | Self::ZeroGrad | Self::Sora | Self::Liet | Self::FgsmUap)
     }

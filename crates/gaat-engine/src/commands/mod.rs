@@ -39,7 +39,7 @@ fn open(arguments: &SubjectArguments) -> Result<Subject> {
     Ok(Subject::open(&options, &Catalogue::standard())?)
 }
 
-/// What was found; `None` where the user broke off, who is told `advice`.
+/// The result; `None` where the user interrupted the command. The user is then shown `advice`.
 fn ended<T>(found: gaat_study::Result<T>, printer: &Printer, advice: &str) -> Result<Option<T>> {
     match found {
         Err(error) if error.is_interruption() => {

@@ -115,7 +115,7 @@ pub(super) fn comparison_headline(document: &Document) -> Markup {
     let Some(best) = attacked.iter().max_by(|one, other| one.1.total_cmp(&other.1)) else { return html! {} };
     let cheapest = attacked.iter().min_by(|one, other| one.2.total_cmp(&other.2)).unwrap_or(best);
     let digits = decimals(summary.examples);
-    let told = |(row, _, cost): &(&Row, f64, f64)| {
+    let sentence = |(row, _, cost): &(&Row, f64, f64)| {
         let robust = spread(row.worst_case.as_ref(), |value| percent(value, digits));
         format!("{} ({robust} % for {} the passes of natural training)", row.method, ratio(*cost))
     };
@@ -128,8 +128,8 @@ pub(super) fn comparison_headline(document: &Document) -> Markup {
         p {
             strong {
                 "Of the methods that train against attacks, the most robust on " (count(summary.examples as u64)) " test images is "
-                (told(best))
-                @if best.0.method == cheapest.0.method { ", which is the cheapest too. " } @else { "; the cheapest is " (told(cheapest)) ". " }
+                (sentence(best))
+                @if best.0.method == cheapest.0.method { ", which is the cheapest too. " } @else { "; the cheapest is " (sentence(cheapest)) ". " }
             }
             @if collapsed > 0 { span.bad { (of_runs(collapsed)) " collapsed (†). " } }
             @if alarmed > 0 { span.bad { (of_runs(alarmed)) " raised an alarm while training. " } }

@@ -54,6 +54,7 @@ mod training;
 #[cfg(test)]
 mod trial;
 mod validation;
+mod wrapped;
 
 pub use crate::nn::Part;
 pub use crate::world::{Alone, World};

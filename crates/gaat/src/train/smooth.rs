@@ -3,7 +3,8 @@
 
 use super::descent::Sloped;
 use super::named::copy_into;
-use super::step::{StepContext, StepOutcome, StepReport, TrainingMethod};
+use super::step::{StepContext, StepReport, TrainingMethod};
+use super::wrapped::answers_of_inner;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::nn::{Mode, plain_logits};
@@ -20,8 +21,8 @@ const FIRST: usize = 3;
 /// before, -1 where it lies more than that below, and else 0. Off in the first two epochs and in the last.
 ///
 /// Cost: F and a full backward pass, 3 units, while it is on; F in the second epoch. The pass leaves running statistics alone (the
-/// authors' updates them), and is at the clean images (the authors' of FGSM-RS at the start of the attack). The loss that is told is that
-/// of the method alone.
+/// pass of the authors updates them) and sees the clean images (with FGSM-RS the authors take the start of the attack). The reported loss
+/// is that of the method alone.
 pub(super) struct ConvergeSmooth {
     inner: Box<dyn TrainingMethod>,
     weight: f64,
@@ -106,33 +107,7 @@ impl TrainingMethod for ConvergeSmooth {
         Ok(report)
     }
 
-    fn observe(&mut self, outcome: &StepOutcome) {
-        self.inner.observe(outcome);
-    }
-
-    fn takes_second_order(&self) -> bool {
-        self.inner.takes_second_order()
-    }
-
-    fn replays(&self) -> usize {
-        self.inner.replays()
-    }
-
-    fn indivisible(&self) -> Option<&'static str> {
-        self.inner.indivisible()
-    }
-
-    fn needs_whole_graph(&self) -> Option<&'static str> {
-        self.inner.needs_whole_graph()
-    }
-
-    fn is_natural(&self) -> bool {
-        self.inner.is_natural()
-    }
-
-    fn divide(&mut self, world: &dyn World) -> Result<()> {
-        self.inner.divide(world)
-    }
+    answers_of_inner!();
 
     fn state(&self) -> Vec<(String, Tensor)> {
         self.inner.state().into_iter().chain(self.own()).collect()

@@ -2,7 +2,8 @@
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::train::step::{StepContext, StepOutcome, StepReport, TrainingMethod};
+use crate::train::step::{StepContext, StepReport, TrainingMethod};
+use crate::train::wrapped::answers_of_inner;
 use crate::world::World;
 use gaat_spec::AwpSpec;
 use tch::Tensor;
@@ -33,33 +34,7 @@ impl TrainingMethod for Awp {
         self.inner.step(context, batch)
     }
 
-    fn observe(&mut self, outcome: &StepOutcome) {
-        self.inner.observe(outcome);
-    }
-
-    fn takes_second_order(&self) -> bool {
-        self.inner.takes_second_order()
-    }
-
-    fn replays(&self) -> usize {
-        self.inner.replays()
-    }
-
-    fn indivisible(&self) -> Option<&'static str> {
-        self.inner.indivisible()
-    }
-
-    fn needs_whole_graph(&self) -> Option<&'static str> {
-        self.inner.needs_whole_graph()
-    }
-
-    fn is_natural(&self) -> bool {
-        self.inner.is_natural()
-    }
-
-    fn divide(&mut self, world: &dyn World) -> Result<()> {
-        self.inner.divide(world)
-    }
+    answers_of_inner!();
 
     fn state(&self) -> Vec<(String, Tensor)> {
         self.inner.state()
