@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: an archive that runs on a machine without cargo and Python.
+//! `cargo xtask dist`: an archive that runs on a machine without cargo and Python, and a wheel that carries the same binaries.
 
 use std::fs;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::install::run_install;
 use crate::libtorch;
 use crate::licences;
+use crate::python;
 use crate::setup::Setup;
 use crate::shell::{Result, run, target_dir};
 
@@ -14,7 +15,8 @@ const SHELLS: [(&str, &str); 3] = [("bash", "gaat.bash"), ("zsh", "_gaat"), ("fi
 const TEXTS: [&str; 5] = ["README.md", "CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "CITATION.cff"];
 
 /// Builds `target/dist/gaat-VERSION-SYSTEM-MACHINE.tar.gz` and its SHA-256 sum: both binaries, the CPU libraries of libtorch,
-/// completions, the manual page, the licences of all that it carries.
+/// completions, the manual page, the licences of all that it carries. Then the wheel of the Python package, with both binaries, which
+/// compute with the torch that pip installs beside them.
 pub(crate) fn dist(setup: &Setup) -> Result<()> {
     let torch = setup.ensure()?;
     if libtorch::belongs_to_python(&torch) || libtorch::has_cuda(&torch) {
@@ -54,19 +56,28 @@ pub(crate) fn dist(setup: &Setup) -> Result<()> {
     written(&tree, &["man"], &manual.join("gaat.1"))?;
     let archive = format!("{name}.tar.gz");
     run(Command::new("tar").arg("-czf").arg(&archive).arg(&name).current_dir(&folder))?;
-    let sums = folder.join(format!("{archive}.sha256"));
-    let sum = Command::new(if cfg!(target_os = "macos") { "shasum" } else { "sha256sum" })
-        .args(if cfg!(target_os = "macos") { ["-a", "256"].as_slice() } else { &[] })
-        .arg(&archive)
-        .current_dir(&folder)
-        .output()
-        .map_err(|error| format!("cannot make the SHA-256 sum: {error}"))?;
+    write_sum(&folder, &archive)?;
+    println!("made {}: unpack it anywhere and run bin/gaat", folder.join(&archive).display());
+    let wheel = python::wheel(setup, &tree, &folder)?;
+    write_sum(&folder, &wheel)?;
+    println!("made {}: `pip install` it, and run gaat or import gaat", folder.join(&wheel).display());
+    Ok(())
+}
+
+/// Writes the SHA-256 sum of `file` in `folder` to a file beside it, as `sha256sum -c` reads it.
+fn write_sum(folder: &Path, file: &str) -> Result<()> {
+    let is_mac = cfg!(target_os = "macos");
+    let mut tool = Command::new(if is_mac { "shasum" } else { "sha256sum" });
+    if is_mac {
+        tool.args(["-a", "256"]);
+    }
+    let sum = tool.arg(file).current_dir(folder).output();
+    let sum = sum.map_err(|error| format!("cannot make the SHA-256 sum: {error}"))?;
     if !sum.status.success() {
         return Err(format!("cannot make the SHA-256 sum: {}", String::from_utf8_lossy(&sum.stderr)));
     }
-    fs::write(&sums, &sum.stdout).map_err(|error| failed(&sums, error))?;
-    println!("made {}: unpack it anywhere and run bin/gaat", folder.join(&archive).display());
-    Ok(())
+    let path = folder.join(format!("{file}.sha256"));
+    fs::write(&path, &sum.stdout).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Writes what the `gaat` of `tree` prints for `arguments` to `path`.

@@ -50,7 +50,8 @@ usage: cargo xtask <command>
                         own (0.55 GB, once); arguments go to pytest
   tidy                  the rules of this repository that clippy does not know
   docs                  a site of the pages in docs/ (needs mdBook): target/docs-site
-  dist                  an archive that runs without cargo and Python: target/dist
+  dist                  an archive that runs without cargo and Python, and a wheel for pip with
+                        the same binaries: target/dist
   install [--root DIR]  put `gaat` on the PATH, with the libraries that it needs
   help                  this text
 

@@ -42,6 +42,7 @@ pub(crate) fn python(setup: &Setup, arguments: &[OsString]) -> Result<()> {
     let crate_folder = setup.root.join("crates/gaat-python");
     let package = package(&setup.root, &python, "dev")?;
     layout(setup, &python)?;
+    stubs(&crate_folder, &python)?;
     run(Command::new(&python).args(["-m", "mypy", "--strict", "python/gaat"]).current_dir(&crate_folder))?;
     run(Command::new(&python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
@@ -60,7 +61,7 @@ pub(crate) fn package(root: &Path, python: &Path, profile: &str) -> Result<PathB
         remove(folder)?;
     }
     run(Command::new(python)
-        .args(["-m", "maturin", "build", "--quiet", "--profile", profile, "--interpreter"])
+        .args(["-m", "maturin", "build", "--quiet", "--strip", "--profile", profile, "--interpreter"])
         .arg(python)
         .arg("--out")
         .arg(&wheels)
@@ -69,6 +70,62 @@ pub(crate) fn package(root: &Path, python: &Path, profile: &str) -> Result<PathB
     let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--target"];
     run(Command::new(python).args(pip).arg(&package).arg(only_wheel(&wheels)?))?;
     Ok(package)
+}
+
+/// Builds the wheel of a release into `out`, and puts into it what an archive at `tree` holds: the binaries, which the module `gaat_command`
+/// starts, and the licences of what they are made of.
+///
+/// Returns the name of the wheel.
+pub(crate) fn wheel(setup: &Setup, tree: &Path, out: &Path) -> Result<String> {
+    let python = environment(setup)?;
+    package(&setup.root, &python, "release")?;
+    let bare = only_wheel(&target_dir().join("wheels-release"))?;
+    run(Command::new(&python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "wheel",
+    ]))?;
+    let draft = target_dir().join("wheel-with-command");
+    remove(&draft)?;
+    run(Command::new(&python).args(["-m", "wheel", "unpack", "--dest"]).arg(&draft).arg(&bare))?;
+    // The folder is named after package and version, which the wheel says.
+    let unpacked = draft.join(format!("gaat-{}", env!("CARGO_PKG_VERSION")));
+    let carried = unpacked.join("gaat_command/bin");
+    fs::create_dir_all(&carried).map_err(|error| format!("{}: {error}", carried.display()))?;
+    for name in ["gaat", "gaat-engine"] {
+        let (from, to) = (tree.join("bin").join(name), carried.join(name));
+        fs::copy(&from, &to).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))?;
+        run(Command::new("strip").arg("-S").arg(&to))?;
+    }
+    let licences = unpacked.join(format!("gaat-{}.dist-info/licenses", env!("CARGO_PKG_VERSION")));
+    run(Command::new("cp").arg("-R").arg(tree.join("licences")).arg(licences))?;
+    run(Command::new(&python).args(["-m", "wheel", "pack", "--dest-dir"]).arg(out).arg(&unpacked))?;
+    Ok(bare.file_name().unwrap_or_default().to_string_lossy().into_owned())
+}
+
+/// Holds the types that the package declares for its compiled half, `_gaat.pyi`, against those that the extension itself tells of.
+fn stubs(crate_folder: &Path, python: &Path) -> Result<()> {
+    let made = target_dir().join("stubs");
+    remove(&made)?;
+    run(Command::new(python)
+        .args(["-m", "maturin", "generate-stubs", "--quiet", "--profile", "dev", "--interpreter"])
+        .arg(python)
+        .arg("--out")
+        .arg(&made)
+        .env("CARGO_TARGET_DIR", target_dir())
+        .current_dir(crate_folder))?;
+    let (declared, made) = (crate_folder.join("python/gaat/_gaat.pyi"), made.join("gaat/_gaat.pyi"));
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+    if read(&declared)? == read(&made)? {
+        return Ok(());
+    }
+    let (declared, made) = (declared.display(), made.display());
+    Err(format!(
+        "{declared} is not what the extension declares; take {made} in its place: cp {made} {declared}"
+    ))
 }
 
 /// The package before what is on the user's PYTHONPATH: packages whose loops the examples are written for need not be in the environment.

@@ -18,7 +18,8 @@ use tch::Tensor;
 /// `to_the_end`: every image takes all steps of fgsm, pgd and mi-fgsm, and those that are wrong clean are attacked too; else an image
 /// is left alone from where it is misclassified on.
 #[pyfunction]
-#[pyo3(signature = (adapter, pixels, labels, *, name, numbers, norm, eps, seed, index, to_the_end))]
+#[pyo3(signature = (adapter, pixels: "torch.Tensor", labels: "torch.Tensor", *, name, numbers, norm, eps: "float | str", seed, index, to_the_end)
+    -> "tuple[torch.Tensor, tuple[int, int]]")]
 #[expect(clippy::too_many_arguments, reason = "the keyword arguments of one Python function")]
 pub(crate) fn perturb<'py>(
     py: Python<'py>,

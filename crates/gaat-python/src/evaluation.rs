@@ -17,7 +17,8 @@ use std::path::PathBuf;
 /// `attacks`: names with their numbers as JSON. `listen` is called after every batch with stage, images done, images in all, and the
 /// share of them that withstood.
 #[pyfunction]
-#[pyo3(signature = (adapter, pixels, labels, *, attacks, norm, eps, batch_size, limit, seed, classes, probes, state, listen))]
+#[pyo3(signature = (adapter, pixels: "torch.Tensor", labels: "torch.Tensor", *, attacks, norm, eps: "float | str", batch_size, limit, seed, classes, probes,
+    state, listen: "collections.abc.Callable[[str, int, int, float], typing.Any] | None"))]
 #[expect(clippy::too_many_arguments, reason = "the keyword arguments of one Python function")]
 pub(crate) fn evaluate(
     py: Python<'_>,

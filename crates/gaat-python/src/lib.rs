@@ -14,40 +14,42 @@ mod tensor;
 mod training;
 mod words;
 
-use pyo3::prelude::*;
-use tensor::{unwrap, wrap};
+/// What Python imports as `gaat._gaat`.
+#[pyo3::pymodule]
+mod _gaat {
+    use crate::failed::failed;
+    use crate::tensor::{unwrap, wrap};
+    use pyo3::prelude::*;
 
-/// The very tensor, once through Rust: for tests.
-#[pyfunction]
-fn echo<'py>(tensor: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    wrap(tensor.py(), &unwrap(tensor)?)
-}
+    #[pymodule_export]
+    use crate::attacks::perturb;
+    #[pymodule_export]
+    use crate::evaluation::{evaluate, report};
+    #[pymodule_export]
+    use crate::method::Method;
+    #[pymodule_export]
+    use crate::training::{load, run_record, train};
+    #[pymodule_export]
+    use crate::words::parts;
 
-/// `exp(tensor)`, computed in Rust with its graph: for tests.
-#[pyfunction]
-fn exponential<'py>(tensor: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    wrap(tensor.py(), &unwrap(tensor)?.exp())
-}
+    /// The very tensor, once through Rust: for tests.
+    #[pyfunction]
+    #[pyo3(signature = (tensor: "torch.Tensor") -> "torch.Tensor")]
+    fn echo<'py>(tensor: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        wrap(tensor.py(), &unwrap(tensor)?)
+    }
 
-/// Path of the libtorch that Rust computes with.
-#[pyfunction]
-fn libtorch() -> PyResult<String> {
-    let machine = gaat::machine::Machine::inspect().map_err(failed::failed)?;
-    Ok(machine.library.display().to_string())
-}
+    /// `exp(tensor)`, computed in Rust with its graph: for tests.
+    #[pyfunction]
+    #[pyo3(signature = (tensor: "torch.Tensor") -> "torch.Tensor")]
+    fn exponential<'py>(tensor: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        wrap(tensor.py(), &unwrap(tensor)?.exp())
+    }
 
-#[pymodule]
-fn _gaat(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<method::Method>()?;
-    module.add_function(wrap_pyfunction!(attacks::perturb, module)?)?;
-    module.add_function(wrap_pyfunction!(evaluation::evaluate, module)?)?;
-    module.add_function(wrap_pyfunction!(evaluation::report, module)?)?;
-    module.add_function(wrap_pyfunction!(training::train, module)?)?;
-    module.add_function(wrap_pyfunction!(training::load, module)?)?;
-    module.add_function(wrap_pyfunction!(training::run_record, module)?)?;
-    module.add_function(wrap_pyfunction!(words::parts, module)?)?;
-    module.add_function(wrap_pyfunction!(echo, module)?)?;
-    module.add_function(wrap_pyfunction!(exponential, module)?)?;
-    module.add_function(wrap_pyfunction!(libtorch, module)?)?;
-    Ok(())
+    /// Path of the libtorch that Rust computes with.
+    #[pyfunction]
+    fn libtorch() -> PyResult<String> {
+        let machine = gaat::machine::Machine::inspect().map_err(failed)?;
+        Ok(machine.library.display().to_string())
+    }
 }

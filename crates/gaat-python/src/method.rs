@@ -63,6 +63,7 @@ impl Method {
     }
 
     /// The images to train on, `[N, C, H, W]`.
+    #[pyo3(signature = (adapter, pixels: "torch.Tensor", labels: "torch.Tensor", indices: "torch.Tensor") -> "torch.Tensor")]
     fn perturb<'py>(
         &self,
         py: Python<'py>,
@@ -77,6 +78,7 @@ impl Method {
     }
 
     /// The loss of each image with its graph, `[N]`.
+    #[pyo3(signature = (adapter, pixels: "torch.Tensor", labels: "torch.Tensor", indices: "torch.Tensor") -> "torch.Tensor")]
     fn losses<'py>(
         &self,
         py: Python<'py>,

@@ -27,7 +27,8 @@ type Given<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 /// saved, and its exception ends the run. `built_in`: for tests, the name of a published network; gaat's own form of it, from the
 /// weights of the module, is then trained in place of the module, which stays as it is.
 #[pyfunction]
-#[pyo3(signature = (adapter, images, validation, *, classes, recipe, out, resume, listen, built_in=None))]
+#[pyo3(signature = (adapter, images: "tuple[torch.Tensor, torch.Tensor]", validation: "tuple[torch.Tensor, torch.Tensor] | None", *, classes, recipe,
+    out, resume, listen: "collections.abc.Callable[[str], bool | None]", built_in=None))]
 #[expect(clippy::too_many_arguments, reason = "the keyword arguments of one Python function")]
 pub(crate) fn train(
     py: Python<'_>,

@@ -48,6 +48,7 @@ pub(crate) fn recipe(keys: &str) -> PyResult<CheckedRecipe> {
 
 /// The attacks that an ensemble consists of against a network of `classes` classes: names, and numbers as JSON.
 #[pyfunction]
+#[pyo3(signature = (name, norm, eps: "float | str", classes))]
 pub(crate) fn parts(
     name: &str,
     norm: &str,

@@ -49,6 +49,30 @@ def test_losses_of_the_method(method, images):
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5]), losses
 
 
+@pytest.mark.parametrize(
+    "method, keys",
+    [
+        ("gaat-paper", {}),
+        ("gaat-paper-diagonal", {}),
+        ("zerograd", {}),
+        ("nuat", {}),
+        ("liet", {"consistency": 0}),
+        ("fgsm-uap", {"consistency": 0}),
+        ("sora", {"step_limit": 0}),
+    ],
+)
+def test_a_loop_takes_the_losses_of_every_method_that_leaves_the_descent_alone(method, keys, images):
+    torch.manual_seed(0)
+    _, losses = loop(method, SmallNet(), images, by_loss=True, steps=30, **keys)
+    assert sum(losses[-5:]) < 0.95 * sum(losses[:5]), losses
+
+
+@pytest.mark.parametrize("method, key", [("liet", "consistency"), ("fgsm-uap", "consistency"), ("sora", "step-limit")])
+def test_a_term_of_the_descent_is_refused_by_its_key(method, key, images):
+    with pytest.raises(ValueError, match=f"{key} needs the backward pass of the descent.*set {key} to 0"):
+        gaat.Method(method, SmallNet(), eps=0.06).loss(images[0][:20], images[1][:20])
+
+
 def test_the_loss_is_that_of_the_perturbed_images(images):
     torch.manual_seed(0)
     x, y = images[0][:50], images[1][:50]

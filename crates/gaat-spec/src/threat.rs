@@ -68,10 +68,12 @@ impl PixelLength {
         self.numerator / self.denominator
     }
 
-    /// The length times `factor` (which must not be negative), still shown over the same denominator.
+    /// The length times `factor` (which must not be negative), still shown over the same denominator: to 15 digits, those that a product
+    /// of decimal numbers has in common with its exact value (0.1 times 0.1 is 0.01).
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
-        Self { numerator: self.numerator * factor.max(0.0), ..self }
+        let product = self.numerator * factor.max(0.0);
+        Self { numerator: format!("{product:.14e}").parse().unwrap_or(product), ..self }
     }
 }
 
@@ -206,6 +208,7 @@ mod tests {
         assert_eq!(length.value(), 8.0 / 255.0);
         assert_eq!("0.3".parse::<PixelLength>().unwrap().to_string(), "0.3");
         assert_eq!(length.scaled(1.25).to_string(), "10/255");
+        assert_eq!("0.1".parse::<PixelLength>().unwrap().scaled(0.1).to_string(), "0.01");
     }
 
     #[test]

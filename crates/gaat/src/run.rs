@@ -328,14 +328,19 @@ pub fn open_of(
     Ok(OpenedRun { classifier, description, record })
 }
 
-/// The same, with the weights set in `network`, which no catalogue needs to know.
+/// The same, with the weights set in `network`, which no catalogue needs to know: names and shapes of its tensors say whether they fit,
+/// and its variant where it has one.
 ///
 /// # Errors
-/// As [`open`], and when the weights are not those of such a network.
+/// As [`open`], and when a name, a shape or the variant differs.
 pub fn open_with(network: Box<dyn Classifier>, path: &Path, checkpoint: Checkpoint) -> Result<OpenedRun> {
     let (file, record) = saved(path, checkpoint)?;
     let (description, state) = weights::load(&file)?;
-    weights::fill(&file, &description, &state, network.as_ref())?;
+    // A network that has no variants is known by its tensors alone: the module whose exported program a run has trained, say.
+    if !network.variant().is_empty() {
+        weights::of_the_variant(&file, &description, network.as_ref())?;
+    }
+    weights::fill(&file, &state, network.as_ref())?;
     Ok(OpenedRun { classifier: network, description, record })
 }
 

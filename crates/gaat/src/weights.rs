@@ -202,22 +202,28 @@ pub(crate) fn build_network(
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     let built = description.build_of(catalogue, compute.device, compute.precision, 0);
     let classifier = built.map_err(|error| failed(error.to_string()))?;
-    fill(path, description, state, classifier.as_ref())?;
+    of_the_variant(path, description, classifier.as_ref())?;
+    fill(path, state, classifier.as_ref())?;
     Ok(classifier)
 }
 
-/// Loads the weights of the file at `path` into `classifier`, which is the described network.
-pub(crate) fn fill(
+/// Refuses weights of another variant than that of `classifier`.
+pub(crate) fn of_the_variant(
     path: &Path,
     description: &Description,
-    state: &[(String, Tensor)],
     classifier: &dyn Classifier,
 ) -> Result<()> {
-    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-    if classifier.variant() != description.variant {
-        let (found, ours) = (&description.variant, classifier.variant());
-        let model = description.model;
-        return Err(failed(format!("holds the variant `{found}` of {model}, this version builds `{ours}`")));
+    let (found, ours) = (&description.variant, classifier.variant());
+    if found == ours {
+        return Ok(());
     }
+    let reason =
+        format!("holds the variant `{found}` of {}, this network is the variant `{ours}`", description.model);
+    Err(Error::File { path: path.to_owned(), reason })
+}
+
+/// Loads the weights of the file at `path` into `classifier`, whose tensors have the same names and shapes.
+pub(crate) fn fill(path: &Path, state: &[(String, Tensor)], classifier: &dyn Classifier) -> Result<()> {
+    let failed = |reason: String| Error::File { path: path.to_owned(), reason };
     classifier.store().load(state).map_err(|error| failed(error.to_string()))
 }

@@ -29,7 +29,7 @@ class Method:
         optimizer.zero_grad(); loss.backward(); optimizer.step()
         method.observe(loss)
 
-    or take the loss of the method, which is the only way for ``trades``, ``mart`` and ``gradalign``::
+    or take the loss of the method, which is the only way for ``trades``, ``mart``, ``gradalign`` and ``nuat``::
 
         loss = method.loss(x, y)
         optimizer.zero_grad(); loss.backward(); optimizer.step()
@@ -38,7 +38,9 @@ class Method:
     ``awp+...``, need :func:`gaat.train`.
 
     Args:
-        method: ``natural``, ``rat``, ``gaat``, ``fgsm-rs``, ``n-fgsm``, ``trades``, ``mart`` or ``gradalign``.
+        method: ``natural``, ``rat``, ``gaat``, ``gaat-paper``, ``gaat-paper-diagonal``, ``fgsm-rs``, ``n-fgsm``, ``zerograd``, ``trades``,
+            ``mart``, ``gradalign`` or ``nuat``; ``liet`` and ``fgsm-uap`` with ``consistency=0``, ``sora`` with ``step_limit=0``: those terms
+            need the backward pass too.
         total_steps: Steps of the whole training; what grows over it, ``epsilon_warmup`` say, needs them.
         recipe: Keys of a recipe that are the method's own: ``steps``, ``step_size``, ``curvature``, ``refreshes``, ``seed``, ...
 

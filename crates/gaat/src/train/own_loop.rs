@@ -58,14 +58,20 @@ impl OwnLoop {
             recipe.method,
             MethodSpec::Free { .. } | MethodSpec::FgsmMep { .. } | MethodSpec::GaatMemory { .. }
         );
-        let has_limit = matches!(recipe.method, MethodSpec::OneStep(OneStepSpec { limit: Some(_), .. }));
-        if is_of_the_descent
-            || has_limit
-            || plan.awp().is_some()
-            || plan.consistency().is_some()
-            || plan.converge_smooth().is_some()
-        {
+        if is_of_the_descent || plan.awp().is_some() {
             return Err(impossible());
+        }
+        let has_limit = matches!(recipe.method, MethodSpec::OneStep(OneStepSpec { limit: Some(_), .. }));
+        let terms = [
+            ("step-limit", has_limit),
+            ("consistency", plan.consistency().is_some()),
+            ("converge-smooth", plan.converge_smooth().is_some()),
+        ];
+        if let Some((key, _)) = terms.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(Error::Usage(format!(
+                "{key} needs the backward pass of the descent, which a loop of your own makes itself: set {key} to 0, or train with a \
+                 whole training"
+            )));
         }
         if plan.accumulate() > 1 {
             return Err(Error::Usage(

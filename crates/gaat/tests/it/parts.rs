@@ -114,6 +114,31 @@ impl Classifier for PlainNet {
     }
 }
 
+/// The tensors of a [`PlainNet`], computed with by another program.
+struct OtherProgram(Box<PlainNet>);
+
+impl Classifier for OtherProgram {
+    fn logits(&self, pixels: &Tensor, mode: Mode) -> gaat::Result<Tensor> {
+        self.0.logits(pixels, mode)
+    }
+
+    fn input_shape(&self) -> InputShape {
+        self.0.input_shape()
+    }
+
+    fn class_count(&self) -> i64 {
+        self.0.class_count()
+    }
+
+    fn store(&self) -> &ParameterStore {
+        self.0.store()
+    }
+
+    fn variant(&self) -> &'static str {
+        "graph-1"
+    }
+}
+
 #[test]
 fn a_network_that_no_catalogue_knows_trains_resumes_and_opens() {
     tch::set_num_threads(1);
@@ -146,6 +171,19 @@ fn a_network_that_no_catalogue_knows_trains_resumes_and_opens() {
     assert!(store.named()[0].tensor != before && opened.description.model.to_string() == "plain-net");
     let error = open_of(&Catalogue::standard(), &place, Checkpoint::Last, None, ComputePrecision::Fp32).err();
     assert!(error.unwrap().to_string().contains("plain-net"));
+    let error = open_with(Box::new(OtherProgram(PlainNet::new())), &place, Checkpoint::Last).err();
+    assert!(error.unwrap().to_string().contains("this network is the variant `graph-1`"));
+
+    // A network without variants takes the weights of any program with its tensors: a module in Python, of its program of torch.export.
+    let place = folder.path().join("program");
+    let mut kept = KeptRun::open(&checked, &options(&place, false)).unwrap();
+    let network = Box::new(OtherProgram(PlainNet::new()));
+    let trained = network.0.weight.shallow_clone();
+    let training = Training { network, ..Training::of(&checked, &Catalogue::standard()).unwrap() };
+    training.run(&mut kept, &mut Quiet).unwrap();
+    drop(kept);
+    let opened = open_with(PlainNet::new(), &place, Checkpoint::Last).unwrap();
+    assert_eq!(opened.classifier.store().named()[0].tensor, trained);
 
     // What a network does not have is an error where it is needed, and no fallback.
     let averaged = recipe(&format!("{text}weight-averaging = 0.9\n"));
