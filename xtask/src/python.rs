@@ -43,7 +43,9 @@ pub(crate) fn python(setup: &Setup, arguments: &[OsString]) -> Result<()> {
     let package = package(&setup.root, &python, "dev")?;
     layout(setup, &python)?;
     stubs(&crate_folder, &python)?;
-    run(Command::new(&python).args(["-m", "mypy", "--strict", "python/gaat"]).current_dir(&crate_folder))?;
+    run(Command::new(&python)
+        .args(["-m", "mypy", "--strict", "python/gaat", "python/gaat_command"])
+        .current_dir(&crate_folder))?;
     run(Command::new(&python)
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
         .args(arguments)
@@ -118,14 +120,24 @@ fn stubs(crate_folder: &Path, python: &Path) -> Result<()> {
         .env("CARGO_TARGET_DIR", target_dir())
         .current_dir(crate_folder))?;
     let (declared, made) = (crate_folder.join("python/gaat/_gaat.pyi"), made.join("gaat/_gaat.pyi"));
-    let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
-    if read(&declared)? == read(&made)? {
+    let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| failed(path, error));
+    let told = imported(&read(&made)?);
+    if read(&declared)? == told {
         return Ok(());
     }
+    fs::write(&made, told).map_err(|error| failed(&made, error))?;
     let (declared, made) = (declared.display(), made.display());
     Err(format!(
         "{declared} is not what the extension declares; take {made} in its place: cp {made} {declared}"
     ))
+}
+
+/// Generated stubs with the modules that types are from which we write ourselves: generators import those of their own types alone.
+fn imported(stubs: &str) -> String {
+    let place = stubs.find("\nfrom ").map_or(0, |place| place + 1);
+    let (head, tail) = stubs.split_at(place);
+    format!("{head}import collections.abc\nimport typing\n\nimport torch\n{tail}")
 }
 
 /// The package before what is on the user's PYTHONPATH: packages whose loops the examples are written for need not be in the environment.

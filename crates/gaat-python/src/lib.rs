@@ -30,7 +30,7 @@ mod _gaat {
     #[pymodule_export]
     use crate::training::{load, run_record, train};
     #[pymodule_export]
-    use crate::words::parts;
+    use crate::words::{check_recipe, parts, recipe_keys};
 
     /// The very tensor, once through Rust: for tests.
     #[pyfunction]

@@ -25,6 +25,8 @@ pub(crate) struct Module {
     name: String,
     shape: InputShape,
     classes: i64,
+    normalization: Normalization,
+    precision: ComputePrecision,
     store: ParameterStore,
     draws: RefCell<Draws>,
     /// Passes allocate the same blocks again and again. The process is the user's, who gets the allocator back after the call.
@@ -44,12 +46,17 @@ impl Module {
             }
         }
         let name: String = adapter.getattr("name")?.extract()?;
+        let scaling: Option<(Vec<f64>, Vec<f64>)> = adapter.getattr("normalization")?.extract()?;
+        let in_bf16: bool = adapter.getattr("in_bf16")?.extract()?;
         // A published name stays with the published network.
         let is_published = name.parse::<ModelName>().is_ok_and(|name| name.published().is_ok());
         Ok(Self {
             name: if is_published { format!("own-{name}") } else { name },
             classes: adapter.getattr("classes")?.extract()?,
             shape: InputShape { channels, height, width },
+            normalization: scaling
+                .map_or_else(|| Normalization::identity(channels), |(mean, std)| Normalization { mean, std }),
+            precision: if in_bf16 { ComputePrecision::Bf16 } else { ComputePrecision::Fp32 },
             adapter: adapter.clone().unbind(),
             store,
             draws: RefCell::new(Rng::new(0).seeded(STREAM, 0)),
@@ -117,6 +124,16 @@ impl Classifier for Module {
 
     fn class_count(&self) -> i64 {
         self.classes
+    }
+
+    /// That of the module under autocast; its tensors stay in the dtype of the store.
+    fn compute_precision(&self) -> ComputePrecision {
+        self.precision
+    }
+
+    /// For the record: the adapter does it.
+    fn normalization(&self) -> Normalization {
+        self.normalization.clone()
     }
 
     fn store(&self) -> &ParameterStore {

@@ -18,7 +18,7 @@ EVERY = {
     "FAB": lambda model, eps, norm: attacks.FAB(model, norm, eps, steps=5),
     "FAB-t": lambda model, eps, norm: attacks.FAB(model, norm, eps, steps=5, multi_targeted=True, n_classes=4),
     "Square": lambda model, eps, norm: attacks.Square(model, norm, eps, n_queries=50),
-    "DeepFool": lambda model, eps, norm: attacks.DeepFool(model, eps, steps=5, norm=norm),
+    "DeepFool": lambda model, eps, norm: attacks.DeepFool(model, 5, eps=eps, norm=norm),
     "pgd-margin": lambda model, eps, norm: attacks.Named(model, "pgd-margin", eps, norm=norm, steps=5, restarts=2),
     "AutoAttack": lambda model, eps, norm: attacks.AutoAttack(
         model, norm, eps, verbose=False, version="custom", attacks_to_run=["apgd-ce", "fab-t"]
@@ -104,10 +104,10 @@ REFUSED = {
     "bytes": (lambda x, y: ((x * 255).byte(), y), TypeError, r"x.float\(\) / 255"),
     "double": (lambda x, y: (x.double(), y), TypeError, r"x.to\(torch.float32\)"),
     "normalised": (lambda x, y: (x * 4 - 2, y), ValueError, "leave Normalize out"),
-    "nan": (lambda x, y: (x * float("nan"), y), ValueError, "nan"),
+    "nan": (lambda x, y: (x * float("nan"), y), ValueError, "NaN"),
     "one image": (lambda x, y: (x[0], y[0]), ValueError, r"\[N, C, H, W\]"),
-    "short": (lambda x, y: (x, y[:-1]), ValueError, "expected 8 labels"),
-    "int32": (lambda x, y: (x, y.int()), ValueError, r"y.long\(\)"),
+    "short": (lambda x, y: (x, y[:-1]), ValueError, "a label for each of 8 images"),
+    "int32": (lambda x, y: (x, y.int()), TypeError, r"y.long\(\)"),
     "classes": (lambda x, y: (x, y + 10), ValueError, "the module has 10 classes"),
     "device": (lambda x, y: (x.to("meta"), y), ValueError, r'x.to\("cpu"\)'),
     "numpy": (lambda x, y: (x.numpy(), y), TypeError, "expected a torch.Tensor"),

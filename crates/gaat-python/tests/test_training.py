@@ -125,8 +125,6 @@ def test_what_does_not_fit_is_refused_with_the_line_that_mends(images):
             gaat.train(network(), (data, y), **KEYS)
     with pytest.raises(ValueError, match="crop_padding=4 and flip=True"):
         gaat.train(network(), Jittered(), **KEYS)
-    with pytest.raises(ValueError, match="did you mean `learning-rate`"):
-        gaat.train(network(), (x, y), learnign_rate=0.1, **KEYS)
     with pytest.raises(ValueError, match="requires a gradient"):
         gaat.train(network().requires_grad_(False), (x, y), **KEYS)
     frozen = network()

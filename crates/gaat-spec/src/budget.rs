@@ -58,8 +58,10 @@ impl Budget {
     /// When a number is 0 or out of bounds, or the attack is not for the norm of `threat`.
     pub fn attack(&self, name: AttackName, threat: &ThreatModel) -> Result<AttackSpec> {
         self.check_counts()?;
-        if threat.epsilon() > 0.0 && self.step_size.is_some_and(|step_size| step_size.value() == 0.0) {
-            return Err(Error::value("step-size", 0, "needs a length over 0"));
+        if let Some(step_size) =
+            self.step_size.filter(|step_size| threat.epsilon() > 0.0 || step_size.value() > 0.0)
+        {
+            threat.check_step(step_size)?;
         }
         let usual = AttackSpec::customary(name, threat)?;
         if name == AttackName::Fgsm {
@@ -105,19 +107,24 @@ impl Budget {
     }
 
     /// The numbers that are there: their names as in JSON, and their values.
+    /// Names of all numbers that attacks have, as in JSON.
+    pub const NAMES: [&'static str; 8] =
+        ["steps", "restarts", "random_start", "step_size", "queries", "searches", "targets", "samples"];
+
     fn given(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         fn shown<T: ToString>(name: &'static str, number: Option<T>) -> Option<(&'static str, String)> {
             number.map(|number| (name, number.to_string()))
         }
+        let [steps, restarts, random_start, step_size, queries, searches, targets, samples] = Self::NAMES;
         let numbers = [
-            shown("steps", self.steps),
-            shown("restarts", self.restarts),
-            shown("random_start", self.random_start),
-            shown("step_size", self.step_size),
-            shown("queries", self.queries),
-            shown("searches", self.searches),
-            shown("targets", self.targets),
-            shown("samples", self.samples),
+            shown(steps, self.steps),
+            shown(restarts, self.restarts),
+            shown(random_start, self.random_start),
+            shown(step_size, self.step_size),
+            shown(queries, self.queries),
+            shown(searches, self.searches),
+            shown(targets, self.targets),
+            shown(samples, self.samples),
         ];
         numbers.into_iter().flatten()
     }

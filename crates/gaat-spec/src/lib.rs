@@ -48,7 +48,7 @@ pub use model::{ImageNetDepth, ModelName, Nonlinearity, PreActForm, ShortcutInpu
 pub use model_choice::ModelChoice;
 pub use names::{
     AttackLabels, AttackStatistics, Checkpoint, CollapsePolicy, ComputePrecision, ConsistencyForm,
-    DatasetName, Head, OptimizerName, Residence, ScheduleName, SmoothingForm, judged_in,
+    DatasetName, Head, OptimizerName, Residence, ScheduleName, SmoothingForm, judged_in, nearest,
 };
 pub use normalization::NormalizationChoice;
 pub use one_step::{AttackStart, OneStepSpec, OpeningSpec, StepDraw};

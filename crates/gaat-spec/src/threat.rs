@@ -163,6 +163,21 @@ impl ThreatModel {
         Ok(Self { norm, epsilon })
     }
 
+    /// Refuses a step that no attack within this model takes: none at all, and in L-infinity one over 1.
+    ///
+    /// # Errors
+    /// When `step` is such a step.
+    pub fn check_step(&self, step: PixelLength) -> Result<()> {
+        if step.value() == 0.0 {
+            return Err(Error::value("step-size", step, "needs a length over 0"));
+        }
+        if self.norm == Norm::Linf && step.value() > 1.0 {
+            let reason = format!("pixels span [0, 1]; did you mean {step}/255?");
+            return Err(Error::value("step-size", step, reason));
+        }
+        Ok(())
+    }
+
     /// The same norm with `factor` (from 0 to 1) of the bound.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
@@ -225,6 +240,16 @@ mod tests {
         assert!(error.to_string().contains("8/255"), "{error}");
         let long = ThreatModel::new(Norm::L2, PixelLength::new(8.0).unwrap()).unwrap();
         assert_eq!((long.norm(), long.epsilon()), (Norm::L2, 8.0));
+    }
+
+    #[test]
+    fn a_step_of_two_is_taken_for_a_slip_where_pixels_span_less() {
+        let step = |text: &str| text.parse::<PixelLength>().unwrap();
+        let linf = threat(Norm::Linf, "8/255");
+        assert!(linf.check_step(step("2")).unwrap_err().to_string().contains("did you mean 2/255?"));
+        assert!(linf.check_step(step("0")).is_err());
+        linf.check_step(step("1")).unwrap();
+        threat(Norm::L2, "3").check_step(step("2")).unwrap();
     }
 
     #[test]

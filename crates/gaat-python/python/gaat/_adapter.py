@@ -35,13 +35,14 @@ class Adapter:
         sample: torch.Tensor,
         input_shape: tuple[int, int, int],
         classes: int,
-        scaling: tuple[torch.Tensor, torch.Tensor] | None,
+        normalization: tuple[list[float], list[float]] | None,
         autocast: torch.dtype | None,
         channels_last: bool,
     ) -> None:
         self.module, self.name, self.sample = module, name, sample
         self.input_shape, self.classes = input_shape, classes
-        self._scaling, self._autocast, self.channels_last = scaling, autocast, channels_last
+        self.normalization, self._autocast, self.channels_last = normalization, autocast, channels_last
+        self._scaling = None if normalization is None else [sample.new_tensor(numbers).view(1, -1, 1, 1) for numbers in normalization]
         parts = list(module.modules())
         self._norms = [part for part in parts if isinstance(part, _BatchNorm) and part.track_running_stats]
         norms = {id(norm) for norm in self._norms}
@@ -56,6 +57,11 @@ class Adapter:
         # A module in training keeps the parts of it that its owner has put into evaluation, frozen normalisations say.
         self._given = [(part, part.training) for part in parts] if module.training else None
         self._mode: int | None = None
+
+    @property
+    def in_bf16(self) -> bool:
+        """Whether the module computes in bfloat16, though its tensors are wider."""
+        return self._autocast == torch.bfloat16
 
     def __call__(self, pixels: torch.Tensor, mode: int) -> torch.Tensor:
         if mode != self._mode:
@@ -98,7 +104,21 @@ class Adapter:
                 f"{type(self.module).__name__}.forward gave a tensor {list(found.shape)} for {pixels.shape[0]} images, and gaat "
                 "needs logits [N, classes] of at least 2 classes: wrap the module in one that returns them"
             )
+        if self.classes and found.shape[1] != self.classes:
+            raise ValueError(f"the module gives {found.shape[1]} logits, and gaat.Model was told of {self.classes} classes")
         return found.to(pixels.dtype)
+
+    def check_gradient(self) -> None:
+        """Refuses a module whose logits have no gradient in the pixels: an attack would get nowhere, and a training would not notice."""
+        pixels = self.sample.new_full((2, *self.input_shape), 0.5).requires_grad_()
+        with self.clones():
+            logits = self(pixels, EVAL)
+            found = torch.autograd.grad(logits.sum(), pixels, allow_unused=True)[0] if logits.requires_grad else None
+        if found is None:
+            raise ValueError(
+                f"the logits of {type(self.module).__name__} have no gradient in the pixels, which attacks climb: take detach(), "
+                "torch.no_grad() and operations without a derivative out of forward"
+            )
 
     def _computing(self, device: str) -> contextlib.AbstractContextManager[Any]:
         if self._autocast is None:
@@ -152,7 +172,7 @@ class Adapter:
             sample=self.sample,
             input_shape=self.input_shape,
             classes=self.classes,
-            scaling=self._scaling,
+            normalization=self.normalization,
             autocast=self._autocast,
             channels_last=self.channels_last,
         )

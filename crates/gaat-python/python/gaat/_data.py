@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
 
 _PIXELS = ("pixel_values", "pixels", "image", "images", "x")
 _LABELS = ("labels", "label", "y", "targets")
@@ -15,20 +16,30 @@ _LABELS = ("labels", "label", "y", "targets")
 def collect(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels and labels on the CPU, out of a pair of tensors, a ``Dataset``, a ``DataLoader`` or anything that gives batches."""
     if _is_pair(data):
-        x, y = data
-        return x.detach().cpu(), torch.as_tensor(y).detach().cpu()
+        x, y = (torch.as_tensor(part).detach().cpu() for part in data)
+        check_labels(y, len(x))
+        return x, y
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
         data = DataLoader(data, batch_size=256)
+    if isinstance(data, (torch.Tensor, str)) or not isinstance(data, Iterable):
+        raise TypeError(f"data is {type(data).__name__}: expected (pixels, labels), a Dataset or a DataLoader")
     pairs = [_pair(batch) for batch in data]
     if not pairs:
         raise ValueError("the data holds no batch")
-    return torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
+    x, y = torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
+    check_labels(y, len(x))
+    return x, y
 
 
 def steady(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """As :func:`collect`, in an order that is the same every time, and refused where the images are not: for a training, which a stop
-    must not change. Of a ``DataLoader`` the data set is read in its own order."""
+    must not change. Of a ``DataLoader`` the data set is read in its own order, and the whole of it."""
     if isinstance(data, DataLoader) and not isinstance(data.dataset, IterableDataset):
+        if type(data.sampler) not in (SequentialSampler, RandomSampler):
+            raise ValueError(
+                f"the DataLoader chooses images by {type(data.sampler).__name__}, and a training reads the whole data set in its own order: "
+                "give torch.utils.data.Subset(dataset, indices) for a part of it"
+            )
         data = DataLoader(
             data.dataset, batch_size=data.batch_size or 256, num_workers=data.num_workers, collate_fn=data.collate_fn
         )
@@ -68,15 +79,33 @@ def check_range(x: torch.Tensor) -> None:
     if not x.is_floating_point():
         raise TypeError(f"expected images of bytes or floating-point numbers, found {x.dtype}")
     least, most = (float(number) for number in torch.aminmax(x))
-    if not (least >= 0 and most <= 1):
-        raise ValueError(
-            f"the images hold numbers from {least:g} to {most:g}, attacks move pixels in [0, 1]: leave Normalize out of the "
-            "transforms, and give its mean and std to gaat.Model"
-        )
+    if least >= 0 and most <= 1:
+        return
+    if math.isnan(least) or math.isnan(most):
+        raise ValueError("the images hold numbers that are not numbers (NaN)")
+    if -1e-3 < least and most < 1 + 1e-3:
+        mended = "a resizing overshoots so: x.clamp(0, 1) mends it"
+    elif least >= 0 and 2 < most <= 255:
+        mended = "these look like bytes: divide them by 255"
+    else:
+        mended = "leave Normalize out of the transforms, and give its mean and std to gaat.Model"
+    raise ValueError(f"the images hold numbers from {least:.9g} to {most:.9g}, attacks move pixels in [0, 1]: {mended}")
+
+
+def check_labels(y: torch.Tensor, count: int) -> None:
+    """Refuses labels that are not one class for each of ``count`` images."""
+    if y.dim() == 2 and y.shape[1] == 1:
+        raise ValueError(f"y: expected labels [N], found {list(y.shape)}: y.squeeze(1) mends it")
+    if y.dim() == 2 and len(y) == count:
+        raise ValueError(f"y: expected a class for each image, [N], found {list(y.shape)}: y.argmax(1) finds the classes of one-hot labels")
+    if y.dim() != 1 or len(y) != count:
+        raise ValueError(f"y: expected a label for each of {count} images, [N], found {list(y.shape)}")
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"y: expected labels of whole numbers, found {y.dtype}: y.long() converts")
 
 
 def _is_pair(data: Any) -> bool:
-    return isinstance(data, (tuple, list)) and len(data) == 2 and isinstance(data[0], torch.Tensor) and data[0].dim() == 4
+    return isinstance(data, (tuple, list)) and len(data) == 2 and getattr(data[0], "ndim", None) == 4
 
 
 def _pair(batch: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -53,7 +53,7 @@ class Attack:
 
     def _perturb(self, x: torch.Tensor, y: torch.Tensor, index: int) -> torch.Tensor:
         x, y = self.model.batch(x, y)
-        with self.model.opened(x.shape[1:]) as adapter:
+        with self.model.opened(x.shape[1:], needs_gradient=self.name != "square") as adapter:
             self.model.check_labels(y)
             perturbed, passes = _gaat.perturb(
                 adapter,
@@ -159,6 +159,7 @@ class APGD(Attack):
         loss: str = "ce",
         eot_iter: int = 1,
         rho: float = 0.75,
+        verbose: bool = False,
     ) -> None:
         _same("rho", rho, 0.75)
         if loss not in ("ce", "dlr"):
@@ -180,6 +181,7 @@ class APGDT(Attack):
         eot_iter: int = 1,
         rho: float = 0.75,
         n_classes: int = 10,
+        verbose: bool = False,
     ) -> None:
         _same("rho", rho, 0.75)
         _same("eot_iter", eot_iter, 1)
@@ -242,8 +244,9 @@ class Square(Attack):
 class CW(Attack):
     """The least L2 perturbation by gradient descent (Carlini and Wagner 2017), kept to the ball of radius ``eps``."""
 
+    # By position torchattacks means c and steps here, and a radius it does not have.
     def __init__(
-        self, model: Model | nn.Module, eps: Length, steps: int = 1000, *, searches: int = 9, seed: int = 0
+        self, model: Model | nn.Module, *, eps: Length, steps: int = 1000, searches: int = 9, seed: int = 0
     ) -> None:
         super().__init__(model, "cw", eps, "L2", seed, steps=steps, searches=searches)
 
@@ -254,10 +257,10 @@ class DeepFool(Attack):
     def __init__(
         self,
         model: Model | nn.Module,
-        eps: Length,
         steps: int = 50,
         overshoot: float = 0.02,
         *,
+        eps: Length,
         norm: str = "L2",
         seed: int = 0,
     ) -> None:

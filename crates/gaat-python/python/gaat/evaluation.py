@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from ._data import check_range, collect
 from .model import Model
 
 Named = str | tuple[str, dict[str, Any]]
+_LOG = logging.getLogger("gaat")
 
 
 class Verdict:
@@ -74,7 +76,7 @@ class Verdict:
 
     def __repr__(self) -> str:
         low, high = self.interval
-        alarms = f", {len(self.alarms)} alarms" if self.alarms else ""
+        alarms = f", alarms: {len(self.alarms)}" if self.alarms else ""
         return f"clean {self.clean:.2%}, robust {self.robust:.2%} ({low:.2%} to {high:.2%}) of {self.examples} images{alarms}"
 
 
@@ -99,11 +101,15 @@ def evaluate(
     Args:
         data: ``(pixels, labels)``, a ``Dataset``, a ``DataLoader`` or anything that gives batches; floating-point pixels in [0, 1], or
             bytes.
+        eps: Radius of the ball in units of pixels, a number or a text such as ``"8/255"``; ``norm`` is ``"Linf"`` or ``"L2"``.
         attacks: Names, with their numbers where these are not to be customary: ``["fgsm", ("pgd", {"steps": 20, "restarts": 1})]``.
+            Numbers: ``steps``, ``restarts``, ``step_size``, ``random_start``, ``queries``, ``searches``, ``targets``, ``samples``.
+        batch_size: Images of one pass.
         n: Judge only so many images, chosen by ``seed``.
+        seed: Of random starts too: the same program gives the same verdict on a processor.
         state: A file that the judgement continues from where it was stopped.
         classes: Names of the classes.
-        probe_images: Images that random noise and other budgets are tried on, for the alarms; 0 leaves that out.
+        probe_images: Images that random noise, ``noise_draws`` draws of it, and other budgets are tried on, for the alarms; 0 leaves that out.
         progress: Called after every batch with attack, images done, images in all, and the share that withstood.
 
     Raises:
@@ -125,7 +131,7 @@ def evaluate(
         check_range(pixels)
         pixels = pixels.to(sample.dtype)
     labels = labels.long()
-    named = [(attack, {}) if isinstance(attack, str) else attack for attack in attacks]
+    named = _named(attacks)
     with model.opened(pixels.shape[1:]) as adapter:
         model.check_labels(labels)
         names = [str(index) for index in range(adapter.classes)] if classes is None else list(classes)
@@ -146,7 +152,32 @@ def evaluate(
             state=None if state is None else os.fspath(state),
             listen=progress,
         )
-    return Verdict(json.loads(found), model.name)
+    verdict = Verdict(json.loads(found), model.name)
+    if verdict.clean * len(names) < 1.5:
+        _LOG.warning(
+            "clean accuracy %.1f %% of %d classes is hardly better than chance: are the pixels normalised twice, or not at all?",
+            100 * verdict.clean,
+            len(names),
+        )
+    return verdict
+
+
+def _named(attacks: Sequence[Named]) -> list[tuple[str, dict[str, Any]]]:
+    """Attacks with their numbers, refused where they are not the names of any."""
+    wanted = 'attacks: expected a list such as ["fgsm", ("pgd", {"steps": 20})]'
+    if isinstance(attacks, str) or not isinstance(attacks, Sequence):
+        raise TypeError(f"{wanted}, found {attacks!r}")
+    if not attacks:
+        raise ValueError(f"{wanted}, found none: without an attack every image would count as robust")
+    named: list[tuple[str, dict[str, Any]]] = []
+    for attack in attacks:
+        if isinstance(attack, str):
+            named.append((attack, {}))
+        elif isinstance(attack, tuple) and len(attack) == 2 and isinstance(attack[0], str) and isinstance(attack[1], dict):
+            named.append(attack)
+        else:
+            raise TypeError(f"{wanted}, found {attack!r} in it")
+    return named
 
 
 def clean_accuracy(model: Model | nn.Module, x: torch.Tensor, y: torch.Tensor, batch_size: int = 250) -> float:

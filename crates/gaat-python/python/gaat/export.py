@@ -37,6 +37,11 @@ def export(
     ['eval.pt2', 'net.pt2']
     """
     module = model.module if isinstance(model, Model) else model
+    if not isinstance(example, torch.Tensor):
+        raise TypeError(f"example: expected a tensor of images, found {type(example).__name__}; the order is model, example, path")
+    for place in (path, evaluation):
+        if place is not None and not os.fspath(place).endswith(".pt2"):
+            raise ValueError(f"{place}: a program of torch.export is a file that ends in .pt2")
     if example.dim() != 4 or len(example) < 2:
         raise ValueError(f"example: expected at least 2 images [N, C, H, W], found {list(example.shape)}")
     modes = [(part, part.training) for part in module.modules()]

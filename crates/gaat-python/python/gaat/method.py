@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from . import _gaat
+from ._recipe import check_keys, to_json
 from .model import Model
 
 
@@ -34,15 +34,17 @@ class Method:
         loss = method.loss(x, y)
         optimizer.zero_grad(); loss.backward(); optimizer.step()
 
-    ``alarms`` lists what was noticed of a collapse. Methods made of the backward pass itself, ``free``, ``fgsm-mep``, ``gaat-memory`` and
-    ``awp+...``, need :func:`gaat.train`.
+    ``alarms`` lists what was noticed of a collapse. Methods made of the backward pass itself, ``free``, ``gaat-free``, ``fgsm-mep``,
+    ``gaat-memory`` and ``awp+...``, need :func:`gaat.train`.
 
     Args:
         method: ``natural``, ``rat``, ``gaat``, ``gaat-paper``, ``gaat-paper-diagonal``, ``fgsm-rs``, ``n-fgsm``, ``zerograd``, ``trades``,
-            ``mart``, ``gradalign`` or ``nuat``; ``liet`` and ``fgsm-uap`` with ``consistency=0``, ``sora`` with ``step_limit=0``: those terms
-            need the backward pass too.
+            ``mart``, ``gradalign`` or ``nuat``; ``liet`` (by its loss) and ``fgsm-uap`` with ``consistency=0``, ``sora`` with
+            ``step_limit=0``: those terms need the backward pass too.
+        eps: Radius of the ball in units of pixels, a number or a text such as ``"8/255"``; ``norm`` is ``"Linf"`` or ``"L2"``.
         total_steps: Steps of the whole training; what grows over it, ``epsilon_warmup`` say, needs them.
-        recipe: Keys of a recipe that are the method's own: ``steps``, ``step_size``, ``curvature``, ``refreshes``, ``seed``, ...
+        recipe: Keys of a recipe that are the method's own: ``steps``, ``step_size``, ``curvature``, ``refreshes``, ``seed``, ...; one that a
+            loop does itself is refused.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> method = Method("rat", net, eps=0.1, steps=3)
@@ -67,24 +69,33 @@ class Method:
         self.model = Model.of(model)
         self.alarms: list[Alarm] = []
         self._total = total_steps
+        check_keys(recipe, has_own_loop=True)
+        if recipe.get("epsilon_warmup") and total_steps is None:
+            raise ValueError("epsilon_warmup grows over the whole training: say how long it is by total_steps")
         keys = {"dataset": "folder", "model": "own-network", **recipe, "method": method, "epsilon": eps, "norm": norm.lower()}
-        self._recipe = json.dumps({name.replace("_", "-"): value for name, value in keys.items() if value is not None})
+        self._recipe = to_json(keys)
+        _gaat.check_recipe(self._recipe)
+        self._climbs = method != "natural"
         self._inner: _gaat.Method | None = None
         self._shape: tuple[int, ...] = ()
 
     def perturb(self, x: torch.Tensor, y: torch.Tensor, index: torch.Tensor | None = None) -> torch.Tensor:
         """The perturbation of ``x`` to train on, ``[N, C, H, W]``: ``x + delta`` lies in [0, 1], and in the ball unless the method is
-        published otherwise. ``index``: places of the images in the training set, for methods that remember images."""
+        published otherwise.
+
+        ``x``: pixels in [0, 1] in the dtype of the module, ``[N, C, H, W]``; ``y``: classes, int64, ``[N]``; ``index``: places of the images
+        in the training set, ``[N]``, for methods that remember images.
+        """
         x, y = self.model.batch(x, y)
-        with self.model.opened(x.shape[1:]) as adapter:
+        with self.model.opened(x.shape[1:], needs_gradient=self._climbs) as adapter:
             self.model.check_labels(y)
             images: torch.Tensor = self._method(adapter, x).perturb(adapter, x, y, self._index(x, index))
         return images - x
 
     def loss(self, x: torch.Tensor, y: torch.Tensor, index: torch.Tensor | None = None) -> torch.Tensor:
-        """The loss of the method, a mean over the batch, with its graph; it is observed already."""
+        """The loss of the method, a mean over the batch, with its graph; it is observed already. Arguments as :meth:`perturb`."""
         x, y = self.model.batch(x, y)
-        with self.model.opened(x.shape[1:], trains=True) as adapter:
+        with self.model.opened(x.shape[1:], trains=True, needs_gradient=self._climbs) as adapter:
             self.model.check_labels(y)
             losses: torch.Tensor = self._method(adapter, x).losses(adapter, x, y, self._index(x, index))
             loss = losses.mean()

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ._adapter import EVAL, Adapter
+from ._data import check_labels, check_range
 
 _COMPUTED_IN = (torch.float32, torch.float64)
 
@@ -63,6 +64,9 @@ class Model:
                 raise ValueError(f"mean has {len(self.mean)} channels, std {len(self.std)}")
             if not all(number > 0 for number in self.std):
                 raise ValueError(f"std = {self.std}: every channel needs a number over 0")
+            if not all(0 <= number <= 1 for number in self.mean):
+                raise ValueError(f"mean = {self.mean}: pixels lie in [0, 1]; numbers of bytes want mean / 255 and std / 255")
+        _check_autocast(autocast)
         self.autocast = autocast
         self.name = name or _kebab(type(module).__name__)
         self._channels_last = channels_last
@@ -70,6 +74,7 @@ class Model:
         if channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         self._classes = classes
+        self._has_gradient = False
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -100,10 +105,10 @@ class Model:
         return torch.empty(0, device=device, dtype=dtype)
 
     @contextlib.contextmanager
-    def opened(self, input_shape: Sequence[int], *, trains: bool = False) -> Iterator[Adapter]:
+    def opened(self, input_shape: Sequence[int], *, trains: bool = False, needs_gradient: bool = False) -> Iterator[Adapter]:
         """The module for one call of the engine, on images of ``(channels, height, width)``; afterwards it is what it was.
 
-        With ``trains`` buffers keep what they have learned.
+        With ``trains`` buffers keep what they have learned. With ``needs_gradient`` a module without a gradient in the pixels is refused.
         """
         with self._lock:
             sample = self.sample
@@ -112,9 +117,8 @@ class Model:
             modes = [(part, part.training) for part in parts]
             tracks = [(part, part.track_running_stats) for part in parts if hasattr(part, "track_running_stats")]
             held = [(part._buffers, key, value) for part in parts for key, value in part._buffers.items() if value is not None]
-            autocast = self.autocast
-            if autocast is None and torch.is_autocast_enabled(sample.device.type):
-                autocast = torch.get_autocast_dtype(sample.device.type)
+            autocast = self.computes_in()
+            _check_autocast(autocast)
             try:
                 with (
                     torch.inference_mode(False),
@@ -130,7 +134,7 @@ class Model:
                         sample=sample,
                         input_shape=(channels, height, width),
                         classes=self._classes or 0,
-                        scaling=self._scaling(channels, sample),
+                        normalization=self._normalization(channels),
                         autocast=autocast,
                         channels_last=self._channels_last or False,
                     )
@@ -139,6 +143,10 @@ class Model:
                             blank = sample.new_zeros(1, channels, height, width)
                             self._classes = adapter(blank, EVAL).shape[1]
                         adapter.classes = self._classes
+                    if needs_gradient and not self._has_gradient:
+                        with self.alone():
+                            adapter.check_gradient()
+                        self._has_gradient = True
                     if self._channels_last is None:
                         adapter.channels_last = self._gains_by_channels_last(adapter)
                     yield adapter
@@ -151,6 +159,13 @@ class Model:
                 for part, track in tracks:
                     part.track_running_stats = track
 
+    def computes_in(self) -> torch.dtype | None:
+        """The dtype of autocast that the module computes in, its own or that around this call; ``None`` for that of its parameters."""
+        device = self.sample.device.type
+        if self.autocast is None and torch.is_autocast_enabled(device):
+            return torch.get_autocast_dtype(device)
+        return self.autocast
+
     def alone(self, seed: int = 0) -> contextlib.AbstractContextManager[None]:
         """A while in which the module draws by ``seed``, after which torch's own generators are what they were."""
         return _seeded(self.sample.device, seed)
@@ -162,12 +177,15 @@ class Model:
                 self._found_channels_last[device] = adapter.gains_by_channels_last()
         return self._found_channels_last[device]
 
-    def _scaling(self, channels: int, sample: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    def _normalization(self, channels: int) -> tuple[list[float], list[float]] | None:
         if self.mean is None or self.std is None:
             return None
         if len(self.mean) != channels:
-            raise ValueError(f"mean and std have {len(self.mean)} channels, the images {channels}")
-        return sample.new_tensor(self.mean).view(1, -1, 1, 1), sample.new_tensor(self.std).view(1, -1, 1, 1)
+            raise ValueError(
+                f"mean and std have {len(self.mean)} channels, the images {channels}: images are [N, C, H, W], and x.permute(0, 3, 1, 2) "
+                "brings [N, H, W, C] there"
+            )
+        return list(self.mean), list(self.std)
 
     def batch(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pixels ``[N, C, H, W]`` in [0, 1] and labels ``[N]``, refused with the line that mends them."""
@@ -185,15 +203,11 @@ class Model:
             raise TypeError("x holds bytes, attacks move pixels in [0, 1]: give x.float() / 255")
         if x.dtype != sample.dtype:
             raise TypeError(f"x is {x.dtype}, the module computes in {sample.dtype}: give x.to({sample.dtype})")
-        if y.dim() != 1 or y.dtype != torch.int64 or len(y) != len(x):
-            raise ValueError(f"y: expected {len(x)} labels [N] of torch.int64, found {list(y.shape)} of {y.dtype}; y.long() converts")
+        check_labels(y, len(x))
+        if y.dtype != torch.int64:
+            raise TypeError(f"y: expected labels of torch.int64, found {y.dtype}: y.long() converts")
         x = x.detach()
-        least, most = (float(number) for number in torch.aminmax(x))
-        if not (least >= 0 and most <= 1):
-            raise ValueError(
-                f"x holds numbers from {least:g} to {most:g}, attacks move pixels in [0, 1]: leave Normalize out of the transforms, "
-                "and give its mean and std to gaat.Model"
-            )
+        check_range(x)
         with torch.inference_mode(False):
             # Tensors of inference mode have no place in a graph.
             return (x.clone() if x.is_inference() else x), (y.clone() if y.is_inference() else y)
@@ -202,6 +216,13 @@ class Model:
         """Refuses labels that the module has no logit for, once its classes are known."""
         if self._classes is not None and not (0 <= int(y.min()) and int(y.max()) < self._classes):
             raise ValueError(f"y holds labels from {int(y.min())} to {int(y.max())}, the module has {self._classes} classes, from 0")
+
+
+def _check_autocast(dtype: torch.dtype | None) -> None:
+    if dtype not in (None, torch.bfloat16):
+        raise ValueError(
+            f"autocast in {dtype}: the gradients that attacks need become 0 in its narrow range; torch.bfloat16 has the range of float32"
+        )
 
 
 @contextlib.contextmanager

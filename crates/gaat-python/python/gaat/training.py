@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
 from . import _gaat
 from ._data import steady, to_bytes
+from ._recipe import check_keys, to_json
 from .model import Model
 from .runs import Run
 
@@ -65,12 +67,16 @@ def train(
 
     Args:
         data: ``(pixels, labels)``, a ``Dataset`` or a ``DataLoader``, whose batch size is taken; pixels are bytes or multiples of 1/255.
-        method: ``natural``, ``rat``, ``gaat``, ``fgsm-rs``, ``n-fgsm``, ``free``, ``trades``, ...
-        validation: A share of ``data``, or images as ``data``: they choose the best epoch.
+        method: ``natural``, ``rat``, ``gaat``, ``fgsm-rs``, ``n-fgsm``, ``free``, ``trades``, ...; a wrong name lists them all.
+        eps: Radius of the ball in units of pixels, a number or a text such as ``"8/255"``; ``norm`` is ``"Linf"`` or ``"L2"``.
+        validation: A share of ``data``, or images as ``data``: they choose the best epoch. ``None``: no validation.
         out: The run directory. Nothing is kept without one.
         resume: Continues from the state in ``out``, bit for bit on a CPU; begins where there is none.
-        on_event: Called with every event; ``False`` stops the run with its state saved.
-        recipe: Any other key of a recipe, ``batch_size``, ``learning_rate``, ``schedule``, ``seed``, ``weight_averaging``, ...
+        on_event: Called with every event, a ``dict`` with the key ``event``: ``step`` (with ``step``, ``loss``), ``epoch`` (with ``record``,
+            the numbers of the epoch), ...; ``False`` stops the run with its state saved. Epochs are told to the logger ``gaat`` too, at
+            the level INFO, and alarms at WARNING.
+        recipe: Other keys of a recipe with underscores, ``batch_size``, ``learning_rate``, ``schedule``, ``seed``, ``weight_averaging``, ...:
+            ``gaat train --help`` tells of each, and ``Run.recipe`` holds the values of a run. A key without effect here is refused.
 
     Raises:
         KeyboardInterrupt: After Ctrl-C, when the step is over and the state saved.
@@ -83,10 +89,12 @@ def train(
     >>> run.status, len(run.epochs)
     ('done', 2)
     """
+    check_keys(recipe)
     model = Model.of(model)
     pixels, labels = steady(data)
     pixels = to_bytes(pixels)
     given = None
+    validation = 0.0 if validation is None else validation
     if not isinstance(validation, (int, float)):
         seen, answers = steady(validation)
         given = (to_bytes(seen), answers.long())
@@ -95,32 +103,35 @@ def train(
         "batch_size": data.batch_size if isinstance(data, DataLoader) and data.batch_size else 128,
         "crop_padding": 0,
         "flip": False,
-        "precision": "fp32",
         **recipe,
         "method": method,
         "epsilon": eps,
         "norm": norm.lower(),
         "epochs": epochs,
         "model": "own-network",
-        "normalization": "none",
+        "normalization": _written(model),
+        "precision": "bf16" if model.computes_in() == torch.bfloat16 else "fp32",
         "validation_fraction": 0.0 if given is not None else float(validation),
     }
-    text = json.dumps({name.replace("_", "-"): value for name, value in keys.items() if value is not None})
+    text = to_json(keys)
     with _Stop() as stop:
 
         def listen(event: str) -> bool | None:
             told = json.loads(event)
             if told.get("event") == "epoch":
-                _LOG.info("epoch %s: %s", told.get("epoch"), told)
+                numbers = told["record"]
+                _LOG.info("epoch %s: %s", numbers["epoch"], numbers)
+                for alarm in numbers["alarms"]:
+                    _LOG.warning("epoch %s: %s", numbers["epoch"], alarm)
             goes_on = on_event(told) if on_event else None
             return False if stop.asked else goes_on
 
-        with model.opened(pixels.shape[1:], trains=True) as adapter:
+        with model.opened(pixels.shape[1:], trains=True, needs_gradient=method != "natural") as adapter:
             adapter.check_trainable()
             model.check_labels(labels)
             names = [str(index) for index in range(adapter.classes)] if classes is None else list(classes)
-            record = json.loads(
-                _gaat.train(
+            try:
+                found = _gaat.train(
                     adapter,
                     (pixels, labels.long()),
                     given,
@@ -130,8 +141,17 @@ def train(
                     resume=resume,
                     listen=listen,
                 )
-            )
+            except FileExistsError as error:
+                raise FileExistsError(f"{error} (resume=True continues a run that is there)") from None
+            record = json.loads(found)
     if stop.asked and record["status"] != "done":
         where = "nothing was kept" if out is None else f"the state is saved in {out}, and resume=True continues from it"
         raise KeyboardInterrupt(f"the training was stopped; {where}")
     return Run(out, record)
+
+
+def _written(model: Model) -> str:
+    """The normalisation of ``model`` as a recipe has it, so that a run does not continue with another one."""
+    if model.mean is None or model.std is None:
+        return "none"
+    return "/".join(",".join(map(repr, numbers)) for numbers in (model.mean, model.std))

@@ -7,7 +7,7 @@ use crate::bounds;
 use crate::error::{Error, Result};
 use crate::method::{Anchor, AwpSpec, BaseMethod, Curvature, GaatSpec, MethodName, MethodSpec, PgdSpec};
 use crate::one_step::OpeningSpec;
-use crate::threat::{Norm, PixelLength};
+use crate::threat::{Norm, PixelLength, ThreatModel};
 
 /// The method that the filled recipe `f` asks for.
 pub(super) fn of(f: &Recipe, method: MethodName) -> Result<MethodSpec> {
@@ -101,9 +101,7 @@ fn pgd(f: &Recipe) -> Result<PgdSpec> {
 
 pub(super) fn step_size(f: &Recipe) -> Result<PixelLength> {
     let step_size = need(f.step_size, "step-size")?;
-    if step_size.value() == 0.0 {
-        return Err(Error::value("step-size", step_size, "needs a length over 0"));
-    }
+    ThreatModel::new(need(f.norm, "norm")?, PixelLength::ZERO)?.check_step(step_size)?;
     Ok(step_size)
 }
 
