@@ -211,7 +211,7 @@ mod tests {
         let found = notes("method = \"fgsm-rs\"\nepsilon = 0.3\nstep-size = 0.6");
         assert!(found.len() == 1 && found[0].starts_with("fgsm-rs: a step of 0.6 is longer"), "{found:?}");
         assert_eq!(notes("method = \"rat\"\nepsilon = 0.3\nstep-size = 0.3"), [""; 0]);
-        assert_eq!(notes("method = \"rat\"\nepsilon = \"8/255\"\nstep-size = 2").len(), 1);
+        assert_eq!(notes("method = \"rat\"\nepsilon = \"8/255\"\nstep-size = 0.9").len(), 1);
         assert_eq!(notes("method = \"natural\"\nepsilon = 0.3"), [""; 0]);
     }
 }

@@ -674,6 +674,7 @@ mod tests {
             ("epsilon = 8", "8/255"),
             ("epsilon = 0", "natural"),
             ("step-size = 0", "step-size"),
+            ("step-size = 2", "did you mean 2/255?"),
             ("steps = 0", "steps"),
             ("curvature-draws = 0", "curvature-draws"),
             ("refreshes = 0", "refreshes"),

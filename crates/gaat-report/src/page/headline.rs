@@ -23,25 +23,12 @@ impl RunPage<'_> {
         let Some(Judged { evaluation, checkpoint, .. }) = self.best_known() else {
             return "The network has not been judged on test images yet.".to_owned();
         };
-        let digits = decimals(evaluation.examples);
-        let (low, high) = evaluation.robust_interval;
-        let names: Vec<&str> = evaluation.attacks.iter().map(|attack| attack.name.as_str()).collect();
         let collapsed = if has_collapsed(evaluation) {
             "The network is not robust: its training has collapsed (catastrophic overfitting). "
         } else {
             ""
         };
-        format!(
-            "{collapsed}{} % of {} test images withstand all attacks that were run ({}) within {} (95 % interval {} to {} %); {} % are \
-             classified correctly without an attack (weights of the {checkpoint} epoch).",
-            percent(evaluation.robust_accuracy, digits),
-            count(evaluation.examples as u64),
-            names.join(", "),
-            evaluation.threat,
-            percent(low, digits),
-            percent(high, digits),
-            percent(evaluation.clean_accuracy, digits),
-        )
+        format!("{collapsed}{} (weights of the {checkpoint} epoch).", withstanding(evaluation))
     }
 
     /// Whether the number can be trusted.
@@ -56,22 +43,12 @@ impl RunPage<'_> {
         if alarms == 1 && has_collapsed(evaluation) {
             return html! { span.bad { "The alarm below the table under Results says how the collapse showed." } };
         }
-        if alarms > 0 {
-            let plural = if alarms == 1 { "alarm was" } else { "alarms were" };
-            return html! {
-                span.bad {
-                    "Do not trust this number: " (alarms) " " (plural) " raised. The lines below the table under Results say why the \
-                    number may be too good."
-                }
-            };
-        }
-        if has_autoattack(evaluation) {
-            return html! { "AutoAttack was among the attacks and no alarm was raised, so the number can be compared with published ones." };
+        if let Some(said) = said_by_alarms_or_autoattack(evaluation) {
+            return said;
         }
         let command = format!("gaat evaluate {} --attack autoattack", self.directory);
         html! {
-            "No alarm was raised, but AutoAttack was not among the attacks, and weaker attacks can overestimate the robustness, most of \
-             all that of training with one gradient for each batch. "
+            (WEAKER) " "
             @if let Some(found) = self.autoattack_on_fewer() {
                 "AutoAttack was run on " (count(found.examples as u64)) " test images only: "
                 (percent(found.robust_accuracy, decimals(found.examples))) " % of these withstand it. "
@@ -101,6 +78,55 @@ impl RunPage<'_> {
             }
         }
     }
+}
+
+/// What is to be said where no alarm was raised and AutoAttack was not among the attacks.
+const WEAKER: &str = "No alarm was raised, but AutoAttack was not among the attacks, and weaker attacks can overestimate the robustness, \
+                      most of all that of training with one gradient for each batch.";
+
+/// The first sentences of the page of a verdict alone.
+pub(super) fn verdict_headline(evaluation: &Evaluation) -> Markup {
+    html! {
+        p {
+            strong { (withstanding(evaluation)) "." } " "
+            @if let Some(said) = said_by_alarms_or_autoattack(evaluation) { (said) } @else { (WEAKER) }
+        }
+    }
+}
+
+/// How robust, under what, and how accurate without an attack.
+fn withstanding(evaluation: &Evaluation) -> String {
+    let digits = decimals(evaluation.examples);
+    let (low, high) = evaluation.robust_interval;
+    let names: Vec<&str> = evaluation.attacks.iter().map(|attack| attack.name.as_str()).collect();
+    format!(
+        "{} % of {} test images withstand all attacks that were run ({}) within {} (95 % interval {} to {} %); {} % are classified \
+         correctly without an attack",
+        percent(evaluation.robust_accuracy, digits),
+        count(evaluation.examples as u64),
+        names.join(", "),
+        evaluation.threat,
+        percent(low, digits),
+        percent(high, digits),
+        percent(evaluation.clean_accuracy, digits),
+    )
+}
+
+/// Whether the number can be trusted, where alarms or AutoAttack decide that.
+fn said_by_alarms_or_autoattack(evaluation: &Evaluation) -> Option<Markup> {
+    let alarms = evaluation.alarms.len();
+    if alarms > 0 {
+        let plural = if alarms == 1 { "alarm was" } else { "alarms were" };
+        return Some(html! {
+            span.bad {
+                "Do not trust this number: " (alarms) " " (plural) " raised. The lines below the table under Results say why the number \
+                 may be too good."
+            }
+        });
+    }
+    has_autoattack(evaluation).then(|| {
+        html! { "AutoAttack was among the attacks and no alarm was raised, so the number can be compared with published ones." }
+    })
 }
 
 /// The first sentences of the page of a comparison; nothing where no run is judged yet.

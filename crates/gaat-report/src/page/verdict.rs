@@ -1,5 +1,6 @@
 //! The report of one verdict, of a network that no run directory belongs to.
 
+use super::headline::verdict_headline;
 use super::results::{classes, evaluation};
 use super::{Section, Tile, document};
 use crate::format::{decimals, duration, percent};
@@ -30,8 +31,8 @@ impl VerdictPage<'_> {
             tile(duration(found.seconds), "attacks".to_owned()),
         ];
         let subtitle = html! {
+            (verdict_headline(found))
             p.soft { (found.examples) " images, " (judged_in(found.precision)) }
-            @for alarm in &found.alarms { p.bad { (alarm) } }
         };
         let sections = [
             Section { id: "results", heading: "Results", body: evaluation(found) },
@@ -52,9 +53,13 @@ mod tests {
             "alarms": ["gradients are masked"], "seconds": 1.0}"#;
         let evaluation: Evaluation = serde_json::from_str(text).unwrap();
         let page = VerdictPage { name: "<net>", evaluation: &evaluation }.html();
-        for part in ["&lt;net&gt;", "90.0 %", "50.0 %", "gradients are masked"] {
+        let first = "50.0 % of 10 test images withstand all attacks";
+        for part in ["&lt;net&gt;", "90.0 %", first, "gradients are masked", "Do not trust this number"] {
             assert!(page.contains(part), "{part} is not in {page}");
         }
         assert!(!page.contains("<net>"));
+        let sound = Evaluation { alarms: Vec::new(), ..evaluation };
+        let page = VerdictPage { name: "net", evaluation: &sound }.html();
+        assert!(page.contains("No alarm was raised, but AutoAttack was not among the attacks"), "{page}");
     }
 }
