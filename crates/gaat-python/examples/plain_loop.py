@@ -28,8 +28,8 @@ if __name__ == "__main__":
     # Ten classes of 8x8 images: a pattern each, with noise.
     torch.manual_seed(0)
     patterns, y = torch.rand(10, 1, 8, 8), torch.randint(0, 10, (1000,))
-    x = (patterns[y] + 0.2 * torch.randn(1000, 1, 8, 8)).clamp(0, 1)
+    x = (0.5 + 0.4 * (patterns[y] - 0.5) + 0.15 * torch.randn(1000, 1, 8, 8)).clamp(0, 1)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-    adversary = train(net, DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True), eps=0.1, epochs=4)
-    print(gaat.evaluate(net, (x, y), eps=0.1, attacks=["fgsm", "pgd"]))
+    adversary = train(net, DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True), eps=0.05, epochs=4)
+    print(gaat.evaluate(net, (x, y), eps=0.05, attacks=["fgsm", "pgd"]))
     print("alarms:", adversary.alarms, "gain ratio:", adversary.gain_ratio)
