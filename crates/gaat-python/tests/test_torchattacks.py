@@ -1,4 +1,4 @@
-"""The same attacks by torchattacks, on the same module: how many of 500 images withstand."""
+"""The same attacks by torchattacks, on the same module: how many images withstand."""
 
 import pytest
 import torch
@@ -7,13 +7,6 @@ import gaat
 
 torchattacks = pytest.importorskip("torchattacks", exc_type=ImportError)
 EPS = 0.06
-
-
-def fab_within_the_ball(net):
-    """torchattacks' FAB with gaat's rule: a point that is found up to a hundredth outside the ball is cut to it, and judged there.
-    By itself torchattacks drops such a point, two of these images on some processors."""
-    attack = torchattacks.FAB(net, eps=1.01 * EPS, steps=50)
-    return lambda x, y: torch.max(torch.min(attack(x, y), x + EPS), x - EPS)
 
 
 PAIRS = {
@@ -37,10 +30,6 @@ PAIRS = {
     "APGD": (
         lambda net: gaat.attacks.APGD(net, eps=EPS, steps=50),
         lambda net: torchattacks.APGD(net, eps=EPS, steps=50),
-    ),
-    "FAB": (
-        lambda net: gaat.attacks.FAB(net, eps=EPS, steps=50),
-        fab_within_the_ball,
     ),
     "Square": (
         lambda net: gaat.attacks.Square(net, eps=EPS, n_queries=1000),
@@ -67,6 +56,18 @@ def test_fab_proposes_what_that_of_torchattacks_does(net, test_images):
     # The nearest misclassified points, however far: brought back to the ball, as gaat does with its own.
     proposed = torchattacks.FAB(net, eps=EPS, steps=50).attack_single_run(x, y, use_rand_start=False).detach()
     theirs = x + (proposed - x).clamp(-EPS, EPS)
-    withstood = [int((net(moved).argmax(1) == y).sum()) for moved in (ours, theirs)]
-    print(f"FAB, brought back to the ball: gaat {withstood[0]}, torchattacks {withstood[1]} of {len(y)}")
-    assert abs(withstood[0] - withstood[1]) <= 1
+    # torchattacks itself drops those outside: 404 too on some processors, 406 on others.
+    dropping = torchattacks.FAB(net, eps=EPS, steps=50)(x, y)
+    withstood = [int((net(moved).argmax(1) == y).sum()) for moved in (ours, theirs, dropping)]
+    print(f"FAB: gaat {withstood[0]}, torchattacks brought back to the ball {withstood[1]}, as it is {withstood[2]} of {len(y)}")
+    assert abs(withstood[0] - withstood[1]) <= 1 and withstood[0] <= withstood[2]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_as_many_images_withstand_autoattack(net, test_images):
+    x, y = test_images[0][:100], test_images[1][:100]
+    # torchattacks' parts take 10 steps where the authors' take 100; on these images that makes no difference (404 of all 500 in both).
+    found = [gaat.attacks.AutoAttack(net, eps=EPS, verbose=False)(x, y), torchattacks.AutoAttack(net, eps=EPS, n_classes=10, seed=0)(x, y)]
+    ours, theirs = (int((net(moved).argmax(1) == y).sum()) for moved in found)
+    print(f"AutoAttack: gaat {ours}, torchattacks {theirs} of {len(y)}")
+    assert abs(ours - theirs) <= 1
