@@ -163,7 +163,8 @@ impl ThreatModel {
         Ok(Self { norm, epsilon })
     }
 
-    /// Refuses a step that no attack within this model takes: none at all, and in L-infinity one over 1.
+    /// Refuses a step that no attack within this model takes: none at all, and in L-infinity one over 1 and over twice epsilon, which
+    /// is the longest that is published.
     ///
     /// # Errors
     /// When `step` is such a step.
@@ -171,7 +172,7 @@ impl ThreatModel {
         if step.value() == 0.0 {
             return Err(Error::value("step-size", step, "needs a length over 0"));
         }
-        if self.norm == Norm::Linf && step.value() > 1.0 {
+        if self.norm == Norm::Linf && step.value() > (2.0 * self.epsilon()).max(1.0) {
             let reason = format!("pixels span [0, 1]; did you mean {step}/255?");
             return Err(Error::value("step-size", step, reason));
         }
@@ -249,6 +250,7 @@ mod tests {
         assert!(linf.check_step(step("2")).unwrap_err().to_string().contains("did you mean 2/255?"));
         assert!(linf.check_step(step("0")).is_err());
         linf.check_step(step("1")).unwrap();
+        threat(Norm::Linf, "0.9").check_step(step("1.8")).unwrap();
         threat(Norm::L2, "3").check_step(step("2")).unwrap();
     }
 

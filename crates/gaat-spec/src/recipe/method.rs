@@ -101,7 +101,7 @@ fn pgd(f: &Recipe) -> Result<PgdSpec> {
 
 pub(super) fn step_size(f: &Recipe) -> Result<PixelLength> {
     let step_size = need(f.step_size, "step-size")?;
-    ThreatModel::new(need(f.norm, "norm")?, PixelLength::ZERO)?.check_step(step_size)?;
+    ThreatModel::new(need(f.norm, "norm")?, need(f.epsilon, "epsilon")?)?.check_step(step_size)?;
     Ok(step_size)
 }
 
