@@ -407,8 +407,8 @@ fn a_step_that_is_longer_than_the_ball_is_mentioned() {
     let step = |length: &str| AttackSpec::pgd(&threat, 2, 1, Some(length.parse().unwrap())).unwrap();
     let notes = |attack| judge(network.as_ref(), &images, &options(threat, vec![attack])).notes;
     assert_eq!((notes(step("0.1")), notes(AttackSpec::fgsm(&threat))), (Vec::new(), Vec::new()));
-    let found = notes(step("2"));
-    assert!(found.len() == 1 && found[0].contains("a step of 2 is longer than epsilon, 0.1"), "{found:?}");
+    let found = notes(step("0.9"));
+    assert!(found.len() == 1 && found[0].contains("a step of 0.9 is longer than epsilon, 0.1"), "{found:?}");
     let curve = ["0.05", "0.2"].map(|epsilon| CurveAttack {
         threat: ThreatModel::new(Norm::Linf, epsilon.parse().unwrap()).unwrap(),
         attack: step("0.1"),
