@@ -62,7 +62,7 @@ mod tests {
             curve.iter().map(|point| point.threat.epsilon()).collect()
         };
         assert_eq!(values("0.5"), [0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 1.0]);
-        assert_eq!(values("0.8"), [0.0, 0.2, 0.4, 0.600_000_000_000_000_1, 0.8, 1.0]);
+        assert_eq!(values("0.8"), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
     }
 
     #[test]
