@@ -108,7 +108,10 @@ pub(crate) fn wheel(setup: &Setup, tree: &Path, out: &Path) -> Result<String> {
     Ok(bare.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
-/// Holds the types that the package declares for its compiled half, `_gaat.pyi`, against those that the extension itself tells of.
+/// Compares the committed type stubs of the extension module, `_gaat.pyi`, with the stubs that maturin generates from the built extension.
+///
+/// # Errors
+/// When the two differ; the error names the generated file and the command that replaces the committed one.
 fn stubs(crate_folder: &Path, python: &Path) -> Result<()> {
     let made = target_dir().join("stubs");
     remove(&made)?;
@@ -119,22 +122,23 @@ fn stubs(crate_folder: &Path, python: &Path) -> Result<()> {
         .arg(&made)
         .env("CARGO_TARGET_DIR", target_dir())
         .current_dir(crate_folder))?;
-    let (declared, made) = (crate_folder.join("python/gaat/_gaat.pyi"), made.join("gaat/_gaat.pyi"));
+    let (committed, generated) = (crate_folder.join("python/gaat/_gaat.pyi"), made.join("gaat/_gaat.pyi"));
     let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| failed(path, error));
-    let told = imported(&read(&made)?);
-    if read(&declared)? == told {
+    let expected = with_imports(&read(&generated)?);
+    if read(&committed)? == expected {
         return Ok(());
     }
-    fs::write(&made, told).map_err(|error| failed(&made, error))?;
-    let (declared, made) = (declared.display(), made.display());
+    fs::write(&generated, expected).map_err(|error| failed(&generated, error))?;
+    let (committed, generated) = (committed.display(), generated.display());
     Err(format!(
-        "{declared} is not what the extension declares; take {made} in its place: cp {made} {declared}"
+        "{committed} differs from the types of the extension; replace the file: cp {generated} {committed}"
     ))
 }
 
-/// Generated stubs with the modules that types are from which we write ourselves: generators import those of their own types alone.
-fn imported(stubs: &str) -> String {
+/// Adds imports to generated stubs: `PyO3` imports the modules of the types that it derives, and not those of the types that our signatures
+/// write as text, such as `"torch.Tensor"`.
+fn with_imports(stubs: &str) -> String {
     let place = stubs.find("\nfrom ").map_or(0, |place| place + 1);
     let (head, tail) = stubs.split_at(place);
     format!("{head}import collections.abc\nimport typing\n\nimport torch\n{tail}")

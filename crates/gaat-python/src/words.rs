@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// A length in pixel units: a number, or a text such as `"8/255"`.
 pub(crate) fn length(value: &Bound<'_, PyAny>) -> PyResult<PixelLength> {
-    // Python takes True for 1, which nobody means by it here.
+    // Python converts True to the number 1; a length that is True is a mistake of the caller.
     let is_bool = value.is_instance_of::<PyBool>();
     if let Ok(text) = value.extract::<String>() {
         return text.parse().map_err(refused);

@@ -106,11 +106,11 @@ impl Budget {
         Ok(())
     }
 
-    /// The numbers that are there: their names as in JSON, and their values.
     /// Names of all numbers that attacks have, as in JSON.
     pub const NAMES: [&'static str; 8] =
         ["steps", "restarts", "random_start", "step_size", "queries", "searches", "targets", "samples"];
 
+    /// The numbers that are there: their names as in JSON, and their values.
     fn given(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
         fn shown<T: ToString>(name: &'static str, number: Option<T>) -> Option<(&'static str, String)> {
             number.map(|number| (name, number.to_string()))

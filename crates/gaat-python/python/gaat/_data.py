@@ -17,7 +17,7 @@ def collect(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels and labels on the CPU, out of a pair of tensors, a ``Dataset``, a ``DataLoader`` or anything that gives batches."""
     if _is_pair(data):
         x, y = (torch.as_tensor(part).detach().cpu() for part in data)
-        check_labels(y, len(x))
+        check_label_shape(y, len(x))
         return x, y
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
         data = DataLoader(data, batch_size=256)
@@ -27,7 +27,7 @@ def collect(data: Any) -> tuple[torch.Tensor, torch.Tensor]:
     if not pairs:
         raise ValueError("the data holds no batch")
     x, y = torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs])
-    check_labels(y, len(x))
+    check_label_shape(y, len(x))
     return x, y
 
 
@@ -92,7 +92,7 @@ def check_range(x: torch.Tensor) -> None:
     raise ValueError(f"the images hold numbers from {least:.9g} to {most:.9g}, attacks move pixels in [0, 1]: {mended}")
 
 
-def check_labels(y: torch.Tensor, count: int) -> None:
+def check_label_shape(y: torch.Tensor, count: int) -> None:
     """Refuses labels that are not one class for each of ``count`` images."""
     if y.dim() == 2 and y.shape[1] == 1:
         raise ValueError(f"y: expected labels [N], found {list(y.shape)}: y.squeeze(1) mends it")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ._adapter import EVAL, Adapter
-from ._data import check_labels, check_range
+from ._data import check_label_shape, check_range
 
 _COMPUTED_IN = (torch.float32, torch.float64)
 
@@ -203,7 +203,7 @@ class Model:
             raise TypeError("x holds bytes, attacks move pixels in [0, 1]: give x.float() / 255")
         if x.dtype != sample.dtype:
             raise TypeError(f"x is {x.dtype}, the module computes in {sample.dtype}: give x.to({sample.dtype})")
-        check_labels(y, len(x))
+        check_label_shape(y, len(x))
         if y.dtype != torch.int64:
             raise TypeError(f"y: expected labels of torch.int64, found {y.dtype}: y.long() converts")
         x = x.detach()
