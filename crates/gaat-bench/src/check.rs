@@ -4,7 +4,8 @@ use crate::outcome::Outcome;
 use crate::side::Side;
 use anyhow::ensure;
 
-/// Ratios that got worse by more than the factor `tolerance`.
+/// What stands between `now` and "as fast as before": ratios that got worse by more than the factor `tolerance`, and ratios that say
+/// nothing, because a side computed in another precision than before (bf16 of a processor that has it, fp32 of one that has not).
 ///
 /// # Errors
 /// When no work has a ratio in both: nothing would have been checked.
@@ -15,13 +16,34 @@ pub(crate) fn complaints(before: &Outcome, now: &Outcome, tolerance: f64) -> any
         for peer in Side::ALL.into_iter().filter(|side| *side != Side::Gaat) {
             let (Some(old), Some(new)) = (before.ratio(work, peer), now.ratio(work, peer)) else { continue };
             compared += 1;
-            if new > old * tolerance {
-                complaints.push(format!("{work} takes {new:.2} times what {peer} takes, before {old:.2}"));
+            if let Some((side, then, today)) = precisions_changed(before, now, work, peer) {
+                complaints.push(format!(
+                    "not comparable: {work} over {peer}: {side} computed in {then}, now in {today}; check against a bench.json of a \
+                     processor of this kind"
+                ));
+            } else if new > old * tolerance {
+                complaints.push(format!("slower: {work} takes {new:.2} times what {peer} takes, before {old:.2}"));
             }
         }
     }
     ensure!(compared > 0, "the benchmark of before measured none of these works against PyTorch");
     Ok(complaints)
+}
+
+/// The side of a ratio that shares no precision with before, with its precisions of then and now. PyTorch at its best may choose
+/// anew in every turn, so that one in common is enough.
+fn precisions_changed<'a>(
+    before: &'a Outcome,
+    now: &'a Outcome,
+    work: &str,
+    peer: Side,
+) -> Option<(Side, &'a str, &'a str)> {
+    let changed = |side| {
+        let (then, today) = (before.precision(work, side)?, now.precision(work, side)?);
+        let is_shared = then.split(", ").any(|one| today.split(", ").any(|other| one == other));
+        (!is_shared).then_some((side, then, today))
+    };
+    changed(Side::Gaat).or_else(|| changed(peer))
 }
 
 #[cfg(test)]
@@ -39,5 +61,17 @@ mod tests {
         let found = complaints(&before, &measured(1.2, 2.0), 1.1).unwrap();
         assert!(found.len() == 1 && found[0].contains(WORK), "{found:?}");
         assert!(complaints(&before, &outcome(&[(WORK, Side::Gaat, 1.0)]), 1.1).is_err());
+    }
+
+    #[test]
+    fn another_precision_is_no_comparison() {
+        let fp32 = outcome(&[(WORK, Side::Gaat, 1.0), (WORK, Side::TorchBest, 2.0)]);
+        let mut bf16 = fp32.clone();
+        bf16.measured[0].precision = "bf16".to_owned();
+        let found = complaints(&bf16, &fp32, 1.1).unwrap();
+        assert!(found.len() == 1 && found[0].starts_with("not comparable: step/vgg-16/natural"), "{found:?}");
+        assert!(found[0].contains("gaat computed in bf16, now in fp32"), "{found:?}");
+        bf16.measured[0].precision = "bf16, fp32".to_owned();
+        assert_eq!(complaints(&bf16, &fp32, 1.1).unwrap(), Vec::<String>::new());
     }
 }

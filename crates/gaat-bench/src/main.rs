@@ -93,7 +93,8 @@ struct RunArguments {
     /// Where to write `bench.json` and `README.md`.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// A `bench.json` of before: exit 1 where a ratio got worse by more than the tolerance.
+    /// A `bench.json` of before: exit 1 where a ratio got worse by more than the tolerance, or was
+    /// measured in another precision.
     #[arg(long)]
     check: Option<PathBuf>,
     /// By which factor a ratio may be worse than before.
@@ -141,7 +142,7 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let Some(before) = before else { return Ok(ExitCode::SUCCESS) };
     let complaints = check::complaints(&before, &outcome, arguments.tolerance)?;
     for complaint in &complaints {
-        println!("slower: {complaint}");
+        println!("{complaint}");
     }
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

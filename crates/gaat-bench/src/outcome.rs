@@ -100,6 +100,11 @@ impl Outcome {
         Some(self.seconds(work, Side::Gaat)? / self.seconds(work, peer)?)
     }
 
+    /// The precisions that `side` chose at `work`, one after the other: `bf16, fp32`.
+    pub(crate) fn precision(&self, work: &str, side: Side) -> Option<&str> {
+        self.found(work, side).map(|measured| measured.precision.as_str())
+    }
+
     /// The works, each once, in the order of measurement.
     pub(crate) fn works(&self) -> Vec<&str> {
         let mut works: Vec<&str> = self.measured.iter().map(|measured| measured.work.as_str()).collect();

@@ -200,6 +200,13 @@ pub(crate) fn build_network(
     compute: Compute,
 ) -> Result<Box<dyn Classifier>> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
+    if description.model.published().is_err() && !catalogue.knows(&description.model) {
+        return Err(failed(format!(
+            "holds a network of somebody's own, `{}`: open the weights where that network is known, in Python by \
+             gaat.load(run, module), in Rust by a catalogue that has the network",
+            description.model
+        )));
+    }
     let built = description.build_of(catalogue, compute.device, compute.precision, 0);
     let classifier = built.map_err(|error| failed(error.to_string()))?;
     of_the_variant(path, description, classifier.as_ref())?;

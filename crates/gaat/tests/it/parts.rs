@@ -170,7 +170,8 @@ fn a_network_that_no_catalogue_knows_trains_resumes_and_opens() {
     let store = opened.classifier.store();
     assert!(store.named()[0].tensor != before && opened.description.model.to_string() == "plain-net");
     let error = open_of(&Catalogue::standard(), &place, Checkpoint::Last, None, ComputePrecision::Fp32).err();
-    assert!(error.unwrap().to_string().contains("plain-net"));
+    let error = error.unwrap().to_string();
+    assert!(error.contains("last.safetensors: holds a network of somebody's own, `plain-net`"), "{error}");
     let error = open_with(Box::new(OtherProgram(PlainNet::new())), &place, Checkpoint::Last).err();
     assert!(error.unwrap().to_string().contains("this network is the variant `graph-1`"));
 
