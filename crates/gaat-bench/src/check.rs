@@ -22,7 +22,8 @@ pub(crate) fn complaints(before: &Outcome, now: &Outcome, tolerance: f64) -> any
                      processor of this kind"
                 ));
             } else if new > old * tolerance {
-                complaints.push(format!("slower: {work} takes {new:.2} times what {peer} takes, before {old:.2}"));
+                complaints
+                    .push(format!("slower: {work} takes {new:.2} times what {peer} takes, before {old:.2}"));
             }
         }
     }
