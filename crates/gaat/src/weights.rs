@@ -200,10 +200,10 @@ pub(crate) fn build_network(
     compute: Compute,
 ) -> Result<Box<dyn Classifier>> {
     let failed = |reason: String| Error::File { path: path.to_owned(), reason };
-    if description.model.published().is_err() && !catalogue.knows(&description.model) {
+    if let (Err(unknown), false) = (description.model.published(), catalogue.knows(&description.model)) {
         return Err(failed(format!(
             "holds a network of somebody's own, `{}`: open the weights where that network is known, in Python by \
-             gaat.load(run, module), in Rust by a catalogue that has the network",
+             gaat.load(run, module), in Rust by a catalogue that has the network ({unknown})",
             description.model
         )));
     }
