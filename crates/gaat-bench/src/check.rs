@@ -31,8 +31,8 @@ pub(crate) fn complaints(before: &Outcome, now: &Outcome, tolerance: f64) -> any
     Ok(complaints)
 }
 
-/// The side of a ratio that shares no precision with before, with its precisions of then and now. PyTorch at its best may choose
-/// anew in every turn, so that one in common is enough.
+/// The side of a ratio that shares no precision with before, with its precisions of then and now. PyTorch at its best chooses
+/// its precision in every turn and may have several: the two measurements are comparable if they share one of them.
 fn precisions_changed<'a>(
     before: &'a Outcome,
     now: &'a Outcome,
