@@ -5,6 +5,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <mutex>
 #include <new>
 #include <string>
 #include <utility>
@@ -53,6 +54,10 @@ BackendPointer nccl(const StorePointer& store, int rank, int size, std::chrono::
   return made<c10d::Backend>([&](void* place) { group(place, store, rank, size, own); });
 }
 
+// libtorch 2.11 keeps one flight recorder a process, which notes the first call of each group in a map outside its own lock
+// (c10d::FlightRecorder::recordWithResetEnabled): groups of two threads that begin at once have crashed there.
+std::mutex turn;
+
 // Held by the graphs of `Summed` too.
 struct Group : torch::CustomClassHolder {
   // Of NCCL's group.
@@ -72,6 +77,16 @@ struct Group : torch::CustomClassHolder {
     TORCH_CHECK(device.is_cpu() || device.is_cuda(), "several processes add up tensors on a processor or on GPUs, found one on ",
                 device);
     return device.is_cpu() ? *gloo : cuda();
+  }
+
+  // Begins `call`, whose argument is what adds up tensors on `device`. Gloo only queues it there, so that turns cost nothing. NCCL may
+  // wait for the others, who may be threads of this process: its calls take no turns.
+  template <class Call>
+  c10::intrusive_ptr<c10d::Work> begin(c10::Device device, Call call) {
+    auto& backend = of(device);
+    std::unique_lock<std::mutex> own_turn(turn, std::defer_lock);
+    if (device.is_cpu()) own_turn.lock();
+    return call(backend);
   }
 };
 
@@ -116,7 +131,7 @@ struct Bucket {
 
 // Sends `tensors` in buckets, all of them on their way before the first is waited for, and puts in place what comes back.
 template <class Send>
-void travel(at::Tensor** tensors, int count, Send send) {
+void travel(Group& group, at::Tensor** tensors, int count, Send send) {
   at::NoGradGuard no_grad;
   std::vector<Bucket> buckets;
   size_t filled = 0;
@@ -130,7 +145,7 @@ void travel(at::Tensor** tensors, int count, Send send) {
   }
   for (auto& bucket : buckets) {
     bucket.flatten();
-    bucket.work = send(bucket.flat);
+    bucket.work = group.begin(bucket.flat[0].device(), [&](c10d::Backend& backend) { return send(backend, bucket.flat); });
   }
   for (auto& bucket : buckets) bucket.finish();
 }
@@ -142,7 +157,8 @@ struct Summed : torch::autograd::Function<Summed> {
     at::AutoDispatchBelowADInplaceOrView guard;
     auto sum = own.clone(at::MemoryFormat::Contiguous);
     std::vector<at::Tensor> row{sum};
-    c10::static_intrusive_pointer_cast<Group>(group.toCapsule())->of(sum.device()).allreduce(row, {})->wait();
+    const auto joined = c10::static_intrusive_pointer_cast<Group>(group.toCapsule());
+    joined->begin(sum.device(), [&](c10d::Backend& backend) { return backend.allreduce(row, {}); })->wait();
     return sum;
   }
 
@@ -235,16 +251,14 @@ void gaat_group_free(void* group) noexcept {
 // Each of `tensors` becomes its sum over the processes.
 char* gaat_group_sum(void* group, at::Tensor** tensors, int count) {
   GAAT_TRY
-  const auto& joined = of_handle(group);
-  travel(tensors, count, [&](std::vector<at::Tensor>& row) { return joined->of(row[0].device()).allreduce(row, {}); });
+  travel(*of_handle(group), tensors, count, [](c10d::Backend& backend, std::vector<at::Tensor>& row) { return backend.allreduce(row, {}); });
   GAAT_END
 }
 
 // Each of `tensors` becomes that of the process with rank 0.
 char* gaat_group_share(void* group, at::Tensor** tensors, int count) {
   GAAT_TRY
-  const auto& joined = of_handle(group);
-  travel(tensors, count, [&](std::vector<at::Tensor>& row) { return joined->of(row[0].device()).broadcast(row, {}); });
+  travel(*of_handle(group), tensors, count, [](c10d::Backend& backend, std::vector<at::Tensor>& row) { return backend.broadcast(row, {}); });
   GAAT_END
 }
 
