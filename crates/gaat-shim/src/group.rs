@@ -236,15 +236,11 @@ fn text(text: &str) -> Result<CString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use gaat_testkit::free_port;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tch::{Device, Kind};
 
     const PATIENCE: Duration = Duration::from_secs(30);
-
-    fn free_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-    }
 
     /// What each of `size` threads, joined as processes are, makes of `work`.
     fn together<T: Send>(size: usize, work: impl Fn(usize, Group) -> T + Sync) -> Vec<T> {

@@ -1,4 +1,4 @@
-//! What the tests of several crates share: where real data and a Python lie, arrays of numpy, and skips that are counted.
+//! What the tests of several crates share: where real data and a Python lie, arrays of numpy, free ports, and skips that are counted.
 //!
 //! A test that lacks something says so by [`skip`] and returns. `cargo xtask test` prints at its end how many did and why, so
 //! that no reader takes them for tests that passed.
@@ -7,7 +7,32 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Ports that are tried, below those that a system gives to sockets without one (from 32768 on Linux): none of those can take a port
+/// between the moment when a test finds it free and the moment when a server binds it.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
+
+/// A port of the loopback interface at which nothing listens. Processes that ask at once begin at different ports.
+///
+/// # Panics
+/// When every port is taken.
+pub fn free_port() -> u16 {
+    static TURN: AtomicU16 = AtomicU16::new(0);
+    let own = (std::process::id() % 200) as u16 * 100;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let count = PORTS.end - PORTS.start;
+    let mut tried = (0..count).map(|_| {
+        let turn = TURN.fetch_add(1, Ordering::Relaxed) % count;
+        PORTS.start + (own + turn) % count
+    });
+    match tried.find(is_free) {
+        Some(port) => port,
+        None => panic!("every port from {} to {} is taken", PORTS.start, PORTS.end - 1),
+    }
+}
 
 /// Names the file that [`skip`] appends to; `cargo xtask test` sets it.
 pub const SKIPS: &str = "GAAT_TEST_SKIPS";

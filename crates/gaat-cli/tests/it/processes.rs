@@ -1,19 +1,14 @@
 //! Several processes that work as one, over the loopback interface, as `torchrun` starts them.
 
 use super::{gaat, status, stderr, stdout, success};
-use gaat_testkit::{python, skip};
+use gaat_testkit::{free_port, python, skip};
 use serde_json::Value;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
 const RUN: &str = "train --dataset digits --threads 1 --precision fp32";
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// Process `rank` of `size` with `variables` more in its environment.
 fn start(

@@ -226,16 +226,12 @@ fn ranks(all: &[usize]) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use gaat_testkit::free_port;
     use tch::{Device, Kind};
 
     fn place(rank: usize, size: usize, port: u16) -> Place {
         let patience = Duration::from_mins(1);
         Place { patience, patience_at_start: patience, ..Place::new(rank, size, "127.0.0.1", port) }
-    }
-
-    pub(crate) fn free_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
     }
 
     /// What each of `size` threads, which meet as processes do, makes of `work`.

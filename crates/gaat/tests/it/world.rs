@@ -6,7 +6,7 @@ use gaat::run::{Checkpoint, open};
 use gaat::spec::{ComputePrecision, Event, RunRecord, Status};
 use gaat::train::{Control, KeptRun, Nothing, Observer, Quiet, Setting, Training, build_method};
 use gaat::world::{Group, Place};
-use std::net::TcpListener;
+use gaat_testkit::free_port;
 use std::path::Path;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
@@ -14,10 +14,6 @@ use tch::{Device, Kind, Tensor};
 /// Process `rank` of `size` that meet at `port` of the loopback interface.
 fn met(rank: usize, size: usize, port: u16) -> Group {
     Group::meet(&Place::new(rank, size, "127.0.0.1", port)).unwrap()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The training of the recipe `text` in double precision: attacks go by the sign of gradients, which rounding turns where they are
