@@ -238,6 +238,7 @@ mod tests {
     use super::*;
     use gaat_testkit::free_port;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
     use tch::{Device, Kind};
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -363,7 +364,9 @@ mod tests {
                         let group = Group::join(Arc::clone(store), joining).unwrap();
                         let tensor = Tensor::from(2.5);
                         ready.fetch_add(1, Ordering::SeqCst);
+                        let begun = Instant::now();
                         while ready.load(Ordering::SeqCst) < THREADS * round {
+                            assert!(begun.elapsed() < PATIENCE, "the other thread has failed");
                             std::hint::spin_loop();
                         }
                         group.sum(&[&tensor]).unwrap();
