@@ -7,7 +7,7 @@ use crate::names::{
     SmoothingForm,
 };
 use crate::normalization::NormalizationChoice;
-use crate::one_step::{AttackStart, StepDraw};
+use crate::one_step::{AttackStart, Projection, StepDraw};
 use crate::recipe::Recipe;
 use crate::threat::{Norm, PixelLength, ThreatModel};
 
@@ -149,6 +149,11 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
                 random_start: Some(true),
                 anchor: Some(Anchor::RandomStart),
                 curvature: Some(Curvature::None),
+                project: Some(if leaves_the_ball(recipe) {
+                    Projection::Adaptive
+                } else {
+                    Projection::Always
+                }),
                 refinement: Some(Refinement::Adaptive),
                 ..with_one_expansion(Recipe::default())
             }
@@ -169,7 +174,7 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
             step_size: step(2.0),
             step_draw: Some(StepDraw::Uniform),
             step_limit: Some(0.02),
-            project: Some(false),
+            project: Some(Projection::Never),
             ..Recipe::default()
         },
         BaseMethod::Liet => liet(recipe),
@@ -204,6 +209,18 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
     }
 }
 
+/// Whether `gaat` may leave the ball: where its attack is one step from noise along one gradient under the largest norm, as decision
+/// record 19 has measured it, and where a gain ratio is watched.
+fn leaves_the_ball(recipe: &Recipe) -> bool {
+    recipe.norm == Some(Norm::Linf)
+        && recipe.curvature.is_none_or(|curvature| curvature == Curvature::None)
+        && recipe.anchor.is_none_or(|anchor| anchor == Anchor::RandomStart)
+        && recipe.refreshes.is_none_or(|refreshes| refreshes == 1)
+        && recipe.start.is_none_or(|start| start == AttackStart::Noise)
+        && recipe.step_draw.is_none_or(|draw| draw == StepDraw::Fixed)
+        && recipe.refinement.is_none_or(|refinement| refinement == Refinement::Adaptive)
+}
+
 /// LIET's authors' `configs.yaml`: labels smoothed at random by 0.6 (0.8 with a hundred classes) and a weight that grows to 100 (200)
 /// at 8/255. Beyond 8/255 on colour images smoothing 0.4, weight 20, noise of 2 epsilon and no projection; grey images, whose
 /// epsilons are others, take the values of 8/255; these values were not tuned for grey images.
@@ -220,7 +237,7 @@ fn liet(recipe: &Recipe) -> Recipe {
         step_size: recipe.epsilon,
         start: Some(AttackStart::LabelIndicative),
         noise: Some(if is_large { 2.0 } else { 1.0 }),
-        project: Some(!is_large),
+        project: Some(if is_large { Projection::Never } else { Projection::Always }),
         label_smoothing: Some(smoothing),
         label_smoothing_form: is_smoothed.then_some(SmoothingForm::Random),
         ..held(ConsistencyForm::Js, weight, 1.0)

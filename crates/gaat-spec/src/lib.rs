@@ -51,7 +51,7 @@ pub use names::{
     DatasetName, Head, OptimizerName, Residence, ScheduleName, SmoothingForm, judged_in, nearest,
 };
 pub use normalization::NormalizationChoice;
-pub use one_step::{AttackStart, OneStepSpec, OpeningSpec, StepDraw};
+pub use one_step::{AttackStart, OneStepSpec, OpeningSpec, Projection, StepDraw};
 pub use plan::{ConsistencySpec, ExtraSpec, LabelSpec, MixSpec, Plan};
 pub use recipe::{CheckedRecipe, Recipe};
 pub use record::{EpochRecord, Passes, RunRecord, Seconds, Status};

@@ -28,6 +28,29 @@ named! {
     }
 }
 
+named! {
+    /// Where the result of an attack of one gradient is projected on the ball; the pixel box always cuts it.
+    Projection, "project" {
+        /// In every step.
+        Always = "always",
+        /// In no step, as N-FGSM and SORA are published.
+        Never = "never",
+        /// In the steps before which the gain ratio says that the model does not predict the loss.
+        Adaptive = "adaptive",
+    }
+}
+
+impl Projection {
+    /// Whether the coming step is projected, given whether the gain ratio says that the model predicts the loss.
+    pub fn is_on(self, is_predicted: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Adaptive => !is_predicted,
+        }
+    }
+}
+
 /// How an attack of one gradient begins and what becomes of its step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OpeningSpec {
@@ -37,14 +60,14 @@ pub struct OpeningSpec {
     pub noise: f64,
     /// How far each pixel goes.
     pub draw: StepDraw,
-    /// Whether the result is projected on the ball; the pixel box always cuts it.
-    pub is_projected: bool,
+    /// Where the result is projected on the ball.
+    pub projection: Projection,
 }
 
 impl OpeningSpec {
     /// Noise of the ball, a step of one length, projected: what every method of one gradient did first.
     pub const USUAL: Self =
-        Self { start: AttackStart::Noise, noise: 1.0, draw: StepDraw::Fixed, is_projected: true };
+        Self { start: AttackStart::Noise, noise: 1.0, draw: StepDraw::Fixed, projection: Projection::Always };
 }
 
 /// One step along the sign of one gradient.

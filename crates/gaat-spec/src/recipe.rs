@@ -24,7 +24,7 @@ use crate::names::{
     Residence, ScheduleName, SmoothingForm, nearest,
 };
 use crate::normalization::NormalizationChoice;
-use crate::one_step::{AttackStart, StepDraw};
+use crate::one_step::{AttackStart, Projection, StepDraw};
 use crate::size::Size;
 use crate::threat::{Norm, PixelLength};
 use serde::{Deserialize, Serialize};
@@ -174,9 +174,10 @@ pub struct Recipe {
     /// Shorten this step by min(1, LIMIT / (1 - v)), v the smoothed agreement of the gradients before and after it; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "LIMIT", help_heading = "Model and method"))]
     pub step_limit: Option<f64>,
-    /// Project the result of this step on the ball
-    #[cfg_attr(feature = "clap", arg(long, value_name = "BOOL", help_heading = "Model and method"))]
-    pub project: Option<bool>,
+    /// Where the result of this step is projected on the ball: always, never or, with gaat, adaptive (where the gain ratio says that
+    /// the model does not predict the loss)
+    #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
+    pub project: Option<Projection>,
     /// Size of the noise (or the universal perturbation) that this step starts from, or of the noise of gaat-memory, in units of
     /// epsilon
     #[cfg_attr(feature = "clap", arg(long, value_name = "FACTOR", help_heading = "Model and method"))]
@@ -589,7 +590,7 @@ mod tests {
             (step_size.to_string(), opening, zeroed, limit)
         };
         let usual = OpeningSpec::USUAL;
-        let beyond = OpeningSpec { is_projected: false, ..usual };
+        let beyond = OpeningSpec { projection: Projection::Never, ..usual };
         let (liet, uap) = (AttackStart::LabelIndicative, AttackStart::Universal);
         for (text, step_size, opening, zeroed, limit) in [
             ("fgsm-rs", "10/255", usual, 0.0, None),
@@ -632,6 +633,29 @@ mod tests {
         let awp = checked.plan.awp().unwrap();
         assert_eq!((awp.gamma, awp.warmup_epochs, checked.plan.natural_epochs()), (0.01, 0, 5));
         assert_eq!(check("method = \"trades\"").unwrap().plan.awp(), None);
+    }
+
+    #[test]
+    fn gaat_leaves_the_ball_where_one_step_follows_one_gradient_and_its_gain_ratio_is_watched() {
+        let projection = |text: &str| {
+            let text = format!("dataset = \"cifar10\"\n{text}");
+            let MethodSpec::Gaat(spec) = check(&text).unwrap().method else { panic!("not gaat") };
+            spec.opening.projection
+        };
+        assert_eq!(projection("method = \"gaat\""), Projection::Adaptive);
+        assert_eq!(projection("method = \"gaat\"\nproject = \"never\""), Projection::Never);
+        for text in [
+            "norm = \"l2\"",
+            "curvature = \"gauss-newton\"",
+            "refreshes = 2",
+            "anchor = \"clean\"",
+            "refinement = \"off\"",
+            "step-draw = \"uniform\"",
+            "start = \"universal\"",
+        ] {
+            assert_eq!(projection(&format!("method = \"gaat\"\n{text}")), Projection::Always, "{text}");
+        }
+        assert_eq!(projection("method = \"gaat-paper\""), Projection::Always);
     }
 
     #[test]
@@ -691,7 +715,10 @@ mod tests {
             ("consistency-warmup = 0.5", "without consistency"),
             ("method = \"rat\"\nstart = \"universal\"", "applies to gaat, "),
             ("method = \"gaat-paper\"\nstep-draw = \"uniform\"", "applies to gaat, "),
-            ("method = \"fgsm-mep\"\nproject = false", "applies to gaat, "),
+            ("method = \"fgsm-mep\"\nproject = \"never\"", "applies to gaat, "),
+            ("method = \"gaat\"\nrefinement = \"off\"\nproject = \"adaptive\"", "always or never"),
+            ("method = \"n-fgsm\"\nproject = \"adaptive\"", "always or never"),
+            ("project = \"sometimes\"", "known: always, never, adaptive"),
             ("method = \"gaat\"\nzeroed = 0.3", "applies to fgsm-rs, "),
             ("method = \"gaat\"\nstep-limit = 0.3", "applies to fgsm-rs, "),
             ("method = \"gaat\"\nstart = \"universal\"\nrefreshes = 2", "one gradient"),

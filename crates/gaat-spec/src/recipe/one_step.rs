@@ -4,8 +4,8 @@ use super::Recipe;
 use super::method::step_size;
 use super::read::within;
 use crate::error::{Error, Result};
-use crate::method::{BaseMethod, MethodName};
-use crate::one_step::{AttackStart, OneStepSpec, OpeningSpec, StepDraw};
+use crate::method::{BaseMethod, MethodName, Refinement};
+use crate::one_step::{AttackStart, OneStepSpec, OpeningSpec, Projection, StepDraw};
 
 /// Refuses keys of one gradient where `method` does not go by one, rather than ignore them.
 pub(super) fn check_keys(f: &Recipe, method: MethodName) -> Result<()> {
@@ -36,8 +36,20 @@ pub(super) fn opening(f: &Recipe, base: BaseMethod) -> Result<OpeningSpec> {
         start: f.start.unwrap_or(AttackStart::Noise),
         noise: within(f.noise.or(Some(1.0)), "noise", 0.0, 100.0)?,
         draw: f.step_draw.unwrap_or(StepDraw::Fixed),
-        is_projected: f.project.unwrap_or(base != BaseMethod::NFgsm),
+        projection: projection(f, base)?,
     })
+}
+
+fn projection(f: &Recipe, base: BaseMethod) -> Result<Projection> {
+    let usual = if base == BaseMethod::NFgsm { Projection::Never } else { Projection::Always };
+    let projection = f.project.unwrap_or(usual);
+    let has_ratio = base == BaseMethod::Gaat && f.refinement == Some(Refinement::Adaptive);
+    if projection == Projection::Adaptive && !has_ratio {
+        let reason =
+            "goes by the gain ratio that gaat with refinement = adaptive watches; write always or never";
+        return Err(Error::value("project", projection, reason));
+    }
+    Ok(projection)
 }
 
 /// The method `base`, one step along one gradient.

@@ -49,11 +49,13 @@ pub struct Effort {
     pub share: f64,
     /// Gradients for each of them.
     pub rounds: usize,
+    /// Whether the gain ratio says that the model predicts the loss.
+    pub is_predicted: bool,
 }
 
 impl Effort {
     /// One gradient for the batch and no more.
-    pub const NONE: Self = Self { reach: 1.0, share: 0.0, rounds: 0 };
+    pub const NONE: Self = Self { reach: 1.0, share: 0.0, rounds: 0, is_predicted: false };
 
     /// Images of a batch of `count` that get more gradients: two at least where there are two, because one has no statistics of
     /// a batch.
@@ -88,7 +90,8 @@ impl Controller {
             0 => (0.0, 0),
             rung => (1.0, LADDER[rung - 1]),
         };
-        Effort { reach: self.reach(), share, rounds }
+        let is_predicted = self.ratio().is_some_and(|ratio| (BENT.0..=BENT.1).contains(&ratio));
+        Effort { reach: self.reach(), share, rounds, is_predicted }
     }
 
     fn reach(&self) -> f64 {
@@ -161,7 +164,7 @@ impl Controller {
 
 impl StepContext<'_> {
     /// Runs `attack` on the Taylor model of `model`, and then walks on with exact gradients, in the ball, for the images that `plan`
-    /// chooses. The others are projected on the ball where `model` says so. Hands back the images, `[N, C, H, W]` in `[0, 1]`, and what
+    /// chooses. The others are projected on the ball where `model` and `plan` say so. Hands back the images, `[N, C, H, W]` in `[0, 1]`, and what
     /// the last expansion says about them.
     ///
     /// # Errors
@@ -176,7 +179,7 @@ impl StepContext<'_> {
         let started = self.mark()?;
         let mut oracle = self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat));
         let under = UnderAttack::new(&batch.pixels, batch.attack_targets(), &self.threat, &self.draws);
-        let mut found = if model.opening.is_projected {
+        let mut found = if model.opening.projection.is_on(plan.is_predicted) {
             run(attack, &mut oracle, under)?.into_pixels()
         } else {
             run_unbounded(attack, &mut oracle, under)?.into_pixels()
@@ -239,9 +242,12 @@ impl StepContext<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gaat_spec::Projection;
 
     /// Of ten classes.
     const FLAT: f64 = 2.25;
+    /// One gradient, which predicts the loss.
+    const PREDICTED: Effort = Effort { is_predicted: true, ..Effort::NONE };
 
     /// A controller after so many batches of each ratio, at a loss of 1 nat and 0.1 nats of predicted gain.
     fn after(series: &[(f64, usize)]) -> Controller {
@@ -257,7 +263,7 @@ mod tests {
     #[test]
     fn one_gradient_serves_while_it_predicts_the_loss() {
         let straight = after(&[(1.0, 100)]);
-        assert_eq!([0.0, 0.6, 1.0].map(|progress| straight.plan(progress)), [Effort::NONE; 3]);
+        assert_eq!([0.0, 0.6, 1.0].map(|progress| straight.plan(progress)), [PREDICTED; 3]);
         let bent = after(&[(2.0, 100)]);
         let rounds = [0.0, 0.49, 0.5, 1.0].map(|progress| bent.plan(progress).rounds);
         assert_eq!(rounds, [0, 0, 3, 3]);
@@ -273,9 +279,25 @@ mod tests {
 
     #[test]
     fn refinement_begins_late_and_ends_late() {
-        assert_eq!(after(&[(1.1, 300)]).plan(0.9), Effort::NONE);
+        assert_eq!(after(&[(1.1, 300)]).plan(0.9), PREDICTED);
         assert_eq!(after(&[(1.3, 100), (1.1, 300)]).plan(0.9).rounds, 3);
-        assert_eq!(after(&[(1.3, 100), (1.0, 300)]).plan(0.9), Effort::NONE);
+        assert_eq!(after(&[(1.3, 100), (1.0, 300)]).plan(0.9), PREDICTED);
+    }
+
+    #[test]
+    fn the_walk_leaves_the_ball_where_the_model_predicts_the_loss() {
+        let leaves = |ratio: f64, steps: usize| {
+            let plan = after(&[(ratio, steps)]).plan(0.1);
+            [Projection::Always, Projection::Never, Projection::Adaptive]
+                .map(|projection| !projection.is_on(plan.is_predicted))
+        };
+        assert_eq!(leaves(1.0, 0), [false, true, false], "nothing is known yet");
+        for ratio in [0.9, 1.0, 1.1] {
+            assert_eq!(leaves(ratio, 60), [false, true, true], "{ratio}");
+        }
+        for ratio in [0.05, 0.8, 1.2, 2.0] {
+            assert_eq!(leaves(ratio, 60), [false, true, false], "{ratio}");
+        }
     }
 
     #[test]
@@ -320,7 +342,7 @@ mod tests {
 
     #[test]
     fn many_rounds_cross_the_ball_and_few_do_not_overshoot() {
-        let plan = |rounds| Effort { reach: 1.0, share: 0.5, rounds };
+        let plan = |rounds| Effort { rounds, share: 0.5, ..Effort::NONE };
         let step = |rounds| plan(rounds).step();
         assert_eq!([1, 2, 3, 4, 9].map(step), [0.5, 0.5, 0.5, 0.375, 0.25]);
         assert_eq!((plan(2).images(100), plan(2).images(3), Effort::NONE.images(100)), (50, 2, 0));

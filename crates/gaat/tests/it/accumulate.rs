@@ -43,7 +43,7 @@ fn several_batches_to_a_step_end_with_the_weights_of_one_large_batch() {
         ("liet", ""),
         ("rat", "steps = 2\nconverge-smooth = 1\nepochs = 4\n"),
         ("sora", ""),
-        ("gaat", "start = \"universal\"\nstep-draw = \"uniform\"\nproject = false\n"),
+        ("gaat", "start = \"universal\"\nstep-draw = \"uniform\"\nproject = \"never\"\n"),
         ("gaat-memory", "epochs = 3\nflip = true\n"),
         ("free", "replays = 2\n"),
         ("gaat-free", "replays = 2\n"),

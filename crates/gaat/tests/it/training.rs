@@ -39,7 +39,7 @@ const LIET: &str = "method = \"awp+liet\"\noptimizer = \"adam\"\ncrop-padding = 
 const UAP: &str = "method = \"dat+fgsm-uap\"\ndelay = 1\noptimizer = \"adam\"\nweight-averaging = 0.9\n";
 const SORA: &str = "method = \"sora\"\noptimizer = \"adam\"\nepsilon = 0.3\n";
 const NUAT: &str = "method = \"nuat\"\noptimizer = \"adam\"\nlabel-smoothing = 0.1\n";
-const UNIVERSAL: &str = "method = \"gaat\"\nstart = \"universal\"\nstep-draw = \"uniform\"\nproject = false\nepsilon = 0.3\n\
+const UNIVERSAL: &str = "method = \"gaat\"\nstart = \"universal\"\nstep-draw = \"uniform\"\nproject = \"never\"\nepsilon = 0.3\n\
     optimizer = \"adam\"\n";
 
 /// The controller refines in the second half: 0.3 bends the loss.

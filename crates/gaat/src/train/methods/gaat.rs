@@ -18,7 +18,9 @@ const REFINEMENT: &str = "refinement";
 /// With the anchor at the clean image and Gauss-Newton or diagonal curvature this is the method as published. With
 /// the anchor at the random start and no curvature it is FGSM-RS (Wong et al. 2020) with step K alpha.
 ///
-/// Refined, the number of gradients follows the gain ratio ([`Effort`]): from one a batch to PGD.
+/// Refined, the number of gradients follows the gain ratio ([`Effort`]): from one a batch to PGD. With adaptive projection the walk leaves the
+/// ball while the ratio says that the model predicts the loss and the attack has its full length: there it is N-FGSM (de Jorge et al.
+/// 2022) with noise of the ball.
 ///
 /// Begun otherwise than with noise of the ball, or with a length of its own for every pixel, it is one step from there along the one
 /// gradient ([`OneStep`](super::OneStep) has the formulas), refined as ever.
@@ -49,20 +51,28 @@ impl Gaat {
         Ok(Self { spec, attack, opening, controller, flat_loss: setting.flat_loss() })
     }
 
+    /// What this step takes beyond its first gradient, and how far that carries.
+    fn plan(&self, context: &StepContext<'_>) -> Effort {
+        let plan = self.controller.map_or(Effort::NONE, |controller| controller.plan(context.progress()));
+        // A warm-up keeps the attack small: the walk does not leave a ball that still grows.
+        Effort { is_predicted: plan.is_predicted && context.attack_scale() >= 1.0, ..plan }
+    }
+
     /// The attack of this step, which walks `reach` times as far as the recipe says.
     fn attack(
         &mut self,
         context: &mut StepContext<'_>,
         batch: &Batch,
-        reach: f64,
+        plan: Effort,
     ) -> Result<Box<dyn Attack>> {
-        let attack = self.attack.scaled(context.attack_scale() * reach);
-        if self.opening.is_usual() {
+        let attack = self.attack.scaled(context.attack_scale() * plan.reach);
+        let is_projected = self.spec.opening.projection.is_on(plan.is_predicted);
+        if is_projected && self.opening.is_usual() {
             return Ok(Box::new(attack));
         }
         let pixels = &batch.pixels;
         let length = Tensor::f_full([1], attack.step_size, (pixels.kind(), pixels.device()))?;
-        Ok(Box::new(self.opening.stride(context, batch, &length, 0.0)?))
+        Ok(Box::new(self.opening.stride(context, batch, &length, 0.0, is_projected)?))
     }
 }
 
@@ -83,8 +93,8 @@ impl TrainingMethod for Gaat {
     }
 
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
-        let plan = self.controller.map_or(Effort::NONE, |controller| controller.plan(context.progress()));
-        let attack = self.attack(context, batch, plan.reach)?;
+        let plan = self.plan(context);
+        let attack = self.attack(context, batch, plan)?;
         let (pixels, forecast) = context.perturb_refined(attack.as_ref(), batch, self.spec, plan)?;
         let descent = context.descend_consistently(&pixels, batch, &forecast)?;
         self.opening.learn(context, &forecast.gradient)?;
@@ -138,8 +148,9 @@ impl TrainingMethod for Gaat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::taylor::GainRatio;
     use crate::train::trial::Trial;
-    use gaat_spec::OpeningSpec;
+    use gaat_spec::{OpeningSpec, Projection};
     use tch::Kind;
 
     fn spec(steps: usize, refreshes: usize) -> GaatSpec {
@@ -173,6 +184,51 @@ mod tests {
             let gap = (&walked[0] - &walked[1]).abs().max().double_value(&[]);
             assert!(gap < 1e-12, "{steps} steps, {refreshes} expansions: {gap}");
         }
+    }
+
+    #[test]
+    fn the_walk_leaves_the_ball_once_the_loss_is_predicted_and_the_attack_has_its_full_length() {
+        let mut trial = Trial::new("mlp", Kind::Double);
+        let epsilon = trial.setting().threat.epsilon();
+        let adaptive = GaatSpec {
+            step_size: "0.01".parse().unwrap(),
+            refinement: Refinement::Adaptive,
+            opening: OpeningSpec { projection: Projection::Adaptive, ..OpeningSpec::USUAL },
+            ..spec(10, 1)
+        };
+        let mut method = Gaat::new(adaptive, &trial.setting()).unwrap();
+        let mut farthest = |method: &mut Gaat, attack_scale: f64| {
+            trial
+                .with_context(0, |context, batch| {
+                    context.attack_scale = attack_scale;
+                    let plan = method.plan(context);
+                    let attack = method.attack(context, batch, plan)?;
+                    let (pixels, _) = context.perturb_refined(attack.as_ref(), batch, method.spec, plan)?;
+                    Ok((pixels - &batch.pixels).abs().max().double_value(&[]) / epsilon)
+                })
+                .unwrap()
+        };
+        assert!(farthest(&mut method, 1.0) <= 1.0 + 1e-9, "no gain is known yet");
+        let gain = |ratio: f64| StepOutcome {
+            images: 6,
+            loss: 6.0,
+            correct: 3,
+            gain: Some(GainRatio::new(ratio, 1.0)),
+            refreshes: 1.0,
+        };
+        for _ in 0..20 {
+            method.observe(&gain(1.0));
+        }
+        let outside = farthest(&mut method, 1.0);
+        assert!((1.5..=2.0 + 1e-9).contains(&outside), "noise and step add up: {outside}");
+        assert!(farthest(&mut method, 0.99) <= 1.0 + 1e-9, "the attack warms up");
+        method.spec.opening.projection = Projection::Always;
+        assert!(farthest(&mut method, 1.0) <= 1.0 + 1e-9, "always projected");
+        method.spec.opening.projection = Projection::Adaptive;
+        for _ in 0..20 {
+            method.observe(&gain(2.0));
+        }
+        assert!(farthest(&mut method, 1.0) <= 1.0 + 1e-9, "the loss bends");
     }
 
     #[test]

@@ -42,6 +42,10 @@ impl OneStep {
         Ok(Self { opening: Opening::of(spec.opening, setting)?, spec, linearity })
     }
 
+    fn is_projected(&self) -> bool {
+        self.spec.opening.projection.is_on(false)
+    }
+
     /// Length of the step now, `[1]`, pixel units.
     fn length(&self, context: &StepContext<'_>, batch: &Batch) -> Result<Tensor> {
         let full = self.spec.step_size.value() * context.attack_scale();
@@ -57,8 +61,9 @@ impl OneStep {
 impl TrainingMethod for OneStep {
     fn step(&mut self, context: &mut StepContext<'_>, batch: &Batch) -> Result<StepReport> {
         let length = self.length(context, batch)?;
-        let stride = self.opening.stride(context, batch, &length, self.spec.zeroed)?;
-        let (pixels, forecast) = if self.opening.is_projected() {
+        let is_projected = self.is_projected();
+        let stride = self.opening.stride(context, batch, &length, self.spec.zeroed, is_projected)?;
+        let (pixels, forecast) = if is_projected {
             let (perturbed, forecast) = context.perturb_once(&stride, batch)?;
             (perturbed.into_pixels(), forecast)
         } else {
@@ -88,12 +93,12 @@ mod tests {
     use crate::attack::{Exact, GradientOracle, ball};
     use crate::nn::Mode;
     use crate::train::trial::Trial;
-    use gaat_spec::{AttackStart, OpeningSpec, PixelLength, StepDraw};
+    use gaat_spec::{AttackStart, OpeningSpec, PixelLength, Projection, StepDraw};
     use tch::Kind;
 
     /// N-FGSM at the epsilon of a trial, changed by `change`.
     fn method(trial: &Trial, change: impl FnOnce(&mut OneStepSpec)) -> OneStep {
-        let opening = OpeningSpec { noise: 2.0, is_projected: false, ..OpeningSpec::USUAL };
+        let opening = OpeningSpec { noise: 2.0, projection: Projection::Never, ..OpeningSpec::USUAL };
         let step_size = trial.setting().threat.epsilon_length();
         let mut spec = OneStepSpec { step_size, opening, zeroed: 0.0, limit: None };
         change(&mut spec);
@@ -133,11 +138,11 @@ mod tests {
 
     /// The perturbation that `method` trains on in its next step, and its start.
     fn delivered(trial: &mut Trial, method: &mut OneStep, step: u64) -> (Tensor, Tensor) {
-        let projected = method.opening.is_projected();
+        let projected = method.is_projected();
         trial
             .with_context(step, |context, batch| {
                 let length = method.length(context, batch)?;
-                let stride = method.opening.stride(context, batch, &length, method.spec.zeroed)?;
+                let stride = method.opening.stride(context, batch, &length, method.spec.zeroed, projected)?;
                 let start = stride.start.shallow_clone();
                 let pixels = if projected {
                     context.perturb_once(&stride, batch)?.0.into_pixels()
@@ -153,7 +158,7 @@ mod tests {
     fn projected_perturbations_lie_in_the_ball_and_drawn_lengths_differ() {
         let mut trial = Trial::new("mlp", Kind::Double);
         let epsilon = trial.setting().threat.epsilon();
-        let mut projected = method(&trial, |spec| spec.opening.is_projected = true);
+        let mut projected = method(&trial, |spec| spec.opening.projection = Projection::Always);
         let farthest = delivered(&mut trial, &mut projected, 0).0.abs().max().double_value(&[]);
         assert!(farthest <= epsilon + 1e-12, "{farthest}");
         let mut drawn = method(&trial, |spec| spec.opening.draw = StepDraw::Uniform);

@@ -7,7 +7,7 @@ use super::step::{Setting, StepContext};
 use crate::attack::{Stride, ball};
 use crate::batch::Batch;
 use crate::error::Result;
-use gaat_spec::{AttackStart, OpeningSpec, StepDraw};
+use gaat_spec::{AttackStart, OpeningSpec, Projection, StepDraw};
 use indicative::Indicative;
 use tch::Tensor;
 use universal::Universal;
@@ -42,16 +42,12 @@ impl Opening {
 
     /// Whether it is noise of the ball and a step of one length.
     pub(super) fn is_usual(&self) -> bool {
-        self.spec == OpeningSpec::USUAL
-    }
-
-    /// Whether what follows is projected on the ball.
-    pub(super) fn is_projected(&self) -> bool {
-        self.spec.is_projected
+        OpeningSpec { projection: Projection::Always, ..self.spec } == OpeningSpec::USUAL
     }
 
     /// The attack of this step: it begins where this says and goes `length` (pixel units, a tensor of one number or of one for each
-    /// pixel), or the share of `length` that is drawn for each pixel; the `zeroed` smallest slopes of each image do not count.
+    /// pixel), or the share of `length` that is drawn for each pixel; the `zeroed` smallest slopes of each image do not count. What it ends
+    /// at `is_projected` on the ball or not.
     ///
     /// # Errors
     /// When the network fails, or the device has no room.
@@ -61,13 +57,12 @@ impl Opening {
         batch: &Batch,
         length: &Tensor,
         zeroed: f64,
+        is_projected: bool,
     ) -> Result<Stride> {
         let (clean, reach) = (&batch.pixels, self.spec.noise);
         let start = match &mut self.origin {
             Origin::Noise => ball::random_start(clean, context.threat(), context.draws())? * reach,
-            Origin::Indicative(indicative) => {
-                indicative.begin(context, batch, reach, self.spec.is_projected)?
-            }
+            Origin::Indicative(indicative) => indicative.begin(context, batch, reach, is_projected)?,
             Origin::Universal(universal) => universal.begin(context, clean, reach)?,
         };
         let lengths = match self.spec.draw {
