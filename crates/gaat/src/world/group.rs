@@ -7,7 +7,7 @@ use gaat_shim::{Joining, LibtorchError, Store};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 /// Between two looks at who has come.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -59,7 +59,10 @@ impl Group {
             host: is_here.then_some("127.0.0.1"),
         };
         let joined = gaat_shim::Group::join(Arc::new(store), joining)?;
-        Ok(Self { joined, rank, size, serves, prefix })
+        let group = Self { joined, rank, size, serves, prefix };
+        // Gloo reports a connection that is closed while others are still made: nobody goes on, and perhaps leaves, before all are.
+        group.sum(&[Tensor::f_zeros([1], (Kind::Float, Device::Cpu))?])?;
+        Ok(group)
     }
 
     /// Who of the others has come to an end, with the reason of those that have failed, and who says nothing; `None` where the store

@@ -5,7 +5,7 @@ use gaat::nn::{BuildOptions, Catalogue};
 use gaat::run::{Checkpoint, open};
 use gaat::spec::{ComputePrecision, Event, RunRecord, Status};
 use gaat::train::{Control, KeptRun, Nothing, Observer, Quiet, Setting, Training, build_method};
-use gaat::world::{Group, Place};
+use gaat::world::{Group, Place, World as _};
 use gaat_testkit::free_port;
 use std::path::Path;
 use std::sync::Arc;
@@ -284,6 +284,22 @@ fn what_several_processes_remember_goes_on_in_any_number_of_them() {
             println!("{method} in 2 and then {size}: weights {apart:.1e} apart");
             assert!(apart < 1e-9, "{method} in 2 and then {size}: {apart}");
         }
+    }
+}
+
+#[test]
+fn who_has_met_the_others_may_leave_at_once() {
+    for _ in 0..40 {
+        let port = free_port();
+        std::thread::scope(|scope| {
+            let meet = |rank| {
+                move || Group::meet(&Place::new(rank, 3, "127.0.0.1", port)).map(|group| group.part(None))
+            };
+            let members: Vec<_> = (0..3).map(|rank| scope.spawn(meet(rank))).collect();
+            for member in members {
+                member.join().unwrap().unwrap();
+            }
+        });
     }
 }
 
