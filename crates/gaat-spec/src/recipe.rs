@@ -718,7 +718,7 @@ mod tests {
             ("method = \"fgsm-mep\"\nproject = \"never\"", "applies to gaat, "),
             ("method = \"gaat\"\nrefinement = \"off\"\nproject = \"adaptive\"", "always or never"),
             ("method = \"n-fgsm\"\nproject = \"adaptive\"", "always or never"),
-            ("project = \"sometimes\"", "known: always, never, adaptive"),
+            ("project = \"sometimes\"", "expected one of `always`, `never`, `adaptive`"),
             ("method = \"gaat\"\nzeroed = 0.3", "applies to fgsm-rs, "),
             ("method = \"gaat\"\nstep-limit = 0.3", "applies to fgsm-rs, "),
             ("method = \"gaat\"\nstart = \"universal\"\nrefreshes = 2", "one gradient"),
