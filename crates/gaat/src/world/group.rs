@@ -60,7 +60,8 @@ impl Group {
         };
         let joined = gaat_shim::Group::join(Arc::new(store), joining)?;
         let group = Self { joined, rank, size, serves, prefix };
-        // Gloo reports a connection that is closed while others are still made: nobody goes on, and perhaps leaves, before all are.
+        // Gloo fails in a process that still connects when another process closes its connections. This sum ends only after every
+        // process has connected, so that no process leaves before.
         group.sum(&[Tensor::f_zeros([1], (Kind::Float, Device::Cpu))?])?;
         Ok(group)
     }

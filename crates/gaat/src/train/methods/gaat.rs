@@ -18,9 +18,9 @@ const REFINEMENT: &str = "refinement";
 /// With the anchor at the clean image and Gauss-Newton or diagonal curvature this is the method as published. With
 /// the anchor at the random start and no curvature it is FGSM-RS (Wong et al. 2020) with step K alpha.
 ///
-/// Refined, the number of gradients follows the gain ratio ([`Effort`]): from one a batch to PGD. With adaptive projection the walk leaves the
-/// ball while the ratio says that the model predicts the loss and the attack has its full length: there it is N-FGSM (de Jorge et al.
-/// 2022) with noise of the ball.
+/// Refined, the number of gradients follows the gain ratio ([`Effort`]): from one a batch to PGD. With adaptive projection the walk
+/// leaves the ball while the ratio says that the model predicts the loss and the attack has its full length. Outside the ball the
+/// method is N-FGSM (de Jorge et al. 2022) with noise of the ball.
 ///
 /// Begun otherwise than with noise of the ball, or with a length of its own for every pixel, it is one step from there along the one
 /// gradient ([`OneStep`](super::OneStep) has the formulas), refined as ever.
@@ -54,7 +54,7 @@ impl Gaat {
     /// What this step takes beyond its first gradient, and how far that carries.
     fn plan(&self, context: &StepContext<'_>) -> Effort {
         let plan = self.controller.map_or(Effort::NONE, |controller| controller.plan(context.progress()));
-        // A warm-up keeps the attack small: the walk does not leave a ball that still grows.
+        // A warm-up keeps perturbations small, so the walk stays in the ball while the ball grows.
         Effort { is_predicted: plan.is_predicted && context.attack_scale() >= 1.0, ..plan }
     }
 
