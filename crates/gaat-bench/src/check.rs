@@ -13,7 +13,7 @@ pub(crate) fn complaints(before: &Outcome, now: &Outcome, tolerance: f64) -> any
     let mut complaints = Vec::new();
     let mut compared = 0;
     for work in now.works() {
-        for peer in Side::ALL.into_iter().filter(|side| *side != Side::Gaat) {
+        for peer in Side::ALL.into_iter().filter(|side| !matches!(side, Side::Gaat | Side::GaatEarlier)) {
             let (Some(old), Some(new)) = (before.ratio(work, peer), now.ratio(work, peer)) else { continue };
             compared += 1;
             if let Some((side, then, today)) = precisions_changed(before, now, work, peer) {
@@ -29,6 +29,27 @@ pub(crate) fn complaints(before: &Outcome, now: &Outcome, tolerance: f64) -> any
     }
     ensure!(compared > 0, "the benchmark of before measured none of these works against PyTorch");
     Ok(complaints)
+}
+
+/// The works of `now` that take longer than an earlier build needs in the same turns, by more than the factor `tolerance`. Neither the processor
+/// nor other programs on the machine decide such a comparison.
+///
+/// # Errors
+/// When the earlier build did none of the works.
+pub(crate) fn slower_than_earlier(now: &Outcome, tolerance: f64) -> anyhow::Result<Vec<String>> {
+    let ratios: Vec<(&str, f64)> = now
+        .works()
+        .into_iter()
+        .filter_map(|work| Some((work, now.ratio(work, Side::GaatEarlier)?)))
+        .collect();
+    ensure!(
+        !ratios.is_empty(),
+        "an earlier build can do none of these works: they start programs or need Python"
+    );
+    let slower = ratios.into_iter().filter(|(_, ratio)| *ratio > tolerance);
+    Ok(slower
+        .map(|(work, ratio)| format!("slower: {work} takes {ratio:.2} times what the earlier build takes"))
+        .collect())
 }
 
 /// The side of a ratio that shares no precision with before, with its precisions of then and now. PyTorch at its best chooses
@@ -62,6 +83,15 @@ mod tests {
         let found = complaints(&before, &measured(1.2, 2.0), 1.1).unwrap();
         assert!(found.len() == 1 && found[0].contains(WORK), "{found:?}");
         assert!(complaints(&before, &outcome(&[(WORK, Side::Gaat, 1.0)]), 1.1).is_err());
+    }
+
+    #[test]
+    fn an_earlier_build_is_held_against_the_same_turns() {
+        let measured = |ours| outcome(&[(WORK, Side::Gaat, ours), (WORK, Side::GaatEarlier, 1.0)]);
+        assert_eq!(slower_than_earlier(&measured(1.1), 1.15).unwrap(), Vec::<String>::new());
+        let found = slower_than_earlier(&measured(1.2), 1.15).unwrap();
+        assert!(found.len() == 1 && found[0].contains(WORK), "{found:?}");
+        assert!(slower_than_earlier(&outcome(&[(WORK, Side::Gaat, 1.0)]), 1.15).is_err());
     }
 
     #[test]

@@ -44,7 +44,7 @@ enum Command {
         /// Folder of synthetic images and exported networks.
         #[arg(long)]
         data_dir: PathBuf,
-        #[arg(long)]
+        #[arg(long, default_value_t = Side::Gaat)]
         side: Side,
     },
     /// Write the synthetic images of the measurements into a folder.
@@ -97,7 +97,11 @@ struct RunArguments {
     /// measured in another precision.
     #[arg(long)]
     check: Option<PathBuf>,
-    /// By which factor a ratio may be worse than before.
+    /// A `gaat-bench` that an earlier commit built: the earlier build takes its turns too, and the exit status is 1 where a work takes longer
+    /// than by that build, by more than the tolerance.
+    #[arg(long)]
+    earlier: Option<PathBuf>,
+    /// By which factor a ratio may be worse than before, or the seconds than those of the earlier build.
     #[arg(long, default_value_t = 1.15)]
     tolerance: f64,
 }
@@ -131,6 +135,9 @@ fn sample(work: &Work, side: Side, machine: &Machine, data_dir: &Path) -> anyhow
 
 fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(arguments.rounds > 0 && arguments.threads > 0, "--rounds and --threads need at least 1");
+    if let Some(earlier) = &arguments.earlier {
+        anyhow::ensure!(earlier.is_file(), "--earlier {}: there is no such program", earlier.display());
+    }
     // Read first: a wrong file should not cost half an hour.
     let before = arguments.check.as_deref().map(Outcome::read).transpose()?;
     let works = work::chosen(&arguments.works)?;
@@ -139,8 +146,13 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &arguments.out {
         println!("\nwritten to {}", folder.display());
     }
-    let Some(before) = before else { return Ok(ExitCode::SUCCESS) };
-    let complaints = check::complaints(&before, &outcome, arguments.tolerance)?;
+    let mut complaints = Vec::new();
+    if let Some(before) = before {
+        complaints.extend(check::complaints(&before, &outcome, arguments.tolerance)?);
+    }
+    if arguments.earlier.is_some() {
+        complaints.extend(check::slower_than_earlier(&outcome, arguments.tolerance)?);
+    }
     for complaint in &complaints {
         println!("{complaint}");
     }

@@ -20,6 +20,9 @@ pub(crate) struct Measured {
     pub(crate) repetitions: usize,
     pub(crate) peak_mib: Option<f64>,
     pub(crate) precision: String,
+    /// Median of each turn, in the order of the rounds. Benchmarks that do not say them are older than their use.
+    #[serde(default)]
+    pub(crate) turns: Vec<f64>,
 }
 
 impl Measured {
@@ -37,6 +40,7 @@ impl Measured {
             repetitions: seconds.len(),
             peak_mib: samples.iter().filter_map(|sample| sample.peak_mib).reduce(f64::max),
             precision: precisions.join(", "),
+            turns: samples.iter().map(|sample| median(&sample.seconds)).collect(),
         }
     }
 
@@ -95,9 +99,16 @@ impl Outcome {
         self.found(work, side).map(|measured| measured.median)
     }
 
-    /// gaat's seconds over those of `peer` at `work`.
+    /// gaat's seconds over those of `peer` at `work`: the median of the rounds' ratios, because the two sides of a round take their turns
+    /// one after the other, and a machine that becomes slower for some rounds makes both slower.
     pub(crate) fn ratio(&self, work: &str, peer: Side) -> Option<f64> {
-        Some(self.seconds(work, Side::Gaat)? / self.seconds(work, peer)?)
+        let (ours, theirs) = (self.found(work, Side::Gaat)?, self.found(work, peer)?);
+        if ours.turns.is_empty() || ours.turns.len() != theirs.turns.len() {
+            return Some(ours.median / theirs.median);
+        }
+        let ratios: Vec<f64> =
+            ours.turns.iter().zip(&theirs.turns).map(|(ours, theirs)| ours / theirs).collect();
+        Some(median(&ratios))
     }
 
     /// The precisions that `side` chose at `work`, one after the other: `bf16, fp32`.
@@ -126,7 +137,7 @@ impl Outcome {
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!(
             "# gaat and PyTorch on the same work\n\n{}, {} threads, device {}, gaat {}, libtorch {} on both sides, {} rounds \
-             in turns.\nSeconds: median (least - most).\n\n",
+             in turns.\nSeconds: median (least - most). Ratios: median of the ratios of the rounds.\n\n",
             self.cpu, self.threads, self.device, self.gaat, self.libtorch, self.rounds
         );
         let sides = self.sides();
@@ -262,6 +273,29 @@ pub(crate) mod tests {
             outcome.add(vec![Measured::new(&work.parse().unwrap(), *side, &[sample])]);
         }
         outcome
+    }
+
+    #[test]
+    fn a_ratio_is_the_median_of_the_ratios_of_the_rounds() {
+        let work: Work = "step/vgg-16/natural".parse().unwrap();
+        let turns = |seconds: &[f64]| -> Vec<Sample> {
+            let one = |seconds: &f64| Sample {
+                seconds: vec![*seconds],
+                peak_mib: None,
+                precision: "fp32".to_owned(),
+            };
+            seconds.iter().map(one).collect()
+        };
+        // The machine is half as fast from the second turn on: the medians would say 1.0.
+        let mut outcome = Outcome::new("cpu", 2, 3);
+        outcome.add(vec![
+            Measured::new(&work, Side::Gaat, &turns(&[1.0, 2.0, 2.0])),
+            Measured::new(&work, Side::TorchBest, &turns(&[2.0, 4.0, 1.0])),
+        ]);
+        assert_eq!(outcome.ratio("step/vgg-16/natural", Side::TorchBest), Some(0.5));
+        // As a file from before the turns were kept has the same measurement.
+        outcome.measured[0].turns.clear();
+        assert_eq!(outcome.ratio("step/vgg-16/natural", Side::TorchBest), Some(1.0));
     }
 
     #[test]

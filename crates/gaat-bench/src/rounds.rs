@@ -16,10 +16,11 @@ pub(crate) fn measure(arguments: &RunArguments, works: &[Work]) -> anyhow::Resul
     }
     let mut outcome = Outcome::new(&arguments.device, arguments.threads, arguments.rounds);
     for work in works {
-        let mut turns: Vec<(Side, Vec<Sample>)> = Side::of(work, &arguments.sides, &arguments.device)
-            .into_iter()
-            .map(|side| (side, Vec::new()))
-            .collect();
+        let mut turns: Vec<(Side, Vec<Sample>)> =
+            Side::of(work, &arguments.sides, &arguments.device, arguments.earlier.is_some())
+                .into_iter()
+                .map(|side| (side, Vec::new()))
+                .collect();
         if matches!(work, Work::Exported { .. }) {
             Side::export(work, data.path(), arguments)?;
         }

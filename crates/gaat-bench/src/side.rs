@@ -20,6 +20,8 @@ const STARTS: usize = 5;
 pub(crate) enum Side {
     /// This project.
     Gaat,
+    /// The same as an earlier commit built it: `--earlier`.
+    GaatEarlier,
     /// The same with its own form of a network that it has been given as a graph.
     GaatBuiltIn,
     /// The Python package on a network that PyTorch has.
@@ -36,8 +38,9 @@ pub(crate) enum Side {
 
 impl Side {
     /// All sides, in the order of their turns.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Gaat,
+        Self::GaatEarlier,
         Self::GaatBuiltIn,
         Self::GaatPython,
         Self::TorchBest,
@@ -47,9 +50,10 @@ impl Side {
     ];
 
     /// Which of the `chosen` sides do `work`; with none chosen, every side that runs on the device but `torch-compiled`, which
-    /// takes a minute to start.
-    pub(crate) fn of(work: &Work, chosen: &[Self], device: &str) -> Vec<Self> {
+    /// takes a minute to start. An earlier build takes part where there is one.
+    pub(crate) fn of(work: &Work, chosen: &[Self], device: &str, has_earlier: bool) -> Vec<Self> {
         let is_chosen = |side: &Self| match side {
+            Self::GaatEarlier => has_earlier,
             _ if !chosen.is_empty() => chosen.contains(side),
             Self::TorchCompiled => false,
             Self::TorchCudaGraphs => device != "cpu",
@@ -57,6 +61,7 @@ impl Side {
         };
         let does = |side: &Self| match (work, side) {
             (_, Self::Gaat) => true,
+            (work, Self::GaatEarlier) => work.is_sampled(),
             (work, Self::GaatBuiltIn) => {
                 matches!(work, Work::Exported { network: Exported::Published(_), .. })
             }
@@ -72,6 +77,7 @@ impl Side {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Gaat => "gaat",
+            Self::GaatEarlier => "gaat, earlier build",
             Self::GaatBuiltIn => "built in",
             Self::GaatPython => "gaat from Python",
             Self::TorchBest => "PyTorch at its best",
@@ -89,14 +95,26 @@ impl Side {
             _ => {}
         }
         let threads = work.threads(arguments.threads).to_string();
-        let mut command = if matches!(self, Self::Gaat | Self::GaatBuiltIn) {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.arg("sample").arg("--data-dir").arg(data).args(["--side", &self.to_string()]);
+        let sampling = |program: &Path| {
+            let mut command = Command::new(program);
+            command.arg("sample").arg("--data-dir").arg(data);
             command
-        } else {
-            let mut command = Command::new(&arguments.python);
-            command.arg(arguments.root.join("reference/bench.py")).args(["--style", &self.to_string()]);
-            command
+        };
+        let mut command = match self {
+            Self::Gaat => sampling(&std::env::current_exe()?),
+            Self::GaatEarlier => {
+                sampling(arguments.earlier.as_ref().context("--earlier does not say where the build is")?)
+            }
+            Self::GaatBuiltIn => {
+                let mut command = sampling(&std::env::current_exe()?);
+                command.args(["--side", &self.to_string()]);
+                command
+            }
+            _ => {
+                let mut command = Command::new(&arguments.python);
+                command.arg(arguments.root.join("reference/bench.py")).args(["--style", &self.to_string()]);
+                command
+            }
         };
         command.args(["--work", &work.to_string(), "--threads", &threads, "--device", &arguments.device]);
         if self == Self::GaatPython {
@@ -167,6 +185,7 @@ impl fmt::Display for Side {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Gaat => "gaat",
+            Self::GaatEarlier => "gaat-earlier",
             Self::GaatBuiltIn => "gaat-built-in",
             Self::GaatPython => "gaat-python",
             Self::TorchBest => "torch-best",
@@ -195,20 +214,25 @@ mod tests {
     #[test]
     fn a_processor_records_nothing_and_a_choice_is_followed() {
         let step: Work = "step/vgg-16/rat".parse().unwrap();
-        assert_eq!(Side::of(&step, &[], "cpu"), [Side::Gaat, Side::TorchBest, Side::TorchAsWritten]);
-        assert_eq!(Side::of(&step, &[], "cuda:0").len(), 4);
-        assert_eq!(Side::of(&step, &[Side::Gaat], "cuda:0"), [Side::Gaat]);
+        assert_eq!(Side::of(&step, &[], "cpu", false), [Side::Gaat, Side::TorchBest, Side::TorchAsWritten]);
+        assert_eq!(Side::of(&step, &[], "cuda:0", false).len(), 4);
+        assert_eq!(Side::of(&step, &[Side::Gaat], "cuda:0", false), [Side::Gaat]);
         let ours: Work = "step/vgg-16/gaat".parse().unwrap();
-        assert_eq!(Side::of(&ours, &[Side::Gaat, Side::TorchBest], "cpu"), [Side::Gaat]);
-        assert_eq!(Side::of(&Work::Start, &[], "cuda:0"), [Side::Gaat, Side::TorchBest]);
-        let graph = |name: &str| Side::of(&name.parse().unwrap(), &[], "cpu").contains(&Side::GaatBuiltIn);
+        assert_eq!(Side::of(&ours, &[Side::Gaat, Side::TorchBest], "cpu", false), [Side::Gaat]);
+        assert_eq!(Side::of(&Work::Start, &[], "cuda:0", false), [Side::Gaat, Side::TorchBest]);
+        let graph =
+            |name: &str| Side::of(&name.parse().unwrap(), &[], "cpu", false).contains(&Side::GaatBuiltIn);
         assert!(graph("exported/preact-resnet-18") && !graph("exported/small/8"));
         let in_python: Work = "python/resnet-18-w16/rat".parse().unwrap();
         assert_eq!(
-            Side::of(&in_python, &[], "cpu"),
+            Side::of(&in_python, &[], "cpu", false),
             [Side::Gaat, Side::GaatPython, Side::TorchBest, Side::TorchAsWritten]
         );
-        assert!(!Side::of(&step, &[], "cpu").contains(&Side::GaatPython));
+        assert!(!Side::of(&step, &[], "cpu", false).contains(&Side::GaatPython));
+        assert_eq!(Side::of(&step, &[Side::Gaat], "cpu", true), [Side::Gaat, Side::GaatEarlier]);
+        for work in [Work::Start, Work::FirstStep, in_python] {
+            assert!(!Side::of(&work, &[], "cpu", true).contains(&Side::GaatEarlier), "{work}");
+        }
         for side in Side::ALL {
             assert_eq!(side.to_string().parse::<Side>().unwrap(), side);
         }

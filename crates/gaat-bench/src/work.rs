@@ -125,6 +125,11 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// Whether `gaat-bench sample` does the work in its process: not what times other programs or needs Python.
+    pub(crate) fn is_sampled(&self) -> bool {
+        !matches!(self, Self::Start | Self::FirstStep | Self::InPython { .. })
+    }
+
     /// Whether PyTorch is measured on it.
     pub(crate) fn has_peer(&self) -> bool {
         !matches!(

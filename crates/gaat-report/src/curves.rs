@@ -45,7 +45,16 @@ const ROBUST: Value = |epoch| epoch.validation_robust.map(|share| 100.0 * share)
 const TRAINING: Value = |epoch| Some(100.0 * epoch.train_accuracy);
 const LOSS: Value = |epoch| Some(epoch.loss);
 const GAIN: Value = |epoch| epoch.gain_ratio;
+const RESIDUAL: Value = |epoch| epoch.residual;
+const TRAINED: Value = |epoch| robust_of(epoch, false);
+const AVERAGED: Value = |epoch| robust_of(epoch, true);
 const REFRESHES: Value = |epoch| Some(epoch.refreshes);
+
+/// Robust accuracy, %, of the averaged or the trained network, where both were judged.
+fn robust_of(epoch: &EpochRecord, averaged: bool) -> Option<f64> {
+    let other = epoch.validation_robust_other?;
+    Some(100.0 * if epoch.averaged? == averaged { epoch.validation_robust? } else { other })
+}
 
 /// Runs that are drawn as one line: at each epoch their mean and standard deviation.
 struct Group<'a> {
@@ -115,6 +124,10 @@ fn ratio_axis() -> Axis {
     Axis::new("actual / predicted increase of the loss").within(-1.0, 6.0)
 }
 
+fn residual_axis() -> Axis {
+    Axis::new("actual less predicted increase, nats an image").holding(0.0)
+}
+
 fn gradients_axis() -> Axis {
     Axis::new("gradients a batch, mean over the epoch").holding(0.0)
 }
@@ -137,6 +150,8 @@ pub fn run_plots(record: &RunRecord) -> Vec<Plot> {
     let one = |name: &str, value| vec![line(name, Over::Epochs, value)];
     let percent = || Axis::new(ACCURACY).within(0.0, 100.0);
     let epochs = Over::Epochs;
+    let both = [line("trained weights", epochs, TRAINED), line("averaged weights", epochs, AVERAGED)];
+    let both = both.into_iter().filter(|series| !series.points.is_empty()).collect();
     let has_attack = record.epochs.iter().any(|epoch| epoch.refreshes > 0.0);
     [
         plot("accuracy-over-epochs.svg", "Accuracy", epochs, percent(), accuracy(epochs), alarms()),
@@ -149,7 +164,9 @@ pub fn run_plots(record: &RunRecord) -> Vec<Plot> {
             Vec::new(),
         ),
         plot("loss.svg", "Training loss", epochs, Axis::new("loss, nats"), one("loss", LOSS), alarms()),
+        plot("averaging.svg", "Robust accuracy of both networks", epochs, percent(), both, alarms()),
         plot("gain-ratio.svg", "Gain ratio", epochs, ratio_axis(), one("gain ratio", GAIN), alarms()),
+        plot("residual.svg", "Residual", epochs, residual_axis(), one("residual", RESIDUAL), alarms()),
         plot(
             "refreshes.svg",
             "Refreshes",
@@ -207,6 +224,7 @@ pub fn comparison_plots(runs: &[ComparedRun]) -> Vec<Plot> {
             Vec::new(),
         ),
         plot("gain-ratio.svg", "Gain ratio", epochs, ratio_axis(), lines(epochs, GAIN), alarms()),
+        plot("residual.svg", "Residual", epochs, residual_axis(), lines(epochs, RESIDUAL), alarms()),
         plot("refreshes.svg", "Refreshes", epochs, gradients_axis(), lines(epochs, REFRESHES), alarms()),
     ]
     .into_iter()
@@ -247,6 +265,20 @@ mod tests {
         assert_eq!(line.points[1].error, None, "one run has no spread");
         let files: Vec<&str> = comparison_plots(&runs).iter().map(|plot| plot.file).collect();
         assert_eq!(files, ["robust-over-epochs.svg", "robust-over-seconds.svg", "refreshes.svg"]);
+    }
+
+    #[test]
+    fn trained_and_averaged_weights_have_a_line_each() {
+        let mut run = trained("gaat", 0, &[0.5, 0.25], None);
+        let record = run.record.as_mut().unwrap();
+        for (epoch, averaged) in record.epochs.iter_mut().zip([true, false]) {
+            (epoch.averaged, epoch.validation_robust_other, epoch.residual) =
+                (Some(averaged), Some(0.125), Some(-0.5));
+        }
+        let value = |value: Value| record.epochs.iter().filter_map(value).collect::<Vec<_>>();
+        assert_eq!((value(TRAINED), value(AVERAGED)), (vec![12.5, 25.0], vec![50.0, 12.5]));
+        let files: Vec<&str> = run_plots(record).iter().map(|plot| plot.file).collect();
+        assert!(files.contains(&"averaging.svg") && files.contains(&"residual.svg"), "{files:?}");
     }
 
     #[test]

@@ -258,8 +258,8 @@ char* gaat_in_order_of(at::Tensor* parameter, at::Tensor* gradient, at::Tensor**
   GAAT_END
 }
 
-// Whether all numbers of each tensor are finite, one bool a tensor in order. The largest absolute value of a tensor is finite
-// exactly then, and all of them are found in a few kernels.
+// Whether all numbers of each tensor are finite, one bool a tensor in order. A GPU finds the largest absolute value of all of them in a
+// few kernels; a processor finds those number by number, but the least and the largest with its vectors. NaN is passed on by both.
 char* gaat_are_finite(at::Tensor** tensors, int count, at::Tensor** result) {
   GAAT_TRY
   at::NoGradGuard no_grad;
@@ -271,8 +271,20 @@ char* gaat_are_finite(at::Tensor** tensors, int count, at::Tensor** result) {
     TORCH_CHECK(tensor.numel() > 0 && tensor.scalar_type() == all[0].scalar_type(), "tensor: expected numbers of ",
                 all[0].scalar_type(), " like the first, found ", tensor.numel(), " of ", tensor.scalar_type());
   }
-  auto largest = at::_foreach_norm(all, std::numeric_limits<double>::infinity());
-  *result = new at::Tensor(at::stack(largest).isfinite());
+  if (all[0].is_cpu()) {
+    std::vector<at::Tensor> least, largest;
+    for (const auto& tensor : all) {
+      // In the order of the memory: a kernel over all numbers would copy those of channels last first.
+      const auto flat = tensor.is_non_overlapping_and_dense() ? tensor.as_strided({tensor.numel()}, {1}) : tensor;
+      auto [low, high] = at::aminmax(flat);
+      least.push_back(low);
+      largest.push_back(high);
+    }
+    *result = new at::Tensor(at::stack(least).isfinite().logical_and(at::stack(largest).isfinite()));
+  } else {
+    auto largest = at::_foreach_norm(all, std::numeric_limits<double>::infinity());
+    *result = new at::Tensor(at::stack(largest).isfinite());
+  }
   GAAT_END
 }
 

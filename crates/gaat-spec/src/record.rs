@@ -113,10 +113,17 @@ pub struct EpochRecord {
     /// are averaged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub averaged: Option<bool>,
+    /// Accuracy under the validation attack of the other one of the two networks, a fraction; `None` where no weights are averaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_robust_other: Option<f64>,
     /// At the last step.
     pub learning_rate: f64,
     /// Actual over predicted increase of the loss by the attack, sums over the epoch; `None` where no model predicts.
     pub gain_ratio: Option<f64>,
+    /// Actual less predicted increase of the loss by the attack, nats, mean over the images with a prediction: the remainder R of the Taylor
+    /// model (arXiv 2309.09464). `None` where no model predicts, and in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residual: Option<f64>,
     /// Gradients taken per batch by the attack, mean over the epoch.
     pub refreshes: f64,
     /// Warnings raised in this epoch.

@@ -165,8 +165,10 @@ mod tests {
             validation_clean: Some(0.97),
             validation_robust: Some(0.842),
             averaged: None,
+            validation_robust_other: None,
             learning_rate: 0.01,
             gain_ratio: Some(1.12),
+            residual: None,
             refreshes: 1.0,
             alarms: Vec::new(),
         }
@@ -186,6 +188,7 @@ mod tests {
             validation_clean: None,
             validation_robust: None,
             gain_ratio: None,
+            residual: None,
             seconds,
             ..record()
         };

@@ -84,6 +84,7 @@ impl Books {
         record.validation_clean = accuracy.clean;
         record.validation_robust = accuracy.robust;
         record.averaged = accuracy.averaged;
+        record.validation_robust_other = accuracy.robust_of_other;
         self.record.seconds += self.sums.seconds;
         self.record.epochs.push(record.clone());
         self.sums = EpochSums::default();

@@ -13,6 +13,9 @@ pub(super) struct EpochSums {
     images: usize,
     correct: usize,
     gain: GainRatio,
+    /// Images whose attack has a prediction.
+    #[serde(default)]
+    predicted: usize,
     refreshes: f64,
     steps: usize,
     pub(super) seconds: Seconds,
@@ -28,6 +31,7 @@ impl EpochSums {
         self.correct += outcome.correct;
         if let Some(gain) = outcome.gain {
             self.gain.add(gain);
+            self.predicted += outcome.images;
         }
         self.refreshes += outcome.refreshes;
         self.steps += 1;
@@ -55,8 +59,11 @@ impl EpochSums {
             validation_clean: None,
             validation_robust: None,
             averaged: None,
+            validation_robust_other: None,
             learning_rate: self.learning_rate,
             gain_ratio: self.gain.value(),
+            residual: (self.predicted > 0)
+                .then(|| (self.gain.actual() - self.gain.predicted()) / self.predicted as f64),
             refreshes: self.refreshes / self.steps.max(1) as f64,
             alarms: self.alarms.clone(),
         }

@@ -61,7 +61,7 @@ impl Observer for TensorBoard {
     }
 }
 
-fn of_epoch(record: &EpochRecord, cost_ratio: f64) -> [(&'static str, Option<f64>); 12] {
+fn of_epoch(record: &EpochRecord, cost_ratio: f64) -> [(&'static str, Option<f64>); 13] {
     [
         ("validation/clean", record.validation_clean),
         ("validation/robust", record.validation_robust),
@@ -69,6 +69,7 @@ fn of_epoch(record: &EpochRecord, cost_ratio: f64) -> [(&'static str, Option<f64
         ("epoch/train_accuracy", Some(record.train_accuracy)),
         ("epoch/learning_rate", Some(record.learning_rate)),
         ("attack/gain_ratio", record.gain_ratio),
+        ("attack/residual", record.residual),
         ("attack/refreshes", Some(record.refreshes)),
         ("attack/alarms", Some(record.alarms.len() as f64)),
         ("cost/seconds", Some(record.seconds.total)),

@@ -41,6 +41,8 @@ pub(super) struct Accuracy {
     pub(super) robust: Option<f64>,
     /// Whether it is that of the averaged weights; `None` where nothing is averaged.
     pub(super) averaged: Option<bool>,
+    /// Robust accuracy of the other one of the trained and the averaged network.
+    pub(super) robust_of_other: Option<f64>,
 }
 
 impl Validation {
@@ -78,6 +80,7 @@ impl Validation {
             clean: Some(right as f64 / images.len() as f64),
             robust: Some(withstood as f64 / attacked.len() as f64),
             averaged: None,
+            robust_of_other: None,
         })
     }
 }
@@ -106,8 +109,8 @@ impl Run<'_> {
         let score = |accuracy: Accuracy| if is_natural { accuracy.clean } else { accuracy.robust };
         let is_preferred = score(of_average) >= score(own);
         self.trained.prefer_average(is_preferred);
-        let chosen = if is_preferred { of_average } else { own };
-        Ok(Accuracy { averaged: Some(is_preferred), ..chosen })
+        let (chosen, other) = if is_preferred { (of_average, own) } else { (own, of_average) };
+        Ok(Accuracy { averaged: Some(is_preferred), robust_of_other: other.robust, ..chosen })
     }
 
     /// Insists that the network answers the images of the last step, where no validation image asks it anything: finite weights

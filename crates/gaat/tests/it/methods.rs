@@ -96,6 +96,12 @@ fn every_method_keeps_the_contract() {
         for epoch in &record.epochs {
             let is_natural = declared.delayed && epoch.epoch == 1;
             assert_eq!(epoch.gain_ratio.is_some(), declared.predicts && !is_natural, "{method}: {epoch:?}");
+            assert_eq!(epoch.residual.is_some(), epoch.gain_ratio.is_some(), "{method}: {epoch:?}");
+            let (ratio, residual) = (epoch.gain_ratio.unwrap_or(1.0), epoch.residual.unwrap_or(0.0));
+            assert!(
+                (ratio - 1.0) * residual >= 0.0,
+                "both say whether the model underrates the attack: {epoch:?}"
+            );
             let refreshes = if is_natural { 0 } else { declared.refreshes };
             assert_eq!(epoch.refreshes, refreshes as f64, "{method}: {epoch:?}");
             assert!(epoch.alarms.is_empty(), "{method}: {epoch:?}");

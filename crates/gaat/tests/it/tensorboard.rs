@@ -49,10 +49,11 @@ fn an_interrupted_and_resumed_run_is_one_curve() {
         losses += 1;
     }
     assert_eq!((losses, curves["step/loss"].len()), (10, 10));
-    let of_epochs: [(&str, OfEpoch); 4] = [
+    let of_epochs: [(&str, OfEpoch); 5] = [
         ("validation/clean", |epoch| epoch.validation_clean.unwrap()),
         ("validation/robust", |epoch| epoch.validation_robust.unwrap()),
         ("attack/gain_ratio", |epoch| epoch.gain_ratio.unwrap()),
+        ("attack/residual", |epoch| epoch.residual.unwrap()),
         ("cost/seconds", |epoch| epoch.seconds.total),
     ];
     for (tag, value) in of_epochs {

@@ -184,6 +184,13 @@ fn averaged_weights_have_statistics_of_their_own_and_are_chosen_by_validation() 
     for (with, without) in whole.epochs.iter().zip(&plain.epochs) {
         assert_eq!(with.loss, without.loss, "the average changes nothing in the training");
         assert!(with.validation_robust >= without.validation_robust);
+        assert!(with.validation_robust >= with.validation_robust_other);
+        let trained =
+            if with.averaged == Some(true) { with.validation_robust_other } else { with.validation_robust };
+        assert_eq!(
+            trained, without.validation_robust,
+            "the trained network is the same with and without an average"
+        );
     }
     // Ten forward passes an epoch of 9 batches, and as many with a backward pass for the one-step attack.
     let images = 270 * 3;
