@@ -228,6 +228,28 @@ fn only_like_tensors_are_asked_for_what_is_finite() {
     assert_eq!(Vec::<bool>::try_from(found).unwrap(), [true, false]);
 }
 
+/// Whatever the vectors, threads and layouts of a reduction are.
+#[test]
+fn one_number_that_is_not_finite_is_found_wherever_it_lies() {
+    let answers = |tensors: &[&Tensor]| Vec::<bool>::try_from(are_finite(tensors).unwrap()).unwrap();
+    let good = ones(&[3]) * f64::from(f32::MAX);
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for size in [1, 7, 33, 100_000] {
+            for place in [0, size / 2, size - 1] {
+                let tensor = ones(&[size]) * f64::from(f32::MIN);
+                assert_eq!(answers(&[&tensor, &good]), [true, true], "{size}");
+                let _ = tensor.get(place).fill_(bad);
+                assert_eq!(answers(&[&tensor, &good]), [false, true], "{bad} at {place} of {size}");
+                assert_eq!(answers(&[&good, &tensor.get(place)]), [true, false], "{bad} alone");
+            }
+        }
+        let image = channels_last(&ones(&[2, 3, 4, 5])).unwrap();
+        let _ = image.get(1).get(2).get(3).get(4).fill_(bad);
+        assert_eq!(answers(&[&image, &image.narrow(3, 0, 4)]), [false, true], "{bad}: the rest of a row is not asked");
+        assert_eq!(answers(&[&image.transpose(1, 3), &image.slice(3, 0, None, 2)]), [false, false], "{bad}");
+    }
+}
+
 #[test]
 fn gpus_that_are_not_there_are_refused() {
     let _ = load_cuda().unwrap();
