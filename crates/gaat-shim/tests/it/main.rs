@@ -245,7 +245,11 @@ fn one_number_that_is_not_finite_is_found_wherever_it_lies() {
         }
         let image = channels_last(&ones(&[2, 3, 4, 5])).unwrap();
         let _ = image.get(1).get(2).get(3).get(4).fill_(bad);
-        assert_eq!(answers(&[&image, &image.narrow(3, 0, 4)]), [false, true], "{bad}: the rest of a row is not asked");
+        assert_eq!(
+            answers(&[&image, &image.narrow(3, 0, 4)]),
+            [false, true],
+            "{bad}: the rest of a row is not asked"
+        );
         assert_eq!(answers(&[&image.transpose(1, 3), &image.slice(3, 0, None, 2)]), [false, false], "{bad}");
     }
 }
