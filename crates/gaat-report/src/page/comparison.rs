@@ -30,7 +30,7 @@ pub struct ComparisonPage<'a> {
 }
 
 /// Plots that belong to the attack.
-const OF_THE_ATTACK: [&str; 2] = ["gain-ratio.svg", "refreshes.svg"];
+const OF_THE_ATTACK: [&str; 3] = ["gain-ratio.svg", "residual.svg", "refreshes.svg"];
 
 impl ComparisonPage<'_> {
     /// The report.

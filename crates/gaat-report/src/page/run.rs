@@ -44,7 +44,7 @@ pub struct RunPage<'a> {
 }
 
 /// Plots of a training that belong to its attack.
-const OF_THE_ATTACK: [&str; 2] = ["gain-ratio.svg", "refreshes.svg"];
+const OF_THE_ATTACK: [&str; 3] = ["gain-ratio.svg", "residual.svg", "refreshes.svg"];
 
 impl RunPage<'_> {
     /// The report.

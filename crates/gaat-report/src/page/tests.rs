@@ -44,6 +44,7 @@ fn judged_evaluation() -> gaat_spec::Evaluation {
 fn trained() -> RunRecord {
     let mut record = run("gaat", 0, 10.0, 0.9, 0.5).record.unwrap();
     record.epochs[0].gain_ratio = Some(0.9);
+    record.epochs[0].residual = Some(-0.01);
     record.epochs[0].refreshes = 2.0;
     record.epochs[0].validation_robust = Some(0.5);
     record.epochs[0].alarms = vec![format!("collapse: {EVIL}")];
@@ -156,6 +157,7 @@ fn the_page_of_a_run_has_every_part() {
         "accuracy-over-seconds.svg",
         "loss.svg",
         "gain-ratio.svg",
+        "residual.svg",
         "refreshes.svg",
     ];
     assert_eq!(plots.iter().map(|plot| plot.file).collect::<Vec<_>>(), files);
@@ -224,6 +226,7 @@ fn the_page_of_a_comparison_has_every_part() {
         "robust-over-epochs.svg",
         "robust-over-seconds.svg",
         "gain-ratio.svg",
+        "residual.svg",
         "refreshes.svg",
     ];
     assert_eq!(plots.iter().map(|plot| plot.file).collect::<Vec<_>>(), files);
