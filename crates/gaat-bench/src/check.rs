@@ -33,23 +33,12 @@ pub(crate) fn complaints(before: &Outcome, now: &Outcome, tolerance: f64) -> any
 
 /// The works of `now` that take longer than an earlier build needs in the same turns, by more than the factor `tolerance`. Neither the processor
 /// nor other programs on the machine decide such a comparison.
-///
-/// # Errors
-/// When the earlier build did none of the works.
-pub(crate) fn slower_than_earlier(now: &Outcome, tolerance: f64) -> anyhow::Result<Vec<String>> {
-    let ratios: Vec<(&str, f64)> = now
-        .works()
-        .into_iter()
-        .filter_map(|work| Some((work, now.ratio(work, Side::GaatEarlier)?)))
-        .collect();
-    ensure!(
-        !ratios.is_empty(),
-        "an earlier build can do none of these works: they start programs or need Python"
-    );
-    let slower = ratios.into_iter().filter(|(_, ratio)| *ratio > tolerance);
-    Ok(slower
+pub(crate) fn slower_than_earlier(now: &Outcome, tolerance: f64) -> Vec<String> {
+    let ratios = now.works().into_iter().filter_map(|work| Some((work, now.ratio(work, Side::GaatEarlier)?)));
+    ratios
+        .filter(|(_, ratio)| *ratio > tolerance)
         .map(|(work, ratio)| format!("slower: {work} takes {ratio:.2} times what the earlier build takes"))
-        .collect())
+        .collect()
 }
 
 /// The side of a ratio that shares no precision with before, with its precisions of then and now. PyTorch at its best chooses
@@ -88,10 +77,9 @@ mod tests {
     #[test]
     fn an_earlier_build_is_held_against_the_same_turns() {
         let measured = |ours| outcome(&[(WORK, Side::Gaat, ours), (WORK, Side::GaatEarlier, 1.0)]);
-        assert_eq!(slower_than_earlier(&measured(1.1), 1.15).unwrap(), Vec::<String>::new());
-        let found = slower_than_earlier(&measured(1.2), 1.15).unwrap();
+        assert_eq!(slower_than_earlier(&measured(1.1), 1.15), Vec::<String>::new());
+        let found = slower_than_earlier(&measured(1.2), 1.15);
         assert!(found.len() == 1 && found[0].contains(WORK), "{found:?}");
-        assert!(slower_than_earlier(&outcome(&[(WORK, Side::Gaat, 1.0)]), 1.15).is_err());
     }
 
     #[test]

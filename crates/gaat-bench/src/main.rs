@@ -133,14 +133,31 @@ fn sample(work: &Work, side: Side, machine: &Machine, data_dir: &Path) -> anyhow
     Ok(ExitCode::SUCCESS)
 }
 
+/// Insists that an earlier build, where one is named, can be compared.
+fn check_earlier(arguments: &RunArguments, works: &[Work]) -> anyhow::Result<()> {
+    let sides = &arguments.sides;
+    let Some(earlier) = &arguments.earlier else {
+        anyhow::ensure!(!sides.contains(&Side::GaatEarlier), "the side gaat-earlier needs --earlier PROGRAM");
+        return Ok(());
+    };
+    anyhow::ensure!(earlier.is_file(), "--earlier {}: there is no such program", earlier.display());
+    anyhow::ensure!(
+        sides.is_empty() || sides.contains(&Side::Gaat),
+        "--earlier compares with the side gaat, which --sides leaves out"
+    );
+    anyhow::ensure!(
+        works.iter().any(Work::is_sampled),
+        "--earlier: an earlier build can do none of these works, which start programs or need Python"
+    );
+    Ok(())
+}
+
 fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(arguments.rounds > 0 && arguments.threads > 0, "--rounds and --threads need at least 1");
-    if let Some(earlier) = &arguments.earlier {
-        anyhow::ensure!(earlier.is_file(), "--earlier {}: there is no such program", earlier.display());
-    }
-    // Read first: a wrong file should not cost half an hour.
+    // Asked and read first: a mistake should not cost half an hour.
     let before = arguments.check.as_deref().map(Outcome::read).transpose()?;
     let works = work::chosen(&arguments.works)?;
+    check_earlier(arguments, &works)?;
     let outcome = rounds::measure(arguments, &works)?;
     print!("{}", outcome.markdown());
     if let Some(folder) = &arguments.out {
@@ -150,11 +167,40 @@ fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     if let Some(before) = before {
         complaints.extend(check::complaints(&before, &outcome, arguments.tolerance)?);
     }
-    if arguments.earlier.is_some() {
-        complaints.extend(check::slower_than_earlier(&outcome, arguments.tolerance)?);
-    }
+    complaints.extend(check::slower_than_earlier(&outcome, arguments.tolerance));
     for complaint in &complaints {
         println!("{complaint}");
     }
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_build_that_cannot_be_compared_is_refused_before_anything_is_measured() {
+        let asked = |words: &str, works: &[&str]| {
+            let all = format!("gaat-bench run --python python --root . --gaat gaat {words}");
+            let Command::Run(arguments) = Arguments::try_parse_from(all.split_whitespace()).unwrap().command
+            else {
+                panic!("{words}")
+            };
+            let works: Vec<Work> = works.iter().map(|work| work.parse().unwrap()).collect();
+            check_earlier(&arguments, &works).map_err(|error| error.to_string())
+        };
+        let own = std::env::current_exe().unwrap().display().to_string();
+        let step = "step/convnet/natural";
+        assert_eq!(asked("", &["start"]), Ok(()));
+        assert_eq!(asked(&format!("--earlier {own} --sides gaat"), &["start", step]), Ok(()));
+        for (words, work, part) in [
+            ("--sides gaat,gaat-earlier".to_owned(), step, "needs --earlier"),
+            ("--earlier no-such-file".to_owned(), step, "no such program"),
+            (format!("--earlier {own} --sides torch-best"), step, "leaves out"),
+            (format!("--earlier {own}"), "first-step", "none of these works"),
+        ] {
+            let refused = asked(&words, &[work]).unwrap_err();
+            assert!(refused.contains(part), "{refused}");
+        }
+    }
 }

@@ -133,7 +133,7 @@ pub struct Group(Arc<Joined>);
 struct Joined {
     group: *mut c_void,
     // The group uses the store to its end.
-    store: Arc<Store>,
+    _store: Arc<Store>,
 }
 
 // SAFETY: groups of c10d may be called from any thread, and calls of different groups take turns where they begin; that the calls of
@@ -176,12 +176,7 @@ impl Group {
                 &raw mut group,
             )
         })?;
-        Ok(Self(Arc::new(Joined { group, store })))
-    }
-
-    /// The store at which it was joined.
-    pub fn store(&self) -> &Store {
-        &self.0.store
+        Ok(Self(Arc::new(Joined { group, _store: store })))
     }
 
     /// Makes what adds up tensors on GPUs, NCCL, which the first of them does otherwise.

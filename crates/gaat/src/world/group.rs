@@ -19,7 +19,15 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 /// This process among those that work together.
 #[derive(Debug)]
 pub struct Group {
+    // Closed before the store: only then those who wait for this process notice, and look in the store for the reason.
     joined: gaat_shim::Group,
+    meeting: Meeting,
+}
+
+/// The store at which a group has met, where everybody says how it ended.
+#[derive(Debug)]
+struct Meeting {
+    store: Arc<Store>,
     rank: usize,
     size: usize,
     serves: bool,
@@ -48,6 +56,7 @@ impl Group {
             let doing = if serves { "served" } else { "reached" };
             Error::Launch { reason: format!("the store at {host}:{port} cannot be {doing} ({error})") }
         })?;
+        let store = Arc::new(store);
         let prefix = gathered(&store, place, begun)?;
         let is_here = ["127.0.0.1", "localhost", "::1"].contains(&host.as_str());
         let joining = Joining {
@@ -58,19 +67,21 @@ impl Group {
             interface: place.interface.as_deref(),
             host: is_here.then_some("127.0.0.1"),
         };
-        let joined = gaat_shim::Group::join(Arc::new(store), joining)?;
-        let group = Self { joined, rank, size, serves, prefix };
+        let joined = gaat_shim::Group::join(Arc::clone(&store), joining)?;
+        let group = Self { joined, meeting: Meeting { store, rank, size, serves, prefix } };
         // Gloo fails in a process that still connects when another process closes its connections. This sum ends only after every
         // process has connected, so that no process leaves before.
         group.sum(&[Tensor::f_zeros([1], (Kind::Float, Device::Cpu))?])?;
         Ok(group)
     }
+}
 
+impl Meeting {
     /// Who of the others has come to an end, with the reason of those that have failed, and who says nothing; `None` where the store
     /// is gone.
     fn ends(&self, kind: &str) -> Option<Vec<(usize, Option<String>)>> {
         let others = (0..self.size).filter(|rank| *rank != self.rank);
-        let end = |rank| Some((rank, self.joined.store().get(&key(&self.prefix, kind, rank)).ok()?));
+        let end = |rank| Some((rank, self.store.get(&key(&self.prefix, kind, rank)).ok()?));
         others.map(end).collect()
     }
 
@@ -78,7 +89,7 @@ impl Group {
     fn lost(&self, error: &LibtorchError) -> Error {
         let lost = |reason: String| Error::Lost { reason };
         // The others find out too; who does not say so is the one.
-        let told = self.joined.store().set(&key(&self.prefix, "lost", self.rank), "1");
+        let told = self.store.set(&key(&self.prefix, "lost", self.rank), "1");
         let begun = Instant::now();
         loop {
             let (Ok(()), Some(ends), Some(waiting)) = (&told, self.ends("end"), self.ends("lost")) else {
@@ -108,21 +119,21 @@ impl Group {
 
 impl World for Group {
     fn rank(&self) -> usize {
-        self.rank
+        self.meeting.rank
     }
 
     fn size(&self) -> usize {
-        self.size
+        self.meeting.size
     }
 
     fn sum(&self, tensors: &[Tensor]) -> Result<()> {
         let tensors: Vec<&Tensor> = tensors.iter().collect();
-        self.joined.sum(&tensors).map_err(|error| self.lost(&error))
+        self.joined.sum(&tensors).map_err(|error| self.meeting.lost(&error))
     }
 
     fn share(&self, tensors: &[Tensor]) -> Result<()> {
         let tensors: Vec<&Tensor> = tensors.iter().collect();
-        self.joined.share(&tensors).map_err(|error| self.lost(&error))
+        self.joined.share(&tensors).map_err(|error| self.meeting.lost(&error))
     }
 
     fn recording(&self) -> Option<&gaat_shim::Group> {
@@ -130,12 +141,13 @@ impl World for Group {
     }
 
     fn part(&self, failure: Option<&str>) {
+        let Meeting { store, rank, prefix, .. } = &self.meeting;
         // A process that can no longer say so has lost the others, and says that.
-        let _ = self.joined.store().set(&key(&self.prefix, "end", self.rank), failure.unwrap_or_default());
+        let _ = store.set(&key(prefix, "end", *rank), failure.unwrap_or_default());
     }
 }
 
-impl Drop for Group {
+impl Drop for Meeting {
     fn drop(&mut self) {
         let begun = Instant::now();
         while self.serves && begun.elapsed() < AFTERWARDS {
@@ -303,6 +315,30 @@ pub(crate) mod tests {
         });
         for rank in [0, 1] {
             assert!(silent[rank].contains("rank 2 is gone"), "{silent:?}");
+        }
+    }
+
+    #[test]
+    fn the_reason_of_the_process_that_serves_the_store_is_heard() {
+        let one = || [Tensor::ones([3], (Kind::Float, Device::Cpu))];
+        for round in 0..10 {
+            let begun = Instant::now();
+            let said = together(3, |group| {
+                if group.rank() == 0 {
+                    group.part(Some("the directory is taken"));
+                    return String::new();
+                }
+                let lost = group.sum(&one()).unwrap_err().to_string();
+                group.part(Some(&lost));
+                lost
+            });
+            for rank in [1, 2] {
+                assert!(
+                    said[rank].contains("rank 0 has failed: the directory is taken"),
+                    "{round}: {said:?}"
+                );
+            }
+            assert!(begun.elapsed() < AFTERWARDS, "{round}: they waited until the store closed");
         }
     }
 
