@@ -286,7 +286,7 @@ pub(crate) mod tests {
             };
             seconds.iter().map(one).collect()
         };
-        // A machine of changing speed: the medians, 2.0 s of both, would say 1.0.
+        // The speed of the machine changes: both medians are 2.0 s, and their ratio would be 1.0.
         let mut outcome = Outcome::new("cpu", 2, 3);
         outcome.add(vec![
             Measured::new(&work, Side::Gaat, &turns(&[1.0, 2.0, 2.0])),

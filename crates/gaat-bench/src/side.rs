@@ -101,14 +101,9 @@ impl Side {
             command
         };
         let mut command = match self {
-            Self::Gaat => sampling(&std::env::current_exe()?),
+            Self::Gaat | Self::GaatBuiltIn => sampling(&std::env::current_exe()?),
             Self::GaatEarlier => {
                 sampling(arguments.earlier.as_ref().context("--earlier does not say where the build is")?)
-            }
-            Self::GaatBuiltIn => {
-                let mut command = sampling(&std::env::current_exe()?);
-                command.args(["--side", &self.to_string()]);
-                command
             }
             _ => {
                 let mut command = Command::new(&arguments.python);
@@ -117,6 +112,9 @@ impl Side {
             }
         };
         command.args(["--work", &work.to_string(), "--threads", &threads, "--device", &arguments.device]);
+        if self == Self::GaatBuiltIn {
+            command.args(["--side", &self.to_string()]);
+        }
         if self == Self::GaatPython {
             let package =
                 arguments.package.as_ref().context("--package does not say where the Python package is")?;

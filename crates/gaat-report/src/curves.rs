@@ -38,6 +38,9 @@ impl Over {
     }
 }
 
+/// Plots of a training that belong to its attack.
+pub(crate) const OF_THE_ATTACK: [&str; 3] = ["gain-ratio.svg", "residual.svg", "refreshes.svg"];
+
 type Value = fn(&EpochRecord) -> Option<f64>;
 
 const CLEAN: Value = |epoch| epoch.validation_clean.map(|share| 100.0 * share);
@@ -150,8 +153,7 @@ pub fn run_plots(record: &RunRecord) -> Vec<Plot> {
     let one = |name: &str, value| vec![line(name, Over::Epochs, value)];
     let percent = || Axis::new(ACCURACY).within(0.0, 100.0);
     let epochs = Over::Epochs;
-    let both = [line("trained weights", epochs, TRAINED), line("averaged weights", epochs, AVERAGED)];
-    let both = both.into_iter().filter(|series| !series.points.is_empty()).collect();
+    let both = vec![line("trained weights", epochs, TRAINED), line("averaged weights", epochs, AVERAGED)];
     let has_attack = record.epochs.iter().any(|epoch| epoch.refreshes > 0.0);
     [
         plot("accuracy-over-epochs.svg", "Accuracy", epochs, percent(), accuracy(epochs), alarms()),

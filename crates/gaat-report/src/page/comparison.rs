@@ -6,7 +6,7 @@ use super::results::bar;
 use super::run::{machine, recipe_shown};
 use super::{Report, Section, document, figures, missing};
 use crate::compare::{ComparedRun, Spread, methods};
-use crate::curves::comparison_plots;
+use crate::curves::{OF_THE_ATTACK, comparison_plots};
 use crate::document::Document;
 use crate::explanation::explanation_markup;
 use crate::frontier::frontier;
@@ -28,9 +28,6 @@ pub struct ComparisonPage<'a> {
     /// How far the maps of its runs agree.
     pub explanation: Option<&'a Explanation>,
 }
-
-/// Plots that belong to the attack.
-const OF_THE_ATTACK: [&str; 3] = ["gain-ratio.svg", "residual.svg", "refreshes.svg"];
 
 impl ComparisonPage<'_> {
     /// The report.

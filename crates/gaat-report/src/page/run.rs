@@ -5,7 +5,7 @@ use super::results::{classes, evaluation};
 use super::{Report, Section, Tile, document, facts, figures, missing};
 use crate::analysis::{analysis_markup, analysis_plots};
 use crate::curve::curve_plot;
-use crate::curves::run_plots;
+use crate::curves::{OF_THE_ATTACK, run_plots};
 use crate::explanation::explanation_markup;
 use crate::format::{count, decimals, duration, percent, ratio, run_name};
 use crate::plot::Plot;
@@ -42,9 +42,6 @@ pub struct RunPage<'a> {
     /// What its maps are like.
     pub explanation: Option<&'a Explanation>,
 }
-
-/// Plots of a training that belong to its attack.
-const OF_THE_ATTACK: [&str; 3] = ["gain-ratio.svg", "residual.svg", "refreshes.svg"];
 
 impl RunPage<'_> {
     /// The report.

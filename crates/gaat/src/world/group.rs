@@ -19,7 +19,7 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 /// This process among those that work together.
 #[derive(Debug)]
 pub struct Group {
-    // Closed before the store: only then those who wait for this process notice, and look in the store for the reason.
+    // Dropped before `meeting`: closed connections wake the processes that wait for this one, and these read its reason in the store.
     joined: gaat_shim::Group,
     meeting: Meeting,
 }
@@ -88,11 +88,11 @@ impl Meeting {
     /// Why a call that all make has failed here with `error`.
     fn lost(&self, error: &LibtorchError) -> Error {
         let lost = |reason: String| Error::Lost { reason };
-        // The others find out too; who does not say so is the one.
-        let told = self.store.set(&key(&self.prefix, "lost", self.rank), "1");
+        // Each process that loses a connection writes the key "lost". A process that writes neither "lost" nor "end" is the one that is gone.
+        let noted = self.store.set(&key(&self.prefix, "lost", self.rank), "1");
         let begun = Instant::now();
         loop {
-            let (Ok(()), Some(ends), Some(waiting)) = (&told, self.ends("end"), self.ends("lost")) else {
+            let (Ok(()), Some(ends), Some(waiting)) = (&noted, self.ends("end"), self.ends("lost")) else {
                 return lost(format!("rank 0, which serves the store, is gone ({error})"));
             };
             let failed =
