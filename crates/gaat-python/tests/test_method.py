@@ -41,6 +41,27 @@ def test_images_to_train_on(method, images):
     assert passes == {"natural": 0, "rat": 10}.get(method, passes) and passes <= 10
 
 
+@pytest.mark.parametrize("total", [None, 40])
+def test_gaat_leaves_the_ball_late_in_a_training_of_known_length(total, images):
+    torch.manual_seed(0)
+    x, y = images
+    net = SmallNet()
+    step = gaat.Method("gaat", net, eps=0.02, total_steps=total)
+    optimizer = torch.optim.SGD(net.parameters(), 0.02, momentum=0.9)
+    farthest = []
+    for _ in range(40):
+        delta = step.perturb(x[:50], y[:50])
+        loss = F.cross_entropy(net(x[:50] + delta), y[:50])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        step.observe(loss)
+        farthest.append(float(delta.abs().max()) / 0.02)
+    assert max(farthest[:20]) <= 1 + 1e-5
+    leaves = max(farthest[20:]) > 1.2
+    assert leaves == (total is not None), (farthest, step.gain_ratio)
+
+
 @pytest.mark.parametrize("method", ["natural", "rat", "gaat", "trades", "mart", "gradalign"])
 def test_losses_of_the_method(method, images):
     torch.manual_seed(0)

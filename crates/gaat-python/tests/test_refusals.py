@@ -45,8 +45,9 @@ def test_a_method_is_checked_as_it_is_made():
             gaat.Method("gaat", SmallNet(), **wrong)
     with pytest.raises(ValueError, match="gaat"):
         gaat.Method("gat", SmallNet(), eps=0.06)
-    with pytest.raises(ValueError, match="total_steps"):
-        gaat.Method("gaat", SmallNet(), eps=0.06, epsilon_warmup=0.5)
+    for of_known_length in [dict(epsilon_warmup=0.5), dict(project="adaptive")]:
+        with pytest.raises(ValueError, match="total_steps"):
+            gaat.Method("gaat", SmallNet(), eps=0.06, **of_known_length)
 
 
 @pytest.mark.parametrize("key, value", [("batch_size", "many"), ("learning_rate", "fast"), ("weight_averaging", True), ("seed", -1)])

@@ -149,6 +149,11 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
                 random_start: Some(true),
                 anchor: Some(Anchor::RandomStart),
                 curvature: Some(Curvature::None),
+                project: Some(if leaves_the_ball(recipe) {
+                    Projection::Adaptive
+                } else {
+                    Projection::Always
+                }),
                 refinement: Some(Refinement::Adaptive),
                 ..with_one_expansion(Recipe::default())
             }
@@ -202,6 +207,18 @@ fn of_base(recipe: &Recipe, base: BaseMethod) -> Recipe {
         // Zhang et al. (2019) on CIFAR-10 and the default of Wang et al.'s (2020) mart.py.
         BaseMethod::Trades | BaseMethod::Mart => Recipe { regularization: Some(6.0), ..pgd(recipe) },
     }
+}
+
+/// Whether `gaat` may leave the ball: where its attack is one step from noise along one gradient under the largest norm, as decision
+/// record 19 has measured it, and where a gain ratio is watched.
+fn leaves_the_ball(recipe: &Recipe) -> bool {
+    recipe.norm == Some(Norm::Linf)
+        && recipe.curvature.is_none_or(|curvature| curvature == Curvature::None)
+        && recipe.anchor.is_none_or(|anchor| anchor == Anchor::RandomStart)
+        && recipe.refreshes.is_none_or(|refreshes| refreshes == 1)
+        && recipe.start.is_none_or(|start| start == AttackStart::Noise)
+        && recipe.step_draw.is_none_or(|draw| draw == StepDraw::Fixed)
+        && recipe.refinement.is_none_or(|refinement| refinement == Refinement::Adaptive)
 }
 
 /// LIET's authors' `configs.yaml`: labels smoothed at random by 0.6 (0.8 with a hundred classes) and a weight that grows to 100 (200)

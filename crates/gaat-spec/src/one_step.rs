@@ -35,18 +35,19 @@ named! {
         Always = "always",
         /// In no step, as N-FGSM and SORA are published.
         Never = "never",
-        /// In the steps before which the gain ratio says that the model does not predict the loss.
+        /// In the first half of the run, and after it in the steps before which the gain ratio says that the model does not predict the
+        /// loss.
         Adaptive = "adaptive",
     }
 }
 
 impl Projection {
-    /// Whether the coming step is projected, given whether the gain ratio says that the model predicts the loss.
-    pub fn is_on(self, is_predicted: bool) -> bool {
+    /// Whether the coming step is projected, given whether an adaptive one may leave the ball.
+    pub fn is_on(self, may_leave: bool) -> bool {
         match self {
             Self::Always => true,
             Self::Never => false,
-            Self::Adaptive => !is_predicted,
+            Self::Adaptive => !may_leave,
         }
     }
 }

@@ -636,16 +636,28 @@ mod tests {
     }
 
     #[test]
-    fn gaat_is_projected_as_the_recipe_says_and_always_by_default() {
-        for (text, expected) in [
-            ("", Projection::Always),
-            ("project = \"never\"", Projection::Never),
-            ("project = \"adaptive\"", Projection::Adaptive),
-        ] {
-            let text = format!("dataset = \"cifar10\"\nmethod = \"gaat\"\n{text}");
+    fn gaat_may_leave_the_ball_where_one_step_follows_one_gradient_and_its_gain_ratio_is_watched() {
+        let projection = |text: &str| {
+            let text = format!("dataset = \"cifar10\"\n{text}");
             let MethodSpec::Gaat(spec) = check(&text).unwrap().method else { panic!("not gaat") };
-            assert_eq!(spec.opening.projection, expected, "{text}");
+            spec.opening.projection
+        };
+        assert_eq!(projection("method = \"gaat\""), Projection::Adaptive);
+        for (word, expected) in [("never", Projection::Never), ("always", Projection::Always)] {
+            assert_eq!(projection(&format!("method = \"gaat\"\nproject = \"{word}\"")), expected);
         }
+        for text in [
+            "norm = \"l2\"",
+            "curvature = \"gauss-newton\"",
+            "refreshes = 2",
+            "anchor = \"clean\"",
+            "refinement = \"off\"",
+            "step-draw = \"uniform\"",
+            "start = \"universal\"",
+        ] {
+            assert_eq!(projection(&format!("method = \"gaat\"\n{text}")), Projection::Always, "{text}");
+        }
+        assert_eq!(projection("method = \"gaat-paper\""), Projection::Always);
         for text in ["norm = \"l2\"", "curvature = \"gauss-newton\"", "refreshes = 2", "anchor = \"clean\""] {
             let text = format!("method = \"gaat\"\nproject = \"adaptive\"\n{text}");
             assert!(check(&text).unwrap_err().to_string().contains("one gradient"), "{text}");

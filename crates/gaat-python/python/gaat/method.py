@@ -42,7 +42,8 @@ class Method:
             ``mart``, ``gradalign`` or ``nuat``; ``liet`` (by its loss) and ``fgsm-uap`` with ``consistency=0``, ``sora`` with
             ``step_limit=0``: those terms need the backward pass too.
         eps: Radius of the ball in units of pixels, a number or a text such as ``"8/255"``; ``norm`` is ``"Linf"`` or ``"L2"``.
-        total_steps: Steps of the whole training; what grows over it, ``epsilon_warmup`` say, needs them.
+        total_steps: Steps of the whole training; what grows over it, ``epsilon_warmup`` say, needs them. Without them ``gaat`` stays in
+            the ball all the time; with them it leaves the ball in the second half where its gain ratio allows (``project``).
         recipe: Keys of a recipe that are the method's own: ``steps``, ``step_size``, ``curvature``, ``refreshes``, ``seed``, ...; one that a
             loop does itself is refused.
 
@@ -72,6 +73,8 @@ class Method:
         check_keys(recipe, has_own_loop=True)
         if recipe.get("epsilon_warmup") and total_steps is None:
             raise ValueError("epsilon_warmup grows over the whole training: say how long it is by total_steps")
+        if recipe.get("project") == "adaptive" and total_steps is None:
+            raise ValueError("project='adaptive' leaves the ball late in the training: say how long it is by total_steps")
         keys = {"dataset": "folder", "model": "own-network", **recipe, "method": method, "epsilon": eps, "norm": norm.lower()}
         self._recipe = to_json(keys)
         _gaat.check_recipe(self._recipe)
@@ -80,8 +83,8 @@ class Method:
         self._shape: tuple[int, ...] = ()
 
     def perturb(self, x: torch.Tensor, y: torch.Tensor, index: torch.Tensor | None = None) -> torch.Tensor:
-        """The perturbation of ``x`` to train on, ``[N, C, H, W]``: ``x + delta`` lies in [0, 1], and in the ball unless the method is
-        published otherwise.
+        """The perturbation of ``x`` to train on, ``[N, C, H, W]``: ``x + delta`` lies in [0, 1], and in the ball unless the method goes
+        without projection (``project``).
 
         ``x``: pixels in [0, 1] in the dtype of the module, ``[N, C, H, W]``; ``y``: classes, int64, ``[N]``; ``index``: places of the images
         in the training set, ``[N]``, for methods that remember images.

@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 use crate::nn::{Classifier, Mode, ParameterStore, Rng};
 use crate::taylor::GainRatio;
 use crate::world::Alone;
-use gaat_spec::{AttackStatistics, CheckedRecipe, MethodSpec, OneStepSpec, Passes, Plan, ThreatModel};
+use gaat_spec::{
+    AttackStatistics, CheckedRecipe, MethodSpec, OneStepSpec, Passes, Plan, Projection, ThreatModel,
+};
 use tch::Tensor;
 
 /// One step of many against one, on a batch: the method is thought to have collapsed.
@@ -46,9 +48,19 @@ pub struct OwnLoop {
     total: Option<usize>,
 }
 
+/// `method` without the walk that leaves the ball late in a run: nobody knows when a loop of unknown length is late.
+fn kept_in_the_ball(mut method: MethodSpec) -> MethodSpec {
+    if let MethodSpec::Gaat(spec) = &mut method
+        && spec.opening.projection == Projection::Adaptive
+    {
+        spec.opening.projection = Projection::Always;
+    }
+    method
+}
+
 impl OwnLoop {
     /// The method of `recipe` in the given setting, for a loop of `total` steps; without them nothing of the method grows or fades
-    /// over the training.
+    /// over the training, and a walk of `gaat` that may leave the ball late in a run stays in it.
     ///
     /// # Errors
     /// When the method is made of its own backward pass, or of several methods one after the other.
@@ -91,8 +103,9 @@ impl OwnLoop {
                     .to_owned(),
             ));
         }
+        let method = if total.is_none() { kept_in_the_ball(recipe.method) } else { recipe.method };
         Ok(Self {
-            method: methods::build(recipe.method, None, setting)?,
+            method: methods::build(method, None, setting)?,
             optimizer: Optimizer::new(&ParameterStore::new(setting.device, setting.kind), plan.optimizer()),
             gain: SmoothedGain::default(),
             pending: None,

@@ -17,7 +17,7 @@ use tch::{Kind, Tensor};
 
 /// Decay a step of the smoothed sums.
 const DECAY: f64 = 0.9;
-/// Share of the run before which a bent loss is left alone.
+/// Share of the run before which a bent loss is left alone and every walk stays in the ball.
 const LATE: f64 = 0.5;
 /// A ratio outside this band begins to refine, one inside the narrower band ends it.
 const BENT: (f64, f64) = (0.85, 1.15);
@@ -49,13 +49,13 @@ pub struct Effort {
     pub share: f64,
     /// Gradients for each of them.
     pub rounds: usize,
-    /// Whether the gain ratio says that the model predicts the loss.
-    pub is_predicted: bool,
+    /// Whether an adaptive walk may leave the ball: late in the run, where the gain ratio says that the model predicts the loss.
+    pub may_leave: bool,
 }
 
 impl Effort {
     /// One gradient for the batch and no more.
-    pub const NONE: Self = Self { reach: 1.0, share: 0.0, rounds: 0, is_predicted: false };
+    pub const NONE: Self = Self { reach: 1.0, share: 0.0, rounds: 0, may_leave: false };
 
     /// Images of a batch of `count` that get more gradients: two at least where there are two, because one has no statistics of
     /// a batch.
@@ -91,7 +91,7 @@ impl Controller {
             rung => (1.0, LADDER[rung - 1]),
         };
         let is_predicted = self.ratio().is_some_and(|ratio| (BENT.0..=BENT.1).contains(&ratio));
-        Effort { reach: self.reach(), share, rounds, is_predicted }
+        Effort { reach: self.reach(), share, rounds, may_leave: progress >= LATE && is_predicted }
     }
 
     fn reach(&self) -> f64 {
@@ -179,7 +179,7 @@ impl StepContext<'_> {
         let started = self.mark()?;
         let mut oracle = self.taylor(batch, TaylorModel::of(&model, self.attack_scale, &self.threat));
         let under = UnderAttack::new(&batch.pixels, batch.attack_targets(), &self.threat, &self.draws);
-        let mut found = if model.opening.projection.is_on(plan.is_predicted) {
+        let mut found = if model.opening.projection.is_on(plan.may_leave) {
             run(attack, &mut oracle, under)?.into_pixels()
         } else {
             run_unbounded(attack, &mut oracle, under)?.into_pixels()
@@ -246,8 +246,8 @@ mod tests {
 
     /// Of ten classes.
     const FLAT: f64 = 2.25;
-    /// One gradient, which predicts the loss.
-    const PREDICTED: Effort = Effort { is_predicted: true, ..Effort::NONE };
+    /// One gradient, which predicts the loss late in the run.
+    const PREDICTED: Effort = Effort { may_leave: true, ..Effort::NONE };
 
     /// A controller after so many batches of each ratio, at a loss of 1 nat and 0.1 nats of predicted gain.
     fn after(series: &[(f64, usize)]) -> Controller {
@@ -263,7 +263,8 @@ mod tests {
     #[test]
     fn one_gradient_serves_while_it_predicts_the_loss() {
         let straight = after(&[(1.0, 100)]);
-        assert_eq!([0.0, 0.6, 1.0].map(|progress| straight.plan(progress)), [PREDICTED; 3]);
+        assert_eq!([0.0, 0.49].map(|progress| straight.plan(progress)), [Effort::NONE; 2]);
+        assert_eq!([0.5, 1.0].map(|progress| straight.plan(progress)), [PREDICTED; 2]);
         let bent = after(&[(2.0, 100)]);
         let rounds = [0.0, 0.49, 0.5, 1.0].map(|progress| bent.plan(progress).rounds);
         assert_eq!(rounds, [0, 0, 3, 3]);
@@ -285,11 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn the_walk_leaves_the_ball_where_the_model_predicts_the_loss() {
+    fn the_walk_leaves_the_ball_late_and_where_the_model_predicts_the_loss() {
         let leaves = |ratio: f64, steps: usize| {
-            let plan = after(&[(ratio, steps)]).plan(0.1);
+            let plan = after(&[(ratio, steps)]).plan(0.6);
             [Projection::Always, Projection::Never, Projection::Adaptive]
-                .map(|projection| !projection.is_on(plan.is_predicted))
+                .map(|projection| !projection.is_on(plan.may_leave))
         };
         assert_eq!(leaves(1.0, 0), [false, true, false], "nothing is known yet");
         for ratio in [0.9, 1.0, 1.1] {

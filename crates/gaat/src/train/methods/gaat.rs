@@ -55,7 +55,7 @@ impl Gaat {
     fn plan(&self, context: &StepContext<'_>) -> Effort {
         let plan = self.controller.map_or(Effort::NONE, |controller| controller.plan(context.progress()));
         // A warm-up keeps perturbations small, so the walk stays in the ball while the ball grows.
-        Effort { is_predicted: plan.is_predicted && context.attack_scale() >= 1.0, ..plan }
+        Effort { may_leave: plan.may_leave && context.attack_scale() >= 1.0, ..plan }
     }
 
     /// The attack of this step, which walks `reach` times as far as the recipe says.
@@ -66,7 +66,7 @@ impl Gaat {
         plan: Effort,
     ) -> Result<Box<dyn Attack>> {
         let attack = self.attack.scaled(context.attack_scale() * plan.reach);
-        let is_projected = self.spec.opening.projection.is_on(plan.is_predicted);
+        let is_projected = self.spec.opening.projection.is_on(plan.may_leave);
         if is_projected && self.opening.is_usual() {
             return Ok(Box::new(attack));
         }
