@@ -259,7 +259,8 @@ char* gaat_in_order_of(at::Tensor* parameter, at::Tensor* gradient, at::Tensor**
 }
 
 // Whether all numbers of each tensor are finite, one bool a tensor in order. A GPU finds the largest absolute value of all of them in a
-// few kernels; a processor finds those number by number, but the least and the largest with its vectors. NaN is passed on by both.
+// few kernels; a processor finds those number by number, but the least and the largest with its vectors. Of numbers among which one
+// is NaN, the largest absolute value is NaN, and so are the least and the largest.
 char* gaat_are_finite(at::Tensor** tensors, int count, at::Tensor** result) {
   GAAT_TRY
   at::NoGradGuard no_grad;

@@ -174,8 +174,8 @@ pub struct Recipe {
     /// Shorten this step by min(1, LIMIT / (1 - v)), v the smoothed agreement of the gradients before and after it; 0 is off
     #[cfg_attr(feature = "clap", arg(long, value_name = "LIMIT", help_heading = "Model and method"))]
     pub step_limit: Option<f64>,
-    /// Where the result of this step is projected on the ball: always, never or, with gaat, adaptive (where the gain ratio says that
-    /// the model does not predict the loss)
+    /// Where the result of this step is projected on the ball: always, never or, with gaat, adaptive (in the first half of the run, and
+    /// then where the gain ratio says that the model does not predict the loss)
     #[cfg_attr(feature = "clap", arg(long, hide_possible_values = true, help_heading = "Model and method"))]
     pub project: Option<Projection>,
     /// Size of the noise (or the universal perturbation) that this step starts from, or of the noise of gaat-memory, in units of

@@ -42,9 +42,14 @@ impl GainRatio {
         self.predicted
     }
 
+    /// Whether both sums are finite numbers.
+    pub fn is_finite(&self) -> bool {
+        self.actual.is_finite() && self.predicted.is_finite()
+    }
+
     /// Adds another batch; anything not finite is left out.
     pub fn add(&mut self, other: Self) {
-        if other.actual.is_finite() && other.predicted.is_finite() {
+        if other.is_finite() {
             self.actual += other.actual;
             self.predicted += other.predicted;
         }

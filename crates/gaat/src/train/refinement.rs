@@ -4,7 +4,8 @@
 //! run, when the learning rate falls and details are learned, a third of the images get three more. Where the model is about
 //! to become useless (ratio far below 1, which is how catastrophic overfitting begins), every image gets more, up to
 //! PGD. The walk on the model is as long as the model can be trusted (trust regions: Conn, Gould and Toint 2000, section
-//! 6.1). Decision record 0007 has the experiments.
+//! 6.1), and in the second half of the run an adaptive walk leaves the ball where the model predicts the loss. Decision records
+//! 0007 and 0019 have the experiments.
 
 use super::portion::Portion;
 use super::step::StepContext;
@@ -109,7 +110,7 @@ impl Controller {
     /// Takes note of a batch of `images`, whose mean loss was `loss`; from `flat` on it would be that of a constant predictor, where
     /// stronger attacks would keep it.
     pub(super) fn observe(&mut self, gain: GainRatio, images: usize, loss: f64, flat: f64) {
-        if !(gain.actual().is_finite() && gain.predicted().is_finite()) {
+        if !gain.is_finite() {
             return;
         }
         self.actual = DECAY * self.actual + (1.0 - DECAY) * gain.actual() / images as f64;

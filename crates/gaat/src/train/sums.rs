@@ -13,7 +13,7 @@ pub(super) struct EpochSums {
     images: usize,
     correct: usize,
     gain: GainRatio,
-    /// Images whose attack has a prediction.
+    /// Images whose attack has a prediction that is a finite number.
     #[serde(default)]
     predicted: usize,
     refreshes: f64,
@@ -29,7 +29,7 @@ impl EpochSums {
         self.loss += outcome.loss;
         self.images += outcome.images;
         self.correct += outcome.correct;
-        if let Some(gain) = outcome.gain {
+        if let Some(gain) = outcome.gain.filter(GainRatio::is_finite) {
             self.gain.add(gain);
             self.predicted += outcome.images;
         }
@@ -67,5 +67,22 @@ impl EpochSums {
             refreshes: self.refreshes / self.steps.max(1) as f64,
             alarms: self.alarms.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_residual_is_a_mean_over_the_images_that_have_one() {
+        let mut sums = EpochSums::default();
+        let outcome = |gain| StepOutcome { images: 10, loss: 10.0, correct: 5, gain, refreshes: 1.0 };
+        sums.add(&outcome(None), 0.1);
+        assert_eq!(sums.record(1).residual, None);
+        sums.add(&outcome(Some(GainRatio::new(3.0, 1.0))), 0.1);
+        sums.add(&outcome(Some(GainRatio::new(f64::NAN, 1.0))), 0.1);
+        assert_eq!(sums.record(1).residual, Some(0.2));
+        assert_eq!(sums.record(1).loss, 1.0);
     }
 }

@@ -19,8 +19,8 @@ const REFINEMENT: &str = "refinement";
 /// the anchor at the random start and no curvature it is FGSM-RS (Wong et al. 2020) with step K alpha.
 ///
 /// Refined, the number of gradients follows the gain ratio ([`Effort`]): from one a batch to PGD. With adaptive projection the walk
-/// leaves the ball while the ratio says that the model predicts the loss and the attack has its full length. Outside the ball the
-/// method is N-FGSM (de Jorge et al. 2022) with noise of the ball.
+/// leaves the ball in the second half of the run, while the ratio says that the model predicts the loss and the attack has its full
+/// length. Outside the ball the method is N-FGSM (de Jorge et al. 2022) with noise of the ball.
 ///
 /// Begun otherwise than with noise of the ball, or with a length of its own for every pixel, it is one step from there along the one
 /// gradient ([`OneStep`](super::OneStep) has the formulas), refined as ever.
