@@ -48,7 +48,8 @@ pub struct OwnLoop {
     total: Option<usize>,
 }
 
-/// `method` without the walk that leaves the ball late in a run: nobody knows when a loop of unknown length is late.
+/// `method`, with an adaptive projection of `gaat` replaced by projection in every step. Adaptive projection leaves the ball in the
+/// second half of a training, and a loop that does not say its number of steps does not say where that half begins.
 fn kept_in_the_ball(mut method: MethodSpec) -> MethodSpec {
     if let MethodSpec::Gaat(spec) = &mut method
         && spec.opening.projection == Projection::Adaptive
