@@ -136,6 +136,71 @@ struct HalvingConv : torch::autograd::Function<HalvingConv> {
   }
 };
 
+// The dtype of two numbers side by side.
+static at::ScalarType pair_of(at::ScalarType kind) {
+  switch (at::elementSize(kind)) {
+    case 2: return at::kInt;
+    case 4: return at::kLong;
+    default: return at::kComplexDouble;
+  }
+}
+
+// The numbers of `tensor` in the order of its axes, two by two. Flat first, here and on the way
+// back: an axis of one number, or one of a tensor without numbers, may have any stride.
+static at::Tensor pairs_of(const at::Tensor& tensor) {
+  const auto packed = tensor.contiguous();
+  const auto placed = packed.storage_offset() % 2 == 0 ? packed : packed.clone();
+  return placed.view({-1}).view(pair_of(tensor.scalar_type()));
+}
+
+// Zeros around an image and its 2x2 blocks as channels: [N, C, H, W] becomes [N, 4 C, H / 2 + 1, W / 2 + 1] in channels-last
+// memory. The two pixels of a row of a block stay side by side, so that each copy moves pairs: libtorch's copies go number by
+// number where rows and columns change places.
+static at::Tensor into_blocks(const at::Tensor& image) {
+  const auto count = image.size(0), channels = image.size(1), rows = image.size(2) / 2 + 1, columns = image.size(3) / 2 + 1;
+  const auto padded = at::constant_pad_nd(image.contiguous(), {1, 1, 1, 1});
+  const auto pairs = pairs_of(padded).view({count, channels, rows, 2, columns});
+  const auto blocks = pairs.permute({0, 2, 4, 1, 3}).contiguous().view({-1});
+  return blocks.view(image.scalar_type()).view({count, rows, columns, 4 * channels}).permute({0, 3, 1, 2});
+}
+
+// The image inside the blocks, the zeros around it left out.
+static at::Tensor from_blocks(const at::Tensor& blocks) {
+  const auto count = blocks.size(0), channels = blocks.size(1) / 4, rows = blocks.size(2), columns = blocks.size(3);
+  const auto pairs = pairs_of(blocks.permute({0, 2, 3, 1})).view({count, rows, columns, channels, 2});
+  const auto padded = pairs.permute({0, 3, 1, 4, 2}).contiguous().view({-1});
+  const auto image = padded.view(blocks.scalar_type()).view({count, channels, 2 * rows, 2 * columns});
+  return image.slice(2, 1, 2 * rows - 1).slice(3, 1, 2 * columns - 1);
+}
+
+// Each is the backward pass of the other.
+struct IntoBlocks : torch::autograd::Function<IntoBlocks> {
+  static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& image) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return into_blocks(image);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 torch::autograd::variable_list gradients);
+};
+
+struct FromBlocks : torch::autograd::Function<FromBlocks> {
+  static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& blocks) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return from_blocks(blocks);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 torch::autograd::variable_list gradients) {
+    return {IntoBlocks::apply(gradients[0])};
+  }
+};
+
+torch::autograd::variable_list IntoBlocks::backward(torch::autograd::AutogradContext*,
+                                                    torch::autograd::variable_list gradients) {
+  return {FromBlocks::apply(gradients[0])};
+}
+
 // max(input, 0) in place. libtorch's own backward pass is several times as slow where the gradient has another memory order
 // than the maps, as behind a flattening; this one brings it into theirs first.
 struct OrderedRelu : torch::autograd::Function<OrderedRelu> {
@@ -228,6 +293,16 @@ char* gaat_halving_conv(at::Tensor* input, at::Tensor* weight, at::Tensor* bias,
   TORCH_CHECK(order->dim() == 1 && order->size(0) == weight->numel() && order->scalar_type() == at::kLong,
               "order: expected [", weight->numel(), "] of Long, found ", order->sizes(), " of ", order->scalar_type());
   *result = new at::Tensor(HalvingConv::apply(*input, *weight, *bias, *order));
+  GAAT_END
+}
+
+char* gaat_pixel_blocks(at::Tensor* image, at::Tensor** result) {
+  GAAT_TRY
+  check_floating(*image, "image");
+  TORCH_CHECK(image->dim() == 4 && image->size(2) > 0 && image->size(3) > 0 && image->size(2) % 2 == 0 && image->size(3) % 2 == 0,
+              "image: expected [N, C, H, W] with even sides, found the shape ", image->sizes());
+  TORCH_CHECK(image->element_size() >= 2, "image: expected numbers of 2, 4 or 8 bytes, found ", image->scalar_type());
+  *result = new at::Tensor(IntoBlocks::apply(*image));
   GAAT_END
 }
 

@@ -53,6 +53,7 @@ unsafe extern "C" {
         order: Handle,
         result: *mut Handle,
     ) -> *mut c_char;
+    fn gaat_pixel_blocks(image: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_ordered_relu(input: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_channels_last(tensor: Handle, result: *mut Handle) -> *mut c_char;
     fn gaat_in_order_of(parameter: Handle, gradient: Handle, result: *mut Handle) -> *mut c_char;
@@ -270,6 +271,18 @@ pub fn halving_conv(input: &Tensor, weight: &Tensor, bias: &Tensor, order: &Tens
     check(unsafe {
         gaat_halving_conv(handle(input), handle(weight), handle(bias), handle(order), &raw mut result)
     })?;
+    Ok(unsafe { Tensor::from_ptr(result.cast()) })
+}
+
+/// The 2x2 blocks of `image`, `[N, C, H, W]` with even sides and zeros around it, as channels: `[N, 4 * C, H / 2 + 1, W / 2 + 1]` in
+/// channels-last memory. Channel `4 * c + 2 * i + j` holds row i and column j of the blocks of channel c. Differentiable twice.
+///
+/// # Errors
+/// When the shape or the dtype does not fit.
+pub fn pixel_blocks(image: &Tensor) -> Result<Tensor> {
+    let mut result: Handle = std::ptr::null_mut();
+    // SAFETY: both pointers are valid for the call; on success the result is a new tensor.
+    check(unsafe { gaat_pixel_blocks(handle(image), &raw mut result) })?;
     Ok(unsafe { Tensor::from_ptr(result.cast()) })
 }
 

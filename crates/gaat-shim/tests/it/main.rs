@@ -136,6 +136,16 @@ fn halving_convolutions_insist_on_their_shapes() {
 }
 
 #[test]
+fn pixel_blocks_insist_on_even_sides() {
+    let images = [ones(&[3, 8, 8]), ones(&[1, 3, 7, 8]), ones(&[1, 3, 8, 5]), ones(&[1, 3, 0, 8]), ones(&[])];
+    for bad in images.iter().chain(&strange(&[1, 3, 8, 8])).chain([&whole(&[1, 3, 8, 8])]) {
+        refused(pixel_blocks(bad), "image");
+    }
+    refused(pixel_blocks(&ones(&[1, 3, 8, 8]).to_kind(Kind::Float8e4m3fn)), "2, 4 or 8 bytes");
+    assert_eq!(pixel_blocks(&ones(&[2, 3, 8, 6])).unwrap().size(), [2, 12, 5, 4]);
+}
+
+#[test]
 fn rectifiers_change_no_leaf_and_no_whole_numbers() {
     refused(ordered_relu(&ones(&[2]).set_requires_grad(true)), "leaf");
     refused(ordered_relu(&whole(&[2])), "floating-point");

@@ -23,6 +23,6 @@ impl Attack for Ascent {
             return Ok(self.start.shallow_clone());
         }
         let gradient = oracle.at(&(clean + &self.start), labels)?.gradient;
-        Ok(&self.start + ball::steepest_ascent(&gradient, threat.norm()) * self.step_size)
+        Ok(ball::stepped(&self.start, &gradient, self.step_size, threat.norm()))
     }
 }

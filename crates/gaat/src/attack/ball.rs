@@ -52,6 +52,14 @@ pub fn steepest_ascent(gradient: &Tensor, norm: Norm) -> Tensor {
     }
 }
 
+/// `delta` after one step of `length` along the steepest ascent.
+pub fn stepped(delta: &Tensor, gradient: &Tensor, length: f64, norm: Norm) -> Tensor {
+    let mut moved = steepest_ascent(gradient, norm);
+    moved *= length;
+    moved += delta;
+    moved
+}
+
 /// The nearest point of the ball; the pixel box is not looked at.
 pub fn project(delta: &Tensor, threat: &ThreatModel) -> Tensor {
     match threat.norm() {
@@ -66,7 +74,12 @@ pub fn project(delta: &Tensor, threat: &ThreatModel) -> Tensor {
 /// `delta` projected on the ball and cut so that `clean + delta` lies in `[0, 1]`. Cutting moves every pixel
 /// towards the clean one, so the result stays in the ball.
 pub fn project_into_box(clean: &Tensor, delta: &Tensor, threat: &ThreatModel) -> Tensor {
-    (clean + project(delta, threat)).clamp(0.0, 1.0) - clean
+    // In place, as in a step: an attack on a small network spends a tenth of its time here, and much of that on new memory.
+    let mut cut = project(delta, threat);
+    cut += clean;
+    let mut cut = cut.clamp_(0.0, 1.0);
+    cut -= clean;
+    cut
 }
 
 /// `points` with every pixel brought into the box `[0, 1]`.

@@ -44,7 +44,7 @@ impl Attack for MomentumFgsm {
             }
             let mean = gradient.abs().f_mean_dim([1i64, 2, 3].as_slice(), true, None::<Kind>)?;
             momentum = momentum * DECAY + gradient / (mean + TINY);
-            let moved = &delta + ball::steepest_ascent(&momentum, threat.norm()) * self.step_size;
+            let moved = ball::stepped(&delta, &momentum, self.step_size, threat.norm());
             delta = ball::project_into_box(&clean, &moved, threat);
         }
         standing.propose(&delta)?;

@@ -176,7 +176,7 @@ impl Pgd {
                     return Ok(standing);
                 }
             }
-            let moved = &delta + ball::steepest_ascent(&gradient, threat.norm()) * self.step_size;
+            let moved = ball::stepped(&delta, &gradient, self.step_size, threat.norm());
             delta = self.constrain(&clean, &moved, threat);
         }
         standing.propose(&delta)?;

@@ -53,16 +53,12 @@ pub struct BlockConv {
 impl BlockConv {
     pub(super) fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let size = input.size();
-        let (count, channels, height, width) = (size[0], size[1], size[2], size[3]);
+        let (channels, height, width) = (size[1], size[2], size[3]);
         let pays = input.requires_grad() && input.device() == Device::Cpu;
         if !pays || height % 2 != 0 || width % 2 != 0 {
             return self.conv.forward(input);
         }
-        let (rows, columns) = (height / 2 + 1, width / 2 + 1);
-        let padded = input.f_contiguous()?.f_constant_pad_nd([1, 1, 1, 1])?;
-        let blocks =
-            padded.f_reshape([count, channels, rows, 2, columns, 2])?.f_permute([0, 1, 3, 5, 2, 4])?;
-        let blocks = gaat_shim::channels_last(&blocks.f_reshape([count, 4 * channels, rows, columns])?)?;
+        let blocks = gaat_shim::pixel_blocks(input)?;
         let weight = self.conv.weight.f_to_kind(input.kind())?;
         let outputs = weight.size()[0];
         let weight = weight.f_reshape([outputs, channels, 2, 2, 2, 2])?.f_permute([0, 1, 3, 5, 2, 4])?;
@@ -223,6 +219,42 @@ mod tests {
         let again: Vec<&Tensor> = again.iter().collect();
         let second = gradients(&again, None, inputs, Graph::Keep).unwrap();
         first.into_iter().chain(second.into_iter().map(Option::unwrap)).collect()
+    }
+
+    /// What `pixel_blocks` moves in one copy, by libtorch's own operations.
+    fn plain_blocks(image: &Tensor) -> Tensor {
+        let (count, channels, height, width) = image.size4().unwrap();
+        let (rows, columns) = (height / 2 + 1, width / 2 + 1);
+        let padded = image.constant_pad_nd([1, 1, 1, 1]).reshape([count, channels, rows, 2, columns, 2]);
+        padded.permute([0, 1, 3, 5, 2, 4]).reshape([count, 4 * channels, rows, columns])
+    }
+
+    #[test]
+    fn blocks_have_the_numbers_and_both_derivatives_of_libtorch_in_every_dtype_and_memory_order() {
+        for shape in [[2, 3, 4, 6], [1, 1, 2, 2], [3, 1, 8, 8], [0, 1, 4, 4]] {
+            for kind in [Kind::Half, Kind::BFloat16, Kind::Float, Kind::Double] {
+                let image = drawn("image", &shape, kind);
+                let longer = drawn("longer", &[image.numel() as i64 + 1], kind);
+                let odd_place = longer.narrow(0, 1, image.numel() as i64).view(shape);
+                for image in [&image, &gaat_shim::channels_last(&image).unwrap(), &odd_place] {
+                    let ours = gaat_shim::pixel_blocks(image).unwrap();
+                    assert!(ours.permute([0, 2, 3, 1]).is_contiguous(), "{shape:?} {kind:?}");
+                    assert_eq!(ours, plain_blocks(image), "{shape:?} {kind:?}");
+                }
+            }
+        }
+        for shape in [[2, 3, 4, 6], [1, 1, 2, 2], [3, 1, 8, 8]] {
+            let image = drawn("image", &shape, Kind::Double);
+            let found = [gaat_shim::pixel_blocks(&image).unwrap(), plain_blocks(&image)].map(|blocks| {
+                // Behind another number, so that the gradient of the blocks begins at an odd place.
+                let flat = blocks.permute([0, 2, 3, 1]).reshape([-1]);
+                derivatives(
+                    &Tensor::cat(&[Tensor::ones([1], (Kind::Double, Device::Cpu)), flat], 0),
+                    &[&image],
+                )
+            });
+            assert_eq!(found[0], found[1], "{shape:?}");
+        }
     }
 
     #[test]
