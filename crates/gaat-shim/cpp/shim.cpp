@@ -145,8 +145,8 @@ static at::ScalarType pair_of(at::ScalarType kind) {
   }
 }
 
-// The numbers of `tensor` in the order of its axes, two by two. Flat first, here and on the way
-// back: an axis of one number, or one of a tensor without numbers, may have any stride.
+// The numbers of `tensor` in the order of its axes, two by two. Flat first, here and on the way back: the stride of an axis of one
+// number, or of a tensor without numbers, may be anything, and libtorch refuses an odd one.
 static at::Tensor pairs_of(const at::Tensor& tensor) {
   const auto packed = tensor.contiguous();
   const auto placed = packed.storage_offset() % 2 == 0 ? packed : packed.clone();

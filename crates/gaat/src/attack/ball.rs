@@ -52,7 +52,8 @@ pub fn steepest_ascent(gradient: &Tensor, norm: Norm) -> Tensor {
     }
 }
 
-/// `delta` after one step of `length` along the steepest ascent.
+/// `delta` (`[N, C, H, W]`) after one step along the steepest ascent of `gradient`, of its shape and dtype. `length`: of the step in
+/// `norm`, pixel units.
 pub fn stepped(delta: &Tensor, gradient: &Tensor, length: f64, norm: Norm) -> Tensor {
     let mut moved = steepest_ascent(gradient, norm);
     moved *= length;
