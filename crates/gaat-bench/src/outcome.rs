@@ -44,6 +44,15 @@ impl Measured {
         }
     }
 
+    /// These seconds over those of `theirs`, of each round, because the two sides of a round take their turns one after the other, and a machine that
+    /// becomes slower for some rounds makes both slower. Of a benchmark that does not say its turns one ratio, that of the medians.
+    pub(crate) fn ratios(&self, theirs: &Self) -> Vec<f64> {
+        if self.turns.is_empty() || self.turns.len() != theirs.turns.len() {
+            return vec![self.median / theirs.median];
+        }
+        self.turns.iter().zip(&theirs.turns).map(|(ours, theirs)| ours / theirs).collect()
+    }
+
     fn cell(&self) -> String {
         format!("{} ({}-{})", digits(self.median), digits(self.least), digits(self.most))
     }
@@ -59,6 +68,7 @@ pub(crate) struct Outcome {
     #[serde(default = "cpu")]
     pub(crate) device: String,
     pub(crate) threads: usize,
+    /// Fewest rounds of a work.
     pub(crate) rounds: usize,
     pub(crate) measured: Vec<Measured>,
 }
@@ -99,21 +109,10 @@ impl Outcome {
         self.found(work, side).map(|measured| measured.median)
     }
 
-    /// gaat's seconds over those of `peer` at `work`: the median of the rounds' ratios, because the two sides of a round take their turns
-    /// one after the other, and a machine that becomes slower for some rounds makes both slower.
+    /// gaat's seconds over those of `peer` at `work`: the median of the rounds' ratios.
     pub(crate) fn ratio(&self, work: &str, peer: Side) -> Option<f64> {
         let (ours, theirs) = (self.found(work, Side::Gaat)?, self.found(work, peer)?);
-        if ours.turns.is_empty() || ours.turns.len() != theirs.turns.len() {
-            return Some(ours.median / theirs.median);
-        }
-        let ratios: Vec<f64> =
-            ours.turns.iter().zip(&theirs.turns).map(|(ours, theirs)| ours / theirs).collect();
-        Some(median(&ratios))
-    }
-
-    /// The precisions that `side` chose at `work`, one after the other: `bf16, fp32`.
-    pub(crate) fn precision(&self, work: &str, side: Side) -> Option<&str> {
-        self.found(work, side).map(|measured| measured.precision.as_str())
+        Some(median(&ours.ratios(theirs)))
     }
 
     /// The works, each once, in the order of measurement.
@@ -123,7 +122,8 @@ impl Outcome {
         works
     }
 
-    fn found(&self, work: &str, side: Side) -> Option<&Measured> {
+    /// What `side` took at `work`.
+    pub(crate) fn found(&self, work: &str, side: Side) -> Option<&Measured> {
         self.measured.iter().find(|measured| measured.work == work && measured.side == side)
     }
 
@@ -136,7 +136,7 @@ impl Outcome {
     /// Tables of seconds and ratios, of shares saved, and of memory.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!(
-            "# gaat and PyTorch on the same work\n\n{}, {} threads, device {}, gaat {}, libtorch {} on both sides, {} rounds \
+            "# gaat and PyTorch on the same work\n\n{}, {} threads, device {}, gaat {}, libtorch {} on both sides, at least {} rounds \
              in turns.\nSeconds: median (least - most). Ratios: median of the ratios of the rounds.\n\n",
             self.cpu, self.threads, self.device, self.gaat, self.libtorch, self.rounds
         );
@@ -275,17 +275,16 @@ pub(crate) mod tests {
         outcome
     }
 
+    /// Turns of one repetition each.
+    pub(crate) fn turns(seconds: &[f64]) -> Vec<Sample> {
+        let one =
+            |seconds: &f64| Sample { seconds: vec![*seconds], peak_mib: None, precision: "fp32".to_owned() };
+        seconds.iter().map(one).collect()
+    }
+
     #[test]
     fn a_ratio_is_the_median_of_the_ratios_of_the_rounds() {
         let work: Work = "step/vgg-16/natural".parse().unwrap();
-        let turns = |seconds: &[f64]| -> Vec<Sample> {
-            let one = |seconds: &f64| Sample {
-                seconds: vec![*seconds],
-                peak_mib: None,
-                precision: "fp32".to_owned(),
-            };
-            seconds.iter().map(one).collect()
-        };
         // The speed of the machine changes: both medians are 2.0 s, and their ratio would be 1.0.
         let mut outcome = Outcome::new("cpu", 2, 3);
         outcome.add(vec![
